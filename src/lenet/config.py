@@ -1,0 +1,178 @@
+"""Every option of a training, once: its type, range, default and meaning. Help, TOML and Python all read it here.
+
+default < recipe < flag: `resolve` lays them over one another. The resolved config is written into the run's folder,
+and runs again as it is: a run's config.toml is a recipe.
+"""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from lenet.errors import InputError, did_you_mean
+
+RECIPES = Path(__file__).parent / "recipes"
+
+
+@dataclass(frozen=True)
+class Option:
+    """What an option means, and the range its numbers must lie in, both ends included."""
+
+    meaning: str
+    low: float | None = None
+    high: float | None = None
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides what a training computes."""
+
+    data: Annotated[str, Option("auto, cifar10, cifar100, digits, or a folder of images.", group="Data")] = "auto"
+    data_dir: Annotated[
+        str | None, Option("Where published sets lie or go (else $LENET_DATA, ./data, the user cache).", group="Data")
+    ] = None
+    size: Annotated[
+        int | None, Option("Pixels a side that images are brought to (else the set's own; digits 16, folders 32).",
+                           16, 96, "Data")
+    ] = None  # fmt: skip
+    channels: Annotated[int | None, Option("1 for grey, 3 for colour (else as the images are).", 1, 3, "Data")] = None
+    fit: Annotated[
+        Literal["crop", "pad", "squash"], Option("How an image that isn't square is brought to it.", group="Data")
+    ] = "crop"
+    val_fraction: Annotated[
+        float, Option("Share of the training images held out to choose the model by.", 0.01, 0.5, "Data")
+    ] = 0.1
+    split_seed: Annotated[int, Option("Draws what is held out; the same for all seeds.", 0, 2**31, "Data")] = 0
+    augment: Annotated[
+        Literal["auto", "none", "flip", "shift", "flip-shift"],
+        Option("What happens to training images: mirrored, shifted (auto: both, but none for digits).", group="Data"),
+    ] = "auto"
+    max_shift: Annotated[int, Option("Pixels an image is shifted at most, each way.", 0, 15, "Data")] = 2
+
+    model: Annotated[str, Option("The network's named shape; 'lenet models' lists them.", group="Model")] = (
+        "lenet5-modern"
+    )
+    maps: Annotated[
+        tuple[int, int] | None, Option("Output channels of the two convolutions (else the model's).", 1, 4096, "Model")
+    ] = None
+    fc: Annotated[
+        tuple[int, int] | None, Option("Widths of the two linear layers (else the model's).", 1, 65536, "Model")
+    ] = None
+    dropout: Annotated[
+        float | None, Option("Share of units dropped after each linear layer (else the model's).", 0, 0.95, "Model")
+    ] = None
+
+    epochs: Annotated[int, Option("Passes over the training images.", 1, 100_000, "Training")] = 20
+    batch_size: Annotated[int, Option("Images a step.", 1, 65536, "Training")] = 64
+    lr: Annotated[float, Option("Learning rate, at the schedule's peak.", 1e-9, 100, "Training")] = 5e-3
+    schedule: Annotated[
+        Literal["constant", "cosine", "one-cycle"], Option("The learning rate's course.", group="Training")
+    ] = "one-cycle"
+    optimizer: Annotated[Literal["sgd", "adam", "adamw"], Option("The optimizer.", group="Training")] = "adam"
+    momentum: Annotated[float, Option("SGD's momentum.", 0, 0.9999, "Training")] = 0.9
+    nesterov: Annotated[bool, Option("Nesterov's form of SGD's momentum.", group="Training")] = False
+    weight_decay: Annotated[float, Option("Weight decay (in Adam and SGD an L2 penalty).", 0, 10, "Training")] = 0.0
+    label_smoothing: Annotated[float, Option("Share of the target spread over all classes.", 0, 0.99, "Training")] = 0.0
+    patience: Annotated[
+        int, Option("Stop after this many epochs without a better validation accuracy; 0: never.", 0, 100_000,
+                    "Training")
+    ] = 0  # fmt: skip
+
+    seed: Annotated[int, Option("Draws the first member's weights, order and dropout.", 0, 2**31, "Run")] = 0
+    seeds: Annotated[
+        int, Option("Members: networks that differ by seed alone (seed, seed + 1, ...).", 1, 1000, "Run")
+    ] = 1
+    engine: Annotated[Literal["auto", "native", "torch"], Option("What does the arithmetic.", group="Run")] = "auto"
+    device: Annotated[str, Option("cpu, or cuda, cuda:1, ... for the torch engine.", group="Run")] = "cpu"
+    threads: Annotated[
+        int | None, Option("Threads a network may use (else torch 1, native the cores, shared by members).", 1, 1024,
+                           "Run")
+    ] = None  # fmt: skip
+
+
+def options() -> dict[str, tuple[Any, Option]]:
+    """name -> (type, Option) of every option, in the order of the table."""
+    hints = get_type_hints(TrainConfig, include_extras=True)
+    parts = {field.name: get_args(hints[field.name]) for field in fields(TrainConfig)}
+    return {name: (kind, option) for name, (kind, option) in parts.items()}
+
+
+def resolve(recipe: str | Path | None = None, given: Mapping[str, Any] | None = None) -> TrainConfig:
+    """The config of default < recipe < given. Raises InputError for an unknown name, a wrong type or range.
+
+    recipe: a name ('lenet recipes' lists them) or a TOML file's path
+    """
+    return replace(TrainConfig(), **(recipe_values(recipe) | checked(given or {}, "")))
+
+
+def recipe_values(recipe: str | Path | None) -> dict[str, Any]:
+    """What a recipe sets, checked. A name is looked up in the package, anything that ends in .toml is a file."""
+    if recipe is None:
+        return {}
+    path = Path(recipe) if str(recipe).endswith(".toml") else RECIPES / f"{recipe}.toml"
+    if not path.is_file():
+        if path.parent != RECIPES:
+            raise InputError(f"no recipe file {path}: give the path of a .toml file, or the name of a recipe")
+        raise InputError(f"no recipe '{recipe}'{did_you_mean(str(recipe), recipe_names())}")
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not TOML: {error}") from None
+    return checked(values, f"{path}: ")
+
+
+def recipe_names() -> list[str]:
+    """The recipes that come with the package."""
+    return sorted(path.stem for path in RECIPES.glob("*.toml"))
+
+
+def checked(values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The same values in their option's type; `where` opens the message of the InputError."""
+    known = options()
+    result = {}
+    for name, value in values.items():
+        key = name.replace("-", "_")
+        if key not in known:
+            raise InputError(f"{where}no option '{name}'{did_you_mean(key, known)}")
+        kind, option = known[key]
+        result[key] = _converted(f"{where}{key.replace('_', '-')}", value, kind, option)
+    return result
+
+
+def to_toml(config: TrainConfig, comment: str = "") -> str:
+    """The config as a recipe; options that are not set are left out, since TOML has no word for nothing."""
+    lines = [f"# {line}" for line in comment.splitlines()]
+    for name, value in vars(config).items():
+        if value is not None:
+            # JSON's strings, numbers, booleans and flat lists are also TOML's.
+            lines.append(f"{name} = {json.dumps(list(value) if isinstance(value, tuple) else value)}")
+    return "\n".join(lines) + "\n"
+
+
+def _converted(name: str, value: Any, kind: Any, option: Option) -> Any:
+    """`value` as `kind`, within the option's range."""
+    if get_origin(kind) in (Union, UnionType):
+        if value is None:
+            return None
+        kind = next(arm for arm in get_args(kind) if arm is not NoneType)
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise InputError(f"{name} cannot be '{value}'{did_you_mean(str(value), get_args(kind))}")
+        return value
+    if get_origin(kind) is tuple:
+        arms = get_args(kind)
+        if not isinstance(value, (list, tuple)) or len(value) != len(arms):
+            raise InputError(f"{name} takes {len(arms)} numbers, not {value!r}")
+        return tuple(_converted(name, one, arm, option) for one, arm in zip(value, arms, strict=True))
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+        raise InputError(f"{name} takes {words[kind]}, not {value!r}")
+    if option.low is not None and option.high is not None and not option.low <= value <= option.high:
+        raise InputError(f"{name} must lie between {option.low:g} and {option.high:g}, not {value:g}")
+    return value
