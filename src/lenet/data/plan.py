@@ -1,0 +1,130 @@
+"""An epoch's plan: everything that chance and the schedule decide, drawn from (seed, epoch) before the epoch starts.
+
+An engine draws nothing itself. Two engines that follow the same plan see the same images, turned the same way, in the
+same batches, with the same learning rates, and drop the same units.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+Schedule = Literal["constant", "cosine", "one-cycle"]
+
+# Purposes keep the streams of one (seed, epoch) apart, so that switching flips on does not change the order.
+_ORDER, _FLIP, _SHIFT, _DROPOUT = range(4)
+_WARM_UP = 0.3  # the share of a one-cycle schedule that climbs
+_FLOOR = 0.04  # where it starts, as a share of its peak
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """One epoch, or some of its steps. P positions, S steps.
+
+    order: int64 [P], the image shown at each position of the epoch
+    flips: uint8 [P], 1 where the image is mirrored left to right; this comes before the shift
+    shifts: int8 [P, 2], (dy, dx): output pixel (y, x) is pixel (y + dy, x + dx), reflected at the border
+    steps: int64 [S, 2], the positions [begin, end) of each step's batch
+    learning_rates: float64 [S]
+    dropout_key: unsigned 64-bit, see `dropout_keep`
+    """
+
+    order: np.ndarray
+    flips: np.ndarray
+    shifts: np.ndarray
+    steps: np.ndarray
+    learning_rates: np.ndarray
+    dropout_key: int
+
+    def part(self, first: int, last: int) -> "Plan":
+        """Steps [first, last) of this plan. Positions keep their meaning, so the parts in turn equal the whole."""
+        return replace(self, steps=self.steps[first:last], learning_rates=self.learning_rates[first:last])
+
+
+def epoch_plan(
+    indices: np.ndarray,
+    *,
+    seed: int,
+    epoch: int,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    schedule: Schedule = "constant",
+    flip: bool = False,
+    max_shift: int = 0,
+    drop_single: bool = False,
+) -> Plan:
+    """The plan of one epoch over the images at `indices` (int64 [P]).
+
+    epoch counts from 0 to epochs - 1; learning_rate is the schedule's peak. The last partial batch trains too; with
+    `drop_single` a batch of one left-over image is dropped (batch norm cannot learn from one value a channel).
+    """
+    count = len(indices)
+    order = np.asarray(indices, np.int64)[_draw(seed, epoch, _ORDER).permutation(count)]
+    flips = np.zeros(count, np.uint8)
+    if flip:
+        flips = _draw(seed, epoch, _FLIP).integers(0, 2, count, np.uint8)
+    shifts = np.zeros((count, 2), np.int8)
+    if max_shift:
+        shifts = _draw(seed, epoch, _SHIFT).integers(-max_shift, max_shift, (count, 2), np.int8, endpoint=True)
+
+    begins = np.arange(0, count, batch_size)
+    steps = np.stack([begins, np.minimum(begins + batch_size, count)], axis=1)
+    if drop_single and count > 1 and steps[-1, 1] - steps[-1, 0] == 1:
+        steps = steps[:-1]
+    return Plan(
+        order=order,
+        flips=flips,
+        shifts=shifts,
+        steps=steps,
+        learning_rates=learning_rates(schedule, learning_rate, len(steps) * epoch, len(steps), len(steps) * epochs),
+        dropout_key=int(_draw(seed, epoch, _DROPOUT).integers(0, 2**64, dtype=np.uint64)),
+    )
+
+
+def learning_rates(schedule: Schedule, peak: float, first: int, count: int, total: int) -> np.ndarray:
+    """float64 [count]: the rates of steps [first, first + count) of a training of `total` steps.
+
+    constant: the peak throughout. cosine: half a cosine from the peak to zero (Loshchilov & Hutter 2017, no restarts).
+    one-cycle: straight up from 4% of the peak over the first 30% of the steps, then half a cosine down to zero (after
+    Smith & Topin 2018; momentum stays as it is).
+    """
+    done = np.arange(first, first + count) / max(total, 1)
+    if schedule == "cosine":
+        return peak * (1 + np.cos(np.pi * done)) / 2
+    if schedule == "one-cycle":
+        climb = _FLOOR + (1 - _FLOOR) * done / _WARM_UP
+        fall = (1 + np.cos(np.pi * (done - _WARM_UP) / (1 - _WARM_UP))) / 2
+        return peak * np.where(done < _WARM_UP, climb, fall)
+    return np.full(count, peak)
+
+
+def dropout_keep(key: int, layer: int, positions: np.ndarray, units: int, p: float) -> np.ndarray:
+    """bool [n, units]: which units of dropout layer number `layer` are kept, for each of the n positions.
+
+    A unit stays where hash(key, layer, position, unit) >= p * 2^32 (floored). `layer` is the layer's index in the
+    nn.Sequential, a position is that in the epoch's order, and units count in PyTorch's C, H, W order. The hash first
+    mixes key, layer and position into 64 bits (the finaliser of SplitMix64; Steele et al. 2014), then each unit with
+    both of their halves in 32-bit arithmetic that vector units do well (after the "lowbias32" constants; Wellons 2018):
+
+        row = splitmix64(key + (layer * 2^32 + position) * 0x9E3779B97F4A7C15)    unsigned, 64 bits
+        x = low(row) + unit * 0x9E3779B1                                          unsigned, 32 bits from here on
+        x = (x ^ x >> 16) * 0x7FEB352D
+        x = (x ^ high(row) ^ x >> 15) * 0x846CA68B
+        hash = x ^ x >> 16
+    """
+    with np.errstate(over="ignore"):
+        row = np.uint64(key) + (np.uint64(layer << 32) + positions.astype(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
+        row = (row ^ row >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+        row = (row ^ row >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+        row ^= row >> np.uint64(31)
+        low, high = row.astype(np.uint32)[:, None], (row >> np.uint64(32)).astype(np.uint32)[:, None]
+        x = low + np.arange(units, dtype=np.uint32) * np.uint32(0x9E3779B1)
+        x = (x ^ x >> np.uint32(16)) * np.uint32(0x7FEB352D)
+        x = (x ^ high ^ x >> np.uint32(15)) * np.uint32(0x846CA68B)
+        x ^= x >> np.uint32(16)
+    return np.asarray(x >= np.uint32(int(p * 2**32)))
+
+
+def _draw(seed: int, epoch: int, purpose: int) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, epoch, purpose])))
