@@ -1,0 +1,147 @@
+"""The torch engine: autograd over any nn.Sequential, on any device. It defines what is right: clear before fast."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.optim.adam import adam
+from torch.optim.adamw import adamw
+from torch.optim.sgd import sgd
+
+from lenet.data.augment import augmented
+from lenet.data.plan import Plan, dropout_keep
+from lenet.engine.base import Metrics, OptimizerState, Settings
+
+# Batches are gathered and turned this many images at a time: a batch of eight is too small to pay numpy's overhead.
+_CHUNK = 512
+_EVAL_BATCH = 256
+
+
+def train(
+    model: nn.Sequential,
+    optimizer_state: OptimizerState,
+    images: np.ndarray,
+    targets: np.ndarray,
+    plan: Plan,
+    settings: Settings,
+) -> Metrics:
+    """See lenet.engine.base.Engine.train."""
+    torch.set_num_threads(settings.threads)
+    device = torch.device(settings.device)
+    model.to(device)
+    for number, layer in enumerate(model):
+        layer.train(number >= settings.frozen)
+    learning = {name: p for name, p in model.named_parameters() if int(name.split(".")[0]) >= settings.frozen}
+    update = _updater(learning, optimizer_state, settings)
+    soft = targets.ndim == 2
+
+    metrics = Metrics()
+    for step, (begin, end, batch) in enumerate(_batches(images, plan)):
+        y = torch.from_numpy(targets[begin:end] if soft else targets[plan.order[begin:end]]).to(device)
+        logits = _forward(model, batch.to(device), plan, begin, settings.frozen)
+        loss = functional.cross_entropy(logits, y, label_smoothing=settings.label_smoothing)
+        value = loss.item()
+        if not np.isfinite(value):
+            metrics.nonfinite_step = step
+            break
+        metrics.images += end - begin
+        metrics.loss_sum += value * (end - begin)
+        metrics.correct += int((logits.argmax(1) == (y.argmax(1) if soft else y)).sum())
+        loss.backward()  # type: ignore[no-untyped-call]
+        with torch.no_grad():
+            update(float(plan.learning_rates[step]))
+        for p in learning.values():
+            p.grad = None
+    return metrics
+
+
+def logits(model: nn.Sequential, images: np.ndarray, settings: Settings) -> np.ndarray:
+    """See lenet.engine.base.Engine.logits."""
+    torch.set_num_threads(settings.threads)
+    device = torch.device(settings.device)
+    model.to(device).eval()
+    with torch.inference_mode():
+        parts = [model(_tensor(images[i : i + _EVAL_BATCH]).to(device)) for i in range(0, len(images), _EVAL_BATCH)]
+        return torch.cat(parts).float().cpu().numpy()
+
+
+def _forward(model: nn.Sequential, x: torch.Tensor, plan: Plan, begin: int, frozen: int) -> torch.Tensor:
+    """The model's logits, dropout's units taken from the plan, and no gradient below the first layer that learns."""
+    layers = list(model)
+    with torch.no_grad():
+        for layer in layers[:frozen]:
+            x = layer(x)
+    for number, layer in enumerate(layers[frozen:], frozen):
+        if isinstance(layer, nn.Dropout):
+            positions = np.arange(begin, begin + len(x))
+            keep = dropout_keep(plan.dropout_key, number, positions, x[0].numel(), layer.p)
+            x = x * torch.from_numpy(keep).to(x.device).view(x.shape) / (1 - layer.p)
+        else:
+            x = layer(x)
+    return x
+
+
+def _batches(images: np.ndarray, plan: Plan) -> Iterator[tuple[int, int, torch.Tensor]]:
+    """(begin, end, batch) for each step, read from chunks that are gathered, flipped and shifted at once."""
+    first = last = 0
+    chunk = images[:0]
+    final = plan.steps[-1, 1] if len(plan.steps) else 0
+    for begin, end in plan.steps.tolist():
+        if end > last:
+            first, last = begin, max(end, min(begin + _CHUNK, final))
+            order = plan.order[first:last]
+            if images.ndim == 4:
+                chunk = augmented(images, order, plan.flips[first:last], plan.shifts[first:last])
+            else:
+                chunk = images[order]
+        yield begin, end, torch.from_numpy(chunk[begin - first : end - first])
+
+
+def _tensor(array: np.ndarray) -> torch.Tensor:
+    # A memory-mapped array is read-only, and torch warns of tensors over such memory: a batch is copied anyway.
+    return torch.from_numpy(np.array(array))
+
+
+def _updater(learning: dict[str, nn.Parameter], state: OptimizerState, settings: Settings) -> Callable[[float], None]:
+    """A function that updates the parameters by their gradients, at the learning rate it is given.
+
+    torch.optim's functions, not its classes: those import a compiler first, which takes longer than an epoch of digits.
+    """
+
+    def pieces(name: str, like: Callable[[nn.Parameter], torch.Tensor] = torch.zeros_like) -> list[torch.Tensor]:
+        for key, p in learning.items():
+            full = f"{key}/{name}"
+            state[full] = state[full].to(p.device) if full in state else like(p).detach()
+        return [state[f"{key}/{name}"] for key in learning]
+
+    parameters = [p.data for p in learning.values()]
+    decay = settings.weight_decay
+
+    def gradients() -> list[torch.Tensor]:
+        return [p.grad for p in learning.values() if p.grad is not None]
+
+    if settings.optimizer == "sgd":
+        momentum, nesterov = settings.momentum, settings.nesterov
+        buffers: list[torch.Tensor | None] = [None] * len(parameters)
+        if momentum:
+            buffers = list(pieces("momentum_buffer"))
+
+        def sgd_update(rate: float) -> None:
+            # Momentum starts from nought: with no dampening that is PyTorch's first step too.
+            sgd(parameters, gradients(), buffers, weight_decay=decay, momentum=momentum, lr=rate, dampening=0.0,
+                nesterov=nesterov, maximize=False, fused=True)  # fmt: skip
+
+        return sgd_update
+
+    update = adam if settings.optimizer == "adam" else adamw
+    averages, squares = pieces("exp_avg"), pieces("exp_avg_sq")
+    steps = pieces("step", lambda p: torch.zeros((), device=p.device))
+    beta1, beta2 = settings.betas
+
+    def adam_update(rate: float) -> None:
+        update(parameters, gradients(), averages, squares, [], steps, amsgrad=False, beta1=beta1, beta2=beta2, lr=rate,
+               weight_decay=decay, eps=settings.eps, maximize=False, fused=True)  # fmt: skip
+
+    return adam_update
