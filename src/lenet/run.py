@@ -1,0 +1,164 @@
+"""A run's folder: config.toml, metrics.csv, result.json, model.safetensors + model.json, plots/, state/ to resume."""
+
+import csv
+import io
+import json
+import re
+import shutil
+from collections.abc import Iterable
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from lenet.checkpoint import Checkpoint, load_checkpoint, read_tensors, save_checkpoint, write_tensors
+from lenet.config import TrainConfig, resolve, to_toml
+from lenet.data.dataset import Dataset
+from lenet.errors import InputError
+from lenet.files import make_folder, write_whole
+from lenet.models import describe
+from lenet.training import EpochRow
+
+RUNS = Path("runs")
+
+
+class Run:
+    """One run's folder. Files of it appear whole or not at all."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    @property
+    def plots(self) -> Path:
+        """Where pictures go."""
+        return self.path / "plots"
+
+    def config(self) -> TrainConfig | None:
+        """The resolved config the run was started with; None where it was not started."""
+        path = self.path / "config.toml"
+        return resolve(path) if path.is_file() else None
+
+    def write_config(self, config: TrainConfig, comment: str) -> None:
+        """Written before training starts; a recipe that runs again as it is."""
+        write_whole(self.path / "config.toml", to_toml(config, comment))
+
+    def layers(self) -> list[dict[str, Any]] | None:
+        """The list of layers the run trains; None before it has started."""
+        path = self.path / "layers.json"
+        return list(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+
+    def write_layers(self, model: nn.Sequential) -> None:
+        """Kept from the start, since a network of the user's own has no name to make it from again."""
+        write_whole(self.path / "layers.json", json.dumps(describe(model), indent=1) + "\n")
+
+    def kept_split(self, dataset: Dataset) -> Dataset:
+        """The dataset split as it was when this run was started, which is now where nothing is kept yet.
+
+        Raises InputError where its images have changed since.
+        """
+        path = self.path / "split.safetensors"
+        if not path.is_file():
+            parts = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
+            tensors = {name: torch.from_numpy(indices.astype(np.int64)) for name, indices in parts.items()}
+            tensors["sha256"] = torch.frombuffer(bytearray.fromhex(dataset.sha256), dtype=torch.uint8)
+            write_tensors(path, tensors)
+        kept = read_tensors(path)
+        if bytes(kept["sha256"].tolist()).hex() != dataset.sha256:
+            raise InputError(f"the images of {dataset.name} are not those {self.path} was started with: restore them")
+        return replace(dataset, train=kept["train"].numpy(), val=kept["val"].numpy(), test=kept["test"].numpy())
+
+    def state(self, seed: int) -> dict[str, torch.Tensor] | None:
+        """What member `seed` goes on from; None where it has no whole epoch yet."""
+        path = self._state(seed)
+        return read_tensors(path) if path.is_file() else None
+
+    def write_state(self, seed: int, state: dict[str, torch.Tensor]) -> None:
+        """One file, so that weights, optimizer and history are always of the same epoch."""
+        make_folder(self._state(seed).parent)
+        write_tensors(self._state(seed), state)
+
+    def write_metrics(self, rows: Iterable[EpochRow]) -> None:
+        """metrics.csv: every member's every epoch."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, [field.name for field in fields(EpochRow)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in rows)
+        write_whole(self.path / "metrics.csv", text.getvalue())
+
+    def metrics(self) -> list[dict[str, str]]:
+        """The rows of metrics.csv as text."""
+        with (self.path / "metrics.csv").open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
+    def checkpoint(self) -> Checkpoint:
+        """The best weights of every member. Raises InputError where there are none or they are damaged."""
+        if not self.path.is_dir():
+            raise InputError(f"no run at {self.path}: give the folder that 'lenet train' named at its end")
+        return load_checkpoint(self.path / "model")
+
+    def write_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """The best weights of every member that did not fail."""
+        save_checkpoint(self.path / "model", checkpoint)
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """result.json, which is written last; None where the run is not finished."""
+        path = self.path / "result.json"
+        try:
+            return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+        except ValueError as error:
+            raise InputError(f"{path} is damaged ({error}): delete it and go on with --resume") from None
+
+    def write_result(self, result: dict[str, Any]) -> None:
+        """The run's last file: it is there when all the others are."""
+        write_whole(self.path / "result.json", json.dumps(result, indent=1) + "\n")
+
+    def _state(self, seed: int) -> Path:
+        return self.path / "state" / f"{seed}.safetensors"
+
+
+def open_run(out: str | Path | None, *, resume: bool = False, overwrite: bool = False) -> Run:
+    """The folder that a training writes to: exactly `out`, or a fresh numbered one under runs/.
+
+    A folder that exists is refused unless it is resumed or overwritten; without `out`, resume takes the newest.
+    Raises InputError where it exists, or cannot be written.
+    """
+    if out is None:
+        return _newest() or _fresh() if resume else _fresh()
+    path = Path(out)
+    if path.is_dir() and any(path.iterdir()):
+        is_run = (path / "config.toml").is_file()
+        if overwrite and not is_run:
+            raise InputError(f"{path} holds no run: lenet does not delete what it did not make; choose another --out")
+        if overwrite:
+            shutil.rmtree(path)
+        elif not resume:
+            raise InputError(f"{path} exists: --resume goes on, --overwrite starts over, or choose another --out")
+    make_folder(path)
+    return Run(path)
+
+
+def _fresh() -> Run:
+    number = max((int(path.name) for path in _numbered()), default=0) + 1
+    while True:
+        path = RUNS / f"{number:04d}"
+        try:
+            make_folder(path, exist_ok=False)
+            return Run(path)
+        except FileExistsError:  # another training took it meanwhile
+            number += 1
+
+
+def _newest() -> Run | None:
+    runs = sorted(_numbered(), key=lambda path: int(path.name))
+    return Run(runs[-1]) if runs else None
+
+
+def _numbered() -> list[Path]:
+    return [path for path in RUNS.glob("*") if re.fullmatch(r"\d+", path.name)] if RUNS.is_dir() else []

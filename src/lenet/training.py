@@ -1,0 +1,215 @@
+"""Training: one network, an epoch at a time. Printing, saving, early stopping and searching are its callers'."""
+
+import copy
+import json
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from lenet.config import TrainConfig
+from lenet.data.dataset import Dataset
+from lenet.data.plan import Plan, epoch_plan
+from lenet.engine import Choice, Metrics, OptimizerState, Settings
+from lenet.models import has_batch_norm
+
+_PART_SECONDS = 0.1  # how long an engine's call should take: Ctrl-C and the progress bar wait for no more
+_FIRST_PART = 4  # steps of the first call, when nothing is known of the speed yet
+_EVAL_IMAGES = 512  # images a call when validating, for the same reason
+_HISTORY = "history"
+
+
+class Stopped(Exception):
+    """The epoch was given up because `Training.stop` was set; what `state` gave before it still holds."""
+
+
+@dataclass(frozen=True)
+class EpochRow:
+    """What one epoch came to. Losses are mean cross-entropy in nats, accuracies lie in 0..1, epoch counts from 1."""
+
+    seed: int
+    epoch: int
+    engine: str
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    train_seconds: float
+    val_seconds: float
+    failed_step: int | None = None
+
+
+class Training:
+    """One member of a run: a network, its optimizer's state, and where it stands.
+
+    `advance` does one epoch; nothing survives between two epochs but what `state` gives, so that a training resumed
+    from it goes on as if it had never stopped. Weights start from `seed`, and so does every epoch's plan.
+    """
+
+    def __init__(
+        self, model: nn.Sequential, dataset: Dataset, config: TrainConfig, seed: int, choice: Choice, settings: Settings
+    ) -> None:
+        self.model = initialised(model, seed)
+        self.dataset, self.config, self.seed = dataset, config, seed
+        self.choice, self.settings = choice, settings
+        self.optimizer_state: OptimizerState = {}
+        self.history: list[EpochRow] = []
+        self.best_weights: dict[str, torch.Tensor] = {}
+        # Read by whoever shows progress, while `advance` runs in another thread.
+        self.so_far = Metrics()
+        self.stop = threading.Event()
+
+    @property
+    def epoch(self) -> int:
+        """Whole epochs done."""
+        return len(self.history)
+
+    @property
+    def failed(self) -> bool:
+        """Whether the loss stopped being finite; such a network learns nothing more."""
+        return bool(self.history) and self.history[-1].failed_step is not None
+
+    @property
+    def finished(self) -> bool:
+        """All epochs are done, or the loss is no longer finite, or validation has not improved for `patience`."""
+        patience = self.config.patience
+        stale = patience > 0 and self.epoch - (self.best.epoch if self.best else 0) >= patience
+        return self.failed or self.epoch >= self.config.epochs or stale
+
+    @property
+    def best(self) -> EpochRow | None:
+        """The first epoch with the highest validation accuracy."""
+        whole = [row for row in self.history if row.failed_step is None]
+        return max(whole, key=lambda row: row.val_accuracy, default=None)
+
+    def advance(self) -> EpochRow:
+        """Train one epoch, then validate. Raises Stopped if `stop` is set meanwhile."""
+        started = time.perf_counter()
+        self.so_far = Metrics()
+        failed_step = None
+        for first, part in self._parts(self._plan()):
+            self.so_far += self.choice.engine.train(
+                self.model, self.optimizer_state, self.dataset.images, self.dataset.labels, part, self.settings
+            )
+            if self.so_far.nonfinite_step is not None:
+                failed_step = first + self.so_far.nonfinite_step
+                break
+        trained = time.perf_counter()
+        val_loss, val_accuracy = self._validated()
+        if failed_step is None and not np.isfinite(val_loss):
+            failed_step = first + len(part.steps) - 1  # the last update broke it, and no step came after to tell
+        row = EpochRow(
+            seed=self.seed,
+            epoch=self.epoch + 1,
+            engine=self.choice.name,
+            train_loss=self.so_far.loss,
+            train_accuracy=self.so_far.accuracy,
+            val_loss=val_loss,
+            val_accuracy=val_accuracy,
+            train_seconds=trained - started,
+            val_seconds=time.perf_counter() - trained,
+            failed_step=failed_step,
+        )
+        self.history.append(row)
+        if self.best is row:
+            self.best_weights = {name: tensor.cpu().clone() for name, tensor in self.model.state_dict().items()}
+        return row
+
+    def logits(self, indices: np.ndarray) -> np.ndarray:
+        """float32 [len(indices), classes] of these images, by the weights as they are now."""
+        parts = []
+        for begin in range(0, len(indices), _EVAL_IMAGES):
+            self._check_stop()
+            images = self.dataset.images[indices[begin : begin + _EVAL_IMAGES]]
+            parts.append(self.choice.engine.logits(self.model, images, self.settings))
+        return np.concatenate(parts)
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Everything that outlives an epoch, as tensors by name; a copy, so that training on leaves it alone."""
+        history = json.dumps([asdict(row) for row in self.history]).encode()
+        named = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer_state,
+            "best": self.best_weights,
+            _HISTORY: {"json": torch.frombuffer(bytearray(history), dtype=torch.uint8)},
+        }
+        return {
+            f"{part}:{name}": tensor.detach().cpu().clone() for part, of in named.items() for name, tensor in of.items()
+        }
+
+    def load(self, state: dict[str, torch.Tensor]) -> None:
+        """Go on from what `state` gave. Raises RuntimeError or KeyError if it is another network's."""
+        parts: dict[str, dict[str, torch.Tensor]] = {"model": {}, "optimizer": {}, "best": {}, _HISTORY: {}}
+        for key, tensor in state.items():
+            part, name = key.split(":", 1)
+            parts[part][name] = tensor.clone()
+        rows = json.loads(bytes(parts[_HISTORY]["json"].tolist()))
+        self.model.load_state_dict(parts["model"])
+        self.optimizer_state, self.best_weights = parts["optimizer"], parts["best"]
+        self.history = [EpochRow(**row) for row in rows]
+
+    def _plan(self) -> Plan:
+        config = self.config
+        return epoch_plan(
+            self.dataset.train,
+            seed=self.seed,
+            epoch=self.epoch,
+            epochs=config.epochs,
+            batch_size=config.batch_size,
+            learning_rate=config.lr,
+            schedule=config.schedule,
+            flip="flip" in config.augment,
+            max_shift=config.max_shift if "shift" in config.augment else 0,
+            drop_single=has_batch_norm(self.model),
+        )
+
+    def _parts(self, plan: Plan) -> Iterator[tuple[int, Plan]]:
+        """The plan's steps in turn, each part with its first step; a part takes about a tenth of a second."""
+        first, count = 0, _FIRST_PART
+        while first < len(plan.steps):
+            self._check_stop()
+            started = time.perf_counter()
+            yield first, plan.part(first, first + count)
+            first += count
+            pace = _PART_SECONDS / max(time.perf_counter() - started, 1e-6)
+            count = max(1, round(count * min(max(pace, 0.25), 8.0)))
+
+    def _validated(self) -> tuple[float, float]:
+        """Mean cross-entropy and accuracy over the validation images."""
+        logits = self.logits(self.dataset.val).astype(np.float64)
+        labels = self.dataset.labels[self.dataset.val]
+        logits -= logits.max(axis=1, keepdims=True)
+        log_probability = logits[np.arange(len(labels)), labels] - np.log(np.exp(logits).sum(axis=1))
+        return float(-log_probability.mean()), float((logits.argmax(axis=1) == labels).mean())
+
+    def _check_stop(self) -> None:
+        if self.stop.is_set():
+            raise Stopped
+
+
+def initialised(model: nn.Sequential, seed: int) -> nn.Sequential:
+    """A copy of the network whose layers start afresh, as PyTorch starts them, from this seed alone."""
+    model = copy.deepcopy(model)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for layer in model.modules():
+            if callable(reset := getattr(layer, "reset_parameters", None)):
+                reset()
+    return model
+
+
+def settings_of(config: TrainConfig, threads: int) -> Settings:
+    """The engine's settings for this config."""
+    return Settings(
+        optimizer=config.optimizer,
+        momentum=config.momentum if config.optimizer == "sgd" else 0.0,
+        nesterov=config.nesterov and config.optimizer == "sgd",
+        weight_decay=config.weight_decay,
+        label_smoothing=config.label_smoothing,
+        threads=threads,
+        device=config.device,
+    )
