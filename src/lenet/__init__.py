@@ -1,0 +1,34 @@
+"""lenet trains, tests and uses small image classifiers, fast, on a CPU.
+
+run = lenet.train("cifar10", epochs=20, seeds=5)
+lenet.evaluate(run)
+lenet.predict(run, "cat.png")
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from lenet.errors import InputError
+
+if TYPE_CHECKING:
+    from lenet.commands.evaluate import evaluate
+    from lenet.commands.predict import load, predict
+    from lenet.commands.train import train
+    from lenet.models import Normalize
+
+__all__ = ["InputError", "Normalize", "evaluate", "load", "predict", "train"]
+
+# Loaded when first used: importing lenet alone should not wait for torch.
+_HOMES = {
+    "Normalize": "lenet.models",
+    "evaluate": "lenet.commands.evaluate",
+    "load": "lenet.commands.predict",
+    "predict": "lenet.commands.predict",
+    "train": "lenet.commands.train",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lenet' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)

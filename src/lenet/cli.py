@@ -1,0 +1,297 @@
+"""The command line: words to one call each. Heavy imports wait until a command runs."""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import fields, make_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, CycloptsError, Group, Parameter
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lenet.config import RECIPES, TrainConfig, options, recipe_names
+from lenet.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+app = App(
+    name="lenet",
+    help="Train, test and use small image classifiers, fast, on a CPU.",
+    version_flags=["--version"],
+    help_format="plaintext",
+    usage="Usage: lenet COMMAND [ARGUMENTS] [OPTIONS]",
+)
+
+
+def _flags() -> Any:
+    """The options of TrainConfig as flags that are None unless given: only so can a recipe stand under them."""
+    groups = {name: Group(name, sort_key=number) for number, name in enumerate(("Data", "Model", "Training", "Run"), 1)}
+    flags = []
+    for field in fields(TrainConfig):
+        if field.name == "data":
+            continue  # a word, not a flag
+        kind, option = options()[field.name]
+        default = field.default
+        shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
+        meaning = option.meaning if default is None else f"{option.meaning} [default: {str(shown).lower()}]"
+        parameter = Parameter(help=meaning, group=groups[option.group], show_default=False, negative_iterable=())
+        flags.append((field.name, Annotated[kind | None, parameter], None))
+    # namespace: cyclopts looks into a class of this module, but not into one of `types`, which is the default.
+    return make_dataclass("Flags", flags, frozen=True, namespace={"__module__": __name__})
+
+
+if TYPE_CHECKING:
+    Flags = TrainConfig
+else:
+    Flags = _flags()
+_NONE_GIVEN = Flags()
+
+
+@app.command
+def train(
+    data: str | None = None,
+    /,
+    *,
+    recipe: str | None = None,
+    out: Path | None = None,
+    resume: Annotated[bool, Parameter(negative="")] = False,
+    overwrite: Annotated[bool, Parameter(negative="")] = False,
+    flags: Annotated[Flags, Parameter(name="*")] = _NONE_GIVEN,
+) -> None:
+    """Train one network, or several by different seeds, and test them once.
+
+    Parameters
+    ----------
+    data
+        auto, cifar10, cifar100, digits, or a folder of class folders. auto is CIFAR-10 where it is on disk,
+        otherwise the digits that come with lenet.
+    recipe
+        Settings by name ('lenet recipes' lists them) or from a TOML file; flags go before them.
+    out
+        The run's folder; without it a fresh numbered one under runs/.
+    resume
+        Go on from whatever the folder holds (without --out, the newest run).
+    overwrite
+        Delete the run the folder holds, and start over.
+    """
+    from lenet.commands.train import train as run_train
+
+    given = {name: value for name, value in vars(flags).items() if value is not None}
+    run_train(
+        data,
+        recipe=recipe,
+        out=out,
+        resume=resume,
+        overwrite=overwrite,
+        console=_console(),
+        model=given.pop("model", None) or _study.get("model"),
+        or_digits=bool(_study),
+        **given,
+    )
+
+
+@app.command(name="eval")
+def evaluate(
+    run: Path, data: str | None = None, /, *, data_dir: str | None = None, member: int | None = None,
+    out: Path | None = None,
+) -> None:  # fmt: skip
+    """Test a trained run: accuracy, per-class precision, recall and F1, confusion.
+
+    Parameters
+    ----------
+    run
+        The run's folder.
+    data
+        Other data than it was trained on: a named set or a folder of class folders.
+    data_dir
+        Where published sets lie.
+    member
+        One member of the run alone (0, 1, ...).
+    out
+        A folder for per-class.csv and confusion.csv of the best member [default: RUN/eval].
+    """
+    from lenet.commands.evaluate import evaluate as run_evaluate
+    from lenet.evaluation import confusion_csv, mean_sd, per_class_csv
+    from lenet.files import make_folder, write_whole
+    from lenet.results import percent
+
+    judged = run_evaluate(run, data, data_dir=data_dir, member=member)
+    console, folder = _console(), out or run / "eval"
+    make_folder(folder)
+    many = len(judged) > 1
+    for number, scores in enumerate(judged):
+        suffix = f"-{number}" if many else ""
+        write_whole(folder / f"per-class{suffix}.csv", per_class_csv(scores))
+        write_whole(folder / f"confusion{suffix}.csv", confusion_csv(scores))
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("class")
+    for name in ("precision", "recall", "F1", "images"):
+        table.add_column(name, justify="right")
+    first = judged[0]
+    for number, name in enumerate(first.classes):
+        shares = [sum(getattr(one, what)[number] for one in judged) / len(judged) for what in _SHARES]
+        table.add_row(name, *(f"{100 * share:.1f}%" for share in shares), f"{first.confusion[number].sum():,}")
+    console.print(table)
+    of = f" (each figure the mean of {len(judged)} members)" if many else ""
+    console.print(f"accuracy {percent(mean_sd([one.accuracy for one in judged]))} of {first.images:,} images{of}",
+                  highlight=False, soft_wrap=True)  # fmt: skip
+    _say_confusions(console, first, "of member 0 " if many else "")
+    console.print(f"files   {folder}: per-class.csv, confusion.csv", highlight=False, soft_wrap=True)
+
+
+_SHARES = ("precision", "recall", "f1")
+
+
+def _say_confusions(console: Console, scores: Any, of: str, most: int = 5) -> None:
+    """The pairs of classes most often taken for one another."""
+    pairs = [
+        (int(scores.confusion[true, taken]), scores.classes[true], scores.classes[taken])
+        for true in range(len(scores.classes))
+        for taken in range(len(scores.classes))
+        if true != taken and scores.confusion[true, taken]
+    ]
+    worst = sorted(pairs, reverse=True)[:most]
+    if worst:
+        listed = ", ".join(f"{true} as {taken} {count}" for count, true, taken in worst)
+        console.print(f"most confused {of}(true as predicted): {listed}", highlight=False, soft_wrap=True)
+
+
+@app.command
+def predict(
+    run: Path, images: Annotated[list[Path], Parameter(negative="")], /, *, top: int = 5, member: int | None = None,
+    json_: Annotated[bool, Parameter(name="json", negative="")] = False,
+) -> None:  # fmt: skip
+    """The most probable classes of images.
+
+    Parameters
+    ----------
+    run
+        The run's folder.
+    images
+        Image files of any size.
+    top
+        How many classes an image.
+    member
+        Which network of the run; by default the best by validation.
+    json_
+        Print JSON, one list for all images.
+    """
+    from dataclasses import asdict
+
+    from lenet.commands.predict import predict as run_predict
+
+    found = run_predict(run, images, top=top, member=member)
+    if json_:
+        print(json.dumps([asdict(one) for one in found], indent=1))
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name, justify in (("image", "left"), ("class", "left"), ("probability", "right")):
+        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for one in found:
+        for place, (name, share) in enumerate(zip(one.classes, one.probabilities, strict=True)):
+            table.add_row(one.image if place == 0 else "", name, f"{100 * share:.1f}%")
+    _console().print(table)
+
+
+@app.command
+def models(*, size: int = 32, channels: int = 3, classes: int = 10, layers: bool = False) -> None:
+    """List the named shapes, with their parameters and multiply-adds an image.
+
+    Parameters
+    ----------
+    size
+        Pixels a side.
+    channels
+        1 or 3.
+    classes
+        How many classes the last layer tells apart.
+    layers
+        Every layer of every shape too.
+    """
+    from lenet.models import SHAPES, layers_of, lenet
+
+    if not 16 <= size <= 96 or channels not in (1, 3) or not 2 <= classes <= 100_000:
+        raise InputError("size must lie between 16 and 96, channels be 1 or 3, and classes at least 2")
+    console = _console()
+    console.print(f"for {size}x{size} pixels, {channels} channel(s), {classes} classes", highlight=False)
+    for name, shape in SHAPES.items():
+        rows = layers_of(lenet(shape, (size, size, channels), classes), (size, size, channels))
+        parameters, adds = sum(row.parameters for row in rows), sum(row.multiply_adds for row in rows)
+        console.print(f"\n[bold]{name}[/bold]  {parameters:,} parameters, {adds:,} multiply-adds", highlight=False)
+        console.print(
+            f"  maps {shape.maps[0]} and {shape.maps[1]} of {shape.kernel}x{shape.kernel}, {shape.activation}, "
+            f"{shape.pool} pool, fc {shape.fc[0]} and {shape.fc[1]}, batch norm: {shape.batch_norm}, "
+            f"dropout {shape.dropout:g}",
+            highlight=False,
+        )
+        console.print(f"  {shape.origin}", highlight=False)
+        if layers:
+            table = Table(box=None, pad_edge=False, header_style="dim")
+            for column in ("  layer", "output", "parameters", "multiply-adds"):
+                table.add_column(column, justify="left" if column == "  layer" else "right")
+            for row in rows:
+                output = "x".join(map(str, row.output))
+                table.add_row(f"  {row.kind}", output, f"{row.parameters:,}", f"{row.multiply_adds:,}")
+            console.print(table)
+
+
+@app.command
+def recipes() -> None:
+    """List the recipes that come with lenet, each with its first lines."""
+    console = _console()
+    for name in recipe_names():
+        console.print(Text(name, style="bold"))
+        for line in (RECIPES / f"{name}.toml").read_text(encoding="utf-8").splitlines():
+            if not line.startswith("#"):
+                break
+            console.print(f"  {line[1:].strip()}", highlight=False, soft_wrap=True, markup=False)
+
+
+# What main.py sets: the study's network, in place of a named one, and digits where CIFAR-10 can't be had.
+_study: dict[str, Any] = {}
+
+
+def main(argv: Sequence[str] | None = None, *, model: "nn.Sequential | None" = None) -> int:
+    """Run a command and return its exit code: 0 done, 2 something the user can mend, 130 Ctrl-C, 141 a closed pipe.
+
+    model: the network `train` uses where no other is named, with the embedded digits where the data can't be had
+    """
+    tokens = list(sys.argv[1:] if argv is None else argv)
+    _study.clear()
+    if model is not None:
+        _study["model"] = model
+    try:
+        app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+        sys.stdout.flush()
+        return 0
+    except CycloptsError as error:
+        return _fail(_one_line(error))
+    except InputError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt as stop:
+        return _fail(str(stop) or "stopped", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its exit
+        return 141
+
+
+def _one_line(error: CycloptsError) -> str:
+    return " ".join(str(error).split()) + " ('lenet --help' lists commands, 'lenet COMMAND --help' options)"
+
+
+def _fail(message: str, code: int = 2) -> int:
+    print(f"lenet: {message}", file=sys.stderr)
+    return code
+
+
+def _console() -> Console:
+    return Console()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

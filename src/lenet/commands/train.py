@@ -1,0 +1,283 @@
+"""Train: from a config to a finished run's folder."""
+
+import copy
+import threading
+import time
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from torch import nn
+
+from lenet.config import TrainConfig, checked, recipe_values, resolve
+from lenet.data.dataset import Dataset, find_auto, load_dataset
+from lenet.data.statistics import pixel_statistics
+from lenet.display import Progress
+from lenet.engine import Choice, Settings, choose
+from lenet.engine.cores import usable_cores
+from lenet.errors import InputError, Unavailable
+from lenet.models import build, fitted, lenet, parameter_count, shape_named
+from lenet.results import epochs_seconds, finish, say_result
+from lenet.run import Run, open_run
+from lenet.training import Stopped, Training, settings_of
+
+_OWN_MODEL = "own"  # what the config calls a network that came as nn.Sequential; its layers are in model.json
+_MAY_CHANGE = ("engine", "device", "data_dir")  # on resume; anything else would be another training
+_HOW_TO_GET = "CIFAR-10 is not on disk: 'lenet train cifar10' downloads it, --data-dir DIR tells where it lies"
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during a run; the message says how to go on."""
+
+
+def train(
+    data: str | None = None,
+    *,
+    model: str | nn.Sequential | None = None,
+    recipe: str | Path | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    or_digits: bool = False,
+    console: Console | None = None,
+    **options: Any,
+) -> Run:
+    """Train one network or several that differ by seed, test them once, and return the run's folder.
+
+    data: "auto", "cifar10", "cifar100", "digits" or a folder of class folders
+    model: a named shape, or any nn.Sequential of the layers lenet knows, which starts from fresh weights
+    recipe: a name or a TOML file; options: every field of `lenet.config.TrainConfig`
+    out: exactly this folder; without it a fresh numbered one under runs/
+    resume: go on from whatever the folder holds; overwrite: delete the run that it holds first
+    or_digits: where the data is not on disk and cannot be had, train on the embedded digits and say so
+    console: where progress goes (by default standard output)
+
+    Raises InputError (a ValueError) for whatever in these cannot work, Interrupted on Ctrl-C.
+    """
+    started = time.perf_counter()
+    console = console or Console()
+    named = {"data": data, "model": None if isinstance(model, nn.Sequential) else model}
+    given = checked({name: value for name, value in (named | options).items() if value is not None}, "")
+    resolve(recipe, given)  # whatever is wrong with it is said before a folder is made
+    run = open_run(out, resume=resume, overwrite=overwrite)
+    try:
+        return _train(run, recipe_values(recipe) | given, model, or_digits, console, started)
+    finally:
+        if run.path.is_dir() and not any(run.path.iterdir()):
+            run.path.rmdir()  # nothing came of it
+
+
+def _train(
+    run: Run,
+    given: dict[str, Any],
+    model: str | nn.Sequential | None,
+    or_digits: bool,
+    console: Console,
+    started: float,
+) -> Run:
+    saved = run.config()
+    wanted = _resumed(run, saved, given, or_digits) if saved else replace(TrainConfig(), **given)
+    if run.result is not None:
+        say_result(run, console)
+        return run
+
+    dataset, note = _data(wanted, or_digits)
+    own = model if isinstance(model, nn.Sequential) else None
+    network = _network(wanted, dataset, own, run)
+    choice, settings, workers = _engine(wanted, network, dataset)
+    config = _concrete(wanted, dataset, own)
+    if saved is None:
+        run.write_config(config, note)
+    run.write_layers(network)
+    dataset = run.kept_split(dataset)
+
+    seeds = range(config.seed, config.seed + config.seeds)
+    trainings = [Training(network, dataset, config, seed, choice, settings) for seed in seeds]
+    for training in trainings:
+        _go_on(run, training)
+    earlier = sum(epochs_seconds(trainings, workers))
+    for line in _opening(run, dataset, note, config, network, choice, settings, trainings):
+        console.print(line, highlight=False, soft_wrap=True)
+    try:
+        _advance_all(trainings, run, workers, console)
+    except KeyboardInterrupt:
+        raise Interrupted(_how_to_go_on(run, trainings)) from None
+    finish(run, config, dataset, trainings, workers, earlier + time.perf_counter() - started)
+    say_result(run, console)
+    if note:
+        console.print(note, highlight=False, soft_wrap=True)
+    return run
+
+
+def _advance_all(trainings: list[Training], run: Run, workers: int, console: Console) -> None:
+    """Every member to its end, `workers` at a time, each epoch saved as it ends. The loop of the house."""
+
+    saving = threading.Lock()  # metrics.csv is of all members
+
+    def advance(training: Training) -> None:
+        while not training.finished:
+            training.advance()
+            run.write_state(training.seed, training.state())
+            with saving:
+                run.write_metrics(row for member in trainings for row in list(member.history))
+
+    with ThreadPoolExecutor(workers) as pool, Progress(trainings, console) as progress:
+        tasks = [pool.submit(advance, training) for training in trainings]
+        try:
+            while wait(tasks, timeout=0.1, return_when=FIRST_EXCEPTION).not_done:
+                progress.update()
+                if any(task.done() and task.exception() for task in tasks):
+                    break
+        finally:
+            for training, task in zip(trainings, tasks, strict=True):
+                training.stop.set()
+                task.cancel()
+    for task in tasks:
+        if not task.cancelled() and not isinstance(task.exception(), Stopped):
+            task.result()
+
+
+def _resumed(run: Run, saved: TrainConfig, given: dict[str, Any], or_digits: bool) -> TrainConfig:
+    """The saved config; what was given may only repeat it, but for the few options that change no figure."""
+    automatic = {name for name in ("data", "augment") if given.get(name) == "auto"}
+    if or_digits and saved.data == "digits":
+        automatic.add("data")
+    told = {name: value for name, value in given.items() if name not in automatic}
+    changed = [name for name, value in told.items() if name not in _MAY_CHANGE and value != getattr(saved, name)]
+    if changed:
+        listed = ", ".join(f"{name} {getattr(saved, name)} -> {told[name]}" for name in changed)
+        raise InputError(f"{run.path} was started with other settings ({listed}): leave them out, or use another --out")
+    return replace(saved, **{name: told[name] for name in _MAY_CHANGE if name in told})
+
+
+def _data(config: TrainConfig, or_digits: bool) -> tuple[Dataset, str]:
+    """The images, and what to say where they are the embedded digits for want of CIFAR-10."""
+    name = find_auto(config.data_dir) if config.data == "auto" else config.data
+    note = _HOW_TO_GET if config.data == "auto" and name == "digits" else ""
+    try:
+        return _load(replace(config, data=name)), note
+    except Unavailable as error:
+        if not or_digits:
+            raise
+        # As large and as colourful as CIFAR-10's images, so that a network made for those takes them.
+        return _load(replace(config, data="digits", size=32, channels=3)), str(error)
+
+
+def _load(config: TrainConfig) -> Dataset:
+    return load_dataset(
+        config.data,
+        data_dir=config.data_dir,
+        size=config.size,
+        fit=config.fit,
+        channels=config.channels,
+        val_fraction=config.val_fraction,
+        split_seed=config.split_seed,
+    )
+
+
+def _concrete(config: TrainConfig, dataset: Dataset, own: nn.Sequential | None) -> TrainConfig:
+    """The config with everything that was left to lenet written out, so that it means the same tomorrow."""
+    augment = config.augment
+    if augment == "auto":
+        augment = "none" if dataset.name == "digits" else "flip-shift"
+    data = config.data if dataset.files is not None else dataset.name
+    model = _OWN_MODEL if own is not None else config.model
+    size, channels = dataset.images.shape[2:]
+    return replace(config, data=data, augment=augment, model=model, size=size, channels=channels)
+
+
+def _network(config: TrainConfig, dataset: Dataset, own: nn.Sequential | None, run: Run) -> nn.Sequential:
+    """The network that all members start from, before their own weights are drawn."""
+    height, width, channels = dataset.images.shape[1:]
+    input_shape, classes = (height, width, channels), len(dataset.classes)
+    mean, std = pixel_statistics(dataset.images, dataset.train)
+    layers = run.layers()
+    if own is None and config.model == _OWN_MODEL:
+        if layers is None:
+            raise InputError(f"{run.path} was started with a network of your own: give it again, from Python")
+        return build(layers)
+    if own is None:
+        shape = shape_named(config.model, maps=config.maps, fc=config.fc, dropout=config.dropout)
+        return lenet(shape, input_shape, classes, mean=mean, std=std)
+    if config.maps or config.fc:
+        raise InputError("maps and fc shape a named model: change them in the nn.Sequential itself")
+    network = copy.deepcopy(fitted(own, input_shape, classes, mean, std))
+    for layer in network:
+        if isinstance(layer, nn.Dropout) and config.dropout is not None:
+            layer.p = config.dropout
+    return network
+
+
+def _engine(config: TrainConfig, network: nn.Sequential, dataset: Dataset) -> tuple[Choice, Settings, int]:
+    """The engine, its settings, and how many members train side by side."""
+    if config.device != "cpu" and not config.device.startswith("cuda"):
+        raise InputError(f"no device '{config.device}': use cpu, cuda, or cuda:1 and so on")
+    if config.device != "cpu" and not torch.cuda.is_available():
+        raise InputError(f"--device {config.device}: PyTorch finds no CUDA device here; leave --device out")
+    height, width, channels = dataset.images.shape[1:]
+    settings = settings_of(config, threads=config.threads or 1)
+    choice = choose(config.engine, network, (height, width, channels), settings)
+    if choice.name == "torch":
+        return choice, settings, 1
+    cores = usable_cores()
+    threads = min(config.threads or max(1, cores // config.seeds), cores)
+    return choice, replace(settings, threads=threads), max(1, cores // threads)
+
+
+def _go_on(run: Run, training: Training) -> None:
+    """Take up the member's saved state, where it has one."""
+    state = run.state(training.seed)
+    if state is None:
+        return
+    try:
+        training.load(state)
+    except (RuntimeError, KeyError, ValueError) as error:
+        first = str(error).splitlines()[0]
+        raise InputError(
+            f"{run.path}/state/{training.seed}.safetensors is of another network ({first}): start over with --overwrite"
+        ) from None
+
+
+def _opening(
+    run: Run,
+    dataset: Dataset,
+    note: str,
+    config: TrainConfig,
+    network: nn.Sequential,
+    choice: Choice,
+    settings: Settings,
+    trainings: list[Training],
+) -> list[str]:
+    """What a run says before it trains."""
+    height, width, channels = dataset.images.shape[1:]
+    sizes = f"{len(dataset.train):,} training, {len(dataset.val):,} validation, {len(dataset.test):,} test images"
+    threads = f", {settings.threads} threads" if settings.threads > 1 else ""
+    lines = [
+        f"data    {dataset.name} ({dataset.source}){': ' + note if note else ''}",
+        f"        {sizes} of {height}x{width}x{channels}, {len(dataset.classes)} classes",
+        *(f"        {line}" for line in dataset.notes),
+        f"model   {config.model}, {parameter_count(network):,} parameters; "
+        f"{config.optimizer} {config.lr:g} {config.schedule}, batch {config.batch_size}",
+        f"engine  {choice.name} ({choice.why}){threads}",
+        f"run     {run.path}",
+    ]
+    past = {row.engine for training in trainings for row in training.history}
+    if any(training.epoch for training in trainings):
+        lines.append(f"        going on after epoch {_epochs_done(trainings)} of {config.epochs}")
+    if past - {choice.name}:
+        lines.append(f"        earlier epochs were the {past.pop()} engine's: bits differ from a run of one engine")
+    return lines
+
+
+def _how_to_go_on(run: Run, trainings: list[Training]) -> str:
+    of = trainings[0].config.epochs
+    return f"stopped after epoch {_epochs_done(trainings)} of {of}; go on with: lenet train --resume --out {run.path}"
+
+
+def _epochs_done(trainings: list[Training]) -> str:
+    """One number, or one for each member where they differ."""
+    epochs = [training.epoch for training in trainings]
+    return str(epochs[0]) if len(set(epochs)) == 1 else ", ".join(map(str, epochs))

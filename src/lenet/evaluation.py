@@ -1,0 +1,78 @@
+"""What a classifier's logits are worth against the true labels."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """How one network did on one set of images. Shares lie in 0..1.
+
+    confusion: int64 [classes, classes], images of the row's class that were taken for the column's
+    precision, recall, f1: float64 [classes]; nought where a class has no images, or is never predicted
+    """
+
+    classes: tuple[str, ...]
+    confusion: np.ndarray
+    precision: np.ndarray
+    recall: np.ndarray
+    f1: np.ndarray
+
+    @property
+    def images(self) -> int:
+        """How many images were judged."""
+        return int(self.confusion.sum())
+
+    @property
+    def accuracy(self) -> float:
+        """The share of images classified right."""
+        return float(np.trace(self.confusion) / max(self.images, 1))
+
+
+def scores(logits: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) -> Scores:
+    """Scores of float [N, classes] logits against int64 [N] labels."""
+    count = len(classes)
+    pairs = labels * count + logits.argmax(axis=1)
+    confusion = np.bincount(pairs, minlength=count * count).reshape(count, count)
+    right = np.diag(confusion).astype(np.float64)
+    precision = right / np.maximum(confusion.sum(axis=0), 1)
+    recall = right / np.maximum(confusion.sum(axis=1), 1)
+    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+    return Scores(classes, confusion, precision, recall, f1)
+
+
+def probabilities(logits: np.ndarray) -> np.ndarray:
+    """Softmax of float [N, classes] logits."""
+    raised = np.exp(logits - logits.max(axis=1, keepdims=True), dtype=np.float64)
+    return np.asarray(raised / raised.sum(axis=1, keepdims=True))
+
+
+def mean_sd(values: Sequence[float]) -> dict[str, float | list[float]]:
+    """{"mean", "sd", "each"}; sd is the sample's (n - 1), nought for a single value."""
+    sd = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+    return {"mean": float(np.mean(values)), "sd": sd, "each": [float(value) for value in values]}
+
+
+def per_class_csv(scores: Scores) -> str:
+    """A line a class: precision, recall, F1 and how many images it has."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["class", "precision", "recall", "f1", "images"])
+    for number, name in enumerate(scores.classes):
+        shares = (scores.precision[number], scores.recall[number], scores.f1[number])
+        writer.writerow([name, *(f"{share:.4f}" for share in shares), scores.confusion[number].sum()])
+    return text.getvalue()
+
+
+def confusion_csv(scores: Scores) -> str:
+    """A row a true class, a column a predicted one."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["true \\ predicted", *scores.classes])
+    for name, row in zip(scores.classes, scores.confusion.tolist(), strict=True):
+        writer.writerow([name, *row])
+    return text.getvalue()

@@ -1,0 +1,136 @@
+"""The end of a run: the test set judged once, the figures written down, the pictures drawn, the result said."""
+
+import platform
+import shlex
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from lenet.checkpoint import Checkpoint
+from lenet.config import TrainConfig
+from lenet.data.dataset import Dataset
+from lenet.display import clock
+from lenet.errors import InputError
+from lenet.evaluation import mean_sd, scores
+from lenet.models import parameter_count
+from lenet.plots import draw_confusion, draw_curves
+from lenet.run import Run
+from lenet.training import Training
+
+_LIBRARIES = ("lenet", "torch", "numpy", "pillow")
+
+
+def finish(
+    run: Run, config: TrainConfig, dataset: Dataset, trainings: Sequence[Training], workers: int, seconds: float
+) -> None:
+    """Judge each member's best weights on the test images, and write all that a finished run holds.
+
+    A member whose loss stopped being finite has no part in it. Raises InputError where that is all of them.
+    """
+    members = [training for training in trainings if not training.failed]
+    if not members:
+        rows = [training.history[-1] for training in trainings]
+        where = "; ".join(f"seed {row.seed} in epoch {row.epoch}, step {(row.failed_step or 0) + 1}" for row in rows)
+        raise InputError(f"the loss is no longer finite ({where}): lower --lr (it is {config.lr:g})")
+    test = []
+    for member in members:
+        member.stop.clear()
+        member.model.load_state_dict(member.best_weights)
+        test.append(scores(member.logits(dataset.test), dataset.labels[dataset.test], dataset.classes))
+    best_rows = [member.best for member in members if member.best is not None]
+    val_accuracy = [row.val_accuracy for row in best_rows]
+    height, width, channels = dataset.images.shape[1:]
+    checkpoint = Checkpoint(
+        members=[member.model.cpu() for member in members],
+        classes=dataset.classes,
+        input_shape=(height, width, channels),
+        fit=config.fit,
+        seeds=[member.seed for member in members],
+        val_accuracy=val_accuracy,
+        config=vars(config),
+        versions=versions(),
+    )
+    run.write_checkpoint(checkpoint)
+
+    rows = [row for training in trainings for row in training.history]
+    best = checkpoint.best
+    title = f"{config.model} on {dataset.name}"
+    draw_curves(rows, title, run.plots / "curves.png")
+    of = f"{title}, test images: {100 * test[best].accuracy:.1f}% right"
+    draw_confusion(test[best], of + (f" (seed {members[best].seed})" if len(members) > 1 else ""),
+                   run.plots / "confusion.png")  # fmt: skip
+
+    train_seconds, val_seconds = epochs_seconds(trainings, workers)
+    images = sum(len(dataset.train) * training.epoch for training in trainings)
+    run.write_result(
+        {
+            "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+            "data": dataset.name,
+            "data_sha256": dataset.sha256,
+            "model": config.model,
+            "parameters": parameter_count(members[0].model),
+            "members": len(members),
+            "failed": [training.seed for training in trainings if training.failed],
+            "engine": ", ".join(sorted({row.engine for row in rows})),
+            "epochs": config.epochs,
+            "seconds": {"train": train_seconds, "validation": val_seconds, "total": seconds},
+            "images_per_second": images / max(train_seconds, 1e-9),
+            "val_accuracy": mean_sd(val_accuracy),
+            "test_accuracy": mean_sd([score.accuracy for score in test]),
+            "test_images": len(dataset.test),
+            "best_epoch": [row.epoch for row in best_rows],
+            "seed": config.seed,
+            "config": vars(config),
+            "versions": versions(),
+        }
+    )
+
+
+def say_result(run: Run, console: Console) -> None:
+    """The finished run's figures, in a few lines."""
+    result = run.result or {}
+    seconds = result["seconds"]
+    lines = []
+    if result["failed"]:
+        lines.append(f"failed  seed {', '.join(map(str, result['failed']))}: the loss stopped being finite")
+    lines += [
+        f"valid.  {percent(result['val_accuracy'])} (epoch {_span(result['best_epoch'])} of {result['epochs']})",
+        f"test    {percent(result['test_accuracy'])} of {result['test_images']:,} images, judged once",
+        f"took    {clock(seconds['total'])}, {clock(seconds['train'])} of it training at "
+        f"{result['images_per_second']:,.0f} images a second",
+        f"files   {run.path}: model.safetensors, result.json, plots/curves.png, ...",
+    ]
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def percent(accuracy: dict[str, Any]) -> str:
+    """75.4%, or 75.4% ± 0.3 (n = 5)."""
+    mean, each = f"{100 * accuracy['mean']:.1f}%", accuracy["each"]
+    return mean if len(each) == 1 else f"{mean} ± {100 * accuracy['sd']:.1f} (n = {len(each)})"
+
+
+def versions() -> dict[str, str]:
+    """Of what the bits of a run depend on."""
+    return {"python": platform.python_version()} | {name: version(name) for name in _LIBRARIES}
+
+
+def epochs_seconds(trainings: Sequence[Training], workers: int) -> tuple[float, float]:
+    """(training, validation) by the clock on the wall, of members that trained `workers` at a time."""
+
+    def wall(each: list[float]) -> float:
+        return max(max(each), sum(each) / min(workers, len(each)))
+
+    return (
+        wall([sum(row.train_seconds for row in training.history) for training in trainings]),
+        wall([sum(row.val_seconds for row in training.history) for training in trainings]),
+    )
+
+
+def _span(numbers: Sequence[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return str(low) if low == high else f"{low}-{high}"
