@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from lenet.data import folders
@@ -281,13 +282,15 @@ def _safe(name: str) -> str:
 
 def _load_entry(entry: Path) -> tuple[Arrays, str]:
     about = json.loads((entry / "about.json").read_text())
-    images = np.load(entry / "images.npy", mmap_mode="r", allow_pickle=False)
-    labels = np.load(entry / "labels.npy", allow_pickle=False)
-    if list(images.shape) != about["shape"] or images.dtype != np.uint8 or labels.shape != images.shape[:1]:
+    # Unlike np.load these read .npy alone: no zip, no pickle, whatever the file pretends to be.
+    images = open_memmap(entry / "images.npy", mode="r")
+    labels = np.array(open_memmap(entry / "labels.npy", mode="r"), dtype=np.int64)
+    fits = list(images.shape) == about["shape"] and images.dtype == np.uint8 and labels.shape == images.shape[:1]
+    if not fits or labels.min() < 0 or labels.max() >= len(about["classes"]):
         raise ValueError("cache entry contradicts itself")
     # A plain array over the map: np.memmap's own class slows indexing and surprises callers.
     plain: NDArray[np.uint8] = np.asarray(images)
-    return Arrays(plain, labels.astype(np.int64), int(about["train_count"]), tuple(about["classes"])), about["sha256"]
+    return Arrays(plain, labels, int(about["train_count"]), tuple(about["classes"])), about["sha256"]
 
 
 def _store_entry(entry: Path, prefix: str, arrays: Arrays, sha256: str) -> None:

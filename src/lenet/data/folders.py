@@ -72,11 +72,13 @@ def scan(root: Path, classes: tuple[str, ...] | None = None) -> Found:
     splits: list[Split] = []
     for split, by_class in sorted(by_split.items(), key=lambda item: ("train", "val", "test").index(item[0])):
         for name, images in sorted(by_class.items()):
-            if images and name not in known:
+            if not images:
+                continue
+            if name not in known:
                 whose = "the model" if classes else "the training images"
                 raise InputError(
                     f"class '{name}' in {split_folders.get(split, root)} is not among the classes of {whose}"
-                    f"{did_you_mean(name, known)} Rename or remove the folder"
+                    f": rename or remove it{did_you_mean(name, known)}"
                 )
             files += images
             labels += [known.index(name)] * len(images)

@@ -82,7 +82,7 @@ def _read_pickle_batch(path: Path, published: PublishedSet, count: int) -> tuple
     try:
         numbers = np.asarray(labels)
     except ValueError:  # lists of unequal length
-        numbers = np.empty(0)
+        numbers = np.empty((0, 0))
     if numbers.ndim != 1 or (numbers.size and numbers.dtype.kind not in "iu"):
         raise InputError(f"{path} holds labels that are not a list of whole numbers; {_AGAIN}")
     if len(rows) != count or len(numbers) != count:

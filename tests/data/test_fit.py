@@ -1,0 +1,152 @@
+"""Pictures of every kind to squares: what open_image makes of them, and the three fits."""
+
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from lenet.data.fit import FITS, fit_array, fit_image, open_image
+from lenet.errors import InputError
+
+
+def saved(tmp_path, image, name="a.png", **options):
+    image.save(tmp_path / name, **options)
+    return tmp_path / name
+
+
+def noise(height, width, channels=3):
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, channels), dtype=np.uint8)
+    return Image.fromarray(pixels if channels == 3 else pixels[..., 0])
+
+
+def test_exif_orientation_is_applied(tmp_path):
+    image = Image.new("RGB", (40, 20), "red")
+    image.paste("blue", (0, 0, 20, 20))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned a quarter to the right: what lies left comes to the top
+    opened = open_image(saved(tmp_path, image, "a.jpg", exif=exif, quality=95))
+    assert opened.size == (20, 40)
+    assert opened.getpixel((10, 5))[2] > 200
+    assert opened.getpixel((10, 35))[0] > 200
+
+
+def test_transparency_lies_on_white(tmp_path):
+    clear = Image.new("RGBA", (20, 20), (255, 0, 0, 0))
+    clear.paste((255, 0, 0, 255), (0, 0, 10, 20))
+    for image, name in ((clear, "a.png"), (clear.convert("LA"), "b.png"), (clear, "c.webp"), (clear, "d.gif")):
+        opened = open_image(saved(tmp_path, image, name, **({"lossless": True} if name == "c.webp" else {})))
+        assert opened.mode == ("L" if name == "b.png" else "RGB")
+        assert np.asarray(opened)[10, 15].min() == 255, name
+        assert np.asarray(opened)[10, 5].min() < 100, name
+
+
+def test_a_palettes_transparent_colour_lies_on_white_too(tmp_path):
+    image = Image.new("P", (20, 20), 1)
+    image.putpalette([0, 0, 0, 0, 0, 255])
+    image.putpixel((3, 4), 0)
+    opened = open_image(saved(tmp_path, image, transparency=0))
+    assert opened.getpixel((3, 4)) == (255, 255, 255)
+    assert opened.getpixel((0, 0)) == (0, 0, 255)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32])
+def test_deep_greys_are_scaled_not_clipped(tmp_path, dtype):
+    ramp = np.linspace(0, 1, 256)[None].repeat(20, 0)
+    values = ramp.astype(dtype) if dtype == np.float32 else np.rint(ramp * 65535).astype(dtype)
+    opened = open_image(saved(tmp_path, Image.fromarray(values), "a.tif"))
+    assert opened.mode == "L"
+    np.testing.assert_array_equal(np.asarray(opened)[3], np.arange(256))
+
+
+def test_one_bit_cmyk_and_grey_become_8_bits(tmp_path):
+    assert open_image(saved(tmp_path, Image.new("1", (20, 20), 1))).getpixel((5, 5)) == 255
+    cmyk = open_image(saved(tmp_path, Image.new("CMYK", (20, 20), (0, 255, 255, 0)), "a.jpg"))
+    assert cmyk.mode == "RGB"
+    assert cmyk.getpixel((5, 5))[0] > 200
+    assert max(cmyk.getpixel((5, 5))[1:]) < 60
+    assert open_image(saved(tmp_path, Image.new("L", (20, 20), 77))).getpixel((5, 5)) == 77
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "gif", "webp", "tif", "ppm"])
+def test_a_broken_image_is_named_with_its_fault(tmp_path, suffix):
+    path = saved(tmp_path, noise(64, 64), f"broken.{suffix}")
+    open_image(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=rf"cannot read the image '.*broken\.{suffix}' \(.+\): replace"):
+        open_image(path)
+    path.write_bytes(b"")
+    with pytest.raises(InputError, match=r"\(not an image\)"):
+        open_image(path)
+    path.unlink()
+    with pytest.raises(InputError, match="no image at"):
+        open_image(path)
+
+
+def test_programs_dressed_as_images_are_not_run(tmp_path):
+    eps = io.BytesIO()
+    noise(20, 20).save(eps, "EPS")
+    (tmp_path / "a.png").write_bytes(eps.getvalue())
+    with pytest.raises(InputError, match="not an image"):
+        open_image(tmp_path / "a.png")
+
+
+def test_an_image_of_the_size_is_untouched():
+    image = noise(32, 32)
+    for fit in FITS:
+        np.testing.assert_array_equal(fit_image(image, 32, 3, fit), np.asarray(image))
+
+
+def test_crop_keeps_the_middle_pad_keeps_all_squash_bends():
+    image = Image.new("RGB", (96, 32), "red")
+    image.paste("blue", (32, 0, 64, 32))
+    crop = fit_image(image, 32, 3, "crop")
+    assert (crop == [0, 0, 255]).all()
+    pad = fit_image(image, 48, 3, "pad")
+    assert (pad[:16] == 0).all()
+    assert (pad[32:] == 0).all()
+    assert pad[24, [4, 24, 44]].tolist() == [[255, 0, 0], [0, 0, 255], [255, 0, 0]]
+    squash = fit_image(image, 48, 3, "squash")
+    assert squash[4, [4, 24, 44]].tolist() == [[255, 0, 0], [0, 0, 255], [255, 0, 0]]
+
+
+def test_shrinking_is_antialiased():
+    stripes = np.zeros((160, 160, 1), np.uint8)
+    stripes[:, ::2] = 255
+    for fit in FITS:
+        fitted = fit_array(stripes[None], 16, fit)
+        assert abs(fitted[0, 2:-2, 2:-2].astype(int) - 128).max() <= 2
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    height=st.integers(1, 70), width=st.integers(1, 70), size=st.integers(16, 40), channels=st.sampled_from([1, 3]),
+    own=st.sampled_from([1, 3]), fit=st.sampled_from(FITS),
+)  # fmt: skip
+def test_any_shape_gives_the_size_and_arrays_go_the_way_of_pictures(height, width, size, channels, own, fit):
+    image = noise(height, width, own)
+    one = fit_image(image, size, channels, fit)
+    assert one.shape == (size, size, channels)
+    assert one.dtype == np.uint8
+    pixels = np.asarray(image).reshape(height, width, own)
+    np.testing.assert_array_equal(fit_array(pixels[None], size, fit, channels)[0], one)
+    assert one.max() <= pixels.max()
+
+
+def test_grey_of_a_grey_colour_picture_is_that_grey():
+    grey = noise(50, 40, 1)
+    np.testing.assert_array_equal(fit_image(grey.convert("RGB"), 32, 1), fit_image(grey, 32, 1))
+    np.testing.assert_array_equal(fit_image(grey, 32, 3), fit_image(grey, 32, 1).repeat(3, axis=2))
+
+
+def test_sizes_and_fits_out_of_range_are_named():
+    for size in (15, 97):
+        with pytest.raises(InputError, match=f"size {size} is out of range: give 16 to 96 pixels"):
+            fit_image(noise(20, 20), size, 3)
+    with pytest.raises(InputError, match="no fit 'corp', did you mean 'crop'"):
+        fit_array(np.zeros((1, 20, 20, 3), np.uint8), 32, "corp")
+    with pytest.raises(InputError, match=r"uint8 \[N, H, W, C\].*float64 \[1, 20, 20, 3\]"):
+        fit_array(np.zeros((1, 20, 20, 3)), 32)

@@ -1,0 +1,214 @@
+"""The plan: drawn from (seed, epoch) alone, complete, and with dropout's units by the hash as it is written down."""
+
+import hashlib
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from lenet.data.plan import dropout_keep, epoch_plan, learning_rates
+
+INDICES = np.arange(100, 230)  # not from nought: positions and images must not be mixed up
+
+
+def plan(**changes):
+    wanted = {"seed": 3, "epoch": 1, "epochs": 4, "batch_size": 32, "learning_rate": 0.1}
+    indices = changes.pop("indices", INDICES)
+    return epoch_plan(indices, **(wanted | changes))
+
+
+def test_order_shows_every_image_once():
+    order = plan().order
+    assert order.dtype == np.int64
+    assert sorted(order) == list(INDICES)
+    assert list(order) != list(INDICES)
+
+
+def test_same_seed_and_epoch_give_the_same_plan():
+    one, other = (plan(flip=True, max_shift=3) for _ in range(2))
+    for name in ("order", "flips", "shifts", "steps", "learning_rates"):
+        assert np.array_equal(getattr(one, name), getattr(other, name))
+    assert one.dropout_key == other.dropout_key
+
+
+@pytest.mark.parametrize("changes", [{"seed": 4}, {"epoch": 2}, {"seed": 1, "epoch": 3}])
+def test_another_seed_or_epoch_gives_another_plan(changes):
+    one, other = plan(flip=True, max_shift=3), plan(flip=True, max_shift=3, **changes)
+    for name in ("order", "flips", "shifts"):
+        assert not np.array_equal(getattr(one, name), getattr(other, name))
+    assert one.dropout_key != other.dropout_key
+
+
+def test_flips_shifts_and_batches_leave_the_rest_as_it_is():
+    bare, both = plan(), plan(flip=True, max_shift=2)
+    assert np.array_equal(bare.order, both.order)
+    assert np.array_equal(plan(flip=True).flips, both.flips)
+    assert np.array_equal(plan(max_shift=2).shifts, both.shifts)
+    assert np.array_equal(plan(batch_size=7, learning_rate=1, schedule="cosine", epochs=9).order, bare.order)
+    assert bare.dropout_key == both.dropout_key == plan(batch_size=7).dropout_key
+
+
+def test_nothing_is_turned_unless_asked():
+    assert not plan().flips.any()
+    assert not plan().shifts.any()
+
+
+def test_half_are_flipped_and_shifts_reach_both_ends_evenly():
+    many = plan(indices=np.arange(20_000), flip=True, max_shift=2)
+    assert many.flips.dtype == np.uint8
+    assert many.shifts.dtype == np.int8
+    assert set(np.unique(many.flips)) == {0, 1}
+    assert abs(many.flips.mean() - 0.5) < 0.02
+    for axis in range(2):
+        values, counts = np.unique(many.shifts[:, axis], return_counts=True)
+        assert values.tolist() == [-2, -1, 0, 1, 2]
+        assert np.abs(counts / 20_000 - 0.2).max() < 0.02
+    assert abs(np.corrcoef(many.shifts.T)[0, 1]) < 0.03  # up and sideways are drawn apart
+
+
+def test_last_partial_batch_trains():
+    steps = plan().steps
+    assert steps.dtype == np.int64
+    assert steps.tolist() == [[0, 32], [32, 64], [64, 96], [96, 128], [128, 130]]
+
+
+@pytest.mark.parametrize(
+    ("count", "batch", "drop_single", "last"),
+    [
+        (9, 4, False, [8, 9]),
+        (9, 4, True, [4, 8]),
+        (10, 4, True, [8, 10]),
+        (8, 4, True, [4, 8]),
+        (3, 8, True, [0, 3]),
+        (1, 8, True, [0, 1]),
+    ],
+)
+def test_a_single_left_over_image_is_dropped_where_asked(count, batch, drop_single, last):
+    made = plan(indices=np.arange(count), batch_size=batch, drop_single=drop_single)
+    assert made.steps[-1].tolist() == last
+    assert len(made.learning_rates) == len(made.steps)
+    assert len(made.order) == count
+
+
+@pytest.mark.parametrize("cuts", [[2], [1, 2, 4], [0, 5], [3, 3]])
+def test_parts_in_turn_are_the_whole(cuts):
+    whole = plan(schedule="one-cycle", flip=True, max_shift=1)
+    edges = [0, *cuts, len(whole.steps) + 3]  # the last part may ask for more than there is
+    parts = [whole.part(first, last) for first, last in pairwise(edges)]
+    assert np.array_equal(np.concatenate([part.steps for part in parts]), whole.steps)
+    assert np.array_equal(np.concatenate([part.learning_rates for part in parts]), whole.learning_rates)
+    for part in parts:
+        assert np.array_equal(part.order, whole.order)
+        assert np.array_equal(part.shifts, whole.shifts)
+        assert part.dropout_key == whole.dropout_key
+
+
+def test_constant_is_the_peak_throughout():
+    assert (learning_rates("constant", 0.3, 0, 50, 50) == 0.3).all()
+
+
+def test_cosine_falls_from_the_peak_over_its_half_towards_nought():
+    rates = learning_rates("cosine", 0.3, 0, 100, 100)
+    assert rates[0] == 0.3
+    assert rates[50] == pytest.approx(0.15)
+    assert 0 < rates[-1] < 0.001
+    assert (np.diff(rates) < 0).all()
+
+
+def test_one_cycle_climbs_straight_from_4_percent_to_its_peak_then_falls_towards_nought():
+    rates = learning_rates("one-cycle", 0.5, 0, 1000, 1000)
+    assert rates[0] == pytest.approx(0.04 * 0.5)
+    assert rates[150] == pytest.approx((0.04 + 0.96 / 2) * 0.5)
+    assert rates.argmax() == 300
+    assert rates[300] == pytest.approx(0.5)
+    assert rates[650] == pytest.approx(0.25)
+    assert 0 < rates[-1] < 0.001
+    assert (np.diff(rates[:301]) > 0).all()
+    assert (np.diff(rates[300:]) < 0).all()
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "one-cycle"])
+def test_the_schedule_goes_on_from_epoch_to_epoch(schedule):
+    epochs = [plan(epoch=epoch, schedule=schedule).learning_rates for epoch in range(4)]
+    assert np.array_equal(np.concatenate(epochs), learning_rates(schedule, 0.1, 0, 20, 20))
+    assert all(rates.dtype == np.float64 for rates in epochs)
+
+
+M64, M32 = 2**64 - 1, 2**32 - 1
+
+
+def splitmix64(state):
+    """One output of SplitMix64 from its advanced state, in whole numbers of any length."""
+    state = ((state ^ state >> 30) * 0xBF58476D1CE4E5B9) & M64
+    state = ((state ^ state >> 27) * 0x94D049BB133111EB) & M64
+    return state ^ state >> 31
+
+
+def documented_hash(key, layer, position, unit):
+    """What `dropout_keep` says of its hash, step by step."""
+    row = splitmix64((key + (layer * 2**32 + position) * 0x9E3779B97F4A7C15) & M64)
+    x = ((row & M32) + unit * 0x9E3779B1) & M32
+    x = ((x ^ x >> 16) * 0x7FEB352D) & M32
+    x = ((x ^ row >> 32 ^ x >> 15) * 0x846CA68B) & M32
+    return x ^ x >> 16
+
+
+def test_the_row_is_the_published_splitmix64():
+    # The first outputs for seed 1234567, as the generator's author and Rosetta Code list them.
+    published = [6457827717110365317, 3203168211198807973, 9817491932198370423]
+    assert [splitmix64((1234567 + n * 0x9E3779B97F4A7C15) & M64) for n in (1, 2, 3)] == published
+
+
+@pytest.mark.parametrize("key", [0, 1, 0x0123456789ABCDEF, M64])
+@pytest.mark.parametrize(("layer", "first"), [(0, 0), (9, 4_990), (12, 2**31)])
+@pytest.mark.parametrize("p", [0.2, 0.5, 0.999])
+def test_units_are_kept_by_the_hash_as_documented(key, layer, first, p):
+    positions = range(first, first + 5)
+    kept = dropout_keep(key, layer, np.array(positions), 70, p)
+    least = int(p * 2**32)
+    assert kept.dtype == np.bool_
+    assert kept.tolist() == [
+        [documented_hash(key, layer, at, unit) >= least for unit in range(70)] for at in positions.tolist()
+    ]
+
+
+def test_the_hash_is_that_of_earlier_versions():
+    # Runs of one version must go on under the next: these bits may never change.
+    kept = dropout_keep(0xFEEDFACECAFEBEEF, 9, np.arange(1000), 120, 0.3)
+    assert hashlib.sha256(np.packbits(kept).tobytes()).hexdigest() == (
+        "c1d02d1bdf52de1317bd6d58733734111b91e822598f59fcf351f002906db6ff"
+    )
+
+
+@pytest.mark.parametrize("p", [0.05, 0.2, 0.5, 0.9])
+def test_the_share_kept_is_one_minus_p(p):
+    kept = dropout_keep(plan().dropout_key, 9, np.arange(4000), 100, p)
+    deviation = (p * (1 - p)) ** 0.5
+    assert abs(kept.mean() - (1 - p)) < 5 * deviation / kept.size**0.5
+    for axis, count in ((0, 4000), (1, 100)):  # and so for each unit, and at each position
+        assert np.abs(kept.mean(axis=axis) - (1 - p)).max() < 6 * deviation / count**0.5
+
+
+def test_none_is_dropped_at_nought():
+    assert dropout_keep(plan().dropout_key, 9, np.arange(500), 84, 0.0).all()
+
+
+@pytest.mark.parametrize("p", [0.2, 0.5])
+def test_layers_epochs_neighbouring_positions_and_units_are_drawn_apart(p):
+    key, positions = plan().dropout_key, np.arange(3000)
+    one = dropout_keep(key, 9, positions, 100, p)
+    pairs = {
+        "layer": (one, dropout_keep(key, 12, positions, 100, p)),
+        "epoch": (one, dropout_keep(plan(epoch=2).dropout_key, 9, positions, 100, p)),
+        "position": (one[:-1], one[1:]),
+        "unit": (one[:, :-1], one[:, 1:]),
+        "half": (one[:, :50], one[:, 50:]),
+    }
+    for a, b in pairs.values():
+        share = (a & b).mean()
+        assert abs(share - (1 - p) ** 2) < 6 * 0.5 / a.size**0.5
+
+
+def test_a_part_of_the_positions_gives_their_rows():
+    whole = dropout_keep(77, 3, np.arange(50), 10, 0.4)
+    assert np.array_equal(dropout_keep(77, 3, np.arange(20, 31), 10, 0.4), whole[20:31])
