@@ -39,7 +39,7 @@ def train(
 
     metrics = Metrics()
     for step, (begin, end, batch) in enumerate(_batches(images, plan)):
-        y = torch.from_numpy(targets[begin:end] if soft else targets[plan.order[begin:end]]).to(device)
+        y = _tensor(targets[begin:end] if soft else targets[plan.order[begin:end]]).to(device)
         logits = _forward(model, batch.to(device), plan, begin, settings.frozen)
         loss = functional.cross_entropy(logits, y, label_smoothing=settings.label_smoothing)
         value = loss.item()

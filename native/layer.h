@@ -1,0 +1,68 @@
+// What every layer is, and what it is made with.
+#pragma once
+
+#include <memory>
+
+#include "api.h"
+#include "blob.h"
+#include "optimizer.h"
+#include "schedule.h"
+
+namespace lenet {
+
+// Everything layers share in one call.
+template <class T>
+struct Context {
+  const LenetCall& call;
+  Optimizer<T> optimizer;
+  bool training;
+  int most_images;  // of a batch
+  int members;      // of the team
+};
+
+// A layer is built in three steps: the constructor finds the layout of `out`; `allocate` asks for memory (twice, see
+// Arena); `pack` fills it from the caller's. Then phases run, step after step, and `unpack` writes back.
+template <class T>
+class Layer {
+ public:
+  Layer(const Context<T>& context, const LenetLayer& spec, bool learns) : context_(context), spec_(spec), learns_(learns) {}
+  virtual ~Layer() = default;
+  Layer(const Layer&) = delete;
+  Layer& operator=(const Layer&) = delete;
+
+  virtual void allocate(Arena&) {}
+  virtual void pack() {}
+  virtual void unpack() {}
+  virtual void forward(Schedule&) = 0;
+  // Gradients of what learns in this layer, its update, and the gradient of its input where that is needed.
+  virtual void backward(Schedule&) {}
+  // Once after each step, on one thread.
+  virtual void count_step() {}
+
+  Blob<T>* in = nullptr;
+  Blob<T>* out = nullptr;
+
+ protected:
+  const Context<T>& context_;
+  const LenetLayer& spec_;
+  const bool learns_;  // false: frozen, or evaluation
+};
+
+template <class T>
+using LayerPointer = std::unique_ptr<Layer<T>>;
+
+// One for each kind; each is defined in the kind's own file.
+template <class T>
+LayerPointer<T> make_conv(const Context<T>&, const LenetLayer&, bool learns);
+template <class T>
+LayerPointer<T> make_linear(const Context<T>&, const LenetLayer&, bool learns);
+template <class T>
+LayerPointer<T> make_batch_norm(const Context<T>&, const LenetLayer&, bool learns);
+template <class T>
+LayerPointer<T> make_activation(const Context<T>&, const LenetLayer&, bool learns);
+template <class T>
+LayerPointer<T> make_pool(const Context<T>&, const LenetLayer&, bool learns);
+template <class T>
+LayerPointer<T> make_dropout(const Context<T>&, const LenetLayer&, bool learns);
+
+}  // namespace lenet

@@ -1,0 +1,135 @@
+// SGD, Adam and AdamW by the formulas of torch.optim, on arrays in whatever layout the layer keeps its parameter.
+#pragma once
+
+#include <cmath>
+
+#include "api.h"
+#include "arena.h"
+#include "vector.h"
+
+namespace lenet {
+
+template <class T>
+class Optimizer;
+
+// A layer's parameter in the layer's own layout, with its optimizer state beside it.
+template <class T>
+struct Parameter {
+  T* value = nullptr;
+  T* first = nullptr;   // momentum, or Adam's mean of gradients
+  T* second = nullptr;  // Adam's mean of squared gradients
+  double steps = 0;     // that Adam has done
+
+  void allocate(Arena& arena, size_t count, const Optimizer<T>& optimizer, bool learns) {
+    value = arena.array<T>(count);
+    if (learns && optimizer.has_first()) first = arena.array<T>(count);
+    if (learns && optimizer.has_second()) second = arena.array<T>(count);
+  }
+
+  // `map` calls its argument with (index in theirs, index in ours) for every value there is.
+  template <class Map>
+  void load(const LenetParameter& theirs, Map map) {
+    if (!theirs.value) return;
+    each_piece(theirs, [&](T* from, T* to) { map([=](size_t a, size_t b) { to[b] = from[a]; }); });
+    if (second) steps = *theirs.steps;
+  }
+
+  template <class Map>
+  void save(const LenetParameter& theirs, Map map) const {
+    if (!theirs.value) return;
+    each_piece(theirs, [&](T* to, const T* from) { map([=](size_t a, size_t b) { to[a] = from[b]; }); });
+    if (second) *theirs.steps = float(steps);
+  }
+
+ private:
+  template <class Piece>
+  void each_piece(const LenetParameter& theirs, Piece piece) const {
+    piece(static_cast<T*>(theirs.value), value);
+    if (first) piece(static_cast<T*>(theirs.first), first);
+    if (second) piece(static_cast<T*>(theirs.second), second);
+  }
+};
+
+template <class T>
+class Optimizer {
+ public:
+  explicit Optimizer(const LenetCall& call)
+      : kind_(call.optimizer),
+        nesterov_(call.nesterov),
+        momentum_(call.momentum),
+        beta1_(call.beta1),
+        beta2_(call.beta2),
+        eps_(call.eps),
+        decay_(call.weight_decay) {}
+
+  bool has_first() const { return kind_ != kSgd || momentum_ != 0; }
+  bool has_second() const { return kind_ != kSgd; }
+
+  // What is the same for all values of a parameter in one step.
+  struct Rates {
+    T rate, keep, scale;
+  };
+
+  Rates rates(const Parameter<T>& parameter, double learning_rate) const {
+    if (kind_ == kSgd) return {T(learning_rate), T(1), T(1)};
+    const double steps = parameter.steps + 1;
+    return {T(learning_rate / (1 - std::pow(beta1_, steps))), T(kind_ == kAdamW ? 1 - learning_rate * decay_ : 1),
+            T(1 / std::sqrt(1 - std::pow(beta2_, steps)))};
+  }
+
+  // One step on the values [at, at + count) of the parameter.
+  void update(const Parameter<T>& parameter, const Rates& rates, size_t at, int count, const T* gradient) const {
+    T* const value = parameter.value + at;
+    if (kind_ == kSgd && momentum_ == 0)
+      sgd(value, gradient, count, rates);
+    else if (kind_ == kSgd)
+      sgd_momentum(value, parameter.first + at, gradient, count, rates);
+    else
+      adam(value, parameter.first + at, parameter.second + at, gradient, count, rates);
+  }
+
+ private:
+  void sgd(T* __restrict value, const T* __restrict gradient, int count, const Rates& rates) const {
+    const T rate = rates.rate, decay = T(decay_);
+    for (int i = 0; i < count; i++) value[i] -= rate * (gradient[i] + decay * value[i]);
+  }
+
+  void sgd_momentum(T* __restrict value, T* __restrict first, const T* __restrict gradient, int count,
+                    const Rates& rates) const {
+    const T decay = T(decay_), momentum = T(momentum_);
+    // Plain: value -= rate * m. Nesterov: value -= rate * (g + momentum * m).
+    const T of_gradient = nesterov_ ? rates.rate : T(0), of_first = nesterov_ ? rates.rate * momentum : rates.rate;
+    for (int i = 0; i < count; i++) {
+      const T g = gradient[i] + decay * value[i];
+      first[i] = momentum * first[i] + g;
+      value[i] -= of_gradient * g + of_first * first[i];
+    }
+  }
+
+  void adam(T* __restrict value, T* __restrict first, T* __restrict second, const T* __restrict gradient, int count,
+            const Rates& rates) const {
+    const T beta1 = T(beta1_), beta2 = T(beta2_), rest1 = T(1 - beta1_), rest2 = T(1 - beta2_), eps = T(eps_);
+    const T decay = T(kind_ == kAdam ? decay_ : 0), keep = rates.keep, rate = rates.rate, scale = rates.scale;
+    for (int i = 0; i < count; i++) {
+      const T g = gradient[i] + decay * value[i];
+      const T m = beta1 * first[i] + rest1 * g;
+      const T v = beta2 * second[i] + rest2 * g * g;
+      first[i] = m;
+      second[i] = v;
+      value[i] = keep * value[i] - rate * m / (std::sqrt(v) * scale + eps);
+    }
+  }
+
+  LenetOptimizer kind_;
+  bool nesterov_;
+  double momentum_, beta1_, beta2_, eps_, decay_;
+};
+
+// The map of an array that both keep in the same order.
+inline auto in_order(size_t count) {
+  return [count](auto each) {
+    for (size_t i = 0; i < count; i++) each(i, i);
+  };
+}
+
+}  // namespace lenet

@@ -1,0 +1,453 @@
+"""The native engine against the torch engine: the same training, gradient by gradient and weight by weight."""
+
+import copy
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, assume, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from torch import nn
+
+from lenet.data.plan import epoch_plan
+from lenet.engine import native
+from lenet.engine import torch as reference
+from lenet.engine.base import Settings
+from lenet.errors import InputError
+from lenet.models import SHAPES, Normalize, lenet
+
+pytestmark = pytest.mark.skipif(native.available() is not None, reason=str(native.available()))
+
+# After one step of SGD with momentum, the momentum is the gradient.
+GRADIENT = Settings(optimizer="sgd", momentum=0.9)
+WITHOUT_BATCH_NORM = [name for name, shape in SHAPES.items() if shape.batch_norm == "none"]
+
+
+def make_images(count, shape=(32, 32, 3), seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (count, *shape), dtype=np.uint8)
+
+
+def make_labels(count, classes=10, seed=0):
+    return np.random.default_rng(seed).integers(0, classes, count)
+
+
+def make_plan(count, batch_size, *, learning_rate=0.0, **options):
+    options = {"flip": True, "max_shift": 3, "seed": 1, "epoch": 0, "epochs": 1} | options
+    return epoch_plan(np.arange(count), batch_size=batch_size, learning_rate=learning_rate, **options)
+
+
+def make_model(name="lenet5-tuned", input_shape=(32, 32, 3), classes=10, seed=0, **changes):
+    torch.manual_seed(seed)
+    return lenet(replace(SHAPES[name], **changes), input_shape, classes).double()
+
+
+def before_batch_norm(model):
+    """Names of the biases that a batch norm takes away again: their true gradient is zero, and what is left is noise."""
+    follows = zip(model, model[1:], strict=False)
+    return {f"{n}.bias" for n, (_, after) in enumerate(follows) if isinstance(after, nn.BatchNorm1d | nn.BatchNorm2d)}
+
+
+def gradients(engine, model, images, targets, plan, settings):
+    """Of the plan's first step, by parameter name."""
+    state = {}
+    engine.train(copy.deepcopy(model), state, images, targets, plan.part(0, 1), settings)
+    return {name.split("/")[0]: value.numpy() for name, value in state.items()}
+
+
+def assert_gradients_agree(model, images, targets, plan, settings=GRADIENT, tolerance=1e-9):
+    """To `tolerance` of the larger of a gradient's own norm and a thousandth of the whole gradient's."""
+    expected = gradients(reference, model, images, targets, plan, settings)
+    found = gradients(native, model, images, targets, plan, settings)
+    assert found.keys() == expected.keys()
+    whole = np.sqrt(sum((g**2).sum() for g in expected.values()))
+    for name in expected.keys() - (before_batch_norm(model) if tolerance > 1e-9 else set()):
+        scale = max(np.linalg.norm(expected[name]), whole / 1000)
+        assert np.linalg.norm(found[name] - expected[name]) <= tolerance * scale, name
+
+
+def assert_trainings_agree(model, images, targets, plan, settings, tolerance, engine=native):
+    """Weights, buffers, optimizer state and metrics after the whole plan."""
+    ours, theirs = copy.deepcopy(model), copy.deepcopy(model)
+    our_state, their_state = {}, {}
+    found = engine.train(ours, our_state, images, targets, plan, settings)
+    expected = reference.train(theirs, their_state, images, targets, plan, settings)
+    assert found.images == expected.images
+    assert found.correct == expected.correct
+    assert found.loss_sum == pytest.approx(expected.loss_sum, rel=1e-7)
+    assert our_state.keys() == their_state.keys()
+    noise = before_batch_norm(model)
+    for name, tensor in theirs.state_dict().items():
+        if name not in noise and "running_mean" not in name:  # a running mean holds the noisy bias
+            torch.testing.assert_close(ours.state_dict()[name], tensor, rtol=tolerance, atol=tolerance)
+    for key, tensor in their_state.items():
+        if key.split("/")[0] not in noise:
+            torch.testing.assert_close(our_state[key], tensor, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_gradients_of_every_shape(name):
+    images, labels, plan = make_images(24), make_labels(24), make_plan(24, 9)
+    assert_gradients_agree(make_model(name), images, labels, plan)
+    assert_gradients_agree(make_model(name).float(), images, labels, plan, tolerance=1e-5)
+
+
+OPTIONS = {
+    "sgd": Settings("sgd"),
+    "decay": Settings("sgd", weight_decay=0.01),
+    "momentum": Settings("sgd", momentum=0.9, weight_decay=5e-4),
+    "nesterov": Settings("sgd", momentum=0.9, nesterov=True, weight_decay=5e-4),
+    "adam": Settings("adam"),
+    "adam-decay": Settings("adam", weight_decay=0.01, betas=(0.8, 0.99), eps=1e-6),
+    "adamw": Settings("adamw", weight_decay=0.1),
+    "smoothing": Settings("sgd", momentum=0.9, label_smoothing=0.1),
+    "frozen": Settings("adam", frozen=4),
+    "two threads": Settings("adam", threads=2),
+}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_fifty_steps_with_every_option(option):
+    settings = OPTIONS[option]
+    rate = 0.001 if settings.optimizer != "sgd" else 0.02
+    plan = make_plan(397, 8, learning_rate=rate, schedule="one-cycle")
+    model = make_model("lenet-dropout", (20, 20, 1), pool="max")
+    assert_trainings_agree(model, make_images(397, (20, 20, 1)), make_labels(397), plan, settings, 1e-9)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_fifty_steps_of_every_shape(name):
+    plan = make_plan(400, 8, learning_rate=0.01)
+    settings = Settings("sgd", momentum=0.9)
+    tolerance = 1e-9 if name in WITHOUT_BATCH_NORM else 1e-6
+    assert_trainings_agree(make_model(name), make_images(400), make_labels(400), plan, settings, tolerance)
+
+
+def test_soft_targets():
+    classes, count = 10, 30
+    soft = np.random.default_rng(0).dirichlet(np.ones(classes), count).astype(np.float32)
+    plan = make_plan(count, 8, learning_rate=0.1)
+    settings = Settings("sgd", momentum=0.9, label_smoothing=0.1)
+    model = make_model("lenet5", (16, 16, 1))
+    images = make_images(count, (16, 16, 1))
+    # Torch takes float32 targets with float64 logits only after a cast, which the soft targets here survive exactly.
+    assert_gradients_agree(model.float(), images, soft, plan, settings, tolerance=1e-5)
+
+
+def test_head_alone():
+    torch.manual_seed(0)
+    head = nn.Sequential(nn.Linear(50, 30), nn.BatchNorm1d(30), nn.ReLU(), nn.Dropout(0.3), nn.Linear(30, 7))
+    features = np.random.default_rng(0).normal(size=(40, 50)).astype(np.float32)
+    plan = make_plan(40, 8, learning_rate=0.1)
+    assert_gradients_agree(head, features, make_labels(40, 7), plan, tolerance=1e-5)
+    expected, found = (engine.logits(head, features, Settings()) for engine in (reference, native))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+LAYERS = {
+    "pool before activation": lambda: [nn.Conv2d(3, 5, 3), nn.MaxPool2d(2), nn.Tanh()],
+    "no pool": lambda: [nn.Conv2d(3, 5, 3), nn.ReLU(), nn.Conv2d(5, 4, 5), nn.Tanh()],
+    "padding": lambda: [nn.Conv2d(3, 5, 5, padding=2), nn.ReLU(), nn.AvgPool2d(2), nn.Conv2d(5, 7, 3, padding="same")],
+    "uneven padding": lambda: [nn.Conv2d(3, 4, 3, padding=(0, 2)), nn.Conv2d(4, 4, 3, padding=(1, 0)), nn.ReLU()],
+    "norm first": lambda: [nn.BatchNorm2d(3), nn.Conv2d(3, 4, 3, bias=False), nn.MaxPool2d(2), nn.BatchNorm2d(4)],
+    "dropout of maps": lambda: [nn.Conv2d(3, 5, 3), nn.Dropout(0.4), nn.ReLU(), nn.AvgPool2d(2)],
+    "norm after pool": lambda: [nn.Conv2d(3, 5, 3), nn.ReLU(), nn.MaxPool2d(2), nn.BatchNorm2d(5), nn.ReLU()],
+    "norm, no activation": lambda: [nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5), nn.MaxPool2d(2)],
+    "norm, no pool": lambda: [nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5), nn.ReLU(), nn.Conv2d(5, 20, 3), nn.ReLU()],
+    "pixels pooled": lambda: [nn.MaxPool2d(2), nn.AvgPool2d(2), nn.Tanh()],
+    "nothing": lambda: [],
+}
+
+
+@pytest.mark.parametrize("layers", LAYERS)
+def test_any_order_of_layers(layers):
+    torch.manual_seed(0)
+    body = [Normalize([0.4, 0.5, 0.6], [0.2, 0.3, 0.1]), *LAYERS[layers](), nn.Flatten()]
+    features = nn.Sequential(*body)(torch.zeros(2, 17, 15, 3, dtype=torch.uint8)).shape[1]
+    tail = [nn.BatchNorm1d(features), nn.Dropout(0.2), nn.Linear(features, 9, bias=False), nn.Tanh(), nn.Linear(9, 4)]
+    model = nn.Sequential(*body, *tail).double()
+    images, labels = make_images(20, (17, 15, 3)), make_labels(20, 4)
+    assert_gradients_agree(model, images, labels, make_plan(20, 7))
+    assert_gradients_agree(model, images, labels, make_plan(20, 7), replace(GRADIENT, frozen=2, threads=2))
+    expected, found = (engine.logits(model, images, Settings()) for engine in (reference, native))
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("frozen", range(1, 18))
+def test_frozen_layers(frozen):
+    model = make_model("lenet5-modern", (20, 20, 3), dropout=0.2)
+    images, labels = make_images(24, (20, 20, 3)), make_labels(24)
+    reference.train(model, {}, images, labels, make_plan(24, 8, learning_rate=0.1), Settings("sgd"))
+    plan = make_plan(24, 8, learning_rate=0.05)
+    assert_trainings_agree(model, images, labels, plan, Settings("sgd", momentum=0.9, frozen=frozen), 1e-9)
+
+
+@st.composite
+def networks(draw):
+    """A model of the family at an odd size, and images for it."""
+    kernel = draw(st.sampled_from([3, 5]))
+    height, width = draw(st.integers(16, 40)), draw(st.integers(16, 40))
+    if draw(st.integers(0, 9)) == 0:
+        height, width = draw(st.sampled_from([(64, 64), (96, 96), (33, 96)]))
+    channels = draw(st.sampled_from([1, 3]))
+    classes = draw(st.sampled_from([2, 3, 10, 17, 100, 1000]))
+    torch.manual_seed(draw(st.integers(0, 99)))
+    padding = draw(st.integers(0, 2))
+    widths = st.one_of(st.integers(1, 20), st.sampled_from([6, 16, 32, 40]))
+    maps = draw(widths), draw(widths)
+    norm, average = draw(st.booleans()), draw(st.booleans())
+    activation = draw(st.sampled_from([nn.ReLU, nn.Tanh]))
+    layers = [Normalize([0.5] * channels, [0.25] * channels)]
+    for inputs, outputs in ((channels, maps[0]), maps):
+        layers.append(nn.Conv2d(inputs, outputs, kernel, padding=padding))
+        layers += [nn.BatchNorm2d(outputs)] * norm
+        layers += [activation(), nn.AvgPool2d(2) if average else nn.MaxPool2d(2)]
+    layers.append(nn.Flatten())
+    features = nn.Sequential(*layers)(torch.zeros(2, height, width, channels, dtype=torch.uint8)).shape[1]
+    hidden = draw(st.integers(1, 140))
+    layers += [nn.Linear(features, hidden), *([nn.BatchNorm1d(hidden)] * norm), activation()]
+    layers += [nn.Dropout(0.3)] * draw(st.booleans())
+    layers.append(nn.Linear(hidden, classes))
+    # Few grey levels make ties in the pools.
+    levels = draw(st.sampled_from([2, 256]))
+    count = draw(st.integers(2 if norm else 1, 9))
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    images = (rng.integers(0, levels, (count, height, width, channels)) * (255 // (levels - 1))).astype(np.uint8)
+    return nn.Sequential(*layers).double(), images, rng.integers(0, classes, count)
+
+
+@hypothesis_settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(networks(), st.integers(1, 9), st.sampled_from([0.0, 0.1]), st.integers(1, 2), st.integers(0, 6))
+def test_gradients_of_random_networks(network, batch_size, label_smoothing, threads, frozen):
+    model, images, labels = network
+    has_norm = any(isinstance(layer, nn.BatchNorm1d) for layer in model)
+    assume(not has_norm or min(batch_size, len(images)) > 1)
+    settings = replace(GRADIENT, label_smoothing=label_smoothing, threads=threads, frozen=frozen)
+    plan = make_plan(len(images), batch_size)
+    # With two images, batch norm makes +-1 of nearly every difference: rounding errors grow with it.
+    assert_gradients_agree(model, images, labels, plan, settings, 1e-9 if not has_norm or batch_size > 3 else 1e-6)
+    expected, found = (engine.logits(model, images, Settings()) for engine in (reference, native))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_bits_depend_neither_on_threads_nor_on_slicing(name):
+    images, labels = make_images(150), make_labels(150)
+    plan = make_plan(150, 13, learning_rate=0.001)
+
+    def trained(threads, cuts):
+        model, state = make_model(name, dropout=0.3).float(), {}
+        sums = []
+        for first, last in zip((0, *cuts), (*cuts, len(plan.steps)), strict=True):
+            part = native.train(model, state, images, labels, plan.part(first, last), Settings(threads=threads))
+            sums.append(part.correct)
+        return {**model.state_dict(), **state}, sum(sums)
+
+    first, correct = trained(1, [])
+    for threads, cuts in ((2, []), (3, []), (1, [1, 4]), (2, [3, 3, 5])):
+        again, correct_again = trained(threads, cuts)
+        assert correct_again == correct
+        for key, tensor in first.items():
+            assert torch.equal(tensor, again[key]), key
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_logits(name):
+    model, images = make_model(name), make_images(77)
+    reference.train(model, {}, images, make_labels(77), make_plan(77, 11, learning_rate=0.01), Settings("sgd"))
+    expected = reference.logits(model, images, Settings())
+    for threads in (1, 2):
+        np.testing.assert_allclose(native.logits(model, images, Settings(threads=threads)), expected, rtol=1e-6, atol=1e-7)
+    assert native.logits(model, images[:0], Settings()).shape == (0, 10)
+
+
+def test_resumes_what_the_other_engine_began():
+    model, images, labels = make_model("lenet5"), make_images(80), make_labels(80)
+    plan, settings = make_plan(80, 8, learning_rate=0.002), Settings("adam")
+    both, state = copy.deepcopy(model), {}
+    native.train(both, state, images, labels, plan.part(0, 4), settings)
+    reference.train(both, state, images, labels, plan.part(4, 7), settings)
+    native.train(both, state, images, labels, plan.part(7, 10), settings)
+    one, its_state = copy.deepcopy(model), {}
+    reference.train(one, its_state, images, labels, plan, settings)
+    assert state["1.weight/step"].item() == 10
+    for name, tensor in one.state_dict().items():
+        torch.testing.assert_close(both.state_dict()[name], tensor, rtol=1e-9, atol=1e-9)
+
+
+def test_a_nonfinite_loss_stops_before_its_update():
+    images, labels = make_images(50), make_labels(50)
+    settings = Settings("sgd", momentum=0.9)
+    model = make_model("lenet-dropout").float()
+    metrics = native.train(model, {}, images, labels, make_plan(50, 10, learning_rate=1e25), settings)
+    assert metrics.nonfinite_step is not None
+    assert metrics.images == 10 * metrics.nonfinite_step > 0
+    assert np.isfinite(metrics.loss_sum)
+
+    model = make_model("lenet-dropout").float()
+    with torch.no_grad():
+        model[1].bias[0] = torch.nan
+    before, state = copy.deepcopy(model.state_dict()), {}
+    metrics = native.train(model, state, images, labels, make_plan(50, 10, learning_rate=0.1), settings)
+    assert (metrics.nonfinite_step, metrics.images, state) == (0, 0, {})
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items() if name != "1.bias")
+
+
+def _probe(level):
+    """What a process under LENET_ISA=level finds: the largest gradient's error, in float64."""
+    code = (
+        "import sys, json; sys.path.insert(0, sys.argv[1]); import test_native as t;"
+        "errors = []\n"
+        "for name in t.SHAPES:\n"
+        "    t.assert_gradients_agree(t.make_model(name), t.make_images(24), t.make_labels(24), t.make_plan(24, 9))\n"
+        "    t.assert_gradients_agree(t.make_model(name).float(), t.make_images(24), t.make_labels(24),"
+        " t.make_plan(24, 9), tolerance=1e-5)\n"
+        "print(json.dumps(t.native.level()))"
+    )
+    folder = str(Path(__file__).parent)
+    return subprocess.run(
+        [sys.executable, "-c", code, folder], env=os.environ | {"LENET_ISA": level}, capture_output=True, text=True
+    )
+
+
+def test_every_level_of_this_machine():
+    best = native.level()
+    for level in ("x86-64-v2", "x86-64-v3", "x86-64-v4"):
+        if level <= best:
+            done = _probe(level)
+            assert done.returncode == 0, done.stderr
+            assert json.loads(done.stdout) == level
+
+
+def test_unknown_levels_are_refused(monkeypatch):
+    monkeypatch.setenv("LENET_ISA", "avx9")
+    with pytest.raises(InputError, match="LENET_ISA=avx9: unknown"):
+        native.level()
+    monkeypatch.setenv("LENET_ISA", "x86-64-v4")
+    monkeypatch.setattr(native, "_native", type("Old", (), {"levels": staticmethod(lambda: ["x86-64-v2"])}))
+    with pytest.raises(InputError, match="this processor has no such level"):
+        native.level()
+
+
+def test_without_the_extension(monkeypatch):
+    monkeypatch.setattr(native, "_native", None)
+    monkeypatch.setattr(native, "_missing", "no module", raising=False)
+    assert "C++17 compiler" in native.available()
+    with pytest.raises(InputError, match="was not built"):
+        native.logits(make_model(), make_images(1), Settings())
+
+
+UNCOVERED = {
+    "layer 1 (Conv2d) has a stride": nn.Conv2d(3, 4, 3, stride=2),
+    "layer 1 (Conv2d) has a kernel of (7, 7)": nn.Conv2d(3, 4, 7),
+    "layer 1 (Conv2d) pads by 'reflect'": nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect"),
+    "layer 1 (MaxPool2d) is not plain": nn.MaxPool2d(3),
+    "layer 1 (AvgPool2d) has its own divisor": nn.AvgPool2d(2, divisor_override=3),
+    "layer 1 (BatchNorm2d) is not affine": nn.BatchNorm2d(3, affine=False),
+    "layer 1 (BatchNorm1d) does not fit": nn.BatchNorm1d(3),
+    "layer 1 (Linear) needs a Flatten": nn.Linear(32, 4),
+    "layer 1 (Sigmoid) is of a kind": nn.Sigmoid(),
+    "layer 1 (Dropout) drops everything": nn.Dropout(1.0),
+    "layer 1 (Normalize) is not the first": Normalize([0.5], [0.5]),
+}
+
+
+@pytest.mark.parametrize("reason", UNCOVERED)
+def test_what_it_does_not_cover(reason):
+    model = nn.Sequential(Normalize([0.5] * 3, [0.2] * 3), UNCOVERED[reason], nn.Flatten(), nn.Linear(9, 2))
+    assert native.covers(model).startswith(reason)
+    with pytest.raises(InputError, match="does not fit"):
+        native.logits(model, make_images(1), Settings())
+
+
+def test_covers_every_shape():
+    for name in SHAPES:
+        assert native.covers(make_model(name), Settings()) is None
+    assert "not on cuda" in native.covers(make_model(), Settings(device="cuda"))
+
+
+def _bad_calls():
+    """Name -> (changes a good call, what the refusal says)."""
+
+    def on(what, change):
+        def apply(call):
+            call[what] = change(call[what])
+
+        return apply
+
+    def half(call):
+        call["model"][1].half()
+
+    def read_only_view(call):
+        call["model"][1].weight.data = call["model"][1].weight.data.transpose(2, 3)
+
+    def state(**changes):
+        def apply(call):
+            native.train(**call)
+            call["optimizer_state"].update(changes)
+
+        return apply
+
+    labels = np.zeros(16, np.int64)
+    return {
+        "dtype of the model": (half, "1.weight is torch.float16"),
+        "mixed dtypes": (lambda call: call["model"][1].double(), "all of float32, or all of float64"),
+        "layout of the model": (read_only_view, "not contiguous"),
+        "dtype of the state": (state(**{"1.weight/exp_avg": torch.zeros(6, 3, 5, 5).double()}), "exp_avg is torch.float64"),
+        "shape of the state": (state(**{"1.weight/exp_avg": torch.zeros(6, 3, 5)}), "is of shape"),
+        "step of the state": (state(**{"1.weight/step": torch.zeros(1)}), "single float32"),
+        "dtype of images": (on("images", lambda x: x.astype(np.float32)), "images must be uint8"),
+        "images of another size": (on("images", lambda x: np.ascontiguousarray(x[:, 4:])), "takes 400 input features"),
+        "images of another depth": (on("images", lambda x: np.ascontiguousarray(x[..., :1])), "channels"),
+        "scattered images": (on("images", lambda x: x[:, ::-1]), "contiguous"),
+        "too few images": (on("images", lambda x: x[:9]), "outside the 9 images"),
+        "negative order": (on("plan", lambda p: replace(p, order=p.order - 1)), "outside the 16 images"),
+        "dtype of order": (on("plan", lambda p: replace(p, order=p.order.astype(np.int32))), "order must be int64"),
+        "steps past the end": (on("plan", lambda p: replace(p, steps=p.steps + 1)), "outside its 16 positions"),
+        "empty step": (on("plan", lambda p: replace(p, steps=p.steps * 0)), "is empty"),
+        "few rates": (on("plan", lambda p: replace(p, learning_rates=p.learning_rates[:1])), "differ in number"),
+        "few flips": (on("plan", lambda p: replace(p, flips=p.flips[:3])), "flips and shifts"),
+        "far shifts": (on("plan", lambda p: replace(p, shifts=np.full_like(p.shifts, -128))), r"by \[128, 128\] pixels"),
+        "labels above": (on("targets", lambda _: labels + 10), "label of 10 is outside"),
+        "labels below": (on("targets", lambda _: labels - 1), "label of -1 is outside"),
+        "few labels": (on("targets", lambda _: labels[:5]), "5 targets for 16 images"),
+        "dtype of labels": (on("targets", lambda _: labels.astype(np.int32)), "targets must be int64"),
+        "soft targets of another shape": (on("targets", lambda _: np.zeros((16, 3), np.float32)), "soft targets must be"),
+        "threads": (on("settings", lambda s: replace(s, threads=0)), "threads must be"),
+        "optimizer": (on("settings", lambda s: replace(s, optimizer="lion")), "no optimizer 'lion'"),
+    }
+
+
+@pytest.mark.parametrize("case", _bad_calls())
+def test_bad_input_is_refused_before_native_code(case):
+    change, message = _bad_calls()[case]
+    call = {
+        "model": make_model("lenet5").float(),
+        "optimizer_state": {},
+        "images": make_images(16),
+        "targets": make_labels(16),
+        "plan": make_plan(16, 8),
+        "settings": Settings(),
+    }
+    change(call)
+    with pytest.raises(InputError, match=message):
+        native.train(**call)
+
+
+def test_read_only_images_are_fine():
+    images = make_images(16)
+    images.flags.writeable = False
+    native.train(make_model(), {}, images, make_labels(16), make_plan(16, 8), Settings())
+
+
+def test_batch_norm_with_one_value_a_channel_raises():
+    images, labels = make_images(9), make_labels(9)
+    for engine in (native, reference):
+        with pytest.raises(ValueError, match="Expected more than 1 value per channel when training"):
+            engine.train(make_model("lenet5-tuned"), {}, images, labels, make_plan(9, 8), Settings())
