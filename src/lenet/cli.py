@@ -25,12 +25,16 @@ app = App(
     version_flags=["--version"],
     help_format="plaintext",
     usage="Usage: lenet COMMAND [ARGUMENTS] [OPTIONS]",
+    suppress_keyboard_interrupt=False,  # main says where the run stands
 )
 
 
 def _flags() -> Any:
     """The options of TrainConfig as flags that are None unless given: only so can a recipe stand under them."""
-    groups = {name: Group(name, sort_key=number) for number, name in enumerate(("Data", "Model", "Training", "Run"), 1)}
+    groups = {
+        name: Group(name, sort_key=number)
+        for number, name in enumerate(("Data", "Model", "Transfer", "Training", "Run"), 1)
+    }
     flags = []
     for field in fields(TrainConfig):
         if field.name == "data":
@@ -266,8 +270,9 @@ def main(argv: Sequence[str] | None = None, *, model: "nn.Sequential | None" = N
     if model is not None:
         _study["model"] = model
     try:
-        app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
-        sys.stdout.flush()
+        app(tokens, console=_console(), exit_on_error=False, print_error=False, result_action="return_value")
+        if sys.stdout:  # None where it is closed
+            sys.stdout.flush()
         return 0
     except CycloptsError as error:
         return _fail(_one_line(error))
@@ -276,8 +281,11 @@ def main(argv: Sequence[str] | None = None, *, model: "nn.Sequential | None" = N
     except KeyboardInterrupt as stop:
         return _fail(str(stop) or "stopped", 130)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its exit
+        _drop_output()
         return 141
+    except OSError as error:  # a full disk under the output, a file that went away meanwhile
+        _drop_output()
+        return _fail(f"cannot go on: {error.strerror or error} ({error.filename or 'while printing'})")
 
 
 def _one_line(error: CycloptsError) -> str:
@@ -289,8 +297,20 @@ def _fail(message: str, code: int = 2) -> int:
     return code
 
 
+def _drop_output() -> None:
+    """What is still to be printed goes nowhere; otherwise Python would complain of it when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
+
+
+class _Console(Console):
+    """Rich's console, but for a closed pipe, which is main's to answer."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def _console() -> Console:
-    return Console()
+    return _Console()
 
 
 if __name__ == "__main__":

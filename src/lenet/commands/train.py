@@ -1,6 +1,5 @@
 """Train: from a config to a finished run's folder."""
 
-import copy
 import threading
 import time
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
@@ -8,25 +7,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 from torch import nn
 
 from lenet.config import TrainConfig, checked, recipe_values, resolve
-from lenet.data.dataset import Dataset, find_auto, load_dataset
-from lenet.data.statistics import pixel_statistics
+from lenet.data.dataset import Dataset
 from lenet.display import Progress
-from lenet.engine import Choice, Settings, choose
-from lenet.engine.cores import usable_cores
-from lenet.errors import InputError, Unavailable
-from lenet.models import build, fitted, lenet, parameter_count, shape_named
+from lenet.engine import Choice, Settings
+from lenet.errors import InputError
+from lenet.models import build, parameter_count
+from lenet.preparing import OWN_MODEL, concrete, engine_for, load_data, network_for
 from lenet.results import epochs_seconds, finish, say_result
 from lenet.run import Run, open_run
-from lenet.training import Stopped, Training, settings_of
+from lenet.training import Stopped, Training
 
-_OWN_MODEL = "own"  # what the config calls a network that came as nn.Sequential; its layers are in model.json
 _MAY_CHANGE = ("engine", "device", "data_dir")  # on resume; anything else would be another training
-_HOW_TO_GET = "CIFAR-10 is not on disk: 'lenet train cifar10' downloads it, --data-dir DIR tells where it lies"
 
 
 class Interrupted(KeyboardInterrupt):
@@ -84,11 +79,11 @@ def _train(
         say_result(run, console)
         return run
 
-    dataset, note = _data(wanted, or_digits)
+    dataset, note = load_data(wanted, or_digits)
     own = model if isinstance(model, nn.Sequential) else None
     network = _network(wanted, dataset, own, run)
-    choice, settings, workers = _engine(wanted, network, dataset)
-    config = _concrete(wanted, dataset, own)
+    choice, settings, workers = engine_for(wanted, network)
+    config = concrete(wanted, dataset, own)
     if saved is None:
         run.write_config(config, note)
     run.write_layers(network)
@@ -153,78 +148,14 @@ def _resumed(run: Run, saved: TrainConfig, given: dict[str, Any], or_digits: boo
     return replace(saved, **{name: told[name] for name in _MAY_CHANGE if name in told})
 
 
-def _data(config: TrainConfig, or_digits: bool) -> tuple[Dataset, str]:
-    """The images, and what to say where they are the embedded digits for want of CIFAR-10."""
-    name = find_auto(config.data_dir) if config.data == "auto" else config.data
-    note = _HOW_TO_GET if config.data == "auto" and name == "digits" else ""
-    try:
-        return _load(replace(config, data=name)), note
-    except Unavailable as error:
-        if not or_digits:
-            raise
-        # As large and as colourful as CIFAR-10's images, so that a network made for those takes them.
-        return _load(replace(config, data="digits", size=32, channels=3)), str(error)
-
-
-def _load(config: TrainConfig) -> Dataset:
-    return load_dataset(
-        config.data,
-        data_dir=config.data_dir,
-        size=config.size,
-        fit=config.fit,
-        channels=config.channels,
-        val_fraction=config.val_fraction,
-        split_seed=config.split_seed,
-    )
-
-
-def _concrete(config: TrainConfig, dataset: Dataset, own: nn.Sequential | None) -> TrainConfig:
-    """The config with everything that was left to lenet written out, so that it means the same tomorrow."""
-    augment = config.augment
-    if augment == "auto":
-        augment = "none" if dataset.name == "digits" else "flip-shift"
-    data = config.data if dataset.files is not None else dataset.name
-    model = _OWN_MODEL if own is not None else config.model
-    size, channels = dataset.images.shape[2:]
-    return replace(config, data=data, augment=augment, model=model, size=size, channels=channels)
-
-
 def _network(config: TrainConfig, dataset: Dataset, own: nn.Sequential | None, run: Run) -> nn.Sequential:
-    """The network that all members start from, before their own weights are drawn."""
-    height, width, channels = dataset.images.shape[1:]
-    input_shape, classes = (height, width, channels), len(dataset.classes)
-    mean, std = pixel_statistics(dataset.images, dataset.train)
-    layers = run.layers()
-    if own is None and config.model == _OWN_MODEL:
+    """The network that all members start from; one of the user's own comes from the run's folder when resumed."""
+    if own is None and config.model == OWN_MODEL:
+        layers = run.layers()
         if layers is None:
             raise InputError(f"{run.path} was started with a network of your own: give it again, from Python")
         return build(layers)
-    if own is None:
-        shape = shape_named(config.model, maps=config.maps, fc=config.fc, dropout=config.dropout)
-        return lenet(shape, input_shape, classes, mean=mean, std=std)
-    if config.maps or config.fc:
-        raise InputError("maps and fc shape a named model: change them in the nn.Sequential itself")
-    network = copy.deepcopy(fitted(own, input_shape, classes, mean, std))
-    for layer in network:
-        if isinstance(layer, nn.Dropout) and config.dropout is not None:
-            layer.p = config.dropout
-    return network
-
-
-def _engine(config: TrainConfig, network: nn.Sequential, dataset: Dataset) -> tuple[Choice, Settings, int]:
-    """The engine, its settings, and how many members train side by side."""
-    if config.device != "cpu" and not config.device.startswith("cuda"):
-        raise InputError(f"no device '{config.device}': use cpu, cuda, or cuda:1 and so on")
-    if config.device != "cpu" and not torch.cuda.is_available():
-        raise InputError(f"--device {config.device}: PyTorch finds no CUDA device here; leave --device out")
-    height, width, channels = dataset.images.shape[1:]
-    settings = settings_of(config, threads=config.threads or 1)
-    choice = choose(config.engine, network, (height, width, channels), settings)
-    if choice.name == "torch":
-        return choice, settings, 1
-    cores = usable_cores()
-    threads = min(config.threads or max(1, cores // config.seeds), cores)
-    return choice, replace(settings, threads=threads), max(1, cores // threads)
+    return network_for(config, dataset, own)
 
 
 def _go_on(run: Run, training: Training) -> None:
@@ -253,11 +184,11 @@ def _opening(
 ) -> list[str]:
     """What a run says before it trains."""
     height, width, channels = dataset.images.shape[1:]
-    sizes = f"{len(dataset.train):,} training, {len(dataset.val):,} validation, {len(dataset.test):,} test images"
+    sizes = f"{len(dataset.train):,} training, {len(dataset.val):,} validation, {len(dataset.test):,} test"
     threads = f", {settings.threads} threads" if settings.threads > 1 else ""
     lines = [
         f"data    {dataset.name} ({dataset.source}){': ' + note if note else ''}",
-        f"        {sizes} of {height}x{width}x{channels}, {len(dataset.classes)} classes",
+        f"images  {sizes}; {height}x{width}x{channels}, {len(dataset.classes)} classes",
         *(f"        {line}" for line in dataset.notes),
         f"model   {config.model}, {parameter_count(network):,} parameters; "
         f"{config.optimizer} {config.lr:g} {config.schedule}, batch {config.batch_size}",
