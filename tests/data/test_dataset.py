@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lenet.data import catalog, dataset, default_size, find_auto, load_dataset
+from lenet.data import cache, catalog, dataset, default_size, find_auto, load_dataset
 from lenet.data.fit import fit_array
 from lenet.errors import InputError
 
@@ -109,7 +109,7 @@ def test_a_published_set_is_read_split_and_kept_in_the_cache(monkeypatch, small_
     assert data.test.tolist() == list(range(200, 240))
     assert data.classes == catalog.CIFAR10.classes
     monkeypatch.setattr(dataset, "read_published", lambda *_: pytest.fail("read again"))
-    monkeypatch.setattr(dataset, "_digest", lambda *_: pytest.fail("hashed again"))
+    monkeypatch.setattr(cache, "digest", lambda *_: pytest.fail("hashed again"))
     again = load_dataset("cifar10", data_dir=str(small_cifar), split_seed=3)
     check(again)
     assert again.sha256 == data.sha256

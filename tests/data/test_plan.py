@@ -167,9 +167,7 @@ def test_units_are_kept_by_the_hash_as_documented(key, layer, first, p):
     kept = dropout_keep(key, layer, np.array(positions), 70, p)
     least = int(p * 2**32)
     assert kept.dtype == np.bool_
-    assert kept.tolist() == [
-        [documented_hash(key, layer, at, unit) >= least for unit in range(70)] for at in positions.tolist()
-    ]
+    assert kept.tolist() == [[documented_hash(key, layer, at, unit) >= least for unit in range(70)] for at in positions]
 
 
 def test_the_hash_is_that_of_earlier_versions():

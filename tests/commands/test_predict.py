@@ -1,0 +1,103 @@
+"""Labels for images: any kind of picture, by the best member or the one asked for."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import lenet
+from lenet.errors import InputError
+
+
+@pytest.fixture
+def sevens(digits):
+    """A few test images as they were before they were brought to 16 pixels: uint8 [n, 16, 16, 1], and their labels."""
+    chosen = digits.test[:12]
+    return digits.images[chosen], digits.labels[chosen]
+
+
+def test_paths_arrays_and_pictures_of_one_image_are_told_the_same(tmp_path, digits_run, sevens):
+    array = sevens[0][0]
+    Image.fromarray(array[:, :, 0]).save(tmp_path / "seven.png")
+    same = [
+        str(tmp_path / "seven.png"),
+        tmp_path / "seven.png",
+        Image.open(tmp_path / "seven.png"),
+        array,
+        array[:, :, 0],
+        np.repeat(array, 3, axis=2),
+    ]
+    found = lenet.predict(digits_run, same)
+    assert len({(one.classes, one.probabilities) for one in found}) == 1
+    assert [one.image for one in found] == [str(same[0]), str(same[1]), *(f"image {number}" for number in range(2, 6))]
+
+
+def test_one_image_alone_is_a_list_of_one(digits_run, sevens, tmp_path):
+    Image.fromarray(sevens[0][0][:, :, 0]).save(tmp_path / "seven.png")
+    for image in (sevens[0][0], str(tmp_path / "seven.png"), tmp_path / "seven.png"):
+        assert len(lenet.predict(digits_run, image)) == 1
+    assert lenet.predict(digits_run, []) == []
+
+
+def test_probabilities_are_sorted_and_add_up(digits_run, sevens):
+    for one in lenet.predict(digits_run, list(sevens[0]), top=99):
+        assert sorted(one.classes) == list("0123456789")
+        assert list(one.probabilities) == sorted(one.probabilities, reverse=True)
+        assert sum(one.probabilities) == pytest.approx(1)
+    assert {len(one.classes) for one in lenet.predict(digits_run, list(sevens[0]), top=2)} == {2}
+
+
+def test_images_of_any_size_and_colour_are_brought_to_the_networks(digits_run):
+    random = np.random.default_rng(0)
+    shapes = [(9, 300), (64, 64, 3), (1, 1), (16, 16, 1), (200, 31, 3)]
+    found = lenet.predict(digits_run, [random.integers(0, 256, shape, np.uint8) for shape in shapes])
+    assert len(found) == len(shapes)
+
+
+def test_the_best_member_by_validation_unless_another_is_asked_for(tmp_path, digits_run, sevens):
+    path = tmp_path / "run"
+    shutil.copytree(digits_run.path, path)
+    images = list(sevens[0])
+    by_member = [lenet.predict(path, images, member=number) for number in range(2)]
+    assert by_member[0] != by_member[1]
+    facts = json.loads((path / "model.json").read_text())
+    for best in range(2):
+        facts["val_accuracy"] = [0.9 if number == best else 0.1 for number in range(2)]
+        (path / "model.json").write_text(json.dumps(facts))
+        assert lenet.predict(path, images) == by_member[best]
+    for member in (-1, 2):
+        with pytest.raises(InputError, match=f"no member {member}: the run has members 0 to 1"):
+            lenet.predict(path, images, member=member)
+
+
+def test_a_loaded_checkpoint_serves_as_the_run_does(digits_run, sevens):
+    checkpoint = lenet.load(digits_run)
+    assert lenet.predict(checkpoint, list(sevens[0])) == lenet.predict(str(digits_run.path), list(sevens[0]))
+    assert checkpoint.input_shape == (16, 16, 1)
+    assert checkpoint.classes == tuple("0123456789")
+    assert checkpoint.seeds == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((4, 4), np.float32), r"must be uint8 \[H, W\].* not float32 \[4, 4\]"),
+        (np.zeros((4, 4, 4), np.uint8), r"not uint8 \[4, 4, 4\]"),
+        (np.zeros((2, 4, 4, 3), np.uint8), r"not uint8 \[2, 4, 4, 3\]"),
+        (np.zeros((0, 4), np.uint8), r"not uint8 \[0, 4\]"),
+        (Path("none.png"), "no image at 'none.png'"),
+    ],
+)
+def test_what_is_no_image_is_refused(digits_run, image, message):
+    with pytest.raises(InputError, match=message):
+        lenet.predict(digits_run, [image])
+
+
+def test_load_refuses_what_is_no_run(tmp_path):
+    with pytest.raises(InputError, match="no run at"):
+        lenet.load(tmp_path / "none")
+    with pytest.raises(InputError, match="not a finished run"):
+        lenet.load(tmp_path)

@@ -1,0 +1,74 @@
+"""STL-10's folds: a network each, on its fold's images alone, all judged on the same test images."""
+
+import numpy as np
+import pytest
+import torch
+
+import lenet as api
+from lenet.data.stl10 import read_folds
+from lenet.run import Run
+
+WORDS = ("stl10", "--protocol", "folds", "--epochs", "2", "--batch-size", "8", "--augment", "none")
+
+
+@pytest.fixture(autouse=True)
+def _here(small_stl10, monkeypatch):
+    monkeypatch.setenv("LENET_DATA", str(small_stl10.parent))
+
+
+def test_each_network_is_trained_on_its_fold(lenet, small_stl10, stl10_images, tmp_path):
+    outcome = lenet("train", *WORDS, "--out", tmp_path / "folds")
+    assert outcome.code == 0, outcome
+    assert "images  10 folds of 10 training, 10 validation, 40 test; 16x16x3, 10 classes" in outcome.out
+    made, result = api.load(tmp_path / "folds"), Run(tmp_path / "folds").result
+    assert len(made.members) == result["members"] == result["config"]["seeds"] == 10
+    assert result["test_images"] == 40
+    splits = Run(tmp_path / "folds").kept_split(api_data())
+    for member, (train, val), fold in zip(made.members, splits.folds, read_folds(small_stl10, 100), strict=True):
+        assert set(train) | set(val) == set(fold)
+        # Each network's first layer knows the statistics of its own images.
+        expected = stl10_images[train].reshape(-1, 3).mean(axis=0) / 255
+        torch.testing.assert_close(member[0].mean, torch.tensor(expected, dtype=torch.float32), atol=1e-5, rtol=0)
+    assert [scores.accuracy for scores in api.evaluate(tmp_path / "folds")] == result["test_accuracy"]["each"]
+
+
+def api_data():
+    from lenet.data import load_dataset
+
+    return load_dataset("stl10", protocol="folds")
+
+
+def test_a_cut_run_of_folds_goes_on(lenet, tmp_path, monkeypatch):
+    assert lenet("train", *WORDS, "--out", tmp_path / "whole").code == 0
+    saved = []
+
+    def cut(run, rows):
+        saved.append(rows)
+        if len(saved) == 5:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Run, "write_metrics", cut)
+        assert lenet("train", *WORDS, "--out", tmp_path / "cut").code == 130
+    assert lenet("train", "--resume", "--out", tmp_path / "cut").code == 0
+    one, other = (Run(tmp_path / name).predictions() for name in ("whole", "cut"))
+    assert all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def test_a_transfer_to_folds_and_the_number_of_seeds(lenet, low_run, tmp_path):
+    words = ("transfer", low_run.path, *WORDS)
+    assert lenet(*words, "--out", tmp_path / "made").code == 0
+    assert len(api.load(tmp_path / "made").members) == 10
+    outcome = lenet(*words, "--seeds", "3", "--out", tmp_path / "other")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert "--seeds 3: a network is trained on each of the 10 folds" in outcome.err
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_fold_file_that_names_images_that_are_not_there(lenet, small_stl10, tmp_path):
+    path = small_stl10 / "fold_indices.txt"
+    path.write_text(path.read_text().replace("98", "100"))
+    outcome = lenet("train", *WORDS, "--out", tmp_path / "folds")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert f"{path} names image 100 in fold" in outcome.err
+    assert not (tmp_path / "folds").exists()

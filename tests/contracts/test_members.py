@@ -1,0 +1,108 @@
+"""Each member of a run of several seeds is the run of that seed alone, to the bit; and one that fails fails alone."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from lenet.run import Run
+
+WORDS = ("train", "digits", "--epochs", 2, "--batch-size", 32, "--augment", "flip-shift", "--dropout", 0.2)
+
+
+def test_members_equal_the_runs_of_their_seeds_alone(lenet, tmp_path, engine):
+    words = (*WORDS, "--engine", engine)
+    assert lenet(*words, "--seeds", 3, "--seed", 5, "--out", tmp_path / "three").code == 0
+    three = load_file(tmp_path / "three" / "model.safetensors")
+    result = Run(tmp_path / "three").result
+    rows = Run(tmp_path / "three").metrics()
+    for number, seed in enumerate((5, 6, 7)):
+        path = tmp_path / str(seed)
+        assert lenet(*words, "--seed", seed, "--out", path).code == 0
+        alone = load_file(path / "model.safetensors")
+        assert {f"{number}.{name}" for name in alone} == {name for name in three if name.startswith(f"{number}.")}
+        for name, tensor in alone.items():
+            assert torch.equal(tensor, three[f"{number}.{name}"]), (seed, name)
+        for which in ("val_accuracy", "test_accuracy"):
+            assert result[which]["each"][number] == Run(path).result[which]["mean"]
+        own = [row for row in rows if row["seed"] == str(seed)]
+        for one, other in zip(own, Run(path).metrics(), strict=True):
+            assert {k: v for k, v in one.items() if "seconds" not in k} == {
+                k: v for k, v in other.items() if "seconds" not in k
+            }
+    weights = [three[f"{number}.1.weight"] for number in range(3)]
+    assert not torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[1], weights[2])
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_bits_do_not_hang_on_threads(lenet, tmp_path, engine, threads):
+    # The native engine's never do; the torch engine's are its own at each number, which the config keeps.
+    if engine == "torch" and threads > 1:
+        pytest.skip("the torch engine's bits are those of its number of threads")
+    assert lenet(*WORDS, "--engine", engine, "--threads", threads, "--out", tmp_path / "a").code == 0
+    assert lenet(*WORDS, "--engine", engine, "--out", tmp_path / "b").code == 0
+    one, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in "ab")
+    assert one == other
+
+
+def test_a_member_that_fails_is_named_and_the_others_go_on(lenet, tmp_path):
+    path = tmp_path / "run"
+    words = ["train", "digits", "--epochs", 3, "--seeds", 3, "--out", path]
+    assert lenet(*words).code == 0
+    whole = load_file(path / "model.safetensors")
+    # Poison what the second goes on from, after its first epoch: the others are done.
+    (path / "result.json").unlink()
+    state = load_file(path / "state" / "1.safetensors")
+    history = json.loads(bytes(state["history:json"].tolist()))[:1]
+    state["history:json"] = torch.tensor(list(json.dumps(history).encode()), dtype=torch.uint8)
+    state["model:1.weight"][0, 0, 0, 0] = torch.nan
+    save_file(state, path / "state" / "1.safetensors")
+    outcome = lenet("train", "--resume", "--out", path)
+    assert outcome.code == 0
+    assert "seed 1 epoch 2/3  loss is no longer finite at step 1: stopped" in outcome.out
+    assert "failed  seed 1: the loss stopped being finite" in outcome.out
+    result = Run(path).result
+    assert (result["members"], result["failed"], len(result["test_accuracy"]["each"])) == (2, [1], 2)
+    left = load_file(path / "model.safetensors")
+    for number, before in ((0, 0), (1, 2)):
+        assert torch.equal(left[f"{number}.1.weight"], whole[f"{before}.1.weight"])
+    assert json.loads((path / "model.json").read_text())["seeds"] == [0, 2]
+    row = next(row for row in Run(path).metrics() if row["failed_step"])
+    assert (row["seed"], row["epoch"], row["failed_step"]) == ("1", "2", "0")
+    again = lenet("train", "--resume", "--out", path)
+    assert "failed  seed 1" in again.out
+    assert lenet("eval", path, "--out", tmp_path / "csv").code == 0
+
+
+def test_where_all_fail_it_is_an_error_that_names_them(lenet, tmp_path):
+    words = ["train", "digits", "--model", "lenet-dropout", "--optimizer", "sgd", "--lr", 100, "--seeds", 2,
+             "--weight-decay", 10, "--schedule", "constant", "--epochs", 5, "--out", tmp_path / "run"]  # fmt: skip
+    for resume in ([], ["--resume"]):
+        outcome = lenet(*words, *resume)
+        assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+        assert "the loss is no longer finite (seed 0 in epoch 1, step" in outcome.err
+        assert "seed 1 in epoch 1, step" in outcome.err
+        assert "lower --lr (it is 100)" in outcome.err
+    assert not (tmp_path / "run" / "result.json").exists()
+
+
+def test_the_test_images_are_judged_by_the_best_weights_of_validation(digits_run):
+    import lenet
+    from lenet.data import load_dataset
+    from lenet.engine import Settings
+    from lenet.engine import torch as engine
+
+    data = load_dataset("digits")
+    checkpoint = lenet.load(digits_run)
+    result = digits_run.result
+    rows = digits_run.metrics()
+    for number, member in enumerate(checkpoint.members):
+        for which, indices in (("val_accuracy", data.val), ("test_accuracy", data.test)):
+            logits = engine.logits(member, data.images[indices], Settings())
+            assert np.mean(logits.argmax(1) == data.labels[indices]) == pytest.approx(result[which]["each"][number])
+        own = [float(row["val_accuracy"]) for row in rows if row["seed"] == str(number)]
+        assert max(own) == result["val_accuracy"]["each"][number]
+        assert own.index(max(own)) + 1 == result["best_epoch"][number]

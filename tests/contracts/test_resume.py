@@ -1,0 +1,228 @@
+"""A run that was cut, at whatever moment, and resumed is the run that was not: the same bits, the same figures."""
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import time
+
+import pytest
+
+from lenet.run import Run
+
+# Epochs long enough to be cut in their middle, and two members, of which one may be ahead of the other.
+WORDS = ("train", "digits", "--epochs", "3", "--batch-size", "16", "--seeds", "2", "--dropout", "0.1")
+TIMES = ("train_seconds", "val_seconds")
+
+
+def bits(path):
+    """Everything of a finished run that must be the same: its files' bytes, and its figures without times."""
+    result = json.loads((path / "result.json").read_text())
+    for name in ("command", "seconds", "images_per_second"):
+        del result[name]
+    rows = [{name: value for name, value in row.items() if name not in TIMES} for row in Run(path).metrics()]
+    rows.sort(key=lambda row: (row["seed"], int(row["epoch"])))
+    files = {name: (path / name).read_bytes() for name in ("config.toml", "model.safetensors", "model.json")}
+    return files, rows, result
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """What the run comes to when nothing disturbs it, by engine."""
+    found = {}
+
+    def run(engine, lenet):
+        if engine not in found:
+            path = tmp_path_factory.mktemp("whole") / "run"
+            assert lenet(*WORDS, "--engine", engine, "--out", path).code == 0
+            found[engine] = bits(path)
+        return found[engine]
+
+    return run
+
+
+def wait_for(condition, running, seconds=60):
+    """Until it holds, or the process has ended."""
+    end = time.monotonic() + seconds
+    while not condition() and running.poll() is None:
+        assert time.monotonic() < end, "nothing came of it"
+        time.sleep(0.002)
+
+
+def states(path):
+    return list((path / "state").glob("*.safetensors"))
+
+
+def test_ctrl_c_says_how_to_go_on_and_nothing_is_lost(process, lenet, uninterrupted, tmp_path, engine):
+    path = tmp_path / "run"
+    running = process(*WORDS, "--engine", engine, "--out", path)
+    wait_for(lambda: states(path), running)
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=5)  # half a second is promised; a busy machine gets more
+    assert running.returncode == 130
+    assert re.fullmatch(rf"lenet: stopped after epoch [\d, ]+ of 3; go on with: (.+ --resume --out {path})\n", err), err
+    assert "Traceback" not in out
+    assert not (path / "result.json").exists()
+    command = re.search(r"go on with: lenet (.+)\n", err)[1]
+    again = lenet(*command.split())
+    assert again.code == 0
+    assert "going on after epoch" in again.out
+    assert bits(path) == uninterrupted(engine, lenet)
+
+
+def test_ctrl_c_before_the_first_epoch_ends(process, lenet, uninterrupted, tmp_path):
+    path = tmp_path / "run"
+    running = process(*WORDS, "--engine", "torch", "--out", path)
+    wait_for(lambda: (path / "split.safetensors").exists(), running)
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=5)
+    assert running.returncode == 130
+    assert err.count("\n") == 1
+    assert lenet("train", "--resume", "--out", path).code == 0
+    assert bits(path) == uninterrupted("torch", lenet)
+
+
+def test_killed_again_and_again_it_comes_to_the_same_bits(process, lenet, uninterrupted, tmp_path, engine):
+    path = tmp_path / "run"
+    draw = random.Random()
+    kills = []
+    for resume in ([], ["--resume"], ["--resume"]):
+        before = {state: state.stat().st_mtime_ns for state in states(path)}
+        running = process(*WORDS, "--engine", engine, *resume, "--out", path)
+        # From its first file on, so that some kills fall between the first files and some into the training.
+        wait_for(lambda: (path / "config.toml").exists() or any(path.glob(".*")), running)
+        if kills:
+            wait_for(lambda: any(before.get(s) != s.stat().st_mtime_ns for s in states(path)), running)  # noqa: B023
+        kills.append(draw.uniform(0, 0.4))
+        time.sleep(kills[-1])
+        running.kill()
+        _, err = running.communicate()
+        assert running.returncode in (-signal.SIGKILL, 0), err  # 0 where it was done already
+    outcome = lenet(*WORDS, "--engine", engine, "--resume", "--out", path)
+    assert outcome.code == 0, (kills, outcome)
+    assert bits(path) == uninterrupted(engine, lenet), kills
+    assert not [left for left in path.rglob("*") if left.name.endswith(".part")]
+
+
+@pytest.fixture
+def cut(lenet, tmp_path, digits_run):
+    """Copies a finished run, less what its later part wrote, and says what it should come to."""
+
+    def make(*gone):
+        path = tmp_path / "cut"
+        shutil.copytree(digits_run.path, path)
+        for name in gone:
+            for each in path.glob(name):
+                shutil.rmtree(each) if each.is_dir() else each.unlink()
+        return path
+
+    return make
+
+
+NOTHING_BUT_CONFIG = ("[!c]*",)
+RESULT_ALONE = ("result.json",)
+RESULT_AND_MODEL = ("result.json", "model.*", "plots")
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [
+        NOTHING_BUT_CONFIG,
+        RESULT_ALONE,
+        RESULT_AND_MODEL,
+        (*RESULT_AND_MODEL, "state/1.safetensors"),
+        (*RESULT_AND_MODEL, "metrics.csv"),
+        ("result.json", "layers.json"),
+        ("result.json", "model.json"),
+    ],
+)
+def test_resume_works_from_whatever_is_there(lenet, cut, digits_run, gone):
+    path = cut(*gone)
+    assert (path / "config.toml").exists()
+    assert lenet("train", "--resume", "--out", path).code == 0
+    assert bits(path) == bits(digits_run.path)
+    for name in ("plots/curves.png", "plots/confusion.png", "layers.json", "split.safetensors"):
+        assert (path / name).exists()
+
+
+def test_resume_from_nothing_starts(lenet, tmp_path, digits_run):
+    words = ["train", "digits", "--epochs", 2, "--seeds", 2, "--batch-size", 32, "--optimizer", "adam", "--lr", 0.005]
+    assert lenet(*words, "--resume", "--out", tmp_path / "none").code == 0
+    assert bits(tmp_path / "none") == bits(digits_run.path)
+
+
+def test_a_state_that_is_damaged_is_named(lenet, cut):
+    path = cut("result.json")
+    (path / "state" / "1.safetensors").write_bytes(b"\x08" + bytes(20))
+    outcome = lenet("train", "--resume", "--out", path)
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert "state/1.safetensors" in outcome.err
+
+
+def test_a_state_of_another_network_is_named(lenet, cut, tmp_path):
+    path = cut("result.json")
+    assert lenet("train", "digits", "--epochs", 1, "--model", "lenet5", "--out", tmp_path / "other").code == 0
+    shutil.copy(tmp_path / "other" / "state" / "0.safetensors", path / "state" / "0.safetensors")
+    outcome = lenet("train", "--resume", "--out", path)
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert "state/0.safetensors is of another network" in outcome.err
+
+
+def test_the_engine_may_change_and_it_is_said(lenet, tmp_path):
+    from lenet.engine import native
+
+    if reason := native.available():
+        pytest.skip(reason)
+    # Two epochs of four: it stops early, and then is told that it need not.
+    half = tmp_path / "half"
+    words = ["train", "digits", "--epochs", 4, "--patience", 1, "--lr", 1e-9, "--model", "lenet5"]
+    assert lenet(*words, "--engine", "torch", "--out", half).code == 0
+    (half / "result.json").unlink()
+    text = (half / "config.toml").read_text()
+    (half / "config.toml").write_text(text.replace("patience = 1", "patience = 0"))
+    outcome = lenet("train", "--resume", "--engine", "native", "--out", half)
+    assert outcome.code == 0
+    assert re.search("bits .*differ", outcome.out)
+    assert [row["engine"] for row in Run(half).metrics()] == ["torch", "torch", "native", "native"]
+    assert Run(half).result["engine"] == "native, torch"
+
+
+def test_a_resumed_run_takes_the_number_of_threads_it_was_started_with(lenet, cut):
+    path = cut("result.json", "state/1.safetensors")
+    outcome = lenet("train", "--resume", "--threads", 7, "--out", path)
+    assert outcome.code == 2
+    assert "threads" in outcome.err
+
+
+def test_early_stopping_is_remembered(lenet, tmp_path):
+    words = [
+        "train",
+        "digits",
+        "--epochs",
+        9,
+        "--patience",
+        2,
+        "--lr",
+        1e-9,
+        "--model",
+        "lenet5",
+        "--out",
+        tmp_path / "run",
+    ]
+    assert lenet(*words).code == 0
+    whole = bits(tmp_path / "run")
+    assert len(whole[1]) == 3
+    (tmp_path / "run" / "result.json").unlink()
+    assert lenet("train", "--resume", "--out", tmp_path / "run").code == 0
+    assert bits(tmp_path / "run") == whole
+
+
+def test_no_process_is_left(process, tmp_path):
+    running = process(*WORDS, "--engine", "torch", "--out", tmp_path / "run", start_new_session=True)
+    wait_for(lambda: states(tmp_path / "run"), running)
+    running.send_signal(signal.SIGINT)
+    running.communicate(timeout=5)
+    with pytest.raises(ProcessLookupError):
+        os.killpg(running.pid, 0)

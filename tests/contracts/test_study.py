@@ -1,0 +1,125 @@
+"""python main.py: the CIFAR-10 study, or where its images can't be had the digits; and one's own network."""
+
+import copy
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from rich.console import Console
+from torch import nn
+
+import lenet
+from lenet.errors import InputError
+from lenet.run import Run
+
+
+@pytest.fixture
+def study(root):
+    def run(*words):
+        command = [sys.executable, str(root / "main.py"), *map(str, words)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    return run
+
+
+def test_without_cifar10_it_says_so_and_runs_on_digits(study, no_data, tmp_path):
+    done = study("--epochs", 1, "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("data    digits (embedded): cannot download cifar10")
+    assert "by hand" in lines[-1]
+    result = Run(tmp_path / "run").result
+    assert (result["data"], result["model"], result["parameters"]) == ("digits", "own", 62_006)
+    assert "test    " in done.stdout
+    # It resumes what it started, from its state and from its config alone.
+    weights = (tmp_path / "run" / "model.safetensors").read_bytes()
+    for name in ("result.json", "state/0.safetensors"):
+        (tmp_path / "run" / name).unlink()
+    again = study("--epochs", 1, "--resume", "--out", tmp_path / "run")
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == weights
+
+
+def test_on_cifar10_it_is_the_study(study, real_data, tmp_path):
+    done = study("--epochs", 1, "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert "40,000 training, 10,000 validation, 10,000 test" in done.stdout
+    result = Run(tmp_path / "run").result
+    assert (result["data"], result["model"], result["parameters"]) == ("cifar10", "own", 62_006)
+    config = result["config"]
+    assert (config["batch_size"], config["optimizer"], config["lr"]) == (8, "sgd", 1.2e-3)
+    assert (config["momentum"], config["weight_decay"], config["val_fraction"]) == (0.9, 5e-4, 0.2)
+    assert config["augment"] == "flip-shift"
+    assert result["test_accuracy"]["mean"] > 0.3  # one epoch of twenty
+
+
+def test_the_default_learns_cifar10(lenet, real_data, tmp_path):
+    outcome = lenet("train", "cifar10", "--epochs", 1, "--out", tmp_path / "run")
+    assert outcome.code == 0
+    assert outcome.out.startswith(f"data    cifar10 ({real_data}")
+    result = Run(tmp_path / "run").result
+    assert result["test_accuracy"]["mean"] > 0.5
+    assert result["test_images"] == 10_000
+    assert json.loads((tmp_path / "run" / "model.json").read_text())["classes"][:2] == ["airplane", "automobile"]
+
+
+def test_auto_takes_cifar10_where_it_is_on_disk(real_data):
+    from lenet.data import find_auto
+
+    assert find_auto() == "cifar10"
+
+
+def own_network():
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1, padding_mode="reflect"), nn.ReLU(), nn.MaxPool2d(4), nn.Flatten(),
+        nn.Dropout(0.1), nn.Linear(64, 10),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def quiet(tmp_path):
+    with (tmp_path / "said").open("w") as file:
+        yield Console(file=file)
+
+
+def test_a_network_of_ones_own_trains_loads_and_predicts(tmp_path, quiet, digits):
+    own = own_network()
+    before = copy.deepcopy(own.state_dict())
+    run = lenet.train("digits", model=own, epochs=3, lr=0.01, out=tmp_path / "run", console=quiet)
+    for name, tensor in own.state_dict().items():
+        assert torch.equal(tensor, before[name])  # it is a pattern, not what is trained
+    assert run.result["model"] == "own"
+    assert run.result["test_accuracy"]["mean"] > 0.6
+    loaded = lenet.load(run).members[0]
+    assert isinstance(loaded, nn.Sequential)
+    assert [type(layer).__name__ for layer in loaded][1:] == [type(layer).__name__ for layer in own]
+    images = digits.images[digits.test]
+    found = lenet.predict(run, list(images), top=1)
+    right = sum(one.classes[0] == str(label) for one, label in zip(found, digits.labels[digits.test], strict=True))
+    assert right / len(images) == pytest.approx(run.result["test_accuracy"]["mean"])
+
+
+def test_a_run_of_ones_own_network_goes_on_without_its_code(tmp_path, quiet, lenet):
+    import lenet as package
+
+    run = package.train("digits", model=own_network(), epochs=2, out=tmp_path / "run", console=quiet)
+    weights = (run.path / "model.safetensors").read_bytes()
+    (run.path / "result.json").unlink()
+    (run.path / "state" / "0.safetensors").unlink()
+    assert lenet("train", "--resume", "--out", run.path).code == 0
+    assert (run.path / "model.safetensors").read_bytes() == weights
+
+
+def test_what_cannot_be_trained_is_refused_before_a_folder_is_made(tmp_path, quiet):
+    for model, message in (
+        (nn.Sequential(nn.Flatten(), nn.Linear(256, 9)), "gives"),
+        (nn.Sequential(nn.Flatten(), nn.Bilinear(2, 2, 2)), "Bilinear"),
+        ("lenet6", "did you mean"),
+    ):
+        with pytest.raises(InputError, match=message):
+            lenet.train("digits", model=model, epochs=1, out=tmp_path / "run", console=quiet)
+        assert not (tmp_path / "run").exists()
+    with pytest.raises(InputError, match="no option 'epocs', did you mean 'epochs'"):
+        lenet.train("digits", epocs=1, out=tmp_path / "run", console=quiet)

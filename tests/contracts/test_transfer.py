@@ -1,0 +1,109 @@
+"""What a transfer promises: frozen tensors stay to the bit, and a run that was cut goes on as if it had not been."""
+
+import re
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from lenet.run import Run
+
+WORDS = ("digits", "--classes", "5,6,7,8,9", "--batch-size", "16", "--per-class", "60", "--seeds", "2")
+
+
+def tensors(path):
+    """Those of the best weights and of the last, by member."""
+    found = dict(load_file(path / "model.safetensors"))
+    for state in sorted((path / "state").glob("[0-9]*.safetensors")):
+        found |= {f"{state.stem}/{name}": tensor for name, tensor in load_file(state).items()}
+    return found
+
+
+def figures(path):
+    """Everything that must be the same, without times."""
+    rows = [{n: v for n, v in row.items() if n not in ("train_seconds", "val_seconds")} for row in Run(path).metrics()]
+    result = Run(path).result
+    kept = {name: result[name] for name in ("val_accuracy", "test_accuracy", "best_epoch", "config")}
+    return sorted(rows, key=lambda row: (row["seed"], int(row["epoch"]))), kept
+
+
+# lenet5-tuned has 14 layers; 9 is its batch norm. augment: without it features are kept, with it they are not.
+@pytest.mark.parametrize("augment", ["none", "shift"])
+@pytest.mark.parametrize(("freeze", "frozen"), [("all-but-last", 13), ("10", 10), ("4", 4)])
+def test_every_frozen_tensor_is_equal_to_the_bit_afterwards(lenet, low_run, tmp_path, engine, augment, freeze, frozen):
+    words = ("--freeze", freeze, "--augment", augment, "--epochs", 2, "--engine", engine, "--out", tmp_path / "high")
+    assert lenet("transfer", low_run.path, *WORDS, *words).code == 0
+    checkpoint = low_run.checkpoint()
+    start = checkpoint.members[checkpoint.best].state_dict()
+    last = {name: t.clone() for seed in (0, 1) for name, t in Run(tmp_path / "high").state(seed).items()}
+    models = [member.state_dict() for member in Run(tmp_path / "high").checkpoint().members]
+    models.append({name.removeprefix("model:"): t for name, t in last.items() if name.startswith("model:")})
+    for model in models:
+        for name, tensor in start.items():
+            number = int(name.split(".")[0])
+            same = tensor.shape == model[name].shape and torch.equal(tensor, model[name])
+            assert same == (number < frozen), name
+    assert not {name for name in last if name.startswith("optimizer:") and int(re.findall(r"\d+", name)[0]) < frozen}
+
+
+def test_the_kept_features_give_the_result_of_the_images(low_run, tmp_path, lenet, engine, monkeypatch):
+    words = ("transfer", low_run.path, *WORDS, "--epochs", 3, "--engine", engine, "--out")
+    assert lenet(*words, tmp_path / "kept").code == 0
+    monkeypatch.setattr("lenet.training.features_of", lambda *_: None)
+    assert lenet(*words, tmp_path / "anew").code == 0
+    kept, anew = tensors(tmp_path / "kept"), tensors(tmp_path / "anew")
+    assert kept.keys() == anew.keys()
+    for name, tensor in kept.items():
+        if "history" not in name:
+            torch.testing.assert_close(tensor, anew[name], rtol=1e-4, atol=1e-5)
+    accuracies = [Run(tmp_path / name).result["test_accuracy"]["each"] for name in ("kept", "anew")]
+    assert accuracies[0] == pytest.approx(accuracies[1], abs=0.012)  # one of ninety images
+
+
+@pytest.mark.parametrize(
+    "flags", [(), ("--freeze", "none"), ("--unfreeze-after", "3"), ("--freeze", "8", "--augment", "shift")]
+)
+def test_a_run_that_was_cut_is_the_run_that_was_not(lenet, low_run, tmp_path, monkeypatch, flags):
+    start = tmp_path / "start"
+    shutil.copytree(low_run.path, start)
+    words = ("transfer", start, *WORDS, "--epochs", 5, "--engine", "torch", *flags, "--out")
+    assert lenet(*words, tmp_path / "whole").code == 0
+
+    saved = []
+
+    def cut(run, rows):
+        saved.append(rows)
+        if len(saved) == 3:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Run, "write_metrics", cut)
+        assert lenet(*words, tmp_path / "cut").code == 130
+    shutil.rmtree(start)  # after the first epoch it is no longer needed
+    assert lenet("train", "--resume", "--out", tmp_path / "cut").code == 0
+    assert figures(tmp_path / "cut") == figures(tmp_path / "whole")
+    one, other = load_file(tmp_path / "cut" / "model.safetensors"), load_file(tmp_path / "whole" / "model.safetensors")
+    assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
+def test_before_its_copy_is_made_the_start_is_needed(lenet, low_run, tmp_path):
+    start, words = tmp_path / "start", ("--epochs", 1, "--out", tmp_path / "high")
+    shutil.copytree(low_run.path, start)
+    assert lenet("transfer", start, *WORDS, *words).code == 0
+    for part in ("state", "result.json", "model.json", "model.safetensors"):
+        path = tmp_path / "high" / part
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    shutil.rmtree(start)
+    outcome = lenet("train", "--resume", "--out", tmp_path / "high")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert f"no run at {start}" in outcome.err
+
+
+def test_a_resumed_transfer_may_only_repeat_its_settings(lenet, low_run, tmp_path):
+    words = ("transfer", low_run.path, *WORDS, "--epochs", 1, "--out", tmp_path / "high")
+    assert lenet(*words, "--freeze", "none").code == 0
+    assert lenet(*words, "--resume").code == 0  # a default is not told
+    outcome = lenet(*words, "--freeze", "all-but-last", "--resume")
+    assert outcome.code == 2
+    assert "freeze none -> all-but-last" in outcome.err

@@ -1,0 +1,359 @@
+"""The torch engine: the plan followed to the letter, and every update that of torch.optim."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from lenet.data.augment import augmented
+from lenet.data.plan import dropout_keep, epoch_plan
+from lenet.engine import Settings, choose
+from lenet.engine import torch as engine
+from lenet.models import SHAPES, lenet
+from lenet.training import initialised
+
+GREY = (16, 16, 1)
+RNG = np.random.default_rng(5)
+IMAGES = RNG.integers(0, 256, (60, *GREY), np.uint8)
+LABELS = RNG.integers(0, 10, 60)
+
+
+def network(name="lenet5-modern", seed=0, **changes):
+    return initialised(lenet(replace(SHAPES[name], **changes), GREY, 10), seed)
+
+
+def plan(count=50, **changes):
+    wanted = {"seed": 1, "epoch": 0, "epochs": 2, "batch_size": 16, "learning_rate": 0.05, "schedule": "one-cycle"}
+    return epoch_plan(np.arange(60)[60 - count :], **(wanted | changes))
+
+
+def copied(model):
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def assert_equal(model, state):
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, state[name]), name
+
+
+def assert_close(model, state, atol=1e-6):
+    for name, tensor in model.state_dict().items():
+        assert torch.allclose(tensor, state[name], rtol=1e-5, atol=atol), name
+
+
+def plain_loop(model, optimizer, a_plan, targets, label_smoothing=0.0):
+    """Training as a PyTorch user writes it; `targets` are by position."""
+    torch.set_num_threads(1)  # the engine's number: sums over a batch depend on it
+    model.train()
+    losses, right = 0.0, 0
+    for (begin, end), rate in zip(a_plan.steps.tolist(), a_plan.learning_rates, strict=True):
+        part = slice(begin, end)
+        x = augmented(IMAGES, a_plan.order[part], a_plan.flips[part], a_plan.shifts[part])
+        y = torch.from_numpy(targets[part])
+        for group in optimizer.param_groups:
+            group["lr"] = float(rate)
+        optimizer.zero_grad()
+        logits = model(torch.from_numpy(x))
+        loss = functional.cross_entropy(logits, y, label_smoothing=label_smoothing)
+        loss.backward()
+        optimizer.step()
+        losses += loss.item() * (end - begin)
+        right += int((logits.argmax(1) == (y if y.ndim == 1 else y.argmax(1))).sum())
+    return losses, right
+
+
+OPTIMIZERS = {
+    "sgd": ({}, lambda p: torch.optim.SGD(p, lr=1, fused=True)),
+    "sgd weight decay": ({"weight_decay": 0.03}, lambda p: torch.optim.SGD(p, lr=1, fused=True, weight_decay=0.03)),
+    "sgd momentum": (
+        {"momentum": 0.9, "weight_decay": 5e-4},
+        lambda p: torch.optim.SGD(p, lr=1, fused=True, momentum=0.9, weight_decay=5e-4),
+    ),
+    "sgd nesterov": (
+        {"momentum": 0.8, "nesterov": True, "weight_decay": 0.01},
+        lambda p: torch.optim.SGD(p, lr=1, fused=True, momentum=0.8, nesterov=True, weight_decay=0.01),
+    ),
+    "adam": ({}, lambda p: torch.optim.Adam(p, lr=1, fused=True)),
+    "adam weight decay": (
+        {"weight_decay": 0.05, "betas": (0.8, 0.95), "eps": 1e-6},
+        lambda p: torch.optim.Adam(p, lr=1, fused=True, weight_decay=0.05, betas=(0.8, 0.95), eps=1e-6),
+    ),
+    "adamw": ({"weight_decay": 0.05}, lambda p: torch.optim.AdamW(p, lr=1, fused=True, weight_decay=0.05)),
+}
+
+
+@pytest.mark.parametrize("which", OPTIMIZERS)
+@pytest.mark.parametrize("shape", ["lenet5", "lenet5-modern"])
+def test_trains_as_a_plain_loop_with_torch_optim(which, shape):
+    changes, make = OPTIMIZERS[which]
+    a_plan = plan(flip=True, max_shift=2, learning_rate=0.002 if which.startswith("adam") else 0.05)
+    one, other = network(shape), network(shape)
+    optimizer = make(other.parameters())
+    losses, right = plain_loop(other, optimizer, a_plan, LABELS[a_plan.order])
+    state = {}
+    settings = Settings(optimizer=which.split()[0], **changes)
+    metrics = engine.train(one, state, IMAGES, LABELS, a_plan, settings)
+    assert_equal(one, other.state_dict())
+    assert metrics.images == 50
+    assert metrics.loss_sum == pytest.approx(losses, rel=1e-5)
+    assert metrics.correct == right
+    assert metrics.nonfinite_step is None
+    # The optimizer's state is torch.optim's own, by parameter name.
+    expected = {
+        f"{name}/{piece}": value
+        for name, p in other.named_parameters()
+        for piece, value in optimizer.state[p].items()
+        if value is not None
+    }
+    assert state.keys() == expected.keys()
+    for name, value in expected.items():
+        assert torch.equal(state[name], value), name
+
+
+def test_a_few_epochs_lower_the_loss():
+    # The plain loop above could agree on nothing: a few epochs must lower the loss.
+    model, state = network(), {}
+    losses = [
+        engine.train(model, state, IMAGES, LABELS, plan(epoch=epoch, epochs=8, learning_rate=0.01), Settings())
+        for epoch in range(8)
+    ]
+    assert losses[-1].loss < losses[0].loss / 2
+    assert losses[-1].accuracy > losses[0].accuracy + 0.3
+
+
+def test_label_smoothing_is_pytorchs():
+    a_plan, one, other = plan(), network(), network()
+    losses, _ = plain_loop(other, torch.optim.SGD(other.parameters()), a_plan, LABELS[a_plan.order], 0.2)
+    metrics = engine.train(one, {}, IMAGES, LABELS, a_plan, Settings(optimizer="sgd", label_smoothing=0.2))
+    assert_close(one, other.state_dict())
+    assert metrics.loss_sum == pytest.approx(losses, rel=1e-5)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_soft_targets_belong_to_positions(smoothing):
+    a_plan, one, other = plan(), network(), network()
+    soft = RNG.dirichlet(np.ones(10), 50).astype(np.float32)
+    losses, right = plain_loop(other, torch.optim.SGD(other.parameters()), a_plan, soft, smoothing)
+    soft.setflags(write=False)
+    metrics = engine.train(one, {}, IMAGES, soft, a_plan, Settings(optimizer="sgd", label_smoothing=smoothing))
+    assert_close(one, other.state_dict())
+    assert metrics.loss_sum == pytest.approx(losses, rel=1e-5)
+    assert metrics.correct == right
+
+
+def test_soft_targets_of_one_class_are_that_class():
+    a_plan, one, other = plan(), network(), network()
+    hard = np.eye(10, dtype=np.float32)[LABELS[a_plan.order]]
+    first = engine.train(one, {}, IMAGES, hard, a_plan, Settings())
+    second = engine.train(other, {}, IMAGES, LABELS, a_plan, Settings())
+    assert_close(one, other.state_dict(), atol=1e-5)
+    assert first.correct == second.correct
+
+
+def test_dropout_drops_the_plans_units_and_scales_the_rest():
+    # One linear layer in front of the dropout, so that the test can say what reaches the last one.
+    model = initialised(nn.Sequential(nn.Linear(20, 30), nn.Dropout(0.4), nn.Linear(30, 10)), 0)
+    other = initialised(nn.Sequential(nn.Linear(20, 30), nn.Linear(30, 10)), 0)
+    other.load_state_dict({name.replace("2.", "1."): tensor for name, tensor in model.state_dict().items()})
+    features = RNG.normal(size=(60, 20)).astype(np.float32)
+    a_plan = plan(batch_size=12)
+    optimizer = torch.optim.SGD(other.parameters(), lr=1)
+    for (begin, end), rate in zip(a_plan.steps.tolist(), a_plan.learning_rates, strict=True):
+        keep = torch.from_numpy(dropout_keep(a_plan.dropout_key, 1, np.arange(begin, end), 30, 0.4))
+        optimizer.param_groups[0]["lr"] = float(rate)
+        optimizer.zero_grad()
+        hidden = other[0](torch.from_numpy(features[a_plan.order[begin:end]])) * keep / 0.6
+        functional.cross_entropy(other[1](hidden), torch.from_numpy(LABELS[a_plan.order[begin:end]])).backward()
+        optimizer.step()
+    engine.train(model, {}, features, LABELS, a_plan, Settings(optimizer="sgd"))
+    assert_close(model, {name.replace("1.", "2."): tensor for name, tensor in other.state_dict().items()})
+
+
+def test_logits_are_those_of_eval_mode():
+    model = network("lenet5-modern", dropout=0.5)
+    engine.train(model, {}, IMAGES, LABELS, plan(), Settings())
+    before = copied(model)
+    got = engine.logits(model, IMAGES, Settings())
+    with torch.no_grad():
+        assert np.array_equal(got, model.eval()(torch.from_numpy(IMAGES)).numpy())
+    assert got.dtype == np.float32
+    assert got.shape == (60, 10)
+    assert_equal(model, before)
+
+
+@pytest.mark.parametrize("frozen", [5, 9, 14, 17])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_frozen_layers_stay_as_they_are_to_the_bit(frozen, optimizer):
+    model = network("lenet5-modern", dropout=0.3)
+    before = copied(model)
+    state = {}
+    settings = Settings(optimizer=optimizer, momentum=0.9, weight_decay=0.1, frozen=frozen)
+    engine.train(model, state, IMAGES, LABELS, plan(), settings)
+    for name, tensor in model.state_dict().items():
+        layer = int(name.split(".")[0])
+        if layer < frozen:  # weights, running statistics and num_batches_tracked
+            assert torch.equal(tensor, before[name]), name
+        elif layer > 0:
+            assert not torch.equal(tensor, before[name]), name
+    assert {int(name.split(".")[0]) < frozen for name in state} == {False}
+
+
+def test_frozen_layers_compute_as_in_eval_mode():
+    # Batch norm by its running statistics, dropout off: a head trained on their output is the same head.
+    whole = network("lenet5-modern", dropout=0.3)
+    engine.train(whole, {}, IMAGES, LABELS, plan(), Settings())  # running statistics other than 0 and 1
+    frozen = 17  # all but the second dropout and the last linear layer
+    assert [type(layer) for layer in whole][frozen:] == [nn.Dropout, nn.Linear]
+    whole[frozen].p = 0.0  # its number differs in the head, so its units would too
+    body, head = whole[:frozen], initialised(whole[frozen:], 7)
+    whole[-1].load_state_dict(head[-1].state_dict())
+    with torch.no_grad():
+        features = body.eval()(torch.from_numpy(IMAGES)).numpy()
+    one = engine.train(whole, {}, IMAGES, LABELS, plan(), Settings(frozen=frozen))
+    other = engine.train(head, {}, features, LABELS, plan(), Settings())
+    assert one.loss_sum == pytest.approx(other.loss_sum, rel=1e-5)
+    assert torch.allclose(whole[-1].weight, head[-1].weight, atol=1e-6)
+
+
+def test_a_layer_that_thaws_later_starts_its_own_count():
+    model, state = network("lenet5"), {}
+    engine.train(model, state, IMAGES, LABELS, plan(), Settings(frozen=8))
+    engine.train(model, state, IMAGES, LABELS, plan(epoch=1), Settings())
+    steps = {name: int(value) for name, value in state.items() if name.endswith("/step")}
+    assert steps["1.weight/step"] == 4
+    assert steps["12.weight/step"] == 8
+
+
+def test_nothing_comes_from_or_goes_to_torchs_own_generator():
+    models = []
+    for seed in (1, 2):
+        model = network("lenet5-modern", dropout=0.5)
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        engine.train(model, {}, IMAGES, LABELS, plan(flip=True, max_shift=2), Settings())
+        engine.logits(model, IMAGES, Settings())
+        assert torch.equal(torch.get_rng_state(), before)
+        models.append(model)
+    assert_equal(models[0], models[1].state_dict())
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("cuts", [[1], [1, 2, 3], [3]])
+def test_parts_of_the_plan_in_turn_equal_the_whole_to_the_bit(optimizer, cuts):
+    a_plan = plan(flip=True, max_shift=2)
+    settings = Settings(optimizer=optimizer, momentum=0.9)
+    whole, parts = network(dropout=0.2), network(dropout=0.2)
+    whole_state, parts_state = {}, {}
+    expected = engine.train(whole, whole_state, IMAGES, LABELS, a_plan, settings)
+    got = type(expected)()
+    for first, last in zip([0, *cuts], [*cuts, 99], strict=True):
+        got += engine.train(parts, parts_state, IMAGES, LABELS, a_plan.part(first, last), settings)
+    assert_equal(parts, whole.state_dict())
+    assert parts_state.keys() == whole_state.keys()
+    assert all(torch.equal(value, whole_state[name]) for name, value in parts_state.items())
+    assert (got.images, got.correct) == (expected.images, expected.correct)
+    assert got.loss_sum == pytest.approx(expected.loss_sum)
+
+
+def test_more_steps_than_one_gathered_chunk():
+    # Batches are gathered by the hundreds; an epoch longer than that, in batches that do not divide it.
+    indices = np.resize(np.arange(60), 1_300)
+    a_plan = epoch_plan(indices, seed=1, epoch=0, epochs=1, batch_size=97, learning_rate=0.001, flip=True, max_shift=3)
+    one, other = network("lenet5"), network("lenet5")
+    plain_loop(other, torch.optim.SGD(other.parameters()), a_plan, LABELS[a_plan.order])
+    assert engine.train(one, {}, IMAGES, LABELS, a_plan, Settings(optimizer="sgd")).images == 1_300
+    assert_close(one, other.state_dict())
+
+
+def test_batches_larger_than_a_gathered_chunk():
+    indices = np.resize(np.arange(60), 1_300)
+    a_plan = epoch_plan(indices, seed=1, epoch=0, epochs=1, batch_size=600, learning_rate=0.01)
+    one, other = network("lenet5"), network("lenet5")
+    plain_loop(other, torch.optim.SGD(other.parameters()), a_plan, LABELS[a_plan.order])
+    engine.train(one, {}, IMAGES, LABELS, a_plan, Settings(optimizer="sgd"))
+    assert_close(one, other.state_dict())
+
+
+def test_a_loss_that_is_not_finite_stops_before_its_update_and_names_the_step():
+    a_plan = plan(schedule="constant", learning_rate=1e30)
+    model, once = network("lenet-dropout"), network("lenet-dropout")
+    metrics = engine.train(model, {}, IMAGES, LABELS, a_plan, Settings(optimizer="sgd"))
+    engine.train(once, {}, IMAGES, LABELS, a_plan.part(0, 1), Settings(optimizer="sgd"))
+    # The first update throws the weights out of range; the second step sees it, and does no update.
+    assert metrics.nonfinite_step == 1
+    assert metrics.images == 16
+    assert np.isfinite(metrics.loss_sum)
+    assert_equal(model, once.state_dict())
+
+
+def test_weights_that_are_not_finite_are_told_at_the_first_step():
+    model, state = network(), {}
+    with torch.no_grad():
+        model[-1].bias[3] = torch.nan
+    before = copied(model)
+    metrics = engine.train(model, state, IMAGES, LABELS, plan(), Settings())
+    assert metrics.nonfinite_step == 0
+    assert (metrics.images, metrics.loss, metrics.accuracy) == (0, 0.0, 0.0)
+    for name, p in model.named_parameters():
+        assert torch.equal(p.nan_to_num(), before[name].nan_to_num())
+
+
+def test_a_head_alone_takes_float_features():
+    features = RNG.normal(size=(60, 12)).astype(np.float32)
+    model = initialised(nn.Sequential(nn.Linear(12, 10)), 0)
+    other = initialised(nn.Sequential(nn.Linear(12, 10)), 0)
+    a_plan = plan()
+    engine.train(model, {}, features, LABELS, a_plan, Settings(optimizer="sgd"))
+    optimizer = torch.optim.SGD(other.parameters())
+    for (begin, end), rate in zip(a_plan.steps.tolist(), a_plan.learning_rates, strict=True):
+        optimizer.param_groups[0]["lr"] = float(rate)
+        optimizer.zero_grad()
+        at = a_plan.order[begin:end]
+        functional.cross_entropy(other(torch.from_numpy(features[at])), torch.from_numpy(LABELS[at])).backward()
+        optimizer.step()
+    assert_close(model, other.state_dict())
+    assert engine.logits(model, features, Settings()).shape == (60, 10)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_images_in_a_read_only_file_are_taken_without_a_warning(tmp_path, turned):
+    np.save(tmp_path / "images.npy", IMAGES)
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    labels = LABELS.copy()
+    labels.setflags(write=False)
+    one, other = network(), network()
+    a_plan = plan(flip=turned, max_shift=2 * turned)
+    engine.train(one, {}, mapped, labels, a_plan, Settings())  # a warning would be an error here
+    engine.train(other, {}, IMAGES, LABELS, a_plan, Settings())
+    assert_equal(one, other.state_dict())
+    assert np.array_equal(engine.logits(one, mapped, Settings()), engine.logits(other, IMAGES, Settings()))
+    assert np.array_equal(mapped, IMAGES)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_each_shape_is_trained_by_the_chosen_engine(name):
+    model = network(name)
+    choice = choose("torch", model, Settings())
+    assert choice.name == "torch"
+    assert choice.why
+    metrics = choice.engine.train(model, {}, IMAGES, LABELS, plan(), Settings())
+    assert metrics.images == 50
+    assert np.isfinite(metrics.loss)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+def test_cuda_trains_as_the_cpu_does(optimizer):
+    a_plan = plan(flip=True, max_shift=2, learning_rate=0.01)
+    here, there = network(dropout=0.2), network(dropout=0.2)
+    here_state, there_state = {}, {}
+    settings = Settings(optimizer=optimizer, momentum=0.9)
+    one = engine.train(here, here_state, IMAGES, LABELS, a_plan, settings)
+    other = engine.train(there, there_state, IMAGES, LABELS, a_plan, replace(settings, device="cuda"))
+    assert other.loss_sum == pytest.approx(one.loss_sum, rel=1e-3)
+    # A state taken on one device goes on on the other.
+    engine.train(there.cpu(), there_state, IMAGES, LABELS, plan(epoch=1), settings)
+    assert np.isfinite(engine.logits(there, IMAGES, replace(settings, device="cuda"))).all()

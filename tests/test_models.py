@@ -1,0 +1,261 @@
+"""The LeNet family: sizes as published, layers that survive being written down, and refusals that say why."""
+
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from lenet.errors import InputError
+from lenet.models import (
+    SHAPES,
+    Normalize,
+    build,
+    describe,
+    fitted,
+    has_batch_norm,
+    layers_of,
+    lenet,
+    parameter_count,
+    shape_named,
+)
+
+RGB = (32, 32, 3)
+
+
+def random_images(shape, count=4):
+    return torch.from_numpy(np.random.default_rng(0).integers(0, 256, (count, *shape), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("name", "input_shape", "classes", "parameters"),
+    [
+        ("lenet5", (32, 32, 1), 10, 61_706),  # LeCun's, with its third layer connected in full
+        ("lenet5", RGB, 10, 62_006),
+        ("lenet-dropout", RGB, 10, 62_006),
+        ("lenet5-modern", RGB, 10, 62_006 + 2 * (6 + 16 + 120 + 84)),
+        # The CIFAR-100 study's: two convolutions, 400 -> 64 with batch norm -> 128 -> 100.
+        ("lenet5-tuned", RGB, 100, 456 + 2_416 + 25_664 + 128 + 8_320 + 12_900),
+    ],
+)
+def test_parameters_are_as_counted_by_hand(name, input_shape, classes, parameters):
+    assert parameter_count(lenet(SHAPES[name], input_shape, classes)) == parameters
+
+
+def kinds(name):
+    return [type(layer).__name__ for layer in lenet(SHAPES[name], RGB, 10)]
+
+
+def test_layers_stand_in_the_order_the_studies_give():
+    convolutions = ["Conv2d", "ReLU", "AvgPool2d"]
+    assert kinds("lenet-dropout") == [
+        "Normalize", *convolutions, *convolutions, "Flatten",
+        "Linear", "ReLU", "Dropout", "Linear", "ReLU", "Dropout", "Linear",
+    ]  # fmt: skip
+    assert kinds("lenet5") == [
+        "Normalize", "Conv2d", "Tanh", "AvgPool2d", "Conv2d", "Tanh", "AvgPool2d", "Flatten",
+        "Linear", "Tanh", "Linear", "Tanh", "Linear",
+    ]  # fmt: skip
+    assert kinds("lenet5-tuned") == [
+        "Normalize", "Conv2d", "ReLU", "MaxPool2d", "Conv2d", "ReLU", "MaxPool2d", "Flatten",
+        "Linear", "BatchNorm1d", "ReLU", "Linear", "ReLU", "Linear",
+    ]  # fmt: skip
+    block = ["Conv2d", "BatchNorm2d", "ReLU", "MaxPool2d"]
+    assert kinds("lenet5-modern") == [
+        "Normalize", *block, *block, "Flatten",
+        "Linear", "BatchNorm1d", "ReLU", "Linear", "BatchNorm1d", "ReLU", "Linear",
+    ]  # fmt: skip
+
+
+def test_root_model_is_the_named_one_layer_for_layer(root):
+    spec = importlib.util.spec_from_file_location("study_model", root / "model.py")
+    study = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(study)
+    mean, std = (0.4, 0.5, 0.6), (0.2, 0.3, 0.4)
+    own = fitted(study.lenet(), RGB, 10, mean, std)
+    assert describe(own) == describe(lenet(SHAPES["lenet-dropout"], RGB, 10, mean=mean, std=std))
+
+
+def test_widths_are_free_and_none_leaves_them():
+    shape = shape_named("lenet5-modern", maps=(12, 32), fc=None, dropout=0.1)
+    network = lenet(shape, RGB, 7)
+    widths = [layer.weight.shape[0] for layer in network if isinstance(layer, (nn.Conv2d, nn.Linear))]
+    assert widths == [12, 32, 120, 84, 7]
+    assert [layer.p for layer in network if isinstance(layer, nn.Dropout)] == [0.1, 0.1]
+
+
+def test_a_name_slightly_wrong_is_told_the_right_one():
+    with pytest.raises(InputError, match="no model 'lenet6', did you mean 'lenet5'"):
+        shape_named("lenet6")
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("input_shape", [(16, 16, 1), (16, 16, 3), (20, 16, 1), (33, 47, 3), (96, 96, 1)])
+def test_takes_bytes_of_its_input_size_and_gives_logits(name, input_shape):
+    network = lenet(SHAPES[name], input_shape, 5)
+    assert network(random_images(input_shape)).shape == (4, 5)
+
+
+def test_fifteen_pixels_are_too_few():
+    with pytest.raises(InputError, match="15x15 pixels is too small"):
+        lenet(SHAPES["lenet5"], (15, 15, 1), 10)
+
+
+def test_normalize_scales_centres_and_turns():
+    images = random_images((5, 6, 3))
+    got = Normalize([0.1, 0.2, 0.3], [0.5, 0.25, 0.125])(images)
+    for channel, (mean, std) in enumerate([(0.1, 0.5), (0.2, 0.25), (0.3, 0.125)]):
+        assert torch.allclose(got[:, channel], (images[..., channel] / 255 - mean) / std, atol=1e-6)
+
+
+def test_normalize_takes_a_deviation_of_at_least_one_grey_level():
+    flat = torch.full((1, 16, 16, 1), 77, dtype=torch.uint8)
+    assert Normalize([77 / 255], [0.0])(flat).abs().max() < 1e-5
+    assert Normalize([76 / 255], [0.0])(flat).flatten()[0].item() == pytest.approx(1.0, abs=1e-4)
+    assert Normalize([0.0], [1e-9]).std.item() == pytest.approx(1 / 255)
+    assert Normalize([0.0], [0.01]).std.item() == pytest.approx(0.01)
+
+
+def uncommon():
+    """Every kind of layer, with arguments other than the usual."""
+    return nn.Sequential(
+        Normalize([0.3], [0.2]),
+        nn.Conv2d(1, 4, (3, 5), stride=2, padding=(1, 2), dilation=1, bias=False, padding_mode="reflect"),
+        nn.BatchNorm2d(4, eps=1e-3, momentum=0.3),
+        nn.Tanh(),
+        nn.MaxPool2d(3, stride=2, padding=1, ceil_mode=True),
+        nn.Conv2d(4, 6, 3, padding="same", groups=2),
+        nn.BatchNorm2d(6, affine=False),
+        nn.ReLU(inplace=True),
+        nn.AvgPool2d(2, stride=1, padding=1, count_include_pad=False),
+        nn.AvgPool2d(2, divisor_override=3),
+        nn.Flatten(),
+        nn.Linear(6 * 4 * 4, 9, bias=False),
+        nn.BatchNorm1d(9, track_running_stats=False),
+        nn.Dropout(0.4),
+        nn.Linear(9, 5),
+    )
+
+
+@pytest.mark.parametrize("make", [uncommon, *(lambda s=s: lenet(s, (26, 23, 1), 5) for s in SHAPES.values())])
+def test_a_described_network_is_built_again_the_same(make):
+    network = make()
+    layers = json.loads(json.dumps(describe(network)))  # as it lies in a file
+    again = build(layers)
+    again.load_state_dict(network.state_dict())
+    images = random_images((26, 23, 1))
+    for mode in (True, False):
+        for each in (network, again):
+            each.train(mode)
+            torch.manual_seed(0)  # for dropout
+            each.result = each(images)
+        assert torch.equal(network.result, again.result)
+    assert describe(again) == describe(network)
+
+
+class Mine(nn.Module):
+    def forward(self, x):
+        return x
+
+
+def test_a_layer_that_cannot_be_kept_is_named():
+    with pytest.raises(InputError, match=r"layer 1 is a Mine, which lenet cannot keep; it knows .*Conv2d"):
+        describe(nn.Sequential(nn.ReLU(), Mine()))
+    with pytest.raises(InputError, match="layer 0 is a Sequential"):
+        describe(nn.Sequential(nn.Sequential(nn.ReLU())))
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([{"kind": "os.system"}], "layer 0 is of an unknown kind 'os.system'"),
+        ([{}], "layer 0 is of an unknown kind None"),
+        ([{"kind": "ReLU"}, {"kind": "Linear", "in_features": 3}], r"layer 1 \(Linear\) cannot be made of"),
+        ([{"kind": "Dropout", "p": 7}], r"layer 0 \(Dropout\) cannot be made of"),
+    ],
+)
+def test_a_list_of_layers_that_is_none_is_refused(layers, message):
+    with pytest.raises(InputError, match=message):
+        build(layers)
+
+
+def multiply_adds(network, images):
+    """PyTorch's own count; it has two operations to each multiply-add, and none for biases."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network.eval()(images)
+    return counter.get_total_flops() // 2
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("input_shape", [RGB, (16, 16, 1)])
+def test_layers_are_listed_with_what_pytorch_counts(name, input_shape):
+    network = lenet(SHAPES[name], input_shape, 10).train()
+    outputs = []
+    for layer in network:
+        layer.register_forward_hook(lambda layer, _, output: outputs.append(tuple(output.shape[1:])))
+    rows = layers_of(network, input_shape)
+    assert [row.kind for row in rows] == [type(layer).__name__ for layer in network]
+    assert [row.output for row in rows] == outputs
+    assert [row.parameters for row in rows] == [sum(p.numel() for p in layer.parameters()) for layer in network]
+    assert network.training  # as it was
+    assert sum(row.multiply_adds for row in rows) == multiply_adds(network, random_images(input_shape, 1))
+
+
+def test_lenet5_costs_what_arithmetic_says():
+    rows = layers_of(lenet(SHAPES["lenet5"], RGB, 10), RGB)
+    by_hand = 28 * 28 * 6 * 75 + 10 * 10 * 16 * 150 + 400 * 120 + 120 * 84 + 84 * 10
+    assert sum(row.multiply_adds for row in rows) == by_hand == 651_720
+
+
+def test_listing_leaves_batch_norm_alone():
+    network = lenet(SHAPES["lenet5-modern"], RGB, 10).train()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    layers_of(network, RGB)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+
+
+def small(*, inputs=3, outputs=10, features=3 * 16 * 16):
+    return nn.Sequential(nn.Flatten(), nn.Linear(features, 8), nn.ReLU(), nn.Linear(8, outputs))
+
+
+def test_a_network_of_ones_own_gets_normalize_before_it_once():
+    whole = fitted(small(), (16, 16, 3), 10, [0.1, 0.2, 0.3], [0.4, 0.5, 0.6])
+    assert isinstance(whole[0], Normalize)
+    assert whole[0].mean.tolist() == pytest.approx([0.1, 0.2, 0.3])
+    assert whole[0].std.tolist() == pytest.approx([0.4, 0.5, 0.6])
+    assert fitted(whole, (16, 16, 3), 10, [0.0], [1.0]) is whole
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (small(outputs=9), r"gives \(9,\) logits, but the data has 10 classes"),
+        (small(features=100), r"does not take images of 16x16 pixels and 3 channel\(s\)"),
+        (nn.Sequential(nn.Conv2d(1, 4, 5), nn.Flatten(), nn.Linear(576, 10)), "does not take images"),
+        (nn.Sequential(nn.Flatten(), nn.BatchNorm2d(768), nn.Linear(768, 10)), "does not take images"),
+        (nn.Sequential(nn.Flatten(7), nn.Linear(768, 10)), "does not take images"),
+        (nn.Sequential(Mine()), "layer 1 is a Mine"),
+        (nn.Sequential(), "no layers"),
+        (nn.Linear(3, 3), "must be a name or an nn.Sequential, not a Linear"),
+    ],
+)
+def test_a_network_that_cannot_serve_is_refused(model, message):
+    with pytest.raises(InputError, match=message) as refused:
+        fitted(model, (16, 16, 3), 10, [0.5] * 3, [0.25] * 3)
+    assert "\n" not in str(refused.value)
+
+
+def test_two_layers_of_one_weight_are_refused():
+    # A checkpoint holds tensors by name: two names for one would be two after loading.
+    shared = nn.Linear(8, 8)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(768, 8), shared, nn.ReLU(), shared, nn.Linear(8, 10))
+    with pytest.raises(InputError, match="share"):
+        fitted(model, (16, 16, 3), 10, [0.5] * 3, [0.25] * 3)
+
+
+def test_has_batch_norm():
+    has = {name: has_batch_norm(lenet(shape, RGB, 10)) for name, shape in SHAPES.items()}
+    assert has == {"lenet5": False, "lenet-dropout": False, "lenet5-tuned": True, "lenet5-modern": True}
