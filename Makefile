@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install run test check format bench sanitize clean
+.PHONY: install run transfer test check format bench sanitize clean
 
 install: $(INSTALLED)
 
@@ -16,6 +16,9 @@ $(INSTALLED): pyproject.toml $(wildcard CMakeLists.txt native/*)
 
 run: install
 	$(BIN)/lenet train
+
+transfer: install
+	$(BIN)/lenet study digits-transfer
 
 test: install
 	$(BIN)/python -m pytest

@@ -1,7 +1,7 @@
-"""The peer: a plain PyTorch training script, as a user writes it, timed.
+"""The peer: a plain PyTorch training script, as a user writes it.
 
 A Dataset that gives a PIL image, the usual transforms on each image (a random crop with 4 pixels of padding, a flip,
-ToTensor, Normalize), a DataLoader, an eager model. Run by the benchmarks beside this file; prints one line of JSON.
+ToTensor, Normalize), a DataLoader, an eager model. Run by itself it times that and prints one line of JSON.
 """
 
 import argparse
@@ -19,28 +19,59 @@ from torch.utils.data import Dataset as TorchDataset
 from lenet.data.dataset import load_dataset
 from lenet.models import SHAPES, Normalize, lenet
 
-MEAN, STD = torch.tensor([0.4914, 0.4822, 0.4465]), torch.tensor([0.2470, 0.2435, 0.2616])
 
-
-class Cifar(TorchDataset[tuple[torch.Tensor, int]]):
+class Images(TorchDataset[tuple[torch.Tensor, int]]):
     """Images one at a time, transformed one at a time."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, train: bool) -> None:
         self.images, self.labels, self.train = images, labels, train
+        self.mean, self.std = torch.full((images.shape[3], 1, 1), 0.47), torch.full((images.shape[3], 1, 1), 0.25)
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        picture = Image.fromarray(self.images[index])
+        picture = Image.fromarray(self.images[index].squeeze())
         if self.train:
+            side = picture.width
             padded = ImageOps.expand(picture, 4)
             left, top = random.randint(0, 8), random.randint(0, 8)
-            picture = padded.crop((left, top, left + 32, top + 32))
+            picture = padded.crop((left, top, left + side, top + side))
             if random.random() < 0.5:
                 picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        tensor = torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous().float().div(255)
-        return tensor.sub_(MEAN[:, None, None]).div_(STD[:, None, None]), int(self.labels[index])
+        pixels = np.array(picture).reshape(picture.height, picture.width, -1)
+        tensor = torch.from_numpy(pixels).permute(2, 0, 1).contiguous().float().div(255)
+        return tensor.sub_(self.mean).div_(self.std), int(self.labels[index])
+
+
+class PlainScript:
+    """A network and its optimizer, trained the plain way."""
+
+    def __init__(self, network: nn.Sequential, batch_size: int, optimizer: str) -> None:
+        self.model = nn.Sequential(*[layer for layer in network if not isinstance(layer, Normalize)])
+        self.batch_size, self.loss_of = batch_size, nn.CrossEntropyLoss()
+        self.optimizer: torch.optim.Optimizer
+        if optimizer == "sgd":
+            self.optimizer = torch.optim.SGD(self.model.parameters(), lr=1e-3, momentum=0.9, weight_decay=5e-4)
+        else:
+            self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-3)
+
+    def train(self, images: np.ndarray, labels: np.ndarray) -> None:
+        """One pass over uint8 [N, H, W, C] images."""
+        self.model.train()
+        for x, y in DataLoader(Images(images, labels, train=True), self.batch_size, shuffle=True):
+            self.optimizer.zero_grad()
+            loss: torch.Tensor = self.loss_of(self.model(x), y)
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.optimizer.step()
+            loss.item()
+
+    def validate(self, images: np.ndarray, labels: np.ndarray) -> int:
+        """How many images are classified right."""
+        self.model.eval()
+        with torch.inference_mode():
+            loader = DataLoader(Images(images, labels, train=False), self.batch_size)
+            return sum(int((self.model(x).argmax(1) == y).sum()) for x, y in loader)
 
 
 def main() -> None:
@@ -49,46 +80,24 @@ def main() -> None:
     parser.add_argument("--model", default="lenet5-modern", choices=sorted(SHAPES))
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--images", type=int, default=4000)
-    parser.add_argument("--optimizer", choices=("sgd", "adam"), default="adam")
+    parser.add_argument("--optimizer", choices=("sgd", "adam"), default="sgd")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--validate", type=int, default=0, help="validate on so many images too, within the time")
     options = parser.parse_args()
 
     torch.set_num_threads(options.threads)
     data = load_dataset("cifar10", data_dir=options.data_dir, download=False)
-    chosen = data.train[: options.images]
-    loader = DataLoader(Cifar(data.images[chosen], data.labels[chosen], True), options.batch_size, shuffle=True)
+    images, labels = data.images[data.train[: options.images]], data.labels[data.train[: options.images]]
     held = data.val[: options.validate]
-    val_loader = DataLoader(Cifar(data.images[held], data.labels[held], False), options.batch_size)
-    layers = [layer for layer in lenet(SHAPES[options.model], (32, 32, 3), 10) if not isinstance(layer, Normalize)]
-    model = nn.Sequential(*layers)
-    loss_of = nn.CrossEntropyLoss()
-    optimizer: torch.optim.Optimizer
-    if options.optimizer == "sgd":
-        optimizer = torch.optim.SGD(model.parameters(), lr=1.2e-3, momentum=0.9, weight_decay=5e-4)
-    else:
-        optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-
-    def step(x: torch.Tensor, y: torch.Tensor) -> float:
-        optimizer.zero_grad()
-        loss: torch.Tensor = loss_of(model(x), y)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        return loss.item()
-
-    for count, (x, y) in enumerate(loader):  # warm up: first calls allocate and choose kernels
-        step(x, y)
-        if count == 10:
-            break
+    script = PlainScript(lenet(SHAPES[options.model], (32, 32, 3), 10), options.batch_size, options.optimizer)
+    warm = 10 * options.batch_size
+    script.train(images[:warm], labels[:warm])  # the first calls allocate and choose kernels
     started = time.perf_counter()
-    for x, y in loader:
-        step(x, y)
-    model.eval()
-    with torch.inference_mode():
-        for x, y in val_loader:
-            (model(x).argmax(1) == y).sum().item()
+    script.train(images, labels)
+    if options.validate:
+        script.validate(data.images[held], data.labels[held])
     seconds = time.perf_counter() - started
-    print(json.dumps({"images_per_second": len(chosen) / seconds, "seconds": seconds}))
+    print(json.dumps({"images_per_second": len(images) / seconds, "seconds": seconds}))
 
 
 if __name__ == "__main__":

@@ -11,20 +11,28 @@ from typing import TYPE_CHECKING, Any
 from lenet.errors import InputError
 
 if TYPE_CHECKING:
+    from lenet.commands.compare import compare
     from lenet.commands.evaluate import evaluate
     from lenet.commands.predict import load, predict
+    from lenet.commands.study import study
     from lenet.commands.train import train
+    from lenet.commands.transfer import transfer
+    from lenet.commands.tune import tune
     from lenet.models import Normalize
 
-__all__ = ["InputError", "Normalize", "evaluate", "load", "predict", "train"]
+__all__ = ["InputError", "Normalize", "compare", "evaluate", "load", "predict", "study", "train", "transfer", "tune"]
 
 # Loaded when first used: importing lenet alone should not wait for torch.
 _HOMES = {
     "Normalize": "lenet.models",
+    "compare": "lenet.commands.compare",
     "evaluate": "lenet.commands.evaluate",
     "load": "lenet.commands.predict",
     "predict": "lenet.commands.predict",
+    "study": "lenet.commands.study",
     "train": "lenet.commands.train",
+    "transfer": "lenet.commands.transfer",
+    "tune": "lenet.commands.tune",
 }
 
 

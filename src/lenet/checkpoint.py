@@ -14,7 +14,8 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from lenet.errors import InputError
+from lenet.data.fit import FITS
+from lenet.errors import InputError, did_you_mean
 from lenet.files import write_whole
 from lenet.models import build, describe
 
@@ -90,9 +91,13 @@ def load_checkpoint(path: Path) -> Checkpoint:
             config=facts["config"],
             versions=facts["versions"],
         )
+        if checkpoint.fit not in FITS:
+            raise InputError(f"no fit '{checkpoint.fit}'{did_you_mean(str(checkpoint.fit), FITS)}")
+        if len(checkpoint.val_accuracy) != len(seeds):
+            raise InputError(f"{len(checkpoint.val_accuracy)} figures in val_accuracy for {len(seeds)} members")
     except InputError as error:
         raise InputError(f"{text}: {error}") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{text} is damaged ({type(error).__name__}: {error}): restore it or train again") from None
     _fill(checkpoint, read_tensors(weights), weights, text)
     _check_shapes(checkpoint, text)
@@ -138,7 +143,7 @@ def _check_shapes(checkpoint: Checkpoint, text: Path) -> None:
     try:
         with torch.inference_mode():
             shape = checkpoint.members[0](torch.zeros(1, *checkpoint.input_shape, dtype=torch.uint8)).shape
-    except (RuntimeError, IndexError) as error:
+    except (RuntimeError, ValueError, IndexError, TypeError) as error:
         first = str(error).splitlines()[0]
         raise InputError(f"{text}: its layers do not take its input of {checkpoint.input_shape} ({first})") from None
     if shape != (1, len(checkpoint.classes)):

@@ -4,17 +4,18 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import fields, make_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import App, CycloptsError, Group, Parameter
-from rich.console import Console
+from cyclopts import App, CycloptsError, Parameter
 from rich.table import Table
 from rich.text import Text
 
-from lenet.config import RECIPES, TrainConfig, options, recipe_names
+from lenet import cli_transfer
+from lenet.config import RECIPES, TrainConfig
+from lenet.console import PlainConsole
 from lenet.errors import InputError
+from lenet.flags import Whole, flags_of, given
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,30 +30,10 @@ app = App(
 )
 
 
-def _flags() -> Any:
-    """The options of TrainConfig as flags that are None unless given: only so can a recipe stand under them."""
-    groups = {
-        name: Group(name, sort_key=number)
-        for number, name in enumerate(("Data", "Model", "Transfer", "Training", "Run"), 1)
-    }
-    flags = []
-    for field in fields(TrainConfig):
-        if field.name == "data":
-            continue  # a word, not a flag
-        kind, option = options()[field.name]
-        default = field.default
-        shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
-        meaning = option.meaning if default is None else f"{option.meaning} [default: {str(shown).lower()}]"
-        parameter = Parameter(help=meaning, group=groups[option.group], show_default=False, negative_iterable=())
-        flags.append((field.name, Annotated[kind | None, parameter], None))
-    # namespace: cyclopts looks into a class of this module, but not into one of `types`, which is the default.
-    return make_dataclass("Flags", flags, frozen=True, namespace={"__module__": __name__})
-
-
 if TYPE_CHECKING:
     Flags = TrainConfig
 else:
-    Flags = _flags()
+    Flags = flags_of(__name__)
 _NONE_GIVEN = Flags()
 
 
@@ -72,7 +53,7 @@ def train(
     Parameters
     ----------
     data
-        auto, cifar10, cifar100, digits, or a folder of class folders. auto is CIFAR-10 where it is on disk,
+        auto, cifar10, cifar100, stl10, digits, or a folder of class folders. auto is CIFAR-10 where it is on disk,
         otherwise the digits that come with lenet.
     recipe
         Settings by name ('lenet recipes' lists them) or from a TOML file; flags go before them.
@@ -85,23 +66,105 @@ def train(
     """
     from lenet.commands.train import train as run_train
 
-    given = {name: value for name, value in vars(flags).items() if value is not None}
+    options = given(flags)
     run_train(
         data,
         recipe=recipe,
         out=out,
         resume=resume,
         overwrite=overwrite,
-        console=_console(),
-        model=given.pop("model", None) or _study.get("model"),
+        console=PlainConsole(),
+        model=options.pop("model", None) or _study.get("model"),
         or_digits=bool(_study),
+        **options,
+    )
+
+
+@app.command
+def tune(
+    data: str | None = None,
+    /,
+    *,
+    space: Annotated[list[str] | None, Parameter(negative_iterable=())] = None,
+    trials: int | None = None,
+    metric: str | None = None,
+    scheduler: str | None = None,
+    search: str | None = None,
+    recipe: str | None = None,
+    confirm: int | None = None,
+    keep: int | None = None,
+    workers: int | None = None,
+    gpus_per_trial: float = 0,
+    address: str | None = None,
+    out: Path | None = None,
+    resume: Annotated[bool, Parameter(negative="")] = False,
+    overwrite: Annotated[bool, Parameter(negative="")] = False,
+    flags: Annotated[Flags, Parameter(name="*")] = _NONE_GIVEN,
+) -> None:
+    """Search over options of 'lenet train', and train the best again over fresh seeds.
+
+    Parameters
+    ----------
+    data
+        As for 'lenet train'; without it CIFAR-10 where it is on disk or can be had, otherwise the digits.
+    space
+        OPTION=VALUES, once for each searched option, or a TOML file of such; VALUES are choice(4,8),
+        uniform(0.2,0.5), uniform(0.2,0.5,0.05) in steps, or loguniform(1e-4,1e-2). [default: batch size out of 4, 8,
+        16, 32, learning rate loguniform(1e-4,1e-2), dropout uniform(0.2,0.5,0.05)]
+    trials
+        How many [default: 10]; with --resume how many in all.
+    metric
+        val_accuracy, val_loss, train_accuracy or train_loss [default: val_accuracy].
+    scheduler
+        asha ends the worse half of the trials after epoch 1, 2, 4, 8, ...; none lets all go on [default: asha].
+    search
+        random, tpe (Optuna's) or grid [default: random].
+    recipe
+        What is not searched, by name or from a TOML file; 'none' for lenet's defaults [default: cifar10-lenet].
+    confirm
+        Over how many fresh seeds the winner is trained again; 0 for none [default: 5].
+    keep
+        How many of the best trials' weights are kept [default: 3].
+    workers
+        Trials side by side [default: one a core].
+    gpus_per_trial
+        A share of a GPU for each trial.
+    address
+        A running Ray cluster: auto, or HOST:PORT.
+    out
+        The search's folder; without it a fresh numbered one under runs/.
+    resume
+        Go on from whatever the folder holds (without --out, the newest search).
+    overwrite
+        Delete the search the folder holds, and start over.
+    """
+    from lenet.commands.tune import tune as run_tune
+
+    given = {name: value for name, value in vars(flags).items() if value is not None}
+    run_tune(
+        data,
+        space=space,
+        trials=trials,
+        metric=metric,
+        scheduler=scheduler,
+        search=search,
+        recipe=recipe,
+        confirm=confirm,
+        keep=keep,
+        workers=workers,
+        gpus_per_trial=gpus_per_trial,
+        address=address,
+        out=out,
+        resume=resume,
+        overwrite=overwrite,
+        console=PlainConsole(),
         **given,
     )
 
 
 @app.command(name="eval")
 def evaluate(
-    run: Path, data: str | None = None, /, *, data_dir: str | None = None, member: int | None = None,
+    run: Path, data: str | None = None, /, *, data_dir: str | None = None, member: Whole | None = None,
     out: Path | None = None,
 ) -> None:  # fmt: skip
     """Test a trained run: accuracy, per-class precision, recall and F1, confusion.
@@ -125,7 +188,7 @@ def evaluate(
     from lenet.results import percent
 
     judged = run_evaluate(run, data, data_dir=data_dir, member=member)
-    console, folder = _console(), out or run / "eval"
+    console, folder = PlainConsole(), out or run / "eval"
     make_folder(folder)
     many = len(judged) > 1
     for number, scores in enumerate(judged):
@@ -143,15 +206,15 @@ def evaluate(
     console.print(table)
     of = f" (each figure the mean of {len(judged)} members)" if many else ""
     console.print(f"accuracy {percent(mean_sd([one.accuracy for one in judged]))} of {first.images:,} images{of}",
-                  highlight=False, soft_wrap=True)  # fmt: skip
+                  soft_wrap=True)  # fmt: skip
     _say_confusions(console, first, "of member 0 " if many else "")
-    console.print(f"files   {folder}: per-class.csv, confusion.csv", highlight=False, soft_wrap=True)
+    console.print(f"files   {folder}: per-class.csv, confusion.csv", soft_wrap=True)
 
 
 _SHARES = ("precision", "recall", "f1")
 
 
-def _say_confusions(console: Console, scores: Any, of: str, most: int = 5) -> None:
+def _say_confusions(console: PlainConsole, scores: Any, of: str, most: int = 5) -> None:
     """The pairs of classes most often taken for one another."""
     pairs = [
         (int(scores.confusion[true, taken]), scores.classes[true], scores.classes[taken])
@@ -162,12 +225,12 @@ def _say_confusions(console: Console, scores: Any, of: str, most: int = 5) -> No
     worst = sorted(pairs, reverse=True)[:most]
     if worst:
         listed = ", ".join(f"{true} as {taken} {count}" for count, true, taken in worst)
-        console.print(f"most confused {of}(true as predicted): {listed}", highlight=False, soft_wrap=True)
+        console.print(f"most confused {of}(true as predicted): {listed}", soft_wrap=True)
 
 
 @app.command
 def predict(
-    run: Path, images: Annotated[list[Path], Parameter(negative="")], /, *, top: int = 5, member: int | None = None,
+    run: Path, images: Annotated[list[Path], Parameter(negative="")], /, *, top: Whole = 5, member: Whole | None = None,
     json_: Annotated[bool, Parameter(name="json", negative="")] = False,
 ) -> None:  # fmt: skip
     """The most probable classes of images.
@@ -199,11 +262,11 @@ def predict(
     for one in found:
         for place, (name, share) in enumerate(zip(one.classes, one.probabilities, strict=True)):
             table.add_row(one.image if place == 0 else "", name, f"{100 * share:.1f}%")
-    _console().print(table)
+    PlainConsole().print(table)
 
 
 @app.command
-def models(*, size: int = 32, channels: int = 3, classes: int = 10, layers: bool = False) -> None:
+def models(*, size: Whole = 32, channels: Whole = 3, classes: Whole = 10, layers: bool = False) -> None:
     """List the named shapes, with their parameters and multiply-adds an image.
 
     Parameters
@@ -221,19 +284,18 @@ def models(*, size: int = 32, channels: int = 3, classes: int = 10, layers: bool
 
     if not 16 <= size <= 96 or channels not in (1, 3) or not 2 <= classes <= 100_000:
         raise InputError("size must lie between 16 and 96, channels be 1 or 3, and classes at least 2")
-    console = _console()
-    console.print(f"for {size}x{size} pixels, {channels} channel(s), {classes} classes", highlight=False)
+    console = PlainConsole()
+    console.print(f"for {size}x{size} pixels, {channels} channel(s), {classes} classes")
     for name, shape in SHAPES.items():
         rows = layers_of(lenet(shape, (size, size, channels), classes), (size, size, channels))
         parameters, adds = sum(row.parameters for row in rows), sum(row.multiply_adds for row in rows)
-        console.print(f"\n[bold]{name}[/bold]  {parameters:,} parameters, {adds:,} multiply-adds", highlight=False)
+        console.print(Text.assemble("\n", (name, "bold"), f"  {parameters:,} parameters, {adds:,} multiply-adds"))
         console.print(
             f"  maps {shape.maps[0]} and {shape.maps[1]} of {shape.kernel}x{shape.kernel}, {shape.activation}, "
             f"{shape.pool} pool, fc {shape.fc[0]} and {shape.fc[1]}, batch norm: {shape.batch_norm}, "
             f"dropout {shape.dropout:g}",
-            highlight=False,
         )
-        console.print(f"  {shape.origin}", highlight=False)
+        console.print(f"  {shape.origin}")
         if layers:
             table = Table(box=None, pad_edge=False, header_style="dim")
             for column in ("  layer", "output", "parameters", "multiply-adds"):
@@ -247,14 +309,12 @@ def models(*, size: int = 32, channels: int = 3, classes: int = 10, layers: bool
 @app.command
 def recipes() -> None:
     """List the recipes that come with lenet, each with its first lines."""
-    console = _console()
-    for name in recipe_names():
-        console.print(Text(name, style="bold"))
-        for line in (RECIPES / f"{name}.toml").read_text(encoding="utf-8").splitlines():
-            if not line.startswith("#"):
-                break
-            console.print(f"  {line[1:].strip()}", highlight=False, soft_wrap=True, markup=False)
+    PlainConsole().print_openings(RECIPES)
 
+
+app.command(cli_transfer.transfer)
+app.command(cli_transfer.compare)
+app.command(cli_transfer.study)
 
 # What main.py sets: the study's network, in place of a named one, and digits where CIFAR-10 can't be had.
 _study: dict[str, Any] = {}
@@ -270,7 +330,7 @@ def main(argv: Sequence[str] | None = None, *, model: "nn.Sequential | None" = N
     if model is not None:
         _study["model"] = model
     try:
-        app(tokens, console=_console(), exit_on_error=False, print_error=False, result_action="return_value")
+        app(tokens, console=PlainConsole(), exit_on_error=False, print_error=False, result_action="return_value")
         if sys.stdout:  # None where it is closed
             sys.stdout.flush()
         return 0
@@ -300,17 +360,6 @@ def _fail(message: str, code: int = 2) -> int:
 def _drop_output() -> None:
     """What is still to be printed goes nowhere; otherwise Python would complain of it when it exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
-
-
-class _Console(Console):
-    """Rich's console, but for a closed pipe, which is main's to answer."""
-
-    def on_broken_pipe(self) -> None:
-        raise BrokenPipeError
-
-
-def _console() -> Console:
-    return _Console()
 
 
 if __name__ == "__main__":

@@ -31,7 +31,9 @@ class Option:
 class TrainConfig:
     """Everything that decides what a training computes."""
 
-    data: Annotated[str, Option("auto, cifar10, cifar100, digits, or a folder of images.", group="Data")] = "auto"
+    data: Annotated[str, Option("auto, cifar10, cifar100, stl10, digits, or a folder of images.", group="Data")] = (
+        "auto"
+    )
     data_dir: Annotated[
         str | None, Option("Where published sets lie or go (else $LENET_DATA, ./data, the user cache).", group="Data")
     ] = None
@@ -39,18 +41,32 @@ class TrainConfig:
         int | None, Option("Pixels a side that images are brought to (else the set's own; digits 16, folders 32).",
                            16, 96, "Data")
     ] = None  # fmt: skip
-    channels: Annotated[int | None, Option("1 for grey, 3 for colour (else as the images are).", 1, 3, "Data")] = None
+    channels: Annotated[
+        Literal[1, 3] | None, Option("1 for grey, 3 for colour (else as the images are).", group="Data")
+    ] = None
     fit: Annotated[
         Literal["crop", "pad", "squash"], Option("How an image that isn't square is brought to it.", group="Data")
     ] = "crop"
+    classes: Annotated[
+        str | None, Option("Only these of the data's classes, with commas between them.", group="Data")
+    ] = None
+    per_class: Annotated[
+        int | None, Option("Images of each class that are trained and validated on (else all).", 2, 1_000_000, "Data")
+    ] = None
+    protocol: Annotated[
+        Literal["official", "folds", "study"],
+        Option("How stl10 is split: its 5,000 and 8,000; its ten folds, a member each; 400 and 100 a class of the "
+               "5,000.", group="Data"),
+    ] = "official"  # fmt: skip
     val_fraction: Annotated[
         float, Option("Share of the training images held out to choose the model by.", 0.01, 0.5, "Data")
     ] = 0.1
     split_seed: Annotated[int, Option("Draws what is held out; the same for all seeds.", 0, 2**31, "Data")] = 0
     augment: Annotated[
         Literal["auto", "none", "flip", "shift", "flip-shift"],
-        Option("What happens to training images: mirrored, shifted (auto: both, but none for digits).", group="Data"),
-    ] = "auto"
+        Option("What happens to training images: mirrored, shifted (auto: both; none for digits, and where all but "
+               "the last layer are frozen).", group="Data"),
+    ] = "auto"  # fmt: skip
     max_shift: Annotated[int, Option("Pixels an image is shifted at most, each way.", 0, 15, "Data")] = 2
 
     model: Annotated[str, Option("The network's named shape; 'lenet models' lists them.", group="Model")] = (
@@ -66,16 +82,45 @@ class TrainConfig:
         float | None, Option("Share of units dropped after each linear layer (else the model's).", 0, 0.95, "Model")
     ] = None
 
+    activation: Annotated[
+        Literal["relu", "tanh"] | None, Option("The activation (else the model's).", group="Model")
+    ] = None
+    pool: Annotated[Literal["max", "average"] | None, Option("The 2x2 pooling (else the model's).", group="Model")] = (
+        None
+    )
+    batch_norm: Annotated[
+        Literal["none", "first-fc", "all"] | None,
+        Option("Where batch norm stands: after the first linear layer, or everywhere (else the model's).",
+               group="Model"),
+    ] = None  # fmt: skip
+
+    start: Annotated[
+        str | None, Option("A run whose best network is started from; its last layer is replaced.", group="Transfer")
+    ] = None
+    freeze: Annotated[
+        str, Option("Layers that do not learn: none, all-but-last, or the number of first ones, as 'lenet models "
+                    "--layers' counts.", group="Transfer")
+    ] = "none"  # fmt: skip
+    unfreeze_after: Annotated[
+        int, Option("Epochs after which all layers learn; 0: the frozen ones never do.", 0, 100_000, "Transfer")
+    ] = 0
+
     epochs: Annotated[int, Option("Passes over the training images.", 1, 100_000, "Training")] = 20
     batch_size: Annotated[int, Option("Images a step.", 1, 65536, "Training")] = 64
-    lr: Annotated[float, Option("Learning rate, at the schedule's peak.", 1e-9, 100, "Training")] = 5e-3
+    lr: Annotated[
+        float | None, Option("Learning rate, at the schedule's peak (else 0.1 with sgd, 0.005 with adam and adamw).",
+                             1e-9, 100, "Training")
+    ] = None  # fmt: skip
     schedule: Annotated[
         Literal["constant", "cosine", "one-cycle"], Option("The learning rate's course.", group="Training")
     ] = "one-cycle"
-    optimizer: Annotated[Literal["sgd", "adam", "adamw"], Option("The optimizer.", group="Training")] = "adam"
+    optimizer: Annotated[Literal["sgd", "adam", "adamw"], Option("The optimizer.", group="Training")] = "sgd"
     momentum: Annotated[float, Option("SGD's momentum.", 0, 0.9999, "Training")] = 0.9
-    nesterov: Annotated[bool, Option("Nesterov's form of SGD's momentum.", group="Training")] = False
-    weight_decay: Annotated[float, Option("Weight decay (in Adam and SGD an L2 penalty).", 0, 10, "Training")] = 0.0
+    nesterov: Annotated[bool, Option("Nesterov's form of SGD's momentum.", group="Training")] = True
+    weight_decay: Annotated[
+        float | None, Option("Weight decay; in sgd and adam an L2 penalty (else 5e-4 with sgd, none with the others).",
+                             0, 10, "Training")
+    ] = None  # fmt: skip
     label_smoothing: Annotated[float, Option("Share of the target spread over all classes.", 0, 0.99, "Training")] = 0.0
     patience: Annotated[
         int, Option("Stop after this many epochs without a better validation accuracy; 0: never.", 0, 100_000,
@@ -92,6 +137,28 @@ class TrainConfig:
         int | None, Option("Threads a network may use (else torch 1, native the cores, shared by members).", 1, 1024,
                            "Run")
     ] = None  # fmt: skip
+
+    @property
+    def peak_lr(self) -> float:
+        """The learning rate at the schedule's peak."""
+        if self.lr is not None:
+            return self.lr
+        return 0.1 if self.optimizer == "sgd" else 5e-3
+
+    @property
+    def decay(self) -> float:
+        """The weight decay."""
+        if self.weight_decay is not None:
+            return self.weight_decay
+        return 5e-4 if self.optimizer == "sgd" else 0.0
+
+
+SHAPING = ("maps", "fc", "activation", "pool", "batch_norm", "dropout")  # options that change a named model's shape
+
+
+def names_in(listed: str | None) -> tuple[str, ...] | None:
+    """The names in "a, b, c"."""
+    return None if listed is None else tuple(name.strip() for name in listed.split(",") if name.strip())
 
 
 def options() -> dict[str, tuple[Any, Option]]:
@@ -148,8 +215,9 @@ def to_toml(config: TrainConfig, comment: str = "") -> str:
     lines = [f"# {line}" for line in comment.splitlines()]
     for name, value in vars(config).items():
         if value is not None:
-            # JSON's strings, numbers, booleans and flat lists are also TOML's.
-            lines.append(f"{name} = {json.dumps(list(value) if isinstance(value, tuple) else value)}")
+            # JSON's strings, numbers, booleans and flat lists are also TOML's (its escapes beyond \uFFFF are not).
+            value = list(value) if isinstance(value, tuple) else value
+            lines.append(f"{name} = {json.dumps(value, ensure_ascii=False)}")
     return "\n".join(lines) + "\n"
 
 
@@ -160,8 +228,9 @@ def _converted(name: str, value: Any, kind: Any, option: Option) -> Any:
             return None
         kind = next(arm for arm in get_args(kind) if arm is not NoneType)
     if get_origin(kind) is Literal:
-        if value not in get_args(kind):
-            raise InputError(f"{name} cannot be '{value}'{did_you_mean(str(value), get_args(kind))}")
+        arms = get_args(kind)
+        if value not in arms or type(value) is not type(arms[0]):
+            raise InputError(f"{name} cannot be '{value}'{did_you_mean(str(value), map(str, arms))}")
         return value
     if get_origin(kind) is tuple:
         arms = get_args(kind)

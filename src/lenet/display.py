@@ -7,6 +7,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from lenet.training import EpochRow, Training
 
@@ -64,7 +65,7 @@ class Progress:
             table.add_row(*self._cells(training))
         return table
 
-    def _cells(self, training: Training) -> tuple[str, ...]:
+    def _cells(self, training: Training) -> tuple[str | Text, ...]:
         config, so_far = training.config, training.so_far
         last = training.history[-1] if training.history else None
         if training.failed and last:
@@ -116,6 +117,6 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def _bar(share: float, width: int = 16) -> str:
+def _bar(share: float, width: int = 16) -> Text:
     filled = round(share * width)
-    return "━" * filled + "[dim]" + "─" * (width - filled) + "[/dim]"
+    return Text.assemble("━" * filled, ("─" * (width - filled), "dim"))

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import uuid
 from pathlib import Path
 
@@ -26,6 +27,11 @@ def write_whole(path: Path, content: bytes | str) -> None:
             aside.unlink(missing_ok=True)
     except OSError as error:
         raise unwritable(path, error) from None
+
+
+def is_left_over(path: Path) -> bool:
+    """Whether this is what `write_whole` leaves aside where it is killed."""
+    return re.fullmatch(r"\..+\.[0-9a-f]{32}\.part", path.name) is not None
 
 
 def make_folder(path: Path, *, exist_ok: bool = True) -> None:

@@ -138,12 +138,17 @@ def fitted(
     """
     if not isinstance(model, nn.Sequential):
         raise InputError(f"a model must be a name or an nn.Sequential, not a {type(model).__name__}")
+    if not len(model):
+        raise InputError("the model has no layers")
     whole = model if isinstance(model[0], Normalize) else nn.Sequential(Normalize(mean, std), *model)
     describe(whole)
+    tensors = [tensor for layer in whole for tensor in layer.state_dict(keep_vars=True).values()]
+    if len({id(tensor) for tensor in tensors}) < len(tensors):
+        raise InputError("two layers of the model share their weights, which lenet cannot keep: give each its own")
     try:
         with torch.inference_mode():
             logits = whole.eval()(torch.zeros(2, *input_shape, dtype=torch.uint8))
-    except RuntimeError as error:
+    except (RuntimeError, ValueError, IndexError) as error:  # PyTorch's layers raise all three
         height, width, channels = input_shape
         raise InputError(
             f"the model does not take images of {height}x{width} pixels and {channels} channel(s): "
@@ -156,13 +161,15 @@ def fitted(
 
 # A layer of a checkpoint is its kind and these arguments; nothing else of it shapes what it computes.
 _ARGUMENTS: dict[type[nn.Module], tuple[str, ...]] = {
-    nn.Conv2d: ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups"),
+    nn.Conv2d: (
+        *("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode"),
+    ),
     nn.BatchNorm2d: ("num_features", "eps", "momentum", "affine", "track_running_stats"),
     nn.BatchNorm1d: ("num_features", "eps", "momentum", "affine", "track_running_stats"),
     nn.ReLU: (),
     nn.Tanh: (),
     nn.MaxPool2d: ("kernel_size", "stride", "padding", "dilation", "ceil_mode"),
-    nn.AvgPool2d: ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad"),
+    nn.AvgPool2d: ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override"),
     nn.Flatten: ("start_dim", "end_dim"),
     nn.Linear: ("in_features", "out_features"),
     nn.Dropout: ("p",),

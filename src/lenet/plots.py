@@ -1,13 +1,14 @@
 """Pictures of a run. Each is made of data that something else gathered; nothing here computes a figure."""
 
-from collections.abc import Sequence
+import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from lenet.evaluation import Scores
-from lenet.files import make_folder
+from lenet.files import make_folder, write_whole
 from lenet.training import EpochRow
 
 _NAMED_CELLS = 20  # up to so many classes a confusion matrix has room for names and numbers
@@ -58,6 +59,68 @@ def draw_confusion(scores: Scores, title: str, path: Path) -> None:
     _save(figure, path)
 
 
+def draw_runs(runs: Mapping[str, Sequence[EpochRow]], path: Path) -> None:
+    """Training loss and validation accuracy of several runs as PNG: a colour a run, a faint line a member."""
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    panels = figure.subplots(1, 2)
+    for axes, what, scale in ((panels[0], "train_loss", 1.0), (panels[1], "val_accuracy", 100.0)):
+        for number, (name, rows) in enumerate(runs.items()):
+            lines, colour = _lines(rows, what, scale), f"C{number % 10}"
+            for epochs, values in lines if len(lines) > 1 else []:
+                axes.plot(epochs, values, color=colour, alpha=0.25, lw=0.8)
+            epochs, mean = _mean(lines)
+            style = "-" if number < 10 else "--"
+            axes.plot(epochs, mean, style, color=colour, lw=2, marker="o" if len(epochs) == 1 else "", label=name)
+        axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("training cross-entropy (nats)")
+    panels[1].set_ylabel("validation accuracy (%)")
+    panels[1].legend(frameon=False, fontsize=8)
+    _save(figure, path)
+
+
+def draw_accuracies(groups: Mapping[str, Mapping[str, Sequence[float]]], title: str, path: Path) -> None:
+    """Test accuracies (0..1) by run as PNG: a dot a network, a bar at their mean; a panel a group."""
+    rows = [max(len(group), 1) for group in groups.values()]
+    figure = Figure(figsize=(8, 1.2 + 0.32 * sum(rows) + 0.5 * len(rows)), layout="constrained")
+    panels = figure.subplots(len(groups), 1, squeeze=False, gridspec_kw={"height_ratios": rows})[:, 0]
+    for axes, (name, group) in zip(panels, groups.items(), strict=True):
+        for row, each in enumerate(group.values()):
+            axes.plot([100 * value for value in each], [row] * len(each), "o", color=_TRAIN, alpha=0.5, ms=5, mew=0)
+            axes.plot(100 * float(np.mean(each)), row, "|", color="black", ms=14, mew=2)
+        axes.set_yticks(range(len(group)), list(group))
+        axes.set_ylim(len(group) - 0.5, -0.5)
+        axes.set_xlabel(f"{name}: test accuracy (%)")
+        axes.grid(axis="x", alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(title, fontsize=11)
+    _save(figure, path)
+
+
+def draw_per_class(series: Mapping[str, Mapping[int, Sequence[float]]], title: str, path: Path) -> None:
+    """Test accuracy (0..1) over training images a class as PNG: a line a series through its means, bars of one sd."""
+    figure = Figure(figsize=(7, 4.4), layout="constrained")
+    axes = figure.subplots()
+    ticks = sorted({count for points in series.values() for count in points})
+    for name, points in series.items():
+        counts = sorted(points)
+        means = [100 * float(np.mean(points[count])) for count in counts]
+        sds = [100 * float(np.std(points[count], ddof=1)) if len(points[count]) > 1 else 0.0 for count in counts]
+        axes.errorbar(counts, means, yerr=sds, marker="o", ms=4, lw=1.8, capsize=3, label=name)
+    axes.set_xscale("log")
+    axes.set_xticks(ticks, [str(count) for count in ticks])
+    axes.minorticks_off()
+    axes.set_xlabel("images a class, validation included")
+    axes.set_ylabel("test accuracy (%)")
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    figure.suptitle(title, fontsize=11)
+    _save(figure, path)
+
+
 def _lines(rows: Sequence[EpochRow], name: str, scale: float) -> list[tuple[list[int], list[float]]]:
     """Each member's epochs and values, unfinished epochs left out."""
     whole = [row for row in rows if row.failed_step is None]
@@ -75,4 +138,6 @@ def _mean(lines: list[tuple[list[int], list[float]]]) -> tuple[list[int], list[f
 
 def _save(figure: Figure, path: Path) -> None:
     make_folder(path.parent)
-    figure.savefig(path, dpi=130)
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=130)
+    write_whole(path, picture.getvalue())

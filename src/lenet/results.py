@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 from lenet.checkpoint import Checkpoint
@@ -19,6 +20,7 @@ from lenet.evaluation import mean_sd, scores
 from lenet.models import parameter_count
 from lenet.plots import draw_confusion, draw_curves
 from lenet.run import Run
+from lenet.start import learning_parameters
 from lenet.training import Training
 
 _LIBRARIES = ("lenet", "torch", "numpy", "pillow")
@@ -35,12 +37,15 @@ def finish(
     if not members:
         rows = [training.history[-1] for training in trainings]
         where = "; ".join(f"seed {row.seed} in epoch {row.epoch}, step {(row.failed_step or 0) + 1}" for row in rows)
-        raise InputError(f"the loss is no longer finite ({where}): lower --lr (it is {config.lr:g})")
-    test = []
+        raise InputError(f"the loss is no longer finite ({where}): lower --lr (it is {config.peak_lr:g})")
+    test, predictions, labels = [], [], dataset.labels[dataset.test]
     for member in members:
         member.stop.clear()
         member.model.load_state_dict(member.best_weights)
-        test.append(scores(member.logits(dataset.test), dataset.labels[dataset.test], dataset.classes))
+        logits = member.logits(dataset.test)
+        predictions.append(logits.argmax(axis=1))
+        test.append(scores(logits, labels, dataset.classes))
+    run.write_predictions(np.stack(predictions), labels, dataset.test)
     best_rows = [member.best for member in members if member.best is not None]
     val_accuracy = [row.val_accuracy for row in best_rows]
     height, width, channels = dataset.images.shape[1:]
@@ -65,7 +70,7 @@ def finish(
                    run.plots / "confusion.png")  # fmt: skip
 
     train_seconds, val_seconds = epochs_seconds(trainings, workers)
-    images = sum(len(dataset.train) * training.epoch for training in trainings)
+    images = sum(len(training.dataset.train) * training.epoch for training in trainings)
     run.write_result(
         {
             "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
@@ -73,6 +78,7 @@ def finish(
             "data_sha256": dataset.sha256,
             "model": config.model,
             "parameters": parameter_count(members[0].model),
+            "learning_parameters": learning_parameters(members[0].model, members[0].frozen),
             "members": len(members),
             "failed": [training.seed for training in trainings if training.failed],
             "engine": ", ".join(sorted({row.engine for row in rows})),

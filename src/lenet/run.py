@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, fields, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from lenet.checkpoint import Checkpoint, load_checkpoint, read_tensors, save_che
 from lenet.config import TrainConfig, resolve, to_toml
 from lenet.data.dataset import Dataset
 from lenet.errors import InputError
-from lenet.files import make_folder, write_whole
+from lenet.files import is_left_over, make_folder, write_whole
 from lenet.models import describe
 from lenet.training import EpochRow
 
@@ -51,7 +52,10 @@ class Run:
     def layers(self) -> list[dict[str, Any]] | None:
         """The list of layers the run trains; None before it has started."""
         path = self.path / "layers.json"
-        return list(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+        try:
+            return list(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+        except (ValueError, TypeError) as error:
+            raise InputError(f"{path} is damaged ({error}): restore it or start over with --overwrite") from None
 
     def write_layers(self, model: nn.Sequential) -> None:
         """Kept from the start, since a network of the user's own has no name to make it from again."""
@@ -65,13 +69,23 @@ class Run:
         path = self.path / "split.safetensors"
         if not path.is_file():
             parts = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
+            for number, (train, val) in enumerate(dataset.folds):
+                parts |= {f"{number}.train": train, f"{number}.val": val}
             tensors = {name: torch.from_numpy(indices.astype(np.int64)) for name, indices in parts.items()}
             tensors["sha256"] = torch.frombuffer(bytearray.fromhex(dataset.sha256), dtype=torch.uint8)
             write_tensors(path, tensors)
         kept = read_tensors(path)
         if bytes(kept["sha256"].tolist()).hex() != dataset.sha256:
             raise InputError(f"the images of {dataset.name} are not those {self.path} was started with: restore them")
-        return replace(dataset, train=kept["train"].numpy(), val=kept["val"].numpy(), test=kept["test"].numpy())
+        indices = {name: tensor.numpy() for name, tensor in kept.items()}
+        folds = range(sum(name.endswith(".train") for name in indices))
+        return replace(
+            dataset,
+            train=indices["train"],
+            val=indices["val"],
+            test=indices["test"],
+            folds=tuple((indices[f"{number}.train"], indices[f"{number}.val"]) for number in folds),
+        )
 
     def state(self, seed: int) -> dict[str, torch.Tensor] | None:
         """What member `seed` goes on from; None where it has no whole epoch yet."""
@@ -82,6 +96,28 @@ class Run:
         """One file, so that weights, optimizer and history are always of the same epoch."""
         make_folder(self._state(seed).parent)
         write_tensors(self._state(seed), state)
+
+    def start(self) -> dict[str, torch.Tensor] | None:
+        """The tensors that all members start from; None where each draws its own, or nothing is kept yet."""
+        path = self._state("start")
+        return read_tensors(path) if path.is_file() else None
+
+    def write_start(self, body: dict[str, torch.Tensor]) -> None:
+        """Kept, so that the run goes on though the one it starts from be gone."""
+        make_folder(self._state("start").parent)
+        write_tensors(self._state("start"), body)
+
+    def write_predictions(self, predictions: np.ndarray, labels: np.ndarray, indices: np.ndarray) -> None:
+        """The class each member gave each test image, int64 [members, N], with its label and its index, int64 [N]."""
+        tensors = {"predictions": predictions, "labels": labels, "indices": indices}
+        write_tensors(self.path / "predictions.safetensors", {n: torch.from_numpy(t) for n, t in tensors.items()})
+
+    def predictions(self) -> dict[str, np.ndarray]:
+        """What `write_predictions` wrote. Raises InputError where it did not."""
+        path = self.path / "predictions.safetensors"
+        if not path.is_file():
+            raise InputError(f"{self.path} has no {path.name}: it is not a finished run, or an older lenet's")
+        return {name: tensor.numpy() for name, tensor in read_tensors(path).items()}
 
     def write_metrics(self, rows: Iterable[EpochRow]) -> None:
         """metrics.csv: every member's every epoch."""
@@ -96,10 +132,23 @@ class Run:
         with (self.path / "metrics.csv").open(encoding="utf-8", newline="") as file:
             return list(csv.DictReader(file))
 
+    def rows(self) -> list[EpochRow]:
+        """Every member's every epoch. Raises InputError where metrics.csv is missing or damaged."""
+        kinds = {"seed": int, "epoch": int, "engine": str}
+        try:
+            return [
+                EpochRow(
+                    **{name: kinds.get(name, float)(text) for name, text in row.items() if name != "failed_step"},
+                    failed_step=int(row["failed_step"]) if row["failed_step"] else None,
+                )
+                for row in self.metrics()
+            ]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{self.path}/metrics.csv is missing or damaged ({error}): restore it") from None
+
     def checkpoint(self) -> Checkpoint:
         """The best weights of every member. Raises InputError where there are none or they are damaged."""
-        if not self.path.is_dir():
-            raise InputError(f"no run at {self.path}: give the folder that 'lenet train' named at its end")
+        self.check_exists()
         return load_checkpoint(self.path / "model")
 
     def write_checkpoint(self, checkpoint: Checkpoint) -> None:
@@ -119,28 +168,42 @@ class Run:
         """The run's last file: it is there when all the others are."""
         write_whole(self.path / "result.json", json.dumps(result, indent=1) + "\n")
 
-    def _state(self, seed: int) -> Path:
+    def check_exists(self) -> None:
+        """Raises InputError where there is no such folder, naming one beside it whose name is like it."""
+        if self.path.is_dir():
+            return
+        beside = self.path.parent.iterdir() if self.path.parent.is_dir() else ()
+        near = get_close_matches(self.path.name, [path.name for path in beside if path.is_dir()], n=1)
+        hint = f", did you mean '{self.path.with_name(near[0])}'?" if near else ""
+        raise InputError(f"no run at {self.path}: give the folder that 'lenet train' named at its end{hint}")
+
+    def _state(self, seed: int | str) -> Path:
         return self.path / "state" / f"{seed}.safetensors"
 
 
-def open_run(out: str | Path | None, *, resume: bool = False, overwrite: bool = False) -> Run:
+def open_run(
+    out: str | Path | None, *, resume: bool = False, overwrite: bool = False, marker: str = "config.toml"
+) -> Run:
     """The folder that a training writes to: exactly `out`, or a fresh numbered one under runs/.
 
     A folder that exists is refused unless it is resumed or overwritten; without `out`, resume takes the newest.
+    `marker` is the file that tells a run of this kind, a training or a search, from all else.
     Raises InputError where it exists, or cannot be written.
     """
     if out is None:
-        return _newest() or _fresh() if resume else _fresh()
+        newest = _newest(marker) if resume else None
+        return open_run(newest.path, resume=True, marker=marker) if newest else _fresh()
     path = Path(out)
-    if path.is_dir() and any(path.iterdir()):
-        is_run = (path / "config.toml").is_file()
-        if overwrite and not is_run:
-            raise InputError(f"{path} holds no run: lenet does not delete what it did not make; choose another --out")
-        if overwrite:
-            shutil.rmtree(path)
-        elif not resume:
-            raise InputError(f"{path} exists: --resume goes on, --overwrite starts over, or choose another --out")
+    found = list(path.iterdir()) if path.is_dir() else []
+    if found and not (resume or overwrite):
+        raise InputError(f"{path} exists: --resume goes on, --overwrite starts over, or choose another --out")
+    if not (path / marker).is_file() and not all(map(is_left_over, found)):
+        raise InputError(f"{path} holds no run: lenet leaves alone what it did not make; choose another --out")
+    if overwrite and found:
+        shutil.rmtree(path)
     make_folder(path)
+    for left_over in filter(is_left_over, list(path.rglob("*"))):
+        left_over.unlink()
     return Run(path)
 
 
@@ -155,8 +218,10 @@ def _fresh() -> Run:
             number += 1
 
 
-def _newest() -> Run | None:
-    runs = sorted(_numbered(), key=lambda path: int(path.name))
+def _newest(marker: str) -> Run | None:
+    """The newest run of this kind; one that was killed before it wrote anything is of any."""
+    kind = [path for path in _numbered() if (path / marker).is_file() or all(map(is_left_over, path.iterdir()))]
+    runs = sorted(kind, key=lambda path: int(path.name))
     return Run(runs[-1]) if runs else None
 
 

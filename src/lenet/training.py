@@ -4,8 +4,8 @@ import copy
 import json
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from lenet.config import TrainConfig
 from lenet.data.dataset import Dataset
 from lenet.data.plan import Plan, epoch_plan
 from lenet.engine import Choice, Metrics, OptimizerState, Settings
+from lenet.features import Features, features_of, frozen_layers
 from lenet.models import has_batch_norm
 
 _PART_SECONDS = 0.1  # how long an engine's call should take: Ctrl-C and the progress bar wait for no more
@@ -48,12 +49,25 @@ class Training:
 
     `advance` does one epoch; nothing survives between two epochs but what `state` gives, so that a training resumed
     from it goes on as if it had never stopped. Weights start from `seed`, and so does every epoch's plan.
+
+    body: tensors by name that take the place of drawn ones: a trained network's, but for its last layer
     """
 
     def __init__(
-        self, model: nn.Sequential, dataset: Dataset, config: TrainConfig, seed: int, choice: Choice, settings: Settings
+        self,
+        model: nn.Sequential,
+        dataset: Dataset,
+        config: TrainConfig,
+        seed: int,
+        choice: Choice,
+        settings: Settings,
+        body: Mapping[str, torch.Tensor] | None = None,
     ) -> None:
         self.model = initialised(model, seed)
+        self.model.load_state_dict(body or {}, strict=False)
+        self._frozen = frozen_layers(config.freeze, len(model))
+        self._features: Features | None = None
+        self._features_tried = False
         self.dataset, self.config, self.seed = dataset, config, seed
         self.choice, self.settings = choice, settings
         self.optimizer_state: OptimizerState = {}
@@ -91,15 +105,14 @@ class Training:
         started = time.perf_counter()
         self.so_far = Metrics()
         failed_step = None
-        for first, part in self._parts(self._plan()):
-            self.so_far += self.choice.engine.train(
-                self.model, self.optimizer_state, self.dataset.images, self.dataset.labels, part, self.settings
-            )
+        features = self._kept_features()
+        for first, part in self._parts(self._plan(features)):
+            self.so_far += self._train(features, part)
             if self.so_far.nonfinite_step is not None:
                 failed_step = first + self.so_far.nonfinite_step
                 break
         trained = time.perf_counter()
-        val_loss, val_accuracy = self._validated()
+        val_loss, val_accuracy = self._validated(features)
         if failed_step is None and not np.isfinite(val_loss):
             failed_step = first + len(part.steps) - 1  # the last update broke it, and no step came after to tell
         row = EpochRow(
@@ -121,12 +134,7 @@ class Training:
 
     def logits(self, indices: np.ndarray) -> np.ndarray:
         """float32 [len(indices), classes] of these images, by the weights as they are now."""
-        parts = []
-        for begin in range(0, len(indices), _EVAL_IMAGES):
-            self._check_stop()
-            images = self.dataset.images[indices[begin : begin + _EVAL_IMAGES]]
-            parts.append(self.choice.engine.logits(self.model, images, self.settings))
-        return np.concatenate(parts)
+        return self._logits(self.model, self.dataset.images, indices)
 
     def state(self) -> dict[str, torch.Tensor]:
         """Everything that outlives an epoch, as tensors by name; a copy, so that training on leaves it alone."""
@@ -151,16 +159,52 @@ class Training:
         self.model.load_state_dict(parts["model"])
         self.optimizer_state, self.best_weights = parts["optimizer"], parts["best"]
         self.history = [EpochRow(**row) for row in rows]
+        self._features, self._features_tried = None, False
 
-    def _plan(self) -> Plan:
+    @property
+    def frozen(self) -> int:
+        """How many of the first layers do not learn in the epoch to come."""
+        until = self.config.unfreeze_after
+        return 0 if until and self.epoch >= until else self._frozen
+
+    def _kept_features(self) -> Features | None:
+        """What the frozen layers make of the images, where that is the same in every epoch."""
+        if not self.frozen or self.config.augment != "none":
+            self._features = None
+        elif not self._features_tried:
+            self._features = features_of(self.model, self.frozen, self.dataset, self.choice, self.settings)
+            self._features_tried = True
+        return self._features
+
+    def _train(self, features: Features | None, part: Plan) -> Metrics:
+        engine = self.choice.engine
+        if features is None:
+            settings = replace(self.settings, frozen=self.frozen)
+            return engine.train(
+                self.model, self.optimizer_state, self.dataset.images, self.dataset.labels, part, settings
+            )
+        dataset, state = features.dataset, features.to_tail(self.optimizer_state)
+        metrics = engine.train(features.tail, state, dataset.images, dataset.labels, part, self.settings)
+        self.optimizer_state.update(features.to_whole(state))
+        return metrics
+
+    def _logits(self, model: nn.Sequential, images: np.ndarray, indices: np.ndarray) -> np.ndarray:
+        parts = []
+        for begin in range(0, len(indices), _EVAL_IMAGES):
+            self._check_stop()
+            some = images[indices[begin : begin + _EVAL_IMAGES]]
+            parts.append(self.choice.engine.logits(model, some, self.settings))
+        return np.concatenate(parts)
+
+    def _plan(self, features: Features | None = None) -> Plan:
         config = self.config
         return epoch_plan(
-            self.dataset.train,
+            (features.dataset if features else self.dataset).train,
             seed=self.seed,
             epoch=self.epoch,
             epochs=config.epochs,
             batch_size=config.batch_size,
-            learning_rate=config.lr,
+            learning_rate=config.peak_lr,
             schedule=config.schedule,
             flip="flip" in config.augment,
             max_shift=config.max_shift if "shift" in config.augment else 0,
@@ -178,12 +222,14 @@ class Training:
             pace = _PART_SECONDS / max(time.perf_counter() - started, 1e-6)
             count = max(1, round(count * min(max(pace, 0.25), 8.0)))
 
-    def _validated(self) -> tuple[float, float]:
+    def _validated(self, features: Features | None) -> tuple[float, float]:
         """Mean cross-entropy and accuracy over the validation images."""
-        logits = self.logits(self.dataset.val).astype(np.float64)
-        labels = self.dataset.labels[self.dataset.val]
-        logits -= logits.max(axis=1, keepdims=True)
-        log_probability = logits[np.arange(len(labels)), labels] - np.log(np.exp(logits).sum(axis=1))
+        model, dataset = (features.tail, features.dataset) if features else (self.model, self.dataset)
+        logits = self._logits(model, dataset.images, dataset.val).astype(np.float64)
+        labels = dataset.labels[dataset.val]
+        with np.errstate(all="ignore"):  # of a network whose loss is no longer finite
+            logits -= logits.max(axis=1, keepdims=True)
+            log_probability = logits[np.arange(len(labels)), labels] - np.log(np.exp(logits).sum(axis=1))
         return float(-log_probability.mean()), float((logits.argmax(axis=1) == labels).mean())
 
     def _check_stop(self) -> None:
@@ -207,8 +253,8 @@ def settings_of(config: TrainConfig, threads: int) -> Settings:
     return Settings(
         optimizer=config.optimizer,
         momentum=config.momentum if config.optimizer == "sgd" else 0.0,
-        nesterov=config.nesterov and config.optimizer == "sgd",
-        weight_decay=config.weight_decay,
+        nesterov=config.nesterov and config.optimizer == "sgd" and config.momentum > 0,
+        weight_decay=config.decay,
         label_smoothing=config.label_smoothing,
         threads=threads,
         device=config.device,

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from lenet.commands.predict import chosen_member, load
-from lenet.config import TrainConfig, checked
+from lenet.config import TrainConfig, checked, names_in
 from lenet.data.dataset import Dataset, load_dataset
 from lenet.engine import Settings
 from lenet.engine import torch as torch_engine
@@ -29,6 +29,7 @@ def evaluate(
     config = TrainConfig(**checked(checkpoint.config, f"{run.path}/model.json: "))
     size, _, channels = checkpoint.input_shape
     own = data is None or data == config.data
+    keep = names_in(config.classes) if own else None
     dataset = load_dataset(
         config.data if data is None else data,
         data_dir=data_dir or config.data_dir,
@@ -36,8 +37,9 @@ def evaluate(
         fit=checkpoint.fit,
         val_fraction=config.val_fraction,
         split_seed=config.split_seed,
-        classes=checkpoint.classes,
+        classes=None if keep else checkpoint.classes,
         channels=channels,
+        keep=keep,
     )
     indices = run.kept_split(dataset).test if own else _labelled(dataset)
     numbers = range(len(checkpoint.members)) if member is None else [chosen_member(checkpoint, member)]

@@ -79,7 +79,8 @@ def _opened(image: Picture) -> Image.Image:
     if isinstance(image, Image.Image):
         return image
     if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
+        shaped = image.ndim in (2, 3) and image.size > 0 and (*image.shape, 1)[2] in (1, 3)
+        if image.dtype != np.uint8 or not shaped:
             raise InputError(
                 f"an image array must be uint8 [H, W], [H, W, 1] or [H, W, 3], not {image.dtype} {list(image.shape)}"
             )

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
@@ -11,14 +12,18 @@ from rich.console import Console
 from torch import nn
 
 from lenet.config import TrainConfig, checked, recipe_values, resolve
+from lenet.console import PlainConsole
 from lenet.data.dataset import Dataset
+from lenet.data.wanted import load_data
 from lenet.display import Progress
 from lenet.engine import Choice, Settings
 from lenet.errors import InputError
+from lenet.features import frozen_layers
 from lenet.models import build, parameter_count
-from lenet.preparing import OWN_MODEL, concrete, engine_for, load_data, network_for
+from lenet.preparing import OWN_MODEL, concrete, engine_for, network_for
 from lenet.results import epochs_seconds, finish, say_result
 from lenet.run import Run, open_run
+from lenet.start import Start, learning_parameters, read_start, settled, with_new_head
 from lenet.training import Stopped, Training
 
 _MAY_CHANGE = ("engine", "device", "data_dir")  # on resume; anything else would be another training
@@ -37,6 +42,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     or_digits: bool = False,
+    defaults: Mapping[str, Any] | None = None,
     console: Console | None = None,
     **options: Any,
 ) -> Run:
@@ -48,18 +54,19 @@ def train(
     out: exactly this folder; without it a fresh numbered one under runs/
     resume: go on from whatever the folder holds; overwrite: delete the run that it holds first
     or_digits: where the data is not on disk and cannot be had, train on the embedded digits and say so
+    defaults: options that stand in the place of lenet's own defaults, under the recipe
     console: where progress goes (by default standard output)
 
     Raises InputError (a ValueError) for whatever in these cannot work, Interrupted on Ctrl-C.
     """
     started = time.perf_counter()
-    console = console or Console()
+    console = console or PlainConsole()
     named = {"data": data, "model": None if isinstance(model, nn.Sequential) else model}
     given = checked({name: value for name, value in (named | options).items() if value is not None}, "")
     resolve(recipe, given)  # whatever is wrong with it is said before a folder is made
     run = open_run(out, resume=resume, overwrite=overwrite)
     try:
-        return _train(run, recipe_values(recipe) | given, model, or_digits, console, started)
+        return _train(run, defaults or {}, recipe_values(recipe) | given, model, or_digits, console, started)
     finally:
         if run.path.is_dir() and not any(run.path.iterdir()):
             run.path.rmdir()  # nothing came of it
@@ -67,34 +74,53 @@ def train(
 
 def _train(
     run: Run,
+    defaults: Mapping[str, Any],
     given: dict[str, Any],
     model: str | nn.Sequential | None,
     or_digits: bool,
     console: Console,
     started: float,
 ) -> Run:
+    if isinstance(model, nn.Sequential):
+        given = given | {"model": OWN_MODEL}  # whatever a recipe names
     saved = run.config()
-    wanted = _resumed(run, saved, given, or_digits) if saved else replace(TrainConfig(), **given)
+    wanted = _resumed(run, saved, given, or_digits) if saved else replace(TrainConfig(), **{**defaults, **given})
     if run.result is not None:
         say_result(run, console)
         return run
 
-    dataset, note = load_data(wanted, or_digits)
+    kept, layers = run.start(), run.layers()
+    start = read_start(wanted.start) if wanted.start and not (kept and layers) else None
     own = model if isinstance(model, nn.Sequential) else None
-    network = _network(wanted, dataset, own, run)
-    choice, settings, workers = engine_for(wanted, network)
+    if start and own:
+        raise InputError(f"the network comes from {wanted.start}: leave model out")
+    if start and not saved:
+        wanted = settled(wanted, start, given)
+    dataset, note = load_data(wanted, or_digits)
     config = concrete(wanted, dataset, own)
+    networks = _networks(config, dataset, own, run, start)
+    network = networks[0]
+    frozen_layers(config.freeze, len(network))  # refused before anything is written
+    choice, settings, workers = engine_for(config, network)
     if saved is None:
         run.write_config(config, note)
     run.write_layers(network)
+    body = start.body if start else kept
+    if start:
+        run.write_start(start.body)
     dataset = run.kept_split(dataset)
 
-    seeds = range(config.seed, config.seed + config.seeds)
-    trainings = [Training(network, dataset, config, seed, choice, settings) for seed in seeds]
+    trainings = [
+        Training(net, dataset.of_member(number), config, config.seed + number, choice, settings, body)
+        for number, net in enumerate(networks)
+    ]
     for training in trainings:
         _go_on(run, training)
+    if any(training.epoch for training in trainings):  # a kill may have come between a state and its metrics
+        run.write_metrics(row for training in trainings for row in training.history)
+    said = start.said if start else wanted.start or ""
     earlier = sum(epochs_seconds(trainings, workers))
-    for line in _opening(run, dataset, note, config, network, choice, settings, trainings):
+    for line in _opening(run, dataset, note, config, network, choice, settings, trainings, said):
         console.print(line, highlight=False, soft_wrap=True)
     try:
         _advance_all(trainings, run, workers, console)
@@ -148,14 +174,22 @@ def _resumed(run: Run, saved: TrainConfig, given: dict[str, Any], or_digits: boo
     return replace(saved, **{name: told[name] for name in _MAY_CHANGE if name in told})
 
 
-def _network(config: TrainConfig, dataset: Dataset, own: nn.Sequential | None, run: Run) -> nn.Sequential:
-    """The network that all members start from; one of the user's own comes from the run's folder when resumed."""
-    if own is None and config.model == OWN_MODEL:
-        layers = run.layers()
-        if layers is None:
-            raise InputError(f"{run.path} was started with a network of your own: give it again, from Python")
-        return build(layers)
-    return network_for(config, dataset, own)
+def _networks(
+    config: TrainConfig, dataset: Dataset, own: nn.Sequential | None, run: Run, start: Start | None
+) -> list[nn.Sequential]:
+    """Each member's network, before its own weights are drawn; a resumed one comes from the run's folder."""
+    layers = run.layers()
+    if start:
+        network = with_new_head(start, len(dataset.classes))
+    elif layers and (config.start or (own is None and config.model == OWN_MODEL)):
+        network = build(layers)
+    elif own is None and config.model == OWN_MODEL:
+        raise InputError(f"{run.path} was started with a network of your own: give it again, from Python")
+    elif dataset.folds:  # each normalises by the statistics of its own images
+        return [network_for(config, dataset.of_member(number), own) for number in range(config.seeds)]
+    else:
+        network = network_for(config, dataset, own)
+    return [network] * config.seeds
 
 
 def _go_on(run: Run, training: Training) -> None:
@@ -181,17 +215,20 @@ def _opening(
     choice: Choice,
     settings: Settings,
     trainings: list[Training],
+    said: str,
 ) -> list[str]:
     """What a run says before it trains."""
     height, width, channels = dataset.images.shape[1:]
-    sizes = f"{len(dataset.train):,} training, {len(dataset.val):,} validation, {len(dataset.test):,} test"
+    folds = f"{len(dataset.folds)} folds of " if dataset.folds else ""
+    sizes = f"{folds}{len(dataset.train):,} training, {len(dataset.val):,} validation, {len(dataset.test):,} test"
     threads = f", {settings.threads} threads" if settings.threads > 1 else ""
     lines = [
         f"data    {dataset.name} ({dataset.source}){': ' + note if note else ''}",
         f"images  {sizes}; {height}x{width}x{channels}, {len(dataset.classes)} classes",
         *(f"        {line}" for line in dataset.notes),
         f"model   {config.model}, {parameter_count(network):,} parameters; "
-        f"{config.optimizer} {config.lr:g} {config.schedule}, batch {config.batch_size}",
+        f"{config.optimizer} {config.peak_lr:g} {config.schedule}, batch {config.batch_size}",
+        *_start_lines(config, network, said),
         f"engine  {choice.name} ({choice.why}){threads}",
         f"run     {run.path}",
     ]
@@ -200,6 +237,18 @@ def _opening(
         lines.append(f"        going on after epoch {_epochs_done(trainings)} of {config.epochs}")
     if past - {choice.name}:
         lines.append(f"        earlier epochs were the {past.pop()} engine's: bits differ from a run of one engine")
+    return lines
+
+
+def _start_lines(config: TrainConfig, network: nn.Sequential, said: str) -> list[str]:
+    """Where the weights come from and which of them learn, where that isn't from chance and all."""
+    lines = [f"start   {said}; a new last layer"] if config.start else []
+    if frozen := frozen_layers(config.freeze, len(network)):
+        until = f" until epoch {config.unfreeze_after}" if config.unfreeze_after else ""
+        lines.append(
+            f"frozen  the first {frozen} of {len(network)} layers{until}; {learning_parameters(network, frozen):,} "
+            f"parameters learn"
+        )
     return lines
 
 

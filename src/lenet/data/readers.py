@@ -45,7 +45,7 @@ def read_published(published: PublishedSet, layout: Layout, folder: Path) -> Arr
             images[begin:end] = planes.transpose(0, 2, 3, 1)
             labels[begin:end] = batch_labels
             begin = end
-    return Arrays(images, labels, published.train_count, _class_names(published, layout, folder))
+    return Arrays(images, labels, published.train_count, class_names(published, layout, folder))
 
 
 def read_digits() -> Arrays:
@@ -57,12 +57,12 @@ def read_digits() -> Arrays:
 
 def _read_binary_batch(path: Path, published: PublishedSet, count: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     row = published.label_bytes + published.channels * published.size**2
-    content = np.frombuffer(_read(path), dtype=np.uint8)
+    content = np.frombuffer(read_file(path), dtype=np.uint8)
     if content.size != count * row:
         truncated = "truncated" if content.size < count * row else "too long"
         raise InputError(
             f"{path} is {truncated}: {content.size:,} bytes, {count * row:,} expected ({count:,} images of {row} bytes)"
-            f"; {_AGAIN}"
+            f"; {AGAIN}"
         )
     rows = content.reshape(count, row)
     return rows[:, published.label_bytes :], rows[:, published.label_bytes - 1].astype(np.int64)
@@ -75,18 +75,18 @@ def _read_pickle_batch(path: Path, published: PublishedSet, count: int) -> tuple
         labels = labels.array
     rows = pixels.array if isinstance(pixels, _PickledArray) else None
     if rows is None or labels is None:
-        raise InputError(f"{path} holds no 'data' array with '{published.label_key}' beside it; {_AGAIN}")
+        raise InputError(f"{path} holds no 'data' array with '{published.label_key}' beside it; {AGAIN}")
     wide = published.channels * published.size**2
     if rows.dtype != np.uint8 or rows.ndim != 2 or rows.shape[1] != wide:
-        raise InputError(f"{path} holds {rows.dtype} {list(rows.shape)}, expected uint8 [{count}, {wide}]; {_AGAIN}")
+        raise InputError(f"{path} holds {rows.dtype} {list(rows.shape)}, expected uint8 [{count}, {wide}]; {AGAIN}")
     try:
         numbers = np.asarray(labels)
     except ValueError:  # lists of unequal length
         numbers = np.empty((0, 0))
     if numbers.ndim != 1 or (numbers.size and numbers.dtype.kind not in "iu"):
-        raise InputError(f"{path} holds labels that are not a list of whole numbers; {_AGAIN}")
+        raise InputError(f"{path} holds labels that are not a list of whole numbers; {AGAIN}")
     if len(rows) != count or len(numbers) != count:
-        raise InputError(f"{path} holds {len(rows):,} images and {len(numbers):,} labels, expected {count:,}; {_AGAIN}")
+        raise InputError(f"{path} holds {len(rows):,} images and {len(numbers):,} labels, expected {count:,}; {AGAIN}")
     return rows, numbers.astype(np.int64)
 
 
@@ -94,36 +94,37 @@ def _check_labels(path: Path, labels: NDArray[np.int64], classes: int) -> None:
     wrong = np.flatnonzero((labels < 0) | (labels >= classes))
     if wrong.size:
         raise InputError(
-            f"{path} has label {labels[wrong[0]]} at image {wrong[0]}, out of range 0 to {classes - 1}; {_AGAIN}"
+            f"{path} has label {labels[wrong[0]]} at image {wrong[0]}, out of range 0 to {classes - 1}; {AGAIN}"
         )
 
 
-def _class_names(published: PublishedSet, layout: Layout, folder: Path) -> tuple[str, ...]:
+def class_names(published: PublishedSet, layout: Layout, folder: Path) -> tuple[str, ...]:
     """The names in the set's own meta file; the catalog's where that file is missing."""
     path = folder / layout.meta
     if not path.is_file():
         return published.classes
     try:
-        if layout.kind == "binary":
-            names = tuple(line.strip() for line in _read(path).decode().splitlines() if line.strip())
+        if layout.kind != "pickle":
+            names = tuple(line.strip() for line in read_file(path).decode().splitlines() if line.strip())
         else:
             listed = _load_pickle(path)[published.label_key.replace("labels", "label_names").encode()]
             names = tuple(name.decode() if isinstance(name, bytes) else str(name) for name in listed)
     except (KeyError, TypeError, UnicodeDecodeError):
-        raise InputError(f"{path} holds no class names; {_AGAIN}") from None
+        raise InputError(f"{path} holds no class names; {AGAIN}") from None
     if len(set(names)) != len(published.classes):
-        raise InputError(f"{path} names {len(set(names))} classes, expected {len(published.classes)}; {_AGAIN}")
+        raise InputError(f"{path} names {len(set(names))} classes, expected {len(published.classes)}; {AGAIN}")
     return names
 
 
-_AGAIN = "remove the folder and unpack the archive again"
+AGAIN = "remove the folder and unpack the archive again"
 
 
-def _read(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """A published file's content. Raises InputError where it is missing or cannot be read."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise InputError(f"{path} is missing; {_AGAIN}") from None
+        raise InputError(f"{path} is missing; {AGAIN}") from None
     except OSError as error:
         raise InputError(f"cannot read {path} ({error.strerror}); check its permissions") from None
 
@@ -183,19 +184,19 @@ class _Refused(pickle.UnpicklingError):
 
 def _load_pickle(path: Path) -> dict[bytes, Any]:
     """The dict in a CIFAR pickle, keys as bytes (Python 2 wrote bytes, Python 3 str). Nothing in it is run."""
-    content = _read(path)
+    content = read_file(path)
     try:
         loaded = _ArraysOnly(io.BytesIO(content), encoding="bytes").load()
     except _Refused as refused:
         raise InputError(
             f"{path} is refused: it calls '{refused}', and a data file has no business to; nothing of it was run"
-            f"; {_AGAIN}"
+            f"; {AGAIN}"
         ) from None
     except (KeyboardInterrupt, SystemExit):
         raise
     except Exception as error:  # a damaged pickle can fail in any of its opcodes
         words = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path} is truncated or damaged ({words}); {_AGAIN}") from None
+        raise InputError(f"{path} is truncated or damaged ({words}); {AGAIN}") from None
     if not isinstance(loaded, dict):
-        raise InputError(f"{path} holds no table of images; {_AGAIN}")
+        raise InputError(f"{path} holds no table of images; {AGAIN}")
     return {key.encode() if isinstance(key, str) else key: value for key, value in loaded.items()}

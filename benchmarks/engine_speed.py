@@ -1,0 +1,252 @@
+"""How fast the native engine trains, beside everything else that trains the same network; one table.
+
+    python benchmarks/engine_speed.py [--data-dir DIR] [--batches 4 8 16 32 64 128] [--repeats 5] [--sketch DIR]
+
+A row is a network and a batch size. All contestants take turns on the same images, one core each unless the column
+says otherwise; the table shows medians of images a second.
+
+plain     a PIL image, ToTensor and Normalize for each image, a DataLoader, an eager model
+eager     eager PyTorch on images that lie in memory as one tensor
+torch     lenet's torch engine
+jax       all steps in one jitted scan, where JAX is installed (at --jax-batch alone: every size is compiled anew)
+native    lenet's native engine on one core; x plain and x torch: how many times those
+share     of what dense fp32 arithmetic allows: the rate of a large matrix product on this core, over the network's
+          multiply-adds an image, forward and backward
+cores     one network on all cores; nets: as many networks as cores, each on one, together
+eval      the native engine's logits
+sketch    with --sketch DIR: run_sketch.py there, which times one network of its own (lenet5-tuned's like)
+"""
+
+import argparse
+import copy
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from comparison import machine, table
+from plain_script import PlainScript
+
+from lenet.cores import usable_cores
+from lenet.data.dataset import load_dataset
+from lenet.data.plan import epoch_plan
+from lenet.engine import Settings
+from lenet.engine import native as native_engine
+from lenet.engine import torch as torch_engine
+from lenet.models import SHAPES, Shape, layers_of, lenet
+
+_SLICE = 0.25  # seconds a measurement should take at least
+
+
+@dataclass(frozen=True)
+class Row:
+    """A network to measure: its shape, classes and optimizer, on CIFAR-10's images or the digits."""
+
+    name: str
+    shape: Shape
+    classes: int = 10
+    optimizer: str = "sgd"
+    data: str = "cifar10"
+
+
+ROWS = [
+    Row("cifar10-lenet", SHAPES["lenet-dropout"]),
+    Row("cifar100-vanilla", SHAPES["lenet5"], classes=100, optimizer="adam"),
+    Row("cifar100-tuned", SHAPES["lenet5-tuned"], classes=100, optimizer="adam"),
+    Row("max pool alone", replace(SHAPES["lenet5-tuned"], fc=(120, 84), batch_norm="none")),
+    Row("default", SHAPES["lenet5-modern"]),
+    Row("digits", SHAPES["lenet5-modern"], data="digits"),
+    Row("wide (64, 128)", replace(SHAPES["lenet5-modern"], maps=(64, 128))),
+]
+
+
+class Contest:
+    """One row at one batch size: a function for each contestant that trains on so many images."""
+
+    def __init__(self, row: Row, batch_size: int, images: np.ndarray, labels: np.ndarray, jax: bool) -> None:
+        torch.manual_seed(0)
+        self.row, self.batch_size, self.images, self.labels = row, batch_size, images, labels % row.classes
+        height, width, channels = images.shape[1:]
+        self.network = lenet(row.shape, (height, width, channels), row.classes)
+        cores = usable_cores()
+        self.run: dict[str, Callable[[int], None]] = {
+            "plain": self._plain(),
+            "eager": self._eager(),
+            "torch": self._engine(torch_engine, 1),
+            "native": self._engine(native_engine, 1),
+            "cores": self._engine(native_engine, cores),
+            "nets": self._networks(cores),
+            "eval": self._evaluation(),
+        }
+        if jax:
+            self.run["jax"] = self._jax()
+
+    def multiply_adds(self) -> int:
+        """An image's, forward and backward; the first layer needs no gradient of its input."""
+        height, width, channels = self.images.shape[1:]
+        each = [layer.multiply_adds for layer in layers_of(self.network, (height, width, channels))]
+        return 3 * sum(each) - next(adds for adds in each if adds)
+
+    def _plain(self) -> Callable[[int], None]:
+        script = PlainScript(copy.deepcopy(self.network), self.batch_size, self.row.optimizer)
+        return lambda count: script.train(self.images[:count], self.labels[:count])
+
+    def _eager(self) -> Callable[[int], None]:
+        script = PlainScript(copy.deepcopy(self.network), self.batch_size, self.row.optimizer)
+        x = torch.from_numpy(self.images).permute(0, 3, 1, 2).float().div(255).sub(0.47).div(0.25).contiguous()
+        y = torch.from_numpy(self.labels)
+
+        def train(count: int) -> None:
+            script.model.train()
+            order = torch.randperm(count)
+            for begin in range(0, count, self.batch_size):
+                some = order[begin : begin + self.batch_size]
+                script.optimizer.zero_grad()
+                loss = script.loss_of(script.model(x[some]), y[some])
+                loss.backward()
+                script.optimizer.step()
+                loss.item()
+
+        return train
+
+    def _engine(self, engine: Any, threads: int) -> Callable[[int], None]:
+        model, state, settings = copy.deepcopy(self.network), {}, self._settings(threads)
+
+        def train(count: int) -> None:
+            engine.train(model, state, self.images, self.labels, self._plan(count), settings)
+
+        return train
+
+    def _networks(self, cores: int) -> Callable[[int], None]:
+        each = [self._engine(native_engine, 1) for _ in range(cores)]
+
+        def train(count: int) -> None:
+            threads = [threading.Thread(target=one, args=(count // cores,)) for one in each]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+
+        return train
+
+    def _evaluation(self) -> Callable[[int], None]:
+        settings = self._settings(1)
+        return lambda count: void(native_engine.logits(self.network, self.images[:count], settings))
+
+    def _jax(self) -> Callable[[int], None]:
+        from jax_peer import jax_trainer
+
+        height, width, channels = self.images.shape[1:]
+        count = 1024 // self.batch_size * self.batch_size
+        train = jax_trainer(self.row.shape, (height, width, channels), self.row.classes, self.batch_size, count)
+
+        def several(images: int) -> None:
+            for _ in range(max(1, images // count)):
+                train(self.images[:count], self.labels[:count])
+
+        return several
+
+    def _settings(self, threads: int) -> Settings:
+        momentum = 0.9 if self.row.optimizer == "sgd" else 0.0
+        return Settings(self.row.optimizer, momentum=momentum, weight_decay=5e-4, threads=threads)  # type: ignore[arg-type]
+
+    def _plan(self, count: int) -> Any:
+        augment = self.row.data != "digits"
+        return epoch_plan(np.arange(count), seed=0, epoch=0, epochs=1, batch_size=self.batch_size, learning_rate=1e-3,
+                          flip=augment, max_shift=2 if augment else 0, drop_single=True)  # fmt: skip
+
+
+def measure(contest: Contest, repeats: int) -> dict[str, float]:
+    """Median images a second of each contestant, all taking turns; and the core's dense rate in GFLOP/s."""
+    counts = {}
+    for name, run in contest.run.items():
+        count = max(contest.batch_size * 2, 256)
+        run(count)  # first calls allocate and choose kernels
+        while True:
+            seconds = _seconds(run, count)
+            if seconds >= _SLICE or count >= len(contest.images):
+                break
+            count = min(len(contest.images), max(2 * count, round(1.2 * count * _SLICE / max(seconds, 1e-6))))
+        counts[name] = count // contest.batch_size * contest.batch_size
+    rates: dict[str, list[float]] = {name: [] for name in (*contest.run, "gflops")}
+    for _ in range(repeats):
+        for name, run in contest.run.items():
+            rates[name].append(counts[name] / _seconds(run, counts[name]))
+        rates["gflops"].append(_dense_gflops())
+    return {name: median(each) for name, each in rates.items()}
+
+
+def _seconds(run: Callable[[int], None], count: int) -> float:
+    torch.set_num_threads(1)
+    started = time.perf_counter()
+    run(count)
+    return time.perf_counter() - started
+
+
+def _dense_gflops(size: int = 1024) -> float:
+    a, b = torch.ones(size, size), torch.ones(size, size)
+    a @ b
+    started = time.perf_counter()
+    for _ in range(4):
+        a @ b
+    return 8 * size**3 / (time.perf_counter() - started) / 1e9
+
+
+def void(_: object) -> None:
+    """Takes a result and gives none."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-dir", help="where CIFAR-10 lies (else $LENET_DATA, ./data, the user cache)")
+    parser.add_argument("--batches", type=int, nargs="+", default=[4, 8, 16, 32, 64, 128])
+    parser.add_argument("--rows", nargs="+", default=[row.name for row in ROWS], choices=[row.name for row in ROWS])
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--jax-batch", type=int, default=8)
+    parser.add_argument("--sketch", type=Path, help="a folder with run_sketch.py")
+    options = parser.parse_args()
+
+    print(f"{machine()}; {usable_cores()} cores; native {native_engine.level()}; medians of {options.repeats}")
+    rows = []
+    for row in (row for row in ROWS if row.name in options.rows):
+        data = load_dataset(row.data, data_dir=options.data_dir, download=False)
+        images = np.ascontiguousarray(data.images[data.train[:16384]])
+        labels = data.labels[data.train[:16384]]
+        for batch in options.batches:
+            jax = batch == options.jax_batch and _has_jax()
+            contest = Contest(row, batch, images, labels, jax)
+            rates = measure(contest, options.repeats)
+            limit = rates["gflops"] * 1e9 / (2 * contest.multiply_adds())
+            rows.append(
+                {"network": row.name, "batch": batch}
+                | {name: rates.get(name, float("nan")) for name in ("plain", "eager", "torch", "jax", "native")}
+                | {"x plain": rates["native"] / rates["plain"], "x torch": rates["native"] / rates["torch"]}
+                | {"share": f"{100 * rates['native'] / limit:.0f}%", "GFLOP/s": rates["gflops"]}
+                | {name: rates[name] for name in ("cores", "nets", "eval")}
+            )
+            print(f"{row.name}, batch {batch}: {rates['native']:,.0f} img/s", file=sys.stderr)
+    print(table(rows))
+    if options.sketch:
+        environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        subprocess.run([sys.executable, "run_sketch.py"], cwd=options.sketch, check=True, env=environment)
+
+
+def _has_jax() -> bool:
+    try:
+        import jax
+
+        return bool(jax.devices("cpu"))
+    except (ImportError, RuntimeError):
+        return False
+
+
+if __name__ == "__main__":
+    main()

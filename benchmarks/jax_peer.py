@@ -1,0 +1,81 @@
+"""The same network in JAX, all steps of a call jitted into one scan: the fastest that a general framework offers."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax import lax
+from jax import numpy as jnp
+
+from lenet.models import Shape
+
+
+def jax_trainer(
+    shape: Shape, input_shape: tuple[int, int, int], classes: int, batch_size: int, images: int
+) -> Callable[[np.ndarray, np.ndarray], None]:
+    """A function that trains on uint8 [images, H, W, C] and their labels, by SGD with momentum, compiled already."""
+    height, width, channels = input_shape
+    sides = [((side - 4) // 2 - 4) // 2 for side in (height, width)]
+    features = shape.maps[1] * sides[0] * sides[1]
+    sizes = [(features, shape.fc[0]), (shape.fc[0], shape.fc[1]), (shape.fc[1], classes)]
+    rng = np.random.default_rng(0)
+    parameters: dict[str, Any] = {}
+    for number, (inputs, outputs) in enumerate(zip((channels, shape.maps[0]), shape.maps, strict=True)):
+        parameters[f"conv{number}"] = _layer(rng, (5, 5, inputs, outputs), 25 * inputs)
+    for number, (inputs, outputs) in enumerate(sizes):
+        parameters[f"fc{number}"] = _layer(rng, (inputs, outputs), inputs)
+    activation = jax.nn.relu if shape.activation == "relu" else jnp.tanh
+
+    def norm(x: Any, p: dict[str, Any]) -> Any:
+        axes = tuple(range(x.ndim - 1))
+        mean, variance = x.mean(axes), x.var(axes)
+        return (x - mean) * lax.rsqrt(variance + 1e-5) * p["scale"] + p["shift"]
+
+    def loss_of(p: dict[str, Any], x: Any, y: Any) -> Any:
+        x = x.astype(jnp.float32) / 255 - 0.5
+        for number in range(2):
+            layer = p[f"conv{number}"]
+            x = lax.conv_general_dilated(x, layer["w"], (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+            x = x + layer["b"]
+            x = activation(norm(x, layer) if shape.batch_norm == "all" else x)
+            window, strides = (1, 2, 2, 1), (1, 2, 2, 1)
+            if shape.pool == "max":
+                x = lax.reduce_window(x, -jnp.inf, lax.max, window, strides, "VALID")
+            else:
+                x = lax.reduce_window(x, 0.0, lax.add, window, strides, "VALID") / 4
+        x = x.reshape(x.shape[0], -1)
+        for number in range(2):
+            layer = p[f"fc{number}"]
+            x = x @ layer["w"] + layer["b"]
+            normed = shape.batch_norm == "all" or (shape.batch_norm == "first-fc" and number == 0)
+            x = activation(norm(x, layer) if normed else x)
+        logits = x @ p["fc2"]["w"] + p["fc2"]["b"]
+        return -jnp.take_along_axis(jax.nn.log_softmax(logits), y[:, None], 1).mean()
+
+    def step(state: Any, batch: Any) -> Any:
+        p, momentum = state
+        gradient = jax.grad(loss_of)(p, *batch)
+        momentum = jax.tree.map(lambda m, g: 0.9 * m + g, momentum, gradient)
+        return (jax.tree.map(lambda w, m: w - 1e-3 * m, p, momentum), momentum), None
+
+    @jax.jit
+    def epoch(state: Any, x: Any, y: Any) -> Any:
+        batches = (x.reshape(-1, batch_size, *input_shape), y.reshape(-1, batch_size))
+        return lax.scan(step, state, batches)[0]
+
+    state = (parameters, jax.tree.map(jnp.zeros_like, parameters))
+    whole = images // batch_size * batch_size
+
+    def train(pixels: np.ndarray, labels: np.ndarray) -> None:
+        jax.block_until_ready(epoch(state, pixels[:whole], labels[:whole].astype(np.int32)))
+
+    train(np.zeros((whole, *input_shape), np.uint8), np.zeros(whole, np.int64))
+    return train
+
+
+def _layer(rng: np.random.Generator, shape: tuple[int, ...], inputs: int) -> dict[str, Any]:
+    bound = inputs**-0.5
+    weight = jnp.asarray(rng.uniform(-bound, bound, shape), jnp.float32)
+    zeros, ones = jnp.zeros(shape[-1], jnp.float32), jnp.ones(shape[-1], jnp.float32)
+    return {"w": weight, "b": zeros, "scale": ones, "shift": zeros}

@@ -1,0 +1,92 @@
+"""From a config and its images to what a training starts from: its network, its engine."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from lenet.config import SHAPING, TrainConfig
+from lenet.cores import usable_cores
+from lenet.data.dataset import Dataset
+from lenet.data.statistics import pixel_statistics
+from lenet.engine import Choice, Settings, choose
+from lenet.errors import InputError
+from lenet.models import fitted, lenet, shape_named
+from lenet.training import settings_of
+
+OWN_MODEL = "own"  # what the config calls a network that came as nn.Sequential; its layers are in model.json
+
+
+def concrete(config: TrainConfig, dataset: Dataset, own: nn.Sequential | None) -> TrainConfig:
+    """The config with everything that was left to lenet written out, so that it means the same tomorrow."""
+    augment = config.augment
+    if augment == "auto":
+        # Features of frozen layers are computed once where images stay as they are.
+        frozen = config.freeze == "all-but-last" and not config.unfreeze_after
+        augment = "none" if dataset.name == "digits" or frozen else "flip-shift"
+    data = config.data if dataset.files is not None else dataset.name
+    model = OWN_MODEL if own is not None else config.model
+    size, channels = dataset.images.shape[2:]
+    seeds = len(dataset.folds) or config.seeds
+    if config.seeds not in (1, seeds):
+        raise InputError(f"--seeds {config.seeds}: a network is trained on each of the {seeds} folds; leave it out")
+    return replace(
+        config,
+        data=data,
+        augment=augment,
+        model=model,
+        size=size,
+        channels=channels,
+        seeds=seeds,
+        lr=config.peak_lr,
+        weight_decay=config.decay,
+    )
+
+
+def network_for(
+    config: TrainConfig,
+    dataset: Dataset,
+    own: nn.Sequential | None = None,
+    statistics: tuple[Sequence[float], Sequence[float]] | None = None,
+) -> nn.Sequential:
+    """The network that all members start from, before their own weights are drawn.
+
+    own: a network of the user's, in place of the config's named shape
+    statistics: (mean, deviation) of the training images' pixels, where they are known already
+
+    Raises InputError where the network and the images, or the config, do not go together.
+    """
+    if config.start:
+        raise InputError("start: only 'lenet train' and 'lenet transfer' start from another run; leave it out")
+    height, width, channels = dataset.images.shape[1:]
+    input_shape, classes = (height, width, channels), len(dataset.classes)
+    mean, std = statistics or pixel_statistics(dataset.images, dataset.train)
+    if own is None:
+        shape = shape_named(config.model, maps=config.maps, fc=config.fc, dropout=config.dropout,
+                            activation=config.activation, pool=config.pool, batch_norm=config.batch_norm)  # fmt: skip
+        return lenet(shape, input_shape, classes, mean=mean, std=std)
+    for name in SHAPING:
+        if name != "dropout" and getattr(config, name) is not None:
+            raise InputError(f"{name} shapes a named model: change it in the nn.Sequential itself")
+    network = copy.deepcopy(fitted(own, input_shape, classes, mean, std))
+    for layer in network:
+        if isinstance(layer, nn.Dropout) and config.dropout is not None:
+            layer.p = config.dropout
+    return network
+
+
+def engine_for(config: TrainConfig, network: nn.Sequential) -> tuple[Choice, Settings, int]:
+    """The engine, its settings, and how many members train side by side."""
+    if config.device != "cpu" and not config.device.startswith("cuda"):
+        raise InputError(f"no device '{config.device}': use cpu, cuda, or cuda:1 and so on")
+    if config.device != "cpu" and not torch.cuda.is_available():
+        raise InputError(f"--device {config.device}: PyTorch finds no CUDA device here; leave --device out")
+    settings = settings_of(config, threads=config.threads or 1)
+    choice = choose(config.engine, network, settings)
+    if choice.name == "torch":
+        return choice, settings, 1
+    cores = usable_cores()
+    threads = min(config.threads or max(1, cores // config.seeds), cores)
+    return choice, replace(settings, threads=threads), max(1, cores // threads)

@@ -1,0 +1,108 @@
+"""lenet compare: the table, and a verdict only between runs that were judged on the same images."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+import lenet as api
+from lenet.run import Run
+
+
+def refused(outcome, *parts):
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1), outcome
+    for part in parts:
+        assert part in outcome.err
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, digits_run):
+    """Two runs on the same digits, one that learns and one that hardly does, and one on others."""
+    from rich.console import Console
+
+    folder = tmp_path_factory.mktemp("runs")
+    with (folder / "said.txt").open("w") as said:
+        settings = {"epochs": 1, "batch_size": 32, "console": Console(file=said)}
+        poor = api.train("digits", lr=1e-6, seeds=2, **settings, out=folder / "poor")
+        other = api.train("digits", classes="1,2,3", **settings, out=folder / "other")
+    return digits_run, poor, other
+
+
+def test_better_is_said_where_it_holds(lenet, runs, tmp_path):
+    good, poor, _ = runs
+    outcome = lenet("compare", poor.path, good.path, "--out", tmp_path / "made")
+    assert outcome.code == 0, outcome
+    said = " ".join(outcome.out.split())
+    assert f"{good.path} is better than {poor.path}" in said
+    assert "95%: bootstrap over images and networks." in said
+    found = json.loads((tmp_path / "made" / "comparison.json").read_text())
+    assert [pair["better"] for pair in found["pairs"]] == ["second"]
+    assert found["pairs"][0]["low"] > 0
+    assert found["pairs"][0]["images"] == 180
+    assert (tmp_path / "made" / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_where_nothing_is_shown_that_is_said(lenet, runs, tmp_path):
+    good = runs[0]
+    shutil.copytree(good.path, tmp_path / "twin")
+    outcome = lenet("compare", good.path, tmp_path / "twin")
+    assert outcome.code == 0
+    assert "no difference shown" in outcome.out
+    assert "+0.00 points" in outcome.out
+
+
+def test_runs_judged_on_other_images_stand_in_the_table_alone(runs, capsys):
+    good, poor, other = runs
+    comparison = api.compare([good, poor, other])
+    assert list(comparison.pairs) == [(str(good.path), str(poor.path))]
+    assert list(comparison.runs) == [str(run.path) for run in runs]
+    assert "were not given the same images: no paired difference" in capsys.readouterr().out
+
+
+def test_another_split_of_the_same_images_is_noticed(runs, tmp_path, capsys):
+    good = runs[0]
+    moved = api.train("digits", split_seed=1, epochs=1, out=tmp_path / "moved")
+    assert not api.compare([good, moved]).pairs
+    assert "were not judged on the same images" in capsys.readouterr().out
+
+
+def test_the_predictions_are_those_the_test_accuracy_counts(runs):
+    for run in runs:
+        kept = run.predictions()
+        right = (kept["predictions"] == kept["labels"]).mean(axis=1)
+        assert right.tolist() == pytest.approx(run.result["test_accuracy"]["each"])
+        assert kept["predictions"].shape == (run.result["members"], run.result["test_images"])
+        assert np.array_equal(np.unique(kept["indices"]), kept["indices"])
+
+
+def test_the_table_fits_80_columns(lenet, runs):
+    good, poor, other = (run.path for run in runs)
+    for line in lenet("compare", good, poor, other).out.splitlines():
+        if not any(str(path) in line for path in (good, poor, other)):
+            assert len(line) <= 80 or line.startswith("Right alone")
+
+
+def test_what_cannot_be_compared(lenet, runs, tmp_path):
+    good = runs[0].path
+    refused(lenet("compare", good), "at least two")
+    refused(lenet("compare", good, good), "given twice")
+    refused(lenet("compare", good, good.with_name("runn")), "no run at", f"did you mean '{good}'")
+    shutil.copytree(good, tmp_path / "cut")
+    (tmp_path / "cut" / "result.json").unlink()
+    refused(lenet("compare", good, tmp_path / "cut"), "is not finished", "--resume")
+    shutil.copytree(good, tmp_path / "older")
+    (tmp_path / "older" / "predictions.safetensors").unlink()
+    refused(lenet("compare", good, tmp_path / "older"), "has no predictions.safetensors")
+    shutil.copytree(good, tmp_path / "torn")
+    (tmp_path / "torn" / "metrics.csv").write_text("seed,epoch\n1,x\n")
+    refused(lenet("compare", good, tmp_path / "torn", "--out", tmp_path / "o"), "metrics.csv is missing or damaged")
+
+
+def test_rows_come_back_as_they_were_written(runs):
+    rows = Run(runs[0].path).rows()
+    assert [(row.seed, row.epoch) for row in rows] in (
+        [(0, 1), (0, 2), (1, 1), (1, 2)],
+        [(0, 1), (1, 1), (0, 2), (1, 2)],
+    )
+    assert all(isinstance(row.train_loss, float) and row.failed_step is None for row in rows)

@@ -1,0 +1,110 @@
+"""lenet study: all runs of a list, kept where they are finished, and what they come to."""
+
+import json
+import shutil
+
+import pytest
+
+import lenet as api
+from lenet.config import resolve
+from lenet.run import Run
+
+STUDY = """
+title = "Small"
+seeds = 2
+compare = [["scratch-10", "last-10"], ["low", "last-10"]]
+[all]
+data = "digits"
+model = "lenet5-tuned"
+batch_size = 32
+epochs = 2
+optimizer = "adam"
+[runs.low]
+classes = "0,1,2,3,4"
+[runs.last]
+transfer = "low"
+label = "last layer"
+classes = "5,6,7,8,9"
+vary = { per_class = [10, 20] }
+[runs.scratch-10]
+label = "from scratch"
+classes = "5,6,7,8,9"
+per_class = 10
+"""
+
+
+RUNS = ("low", "last-10", "last-20", "scratch-10")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """(the study's file, the folder of its runs, what was said, what came back)."""
+    from rich.console import Console
+
+    folder = tmp_path_factory.mktemp("study")
+    (folder / "small.toml").write_text(STUDY)
+    with (folder / "said.txt").open("w+") as said:
+        console = Console(file=said, width=80)
+        comparison = api.study(folder / "small.toml", out=folder / "made", console=console)
+        said.seek(0)
+        return folder / "small.toml", folder / "made", said.read(), comparison
+
+
+def test_a_study_trains_its_runs_and_compares_them(made):
+    _, folder, said, comparison = made
+    config = {name: resolve(folder / name / "config.toml") for name in RUNS}
+    started = dict.fromkeys(("last-10", "last-20"), str(folder / "low"))
+    assert {name: one.start for name, one in config.items()} == dict.fromkeys(RUNS) | started
+    assert config["last-20"].per_class == 20
+    assert config["last-10"].freeze == "all-but-last"
+    assert all(one.seeds == 2 for one in config.values())
+    assert "[2 of 4] last-10" in said
+    assert "epoch 1/2" not in said  # of many runs, in a log
+    assert "last-10 and low were not given the same images: no paired difference" in said
+    found = json.loads((folder / "study.json").read_text())
+    assert list(found["runs"]) == list(comparison.runs) == list(RUNS)
+    assert list(comparison.pairs) == [("scratch-10", "last-10")]
+    assert [(pair["first"], pair["second"]) for pair in found["pairs"]] == [("scratch-10", "last-10")]
+    for picture in ("accuracy.png", "per-class.png"):
+        assert (folder / picture).read_bytes().startswith(b"\x89PNG")
+    table = [line for line in said.splitlines() if line.startswith(("run ", *RUNS)) and "minus" not in line]
+    assert max(map(len, table[:5])) <= 80
+
+
+def test_it_goes_on_where_it_was_cut(lenet, made):
+    study, folder, *_ = made
+    first = json.loads((folder / "study.json").read_text())
+    shutil.rmtree(folder / "scratch-10")
+    (folder / "last-20" / "result.json").unlink()
+    before = (folder / "low" / "result.json").stat().st_mtime_ns
+    assert lenet("study", study, "--out", folder).code == 0
+    assert (folder / "low" / "result.json").stat().st_mtime_ns == before
+    again = json.loads((folder / "study.json").read_text())
+    for name, result in first["runs"].items():
+        assert again["runs"][name]["test_accuracy"] == result["test_accuracy"]
+    assert again["pairs"] == first["pairs"]
+
+
+def test_ctrl_c_says_in_which_run(lenet, made, monkeypatch):
+    study, folder, *_ = made
+    shutil.rmtree(folder / "scratch-10")
+    with monkeypatch.context() as patched:
+        patched.setattr(Run, "write_metrics", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        outcome = lenet("study", study, "--out", folder)
+    assert outcome.code == 130
+    assert outcome.err == "lenet: stopped in scratch-10; the same command goes on from there\n"
+    assert lenet("study", study, "--out", folder).code == 0
+
+
+def test_other_settings_are_refused_and_the_run_is_named(lenet, made):
+    study, folder, *_ = made
+    outcome = lenet("study", study, "--out", folder, "--seeds", 1)
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert "low: " in outcome.err
+    assert "seeds 2 -> 1" in outcome.err
+
+
+def test_an_unknown_study(lenet):
+    outcome = lenet("study", "cifar100-stl")
+    assert outcome.code == 2
+    assert outcome.err == "lenet: no study 'cifar100-stl', did you mean 'cifar100-stl10'?\n"

@@ -1,0 +1,182 @@
+"""lenet transfer: what comes from the start and what is fresh, other images, and what cannot work."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from torch import nn
+
+import lenet as api
+from lenet.run import Run
+
+HIGH = ("--classes", "5,6,7,8,9", "--per-class", "20", "--batch-size", "16")
+
+
+@pytest.fixture
+def low(low_run):
+    """A finished run of two members on the digits 0 to 4."""
+    return low_run.path
+
+
+def refused(outcome, *parts):
+    assert outcome.code == 2, outcome
+    assert outcome.err.startswith("lenet: ")
+    assert outcome.err.count("\n") == 1, outcome.err
+    for part in parts:
+        assert part in outcome.err
+
+
+def body(state):
+    last = max(int(name.split(".")[0]) for name in state)
+    return {name: tensor for name, tensor in state.items() if int(name.split(".")[0]) < last}
+
+
+def test_the_best_networks_body_under_a_fresh_head_for_each_seed(lenet, low, tmp_path):
+    outcome = lenet("transfer", low, "digits", *HIGH, "--epochs", 2, "--seeds", 2, "--out", tmp_path / "high")
+    assert outcome.code == 0, outcome
+    start, made = api.load(low), api.load(tmp_path / "high")
+    best = start.members[start.best].state_dict()
+    for member in made.members:
+        for name, tensor in body(best).items():
+            assert torch.equal(member.state_dict()[name], tensor), name
+    one, other = (member[-1].weight for member in made.members)
+    assert not torch.equal(one, other)
+    assert made.classes == ("5", "6", "7", "8", "9")
+    assert f"start   {low}, the best of its 2 networks (seed {start.seeds[start.best]}): 16x16 grey" in outcome.out
+    assert "frozen  the first 13 of 14 layers; 645 parameters learn" in outcome.out
+    result = Run(tmp_path / "high").result
+    again = api.evaluate(tmp_path / "high")
+    assert [scores.accuracy for scores in again] == pytest.approx(result["test_accuracy"]["each"])
+    assert result["learning_parameters"] == 645
+    assert result["config"]["start"] == str(low)
+    assert result["config"]["freeze"] == "all-but-last"
+    assert result["config"]["lr"] == 0.01
+    assert result["config"]["augment"] == "none"
+    assert result["config"]["model"] == "lenet5-tuned"
+
+
+def test_without_freezing_all_layers_learn_from_the_start(lenet, low, tmp_path):
+    words = ("transfer", low, "digits", *HIGH, "--epochs", 1, "--freeze", "none", "--out", tmp_path / "high")
+    assert lenet(*words).code == 0
+    start, made = api.load(low), api.load(tmp_path / "high").members[0].state_dict()
+    best = body(start.members[start.best].state_dict())
+    for name, tensor in best.items():
+        moved = not torch.equal(made[name], tensor)
+        assert moved == (not name.startswith("0."))
+        if moved and tensor.is_floating_point():
+            assert (made[name] - tensor).abs().mean() < tensor.abs().mean()
+
+
+def test_the_configuration_runs_again_as_it_is(lenet, low, tmp_path):
+    words = ("transfer", low, "digits", *HIGH, "--epochs", 2, "--fit", "pad", "--out", tmp_path / "high")
+    assert lenet(*words).code == 0
+    again = ("train", "--recipe", tmp_path / "high" / "config.toml", "--out", tmp_path / "again")
+    assert lenet(*again).code == 0
+    assert load_file(tmp_path / "high" / "model.safetensors").keys()
+    one, other = (load_file(tmp_path / name / "model.safetensors") for name in ("high", "again"))
+    assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
+def test_from_python_and_on_top_of_a_transfer(low_run, tmp_path):
+    first = api.transfer(low_run, "digits", classes="5,6,7", per_class=10, epochs=1, out=tmp_path / "one")
+    second = api.transfer(first.path, "digits", classes="8,9", per_class=10, epochs=1, freeze="8", out=tmp_path / "two")
+    assert second.result["config"]["start"] == str(tmp_path / "one")
+    assert api.load(second).classes == ("8", "9")
+
+
+def test_a_network_of_ones_own_can_be_started_from(tmp_path):
+    own = nn.Sequential(nn.Flatten(), nn.Linear(256, 12), nn.ReLU(), nn.Linear(12, 5))
+    low = api.train("digits", model=own, classes="0,1,2,3,4", epochs=1, out=tmp_path / "low")
+    high = api.transfer(low, "digits", classes="5,6,7,8,9", epochs=1, out=tmp_path / "high")
+    assert torch.equal(api.load(low).members[0][2].weight, api.load(high).members[0][2].weight)
+    again = api.train(recipe=tmp_path / "high" / "config.toml", out=tmp_path / "again")
+    assert again.result["test_accuracy"] == high.result["test_accuracy"]
+
+
+def pictures(root, mode):
+    for name in ("bright", "dark"):
+        (root / name).mkdir(parents=True)
+        for k in range(12):
+            noise = np.random.default_rng(k).integers(0, 100, (24, 30, 3), dtype=np.uint8)
+            Image.fromarray(noise + 150 * (name == "bright")).convert(mode).save(root / name / f"{k}.png")
+    return root
+
+
+def test_a_grey_network_sees_colour_images_in_grey(lenet, low, tmp_path):
+    folder = pictures(tmp_path / "pictures", "RGB")
+    outcome = lenet("transfer", low, folder, "--epochs", 2, "--out", tmp_path / "made")
+    assert outcome.code == 0, outcome
+    assert api.load(tmp_path / "made").input_shape == (16, 16, 1)
+    assert "16x16 grey" in outcome.out
+    assert lenet("predict", tmp_path / "made", folder / "dark" / "0.png").code == 0
+
+
+def test_a_colour_network_sees_grey_images_in_all_its_channels(lenet, tmp_path):
+    folder = pictures(tmp_path / "pictures", "RGB")
+    assert lenet("train", folder, "--epochs", 1, "--size", 20, "--fit", "pad", "--out", tmp_path / "colour").code == 0
+    outcome = lenet("transfer", tmp_path / "colour", "digits", "--epochs", 1, "--out", tmp_path / "made")
+    assert outcome.code == 0, outcome
+    assert api.load(tmp_path / "made").input_shape == (20, 20, 3)
+    assert api.load(tmp_path / "made").fit == "pad"
+    assert "grey images, the same in all three channels" in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (("--freeze", "14"), ("freeze 14 is out of range", "give 0 to 13")),
+        (("--freeze", "all-but-lst"), ("did you mean 'all-but-last'",)),
+        (("--classes", "5,six"), ("no class 'six' in digits",)),
+        (("--classes", "5"), ("name at least two",)),
+        (("--per-class", "500"), ("class '0' of digits has 160 images to train on, not 500",)),
+        (("--protocol", "folds"), ("--protocol folds is stl10's, not for digits",)),
+        (("--fit", "crp"), ("--fit",)),
+        (("--model", "lenet5"), ("--model",)),
+    ],
+)
+def test_what_cannot_work_is_one_line_and_leaves_nothing(lenet, low, tmp_path, words, parts):
+    refused(lenet("transfer", low, "digits", *words, "--out", tmp_path / "made"), *parts)
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_start_that_is_not_there_or_has_no_weights(lenet, low, tmp_path):
+    near = low.with_name(low.name[:-1])
+    refused(lenet("transfer", near, "digits"), f"no run at {near}", f"did you mean '{low}'")
+    (tmp_path / "empty").mkdir()
+    refused(lenet("transfer", tmp_path / "empty", "digits"), "has no model.json", "not a finished run")
+    shutil.copytree(low, tmp_path / "torn")
+    (tmp_path / "torn" / "model.safetensors").write_bytes(b"x")
+    refused(lenet("transfer", tmp_path / "torn", "digits"), "model.safetensors cannot be read")
+
+
+def test_a_start_without_a_linear_head(lenet, low, tmp_path):
+    shutil.copytree(low, tmp_path / "odd")
+    facts = json.loads((tmp_path / "odd" / "model.json").read_text())
+    facts["layers"].append({"kind": "ReLU"})
+    (tmp_path / "odd" / "model.json").write_text(json.dumps(facts))
+    refused(lenet("transfer", tmp_path / "odd", "digits"), "ends in a ReLU", "linear layer")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"size": 32}, "--size 32: the network of .* takes size 16"),
+        ({"channels": 3}, "--channels 3: the network of .* takes channels 1"),
+        ({"fc": (10, 10)}, "--fc: the network comes from"),
+        ({"model": "lenet5"}, "--model: the network comes from"),
+        ({"model": nn.Sequential(nn.Flatten(), nn.Linear(256, 5))}, "leave model out"),
+    ],
+)
+def test_the_network_and_its_input_come_from_the_start(low, options, said):
+    with pytest.raises(api.InputError, match=said):
+        api.transfer(low, "digits", **options)
+
+
+def test_data_whose_classes_have_no_images(lenet, low, tmp_path):
+    folder = pictures(tmp_path / "pictures", "L")
+    (folder / "grey").mkdir()
+    refused(lenet("transfer", low, folder), "grey holds no images")
