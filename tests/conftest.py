@@ -154,6 +154,13 @@ def low_run(tmp_path_factory):
         return lenet.train("digits", classes="0,1,2,3,4", **settings, out=path, console=Console(file=said))
 
 
+@pytest.fixture
+def no_pictures(monkeypatch):
+    """Runs of this test draw nothing: of short ones that is most of the time they take."""
+    for name in ("draw_curves", "draw_confusion"):
+        monkeypatch.setattr(f"lenet.results.{name}", lambda *_: None)
+
+
 @pytest.fixture(scope="session")
 def stl10_images():
     """uint8 [140, 16, 16, 3]: what `small_stl10` holds, 100 to train on and 40 to test."""

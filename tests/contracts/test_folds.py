@@ -8,6 +8,8 @@ import lenet as api
 from lenet.data.stl10 import read_folds
 from lenet.run import Run
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 WORDS = ("stl10", "--protocol", "folds", "--epochs", "2", "--batch-size", "8", "--augment", "none")
 
 

@@ -9,6 +9,8 @@ from safetensors.torch import load_file
 
 from lenet.run import Run
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 WORDS = ("digits", "--classes", "5,6,7,8,9", "--batch-size", "16", "--per-class", "60", "--seeds", "2")
 
 
@@ -29,9 +31,11 @@ def figures(path):
 
 
 # lenet5-tuned has 14 layers; 9 is its batch norm. augment: without it features are kept, with it they are not.
-@pytest.mark.parametrize("augment", ["none", "shift"])
-@pytest.mark.parametrize(("freeze", "frozen"), [("all-but-last", 13), ("10", 10), ("4", 4)])
-def test_every_frozen_tensor_is_equal_to_the_bit_afterwards(lenet, low_run, tmp_path, engine, augment, freeze, frozen):
+@pytest.mark.parametrize(
+    ("freeze", "frozen", "augment"),
+    [("all-but-last", 13, "none"), ("all-but-last", 13, "shift"), ("10", 10, "none"), ("4", 4, "none")],
+)
+def test_every_frozen_tensor_is_equal_to_the_bit_afterwards(lenet, low_run, tmp_path, engine, freeze, frozen, augment):
     words = ("--freeze", freeze, "--augment", augment, "--epochs", 2, "--engine", engine, "--out", tmp_path / "high")
     assert lenet("transfer", low_run.path, *WORDS, *words).code == 0
     checkpoint = low_run.checkpoint()

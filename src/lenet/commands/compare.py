@@ -120,7 +120,7 @@ def legend(pairs: Iterable[Paired]) -> list[str]:
     over = "images and networks" if min(networks) > 1 else "images, and networks where there are several"
     if max(networks) == 1:
         over = "images; of training anew they say nothing"
-    several = f" Each stands alone: of {len(networks)}, one in twenty may err." if len(networks) > 1 else ""
+    several = " Each stands alone: of many, one in twenty may err." if len(networks) > 1 else ""
     return [
         f"95%: bootstrap over {over}.{several}",
         "Right alone, and p (McNemar, mid-p): of the two networks, of several the best by validation.",
