@@ -1,0 +1,202 @@
+"""Ray, quietly: started for one search and gone after it, or joined where it runs and left as it was."""
+
+import contextlib
+import logging
+import os
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from lenet.cores import usable_cores
+from lenet.errors import InputError
+
+_WORKER_BYTES = 450 << 20  # a process with Ray and PyTorch in it
+_RAY_BYTES = 600 << 20  # Ray's own processes together
+_LEAST_STORE = 80 << 20  # Ray refuses less than 75 MiB
+_PATH_ROOM = 45  # Ray's sockets lie 60 characters below its folder, and a socket's path has room for 107
+_PREFIX = "lenet-ray-"
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",  # the table is ours
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends a search at once: all but the unfinished epochs is kept
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TUNE_WARN_THRESHOLD_S": "1e9",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # or Ray warns that it will change its mind on this
+    "RAY_IGNORE_UNHANDLED_ERRORS": "1",
+}
+LOCAL = {
+    "RAY_AUTH_MODE": "disabled",  # a token would be written into the home folder; nothing listens beyond this machine
+    "RAY_DISABLE_IMPORT_WARNING": "1",
+}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where trials run: `workers` side by side (None: one a core), each with a share of a GPU, here or in a cluster."""
+
+    workers: int | None
+    gpus: float
+    address: str | None
+
+    def check(self) -> "Machine":
+        """Itself, where it can be. Raises InputError."""
+        if self.workers is not None and not 1 <= self.workers <= 100_000:
+            raise InputError(f"workers must be a whole number of at least 1, not {self.workers}")
+        if not 0 <= self.gpus <= 64 or (self.gpus > 1 and self.gpus % 1):
+            raise InputError(f"gpus-per-trial must be a share of at most 1, or whole GPUs, not {self.gpus:g}")
+        return self
+
+
+def check_ray() -> None:
+    """Raises InputError where ray or optuna is not installed."""
+    for name in ("ray", "optuna"):
+        if find_spec(name) is None:
+            raise InputError(f'searching needs {name}: pip install "lenet[tune]"')
+
+
+def workers_here(wanted: int | None, image_bytes: int) -> int:
+    """How many trials run side by side here: one a core unless told. Raises InputError where memory lacks."""
+    workers = wanted or usable_cores()
+    need = workers * _WORKER_BYTES + _RAY_BYTES + 2 * image_bytes
+    free = _free_memory()
+    if free is not None and need > free:
+        most = max(0, int((free - _RAY_BYTES - 2 * image_bytes) // _WORKER_BYTES))
+        raise InputError(
+            f"{workers} workers need about {need / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free: "
+            + (f"use --workers {most} or fewer" if most else "free some, or search on another machine with --address")
+        )
+    return workers
+
+
+@contextlib.contextmanager
+def ray_session(address: str | None, workers: int, image_bytes: int, gpus: float = 0) -> Iterator[Any]:
+    """The module ray, connected: to `address`, or to a Ray of our own that ends with this context.
+
+    Raises InputError where nothing answers at the address.
+    """
+    os.environ.update(QUIET)
+    if address is None:
+        os.environ.update({name: os.environ.get(name, value) for name, value in LOCAL.items()})
+    import ray
+
+    if ray.is_initialized():  # from Python: the caller's own, which stays
+        yield ray
+        return
+    if address is not None:
+        _join(ray, address)
+        try:
+            yield ray
+        finally:
+            ray.shutdown()
+        return
+    folder = _folder()
+    try:
+        ray.init(
+            num_cpus=workers,
+            num_gpus=None if gpus else 0,
+            include_dashboard=False,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            configure_logging=True,
+            object_store_memory=max(_LEAST_STORE, int(1.3 * image_bytes) + (64 << 20)),
+            runtime_env=_runtime_env(),
+            _temp_dir=str(folder),
+            _node_ip_address="127.0.0.1",
+        )
+        yield ray
+    finally:
+        children = _started_by_us(folder)
+        ray.shutdown()
+        _wait_for(children, folder)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _runtime_env() -> dict[str, Any]:
+    # The very variables that Tune sets for its actors: with equal ones they are given the workers that stand ready.
+    return {"env_vars": {"PL_DISABLE_FORK": "1", "RAY_CHDIR_TO_TRIAL_DIR": "0"}}
+
+
+def _join(ray: Any, address: str) -> None:
+    host, _, port = address.rpartition(":")
+    if address != "auto":
+        if not host or not port.isdigit():
+            raise InputError(f"--address takes auto or HOST:PORT, not '{address}'")
+        try:
+            socket.create_connection((host, int(port)), timeout=5).close()
+        except OSError as error:
+            raise InputError(
+                f"no Ray cluster answers at {address} ({error.strerror or error}): start one with 'ray start --head'"
+            ) from None
+    try:
+        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, runtime_env=_runtime_env())
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"no Ray cluster at --address {address} ({first}): start one with 'ray start --head'"
+        ) from None
+
+
+def _folder() -> Path:
+    """A new folder for Ray's sockets and logs; those that killed searches left are removed."""
+    wanted = tempfile.gettempdir()
+    parent = Path(wanted if len(wanted) <= _PATH_ROOM - 25 else "/tmp")
+    for left_over in parent.glob(f"{_PREFIX}*"):
+        owner = left_over.name.removeprefix(_PREFIX).split("-")[0]
+        if owner.isdigit() and not Path("/proc", owner).exists():
+            shutil.rmtree(left_over, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent))
+
+
+def _free_memory() -> int | None:
+    """Bytes that this process's container or machine has left; None where nothing tells."""
+    found = []
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        found.append(next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable")))
+    except (OSError, StopIteration, ValueError):
+        pass
+    try:
+        group = Path("/sys/fs/cgroup")
+        found.append(int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
+    except (OSError, ValueError):  # no control groups, or no limit ("max")
+        pass
+    return min(found, default=None)
+
+
+def _started_by_us(folder: Path) -> list[int]:
+    """Ray's processes below this one."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+    found, more = {os.getpid()}, {os.getpid()}
+    while more:
+        more = {pid for pid, parent in parents.items() if parent in more} - found
+        found |= more
+    return [pid for pid in found - {os.getpid()} if _is_ray(pid, folder)]
+
+
+def _is_ray(pid: int, folder: Path) -> bool:
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+    except OSError:
+        return False
+    return words.startswith("ray::") or str(folder) in words
+
+
+def _wait_for(pids: list[int], folder: Path, seconds: float = 5.0) -> None:
+    """Until these processes are gone; what is not by then is killed."""
+    until = time.monotonic() + seconds
+    while (left := [pid for pid in pids if _is_ray(pid, folder)]) and time.monotonic() < until:
+        time.sleep(0.05)
+    for pid in left:
+        with contextlib.suppress(OSError):
+            os.kill(pid, 9)

@@ -1,0 +1,117 @@
+"""The search space in plain text."""
+
+import re
+
+import pytest
+
+from lenet.config import TrainConfig, resolve
+from lenet.errors import InputError
+from lenet.tuning.space import DEFAULT, NOT_SEARCHED, check_effects, parse_space
+
+
+def axis(text):
+    return parse_space([text]).axes[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "every"),
+    [
+        ("batch_size=choice(4, 8, 16)", (4, 8, 16)),
+        ("batch-size=[4,8]", (4, 8)),
+        ("dropout=uniform(0.2, 0.5, 0.05)", (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)),
+        ("dropout=quniform(0.2, 0.5, 0.1)", (0.2, 0.3, 0.4, 0.5)),
+        ("batch_size=uniform(4, 7)", (4, 5, 6, 7)),
+        ("schedule=choice(one-cycle, 'cosine')", ("one-cycle", "cosine")),
+        ("nesterov=choice(true, false)", (True, False)),
+        ("maps=choice([6,16],[12,32])", ((6, 16), (12, 32))),
+        ("maps=choice([6,16])", ((6, 16),)),
+        ("lr=choice(1e-3, 1)", (1e-3, 1.0)),
+        ("lr=loguniform(1e-4, 1e-2)", None),
+        ("lr=uniform(1e-4, 1e-2)", None),
+    ],
+)
+def test_texts_mean_what_they_say_and_read_back(text, every):
+    one = axis(text)
+    assert one.every() == every
+    assert axis(f"{one.name}={one}") == one
+
+
+def test_a_mapping_and_a_toml_file_say_the_same(tmp_path):
+    file = tmp_path / "space.toml"
+    file.write_text('batch_size = [4, 8]\nlr = "loguniform(1e-4, 1e-2)"\n')
+    table = tmp_path / "table.toml"
+    table.write_text('[space]\nbatch_size = "choice(4, 8)"\nlr = "loguniform(1e-4, 1e-2)"\n')
+    mapping = parse_space({"batch_size": [4, 8], "lr": "loguniform(1e-4,1e-2)"})
+    assert parse_space([str(file)]) == parse_space([str(table)]) == mapping
+    assert parse_space(DEFAULT).names == ("batch_size", "lr", "dropout")
+
+
+def test_values_lose_the_searchers_rounding_errors():
+    space = parse_space(["dropout=uniform(0.2, 0.5, 0.05)", "maps=choice([6,16],[4,8])"])
+    assert space.values({"dropout": 0.30000000000000004, "maps": "[4, 8]"}) == {"dropout": 0.3, "maps": (4, 8)}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("lrr=choice(1)", "did you mean 'lr'"),
+        ("epochs=choice(1, 2)", "the scheduler decides"),
+        ("val_fraction=choice(0.1, 0.2)", "measured on other images"),
+        ("lr=loguniform(1e-2, 1e-4)", "is empty"),
+        ("lr=uniform(1, 1)", "is empty"),
+        ("lr=uniform(nan, 1)", "must lie between"),
+        ("lr=choice(1000)", "must lie between"),
+        ("lr=choice()", "needs values"),
+        ("lr=choice(1, 1.0)", "each of them once"),
+        ("lr=log(1, 2)", "has no 'log'"),
+        ("lr=uniform(1)", "uniform(low, high, step)"),
+        ("lr=3", "takes choice"),
+        ("lr", "OPTION=VALUES"),
+        ("dropout=uniform(0.2, 0.5, 0.9)", "in steps of"),
+        ("batch_size=uniform(4, 8, 0.5)", "in steps of"),
+        ("schedule=uniform(1, 2)", "is no number"),
+        ("batch_size=choice(4.5)", "takes a whole number"),
+        ("size=loguniform(16, 32)", "single values"),
+        ("size=uniform(16, 96)", "versions of all images"),
+        ("nowhere.toml", "no space file"),
+    ],
+)
+def test_impossible_spaces_are_said(text, message):
+    with pytest.raises(InputError, match="(?i)" + message.replace("(", r"\(").replace(")", r"\)")):
+        parse_space([text])
+
+
+def test_an_option_twice_and_an_empty_space():
+    with pytest.raises(InputError, match="twice"):
+        parse_space(["lr=choice(1)", "lr=choice(2)"])
+    with pytest.raises(InputError, match="empty"):
+        parse_space([])
+
+
+def test_options_without_effect_are_refused():
+    space = parse_space(["momentum=choice(0.5, 0.9)"])
+    with pytest.raises(InputError, match="momentum changes nothing with optimizer adam"):
+        check_effects(space, resolve(given={"optimizer": "adam"}))
+    check_effects(space, resolve(given={"optimizer": "sgd"}))
+    both = parse_space(["momentum=choice(0.5, 0.9)", "optimizer=choice(sgd, adam)"])
+    check_effects(both, resolve(given={"optimizer": "adam"}))
+    with pytest.raises(InputError, match="max-shift changes nothing"):
+        check_effects(parse_space(["max_shift=choice(1, 2)"]), resolve(given={"augment": "flip"}))
+
+
+def test_combinations_and_versions_of_the_images():
+    space = parse_space(["size=choice(16, 24)", "channels=choice(1, 3)", "dropout=uniform(0, 0.5, 0.1)"])
+    assert space.combinations() == 24
+    assert len(space.image_options()) == 4
+    assert parse_space(DEFAULT).combinations() is None
+    assert parse_space(DEFAULT).image_options() == [{}]
+
+
+@pytest.mark.parametrize("name", vars(TrainConfig()))
+def test_every_option_is_either_searched_or_says_why_not(name):
+    value = getattr(TrainConfig(), name)
+    if name in NOT_SEARCHED:
+        with pytest.raises(InputError, match=re.escape(NOT_SEARCHED[name])):
+            parse_space({name: [value]})
+    elif value is not None:
+        assert parse_space({name: [value]}).axes[0].every() == (value,)
