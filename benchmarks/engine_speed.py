@@ -38,7 +38,7 @@ from plain_script import PlainScript
 from lenet.cores import usable_cores
 from lenet.data.dataset import load_dataset
 from lenet.data.plan import epoch_plan
-from lenet.engine import Settings
+from lenet.engine import OptimizerState, Settings
 from lenet.engine import native as native_engine
 from lenet.engine import torch as torch_engine
 from lenet.models import SHAPES, Shape, layers_of, lenet
@@ -118,7 +118,8 @@ class Contest:
         return train
 
     def _engine(self, engine: Any, threads: int) -> Callable[[int], None]:
-        model, state, settings = copy.deepcopy(self.network), {}, self._settings(threads)
+        model, settings = copy.deepcopy(self.network), self._settings(threads)
+        state: OptimizerState = {}
 
         def train(count: int) -> None:
             engine.train(model, state, self.images, self.labels, self._plan(count), settings)

@@ -59,11 +59,11 @@ def jax_trainer(
         momentum = jax.tree.map(lambda m, g: 0.9 * m + g, momentum, gradient)
         return (jax.tree.map(lambda w, m: w - 1e-3 * m, p, momentum), momentum), None
 
-    @jax.jit
-    def epoch(state: Any, x: Any, y: Any) -> Any:
+    def steps(state: Any, x: Any, y: Any) -> Any:
         batches = (x.reshape(-1, batch_size, *input_shape), y.reshape(-1, batch_size))
         return lax.scan(step, state, batches)[0]
 
+    epoch = jax.jit(steps)
     state = (parameters, jax.tree.map(jnp.zeros_like, parameters))
     whole = images // batch_size * batch_size
 

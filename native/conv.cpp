@@ -1,41 +1,32 @@
-// A convolution on its own: the general path, and the pattern of the fused ones.
-#include "conv_kernels.h"
-#include "layer.h"
+// A convolution on its own, where no pooling after it lets it be fused.
+#include "conv_backward.h"
 
 namespace lenet {
 
 template <class T>
 class Conv : public Layer<T> {
  public:
-  Conv(const Context<T>& context, const LenetLayer& spec, bool learns) : Layer<T>(context, spec, learns), weights_(spec) {}
+  Conv(const Context<T>& context, const LenetLayer& spec, bool learns)
+      : Layer<T>(context, spec, learns), weights_(spec, learns) {}
 
   void allocate(Arena& arena) override {
-    Layer<T>::allocate(arena, weights_.weight, weights_.size());
-    Layer<T>::allocate(arena, weights_.bias, padded<T>(this->spec_.outputs));
-    weights_.allocate(arena, this->learns_ ? kMostSlices : 0);
+    weights_.allocate(arena, this->context_, false);
+    rows_ = arena.array<T>(size_t(this->context_.members) * row());
   }
-
-  void pack() override {
-    move([](T& theirs, T& ours) { ours = theirs; });
-    this->load_steps(this->spec_.weight, weights_.weight);
-    this->load_steps(this->spec_.bias, weights_.bias);
-    for (int c = 0; c < this->spec_.outputs; c++) weights_.spread(c);
-  }
-
-  void unpack() override {
-    if (!this->learns_) return;
-    move([](T& theirs, T& ours) { theirs = ours; });
-    this->save_steps(this->spec_.weight, weights_.weight);
-    this->save_steps(this->spec_.bias, weights_.bias);
-  }
+  void pack() override { weights_.pack(); }
+  void unpack() override { weights_.unpack(); }
+  void count_step() override { weights_.count_step(); }
 
   void forward(Schedule& schedule) override {
-    schedule.images([this](const Step&, const Slice& slice, const Worker&) {
+    schedule.images([this](const Step&, const Slice& slice, const Worker& worker) {
       const Layout &from = in->layout, &to = out->layout;
+      T* const z = rows_ + size_t(worker.index) * row();
       for (int n = slice.images.begin; n < slice.images.end; n++)
-        for (int y = 0; y < to.height; y++)
-          conv_row(weights_, in->image(n) + from.at(y - from.border_y, -from.border_x), from.row(), to.width,
-                   out->image(n) + to.at(y, 0), to.channels, to.channels);
+        for (int y = 0; y < to.height; y++) {
+          conv_channels(weights_, in->image(n) + corner(y), from.row(), to.width, z);
+          for (int x = 0; x < to.width; x++)
+            std::memcpy(out->image(n) + to.at(y, x), z + x * weights_.width, size_t(to.channels) * sizeof(T));
+        }
     });
   }
 
@@ -45,44 +36,33 @@ class Conv : public Layer<T> {
       weights_.clear(slice.index);
       for (int n = slice.images.begin; n < slice.images.end; n++) image_backward(n, slice.index);
     });
-    schedule.columns(this->spec_.outputs, 1, [this](const Step& step, Range channels, const Worker&) {
-      weights_.update(this->context_.optimizer, step, channels);
-    });
   }
 
-  void count_step() override {
-    if (!this->learns_) return;
-    weights_.weight.steps++;
-    weights_.bias.steps++;
+  void update(Schedule& schedule) override {
+    if (this->learns_) weights_.update(schedule, this->context_.optimizer);
   }
 
  private:
   using Layer<T>::in;
   using Layer<T>::out;
 
+  int row() const { return out->layout.width * weights_.width; }
+  // Where the windows of a row of outputs begin in the input, its border included.
+  int corner(int y) const { return in->layout.at(y - in->layout.border_y, -in->layout.border_x); }
+
   void image_backward(int n, int slice) {
     const Layout &from = in->layout, &to = out->layout;
-    if (in->needs_gradient) std::memset(in->image_gradient(n), 0, size_t(in->stride) * sizeof(T));
-    for (int y = 0; y < to.height; y++) {
-      const int top = from.at(y - from.border_y, -from.border_x);
-      const T* const dz = out->image_gradient(n) + to.at(y, 0);
-      conv_row_weight_gradient(weights_, in->image(n) + top, from.row(), to.width, dz, to.channels,
-                               weights_.weight_gradient(slice), weights_.bias_gradient(slice));
-      if (in->needs_gradient)
-        conv_row_input_gradient(weights_, in->image_gradient(n) + top, from.row(), to.width, dz, to.channels);
-    }
-  }
-
-  template <class Move>
-  void move(Move move) {
-    const auto copy = [&](T* theirs, T* ours) { weights_.each(theirs, ours, move); };
-    this->each_piece(this->spec_.weight, weights_.weight, copy);
-    this->each_piece(this->spec_.bias, weights_.bias, [&](T* theirs, T* ours) {
-      for (int c = 0; c < this->spec_.outputs; c++) move(theirs[c], ours[c]);
-    });
+    const Gradients<T> dz = {out->image_gradient(n) + to.at(0, 0), to.height, to.width, to.row(), to.channels, 1};
+    conv_weight_gradient(weights_, in->image(n), from.row(), from.channels, dz, weights_.weight_gradient(slice));
+    for (int y = 0; y < to.height; y++)
+      add_by_channel(dz.data + y * dz.row, to.width, to.channels, weights_.bias_gradient(slice));
+    if (!in->needs_gradient) return;
+    std::memset(in->image_gradient(n), 0, size_t(in->stride) * sizeof(T));
+    conv_input_gradient(weights_, in->image_gradient(n), from.row(), dz);
   }
 
   ConvWeights<T> weights_;
+  T* rows_ = nullptr;  // [members][columns][width]
 };
 
 template <class T>

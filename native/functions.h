@@ -1,4 +1,4 @@
-// exp and tanh, ours so that their bits do not depend on the C library, in vectors, to the scalar type's own accuracy.
+// exp, tanh and square root, ours so that their bits do not depend on the C library, in vectors, to the scalar type's own accuracy.
 #pragma once
 
 #include "vector.h"
@@ -10,29 +10,31 @@ struct Constants;
 
 template <>
 struct Constants<float> {
-  using Bits = int32_t;
   static constexpr int kMantissaBits = 23, kBias = 127;
   static constexpr float kRounder = 12582912.0f;                           // 1.5 * 2^23: adding it rounds to an integer
   static constexpr float kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;  // the high part has 9 bits: n * it is exact
   static constexpr float kLeast = -87.0f, kMost = 88.0f, kTanhOne = 9.5f;
   static constexpr int kTerms = 7;
+  static constexpr int32_t kRootGuess = 0x5F3759DF;  // minus half a number's bits: a guess at 1 / sqrt(number)
+  static constexpr int kRootSteps = 3;
 };
 
 template <>
 struct Constants<double> {
-  using Bits = int64_t;
   static constexpr int kMantissaBits = 52, kBias = 1023;
   static constexpr double kRounder = 6755399441055744.0;  // 1.5 * 2^52
   static constexpr double kLn2High = 0.693145751953125, kLn2Low = 1.42860682030941723212e-6;
   static constexpr double kLeast = -708.0, kMost = 709.0, kTanhOne = 20.0;
   static constexpr int kTerms = 13;
+  static constexpr int64_t kRootGuess = 0x5FE6EB50C7B537A9;
+  static constexpr int kRootSteps = 4;
 };
 
 // 2^n and e^r - 1, where x = n ln 2 + r and |r| <= ln 2 / 2, so that exp(x) = 2^n + 2^n (e^r - 1).
 template <class T>
 inline void split_exp(Vec<T> x, Vec<T>& power, Vec<T>& rest) {
   using C = Constants<T>;
-  typedef typename C::Bits Bits __attribute__((vector_size(kVectorBytes)));
+  typedef typename SameSize<T>::type Bits __attribute__((vector_size(kVectorBytes)));
   const Vec<T> shifted = x * T(1.4426950408889634) + C::kRounder;
   const Vec<T> n = shifted - C::kRounder;
   const Vec<T> r = (x - n * C::kLn2High) - n * C::kLn2Low;
@@ -62,6 +64,18 @@ inline Vec<T> tanh(Vec<T> x) {
   split_exp<T>(clamped + clamped, power, rest);
   const Vec<T> minus_one = power * rest + (power - T(1));
   return minus_one / (minus_one + T(2));
+}
+
+// The square root of x >= 0 by multiplication alone (Newton's steps for 1 / sqrt(x), each of which doubles the digits):
+// a division beside it then has the processor's slow divider to itself.
+template <class T>
+inline Vec<T> square_root(Vec<T> x) {
+  using C = Constants<T>;
+  typedef typename SameSize<T>::type Bits __attribute__((vector_size(kVectorBytes)));
+  Vec<T> inverse = (Vec<T>)(C::kRootGuess - ((Bits)x >> 1));
+  const Vec<T> half = x * T(0.5);
+  for (int i = 0; i < C::kRootSteps; i++) inverse = inverse * (T(1.5) - half * inverse * inverse);
+  return x * inverse;
 }
 
 }  // namespace lenet

@@ -19,11 +19,11 @@ Input<T>::Input(const LenetCall& call, const LenetLayer* normalize, Blob<T>& out
 }
 
 template <class T>
-void Input<T>::allocate(Arena& arena, int members) {
-  const int row = call_.width * call_.channels;
-  scale_ = arena.array<T>(row);
-  shift_ = arena.array<T>(row);
-  turned_ = arena.array<uint8_t>(size_t(members) * round_up(row, 64));
+void Input<T>::allocate(Arena& arena, const Context<T>& context) {
+  if (!normalize_) return;
+  scale_ = arena.array<T>(call_.width * call_.channels);
+  shift_ = arena.array<T>(call_.width * call_.channels);
+  turned_ = arena.array<uint8_t>(size_t(context.most_images) * turned_stride());
 }
 
 template <class T>
@@ -39,43 +39,99 @@ void Input<T>::pack() {
 
 template <class T>
 void Input<T>::forward(Schedule& schedule) {
-  schedule.images([this](const Step& step, const Slice& slice, const Worker& worker) {
-    uint8_t* const turned = turned_ + size_t(worker.index) * round_up(call_.width * call_.channels, 64);
-    for (int n = slice.images.begin; n < slice.images.end; n++) image(step.begin + n, out_.image(n), turned);
+  schedule.images([this](const Step& step, const Slice& slice, const Worker&) {
+    for (int n = slice.images.begin; n < slice.images.end; n++) {
+      if (!normalize_) {
+        features(step.begin + n, out_.image(n));
+        continue;
+      }
+      turn(step.begin + n, turned_ + size_t(n) * turned_stride());
+      if (!serves_pixels_) rows(n, out_.image(n));
+    }
   });
 }
 
 template <class T>
-void Input<T>::image(int64_t position, T* out, uint8_t* turned) const {
+void Input<T>::features(int64_t position, T* out) const {
   const int64_t index = call_.order ? call_.order[position] : position;
-  if (!normalize_) {
-    const float* const features = call_.features + index * call_.channels;
-    for (int i = 0; i < call_.channels; i++) out[i] = T(features[i]);
-    return;
-  }
-  const int width = call_.width, channels = call_.channels, row = width * channels;
-  const uint8_t* const pixels = call_.pixels + index * call_.height * row;
-  const bool flip = call_.flips && call_.flips[position];
-  const int dy = call_.shifts ? call_.shifts[2 * position] : 0;
-  const int dx = call_.shifts ? call_.shifts[2 * position + 1] : 0;
-  for (int y = 0; y < call_.height; y++) {
-    const uint8_t* from = pixels + reflected(y + dy, call_.height) * row;
-    if (flip || dx) {
-      turn(from, flip, dx, turned);
-      from = turned;
-    }
-    T* const to = out + out_.layout.at(y, 0);
-    for (int i = 0; i < row; i++) to[i] = T(from[i]) * scale_[i] + shift_[i];
-  }
+  const float* const features = call_.features + index * call_.channels;
+  for (int i = 0; i < call_.channels; i++) out[i] = T(features[i]);
 }
 
 // Flip first, then shift: pixel x of the result is pixel reflected(x + dx) of the mirrored row.
 template <class T>
-void Input<T>::turn(const uint8_t* row, bool flip, int dx, uint8_t* turned) const {
-  const int width = call_.width, channels = call_.channels;
-  for (int x = 0; x < width; x++) {
-    const int mirrored = reflected(x + dx, width), from = flip ? width - 1 - mirrored : mirrored;
-    for (int c = 0; c < channels; c++) turned[x * channels + c] = row[from * channels + c];
+void Input<T>::turn(int64_t position, uint8_t* turned) const {
+  const int width = call_.width, channels = call_.channels, row = width * channels;
+  const int64_t index = call_.order ? call_.order[position] : position;
+  const uint8_t* const pixels = call_.pixels + index * call_.height * row;
+  const bool flip = call_.flips && call_.flips[position];
+  const int dy = call_.shifts ? call_.shifts[2 * position] : 0;
+  const int dx = call_.shifts ? call_.shifts[2 * position + 1] : 0;
+  // All but the columns that reflect is one piece: columns [begin, end) of the result are [begin + dx, end + dx) of
+  // the mirrored row.
+  const int begin = dx < 0 ? -dx : 0, end = dx > 0 ? width - dx : width;
+  for (int y = 0; y < call_.height; y++, turned += row) {
+    const uint8_t* const from = pixels + reflected(y + dy, call_.height) * row;
+    const auto copy = [&](int x) {
+      const int mirrored = reflected(x + dx, width), source = flip ? width - 1 - mirrored : mirrored;
+      for (int c = 0; c < channels; c++) turned[x * channels + c] = from[source * channels + c];
+    };
+    for (int x = 0; x < begin; x++) copy(x);
+    if (!flip) {
+      std::memcpy(turned + begin * channels, from + (begin + dx) * channels, size_t(end - begin) * channels);
+    } else if (channels == 3 && end - begin > 2) {
+      // Three bytes move as four; the fourth is overwritten by the next pixel's. The ends, where there may be no fourth
+      // to read or to write, move one by one.
+      copy(begin);
+      const uint8_t* source = from + (width - 1 - (begin + 1 + dx)) * 3;
+      for (int x = begin + 1; x < end - 1; x++, source -= 3) std::memcpy(turned + x * 3, source, 4);
+      copy(end - 1);
+    } else {
+      for (int x = begin; x < end; x++) copy(x);
+    }
+    for (int x = end; x < width; x++) copy(x);
+  }
+}
+
+template <class T>
+void Input<T>::rows(int n, T* out) const {
+  const int row = call_.width * call_.channels;
+  const uint8_t* from = turned(n);
+  for (int y = 0; y < call_.height; y++, from += row) {
+    T* __restrict const to = out + out_.layout.at(y, 0);
+    for (int i = 0; i < row; i++) to[i] = T(from[i]) * scale_[i] + shift_[i];
+  }
+}
+
+// In two passes over the image: words that were just stored byte by byte are not to be had as vectors at once.
+template <class T>
+void Input<T>::planes(int n, const Planes& shape, uint32_t* words, T* out) const {
+  const int height = call_.height, width = call_.width, channels = call_.channels, border = out_.layout.border_x;
+  const int halves[2] = {(width + 1) / 2, width / 2};
+  out += out_.layout.border_y * shape.row();
+  for (int c = 0; c < channels; c += 3) {
+    // A pixel's bytes in one word, for then its channels are shifts of it, many pixels at a time.
+    const uint8_t* from = turned(n) + c;
+    uint32_t* to = words;
+    for (int y = 0; y < height; y++, from += width * channels)
+      for (int half = 0; half < 2; half++) {
+        for (int i = 0; i < halves[half]; i++) std::memcpy(&to[i], from + (2 * i + half) * channels, 4);
+        to += round_up(halves[half], 4);
+      }
+
+    const uint32_t* __restrict source = words;
+    for (int y = 0; y < height; y++)
+      for (int half = 0; half < 2; half++) {
+        // Column x of the image is column x + border of the plane.
+        T* const row = out + y * shape.row() + ((half + border) & 1) * shape.half + (half + border) / 2;
+        for (int k = c; k < channels && k < c + 3; k++) {
+          T* __restrict const plane = row + k * shape.plane();
+          const T scale = scale_[k], shift = shift_[k];
+          for (int i = 0; i < halves[half]; i++)
+            plane[i] = T(int32_t(source[i] >> 8 * (k - c) & 255)) * scale + shift;
+        }
+        source += round_up(halves[half], 4);
+      }
   }
 }
 

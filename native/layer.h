@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <type_traits>
 
 #include "api.h"
 #include "blob.h"
@@ -25,7 +26,8 @@ struct Context {
 template <class T>
 class Layer {
  public:
-  Layer(const Context<T>& context, const LenetLayer& spec, bool learns) : context_(context), spec_(spec), learns_(learns) {}
+  Layer(const Context<T>& context, const LenetLayer& spec, bool learns)
+      : context_(context), spec_(spec), learns_(learns) {}
   virtual ~Layer() = default;
   Layer(const Layer&) = delete;
   Layer& operator=(const Layer&) = delete;
@@ -34,8 +36,10 @@ class Layer {
   virtual void pack() {}
   virtual void unpack() {}
   virtual void forward(Schedule&) = 0;
-  // Gradients of what learns in this layer, its update, and the gradient of its input where that is needed.
+  // Gradients of what learns in this layer, and of its input where that is needed.
   virtual void backward(Schedule&) {}
+  // The update of what the backward pass has not updated on its way: after all of it, lest slices wait for one another.
+  virtual void update(Schedule&) {}
   // Once after each step, on one thread.
   virtual void count_step() {}
 
@@ -54,6 +58,11 @@ using LayerPointer = std::unique_ptr<Layer<T>>;
 // One for each kind; each is defined in the kind's own file.
 template <class T>
 LayerPointer<T> make_conv(const Context<T>&, const LenetLayer&, bool learns);
+template <class T>
+class Input;
+struct BlockSpec;
+template <class T>
+LayerPointer<T> make_conv_block(const Context<T>&, const BlockSpec&, Input<T>* input);
 template <class T>
 LayerPointer<T> make_linear(const Context<T>&, const LenetLayer&, bool learns);
 template <class T>

@@ -41,20 +41,26 @@ void gradient_tile(const T* x, int x_stride, const T* dy, int dy_stride, int ima
     for (int q = 0; q < Q; q++) store(gradient + r * width + q * kLanes<T>, sum[r][q]);
 }
 
-// dx[b][r] = sum over o of dy[b][o] w[r][o], for R inputs and Images images.
-template <class T, int R, int Images>
-void input_gradient_tile(const T* dy, int dy_stride, const T* w, int width, T* dx, int dx_stride) {
-  Vec<T> sum[Images][R] = {};
-  for (int o = 0; o < width; o += kLanes<T>) {
-    Vec<T> d[Images];
-    for (int b = 0; b < Images; b++) d[b] = load(dy + b * dy_stride + o);
-    for (int r = 0; r < R; r++) {
+// dx[b][r] = sum over o of dy[b][o] w[r][o], for two images and half a vector's lanes of inputs: as many sums as lanes.
+// The second image may be the first again.
+template <class T>
+void input_gradient_tile(const T* dy0, const T* dy1, const T* w, int width, T* dx0, T* dx1, int count) {
+  constexpr int L = kLanes<T>, kInputs = L / 2;
+  Vec<T> sum[L] = {};
+  for (int o = 0; o < width; o += L) {
+    const Vec<T> d0 = load(dy0 + o), d1 = load(dy1 + o);
+    for (int r = 0; r < kInputs; r++) {
       const Vec<T> row = load(w + r * width + o);
-      for (int b = 0; b < Images; b++) sum[b][r] += d[b] * row;
+      sum[r] += d0 * row;
+      sum[kInputs + r] += d1 * row;
     }
   }
-  for (int b = 0; b < Images; b++)
-    for (int r = 0; r < R; r++) dx[b * dx_stride + r] = sum_of_lanes<T>(sum[b][r]);
+  T sums[L];
+  store(sums, sums_of_lanes<T>(sum));
+  for (int r = 0; r < count; r++) {
+    dx0[r] = sums[r];
+    dx1[r] = sums[kInputs + r];
+  }
 }
 
 }  // namespace
@@ -66,7 +72,7 @@ class Linear : public Layer<T> {
       : Layer<T>(context, spec, learns), inputs_(spec.inputs), width_(padded<T>(spec.outputs)) {}
 
   void allocate(Arena& arena) override {
-    weight_.allocate(arena, size_t(inputs_) * width_, this->context_.optimizer, this->learns_);
+    weight_.allocate(arena, size_t(round_up(inputs_, kRows)) * width_, this->context_.optimizer, this->learns_);
     bias_.allocate(arena, width_, this->context_.optimizer, this->learns_);
     gradient_ = arena.array<T>(size_t(this->context_.members) * kRows * width_);
   }
@@ -85,11 +91,19 @@ class Linear : public Layer<T> {
   void forward(Schedule& schedule) override {
     schedule.barrier();
     schedule.columns(this->spec_.outputs, kLanes<T>, [this](const Step& step, Range columns, const Worker&) {
-      constexpr int kImages = kRegisters == 32 ? 8 : 4, kVectors = kRegisters == 32 ? 3 : 2;
-      const int end = padded<T>(columns.end);
-      int o = columns.begin;
-      for (; o + kVectors * kLanes<T> <= end; o += kVectors * kLanes<T>) forward_columns<kImages, kVectors>(step.images, o);
-      for (; o < end; o += kLanes<T>) forward_columns<kImages, 1>(step.images, o);
+      // A row of weights is read once for so many images; the sums fill the registers.
+      constexpr int kImages = kRegisters == 32 ? 8 : 4, kVectors = 3;
+      const int vectors = (columns.end - columns.begin + kLanes<T> - 1) / kLanes<T>;
+      const int part = even_part(vectors, kVectors), images = even_part(step.images, kImages);
+      for (int v = 0; v < vectors; v += part)
+        with_constant<kVectors>(vectors - v < part ? vectors - v : part, [&](auto q) {
+          const int o = columns.begin + v * kLanes<T>;
+          for (int b = 0; b < step.images; b += images)
+            with_constant<kImages>(step.images - b < images ? step.images - b : images, [&](auto count) {
+              forward_tile<T, count, q>(in->image(b), in->stride, weight_.value + o, width_, inputs_, bias_.value + o,
+                                        out->image(b) + o, out->stride);
+            });
+        });
     });
   }
 
@@ -128,50 +142,32 @@ class Linear : public Layer<T> {
   using Layer<T>::in;
   using Layer<T>::out;
 
-  static constexpr int kRows = 4;
-
-  template <int Images, int Q>
-  void forward_columns(int images, int o) {
-    for (int b = 0; b < images; b += Images) forward_images<Images, Q>(images - b, b, o);
-  }
-
-  // A tile of Images images, or of fewer where the batch ends.
-  template <int Images, int Q>
-  void forward_images(int left, int b, int o) {
-    if constexpr (Images > 1) {
-      if (left < Images) return forward_images<Images - 1, Q>(left, b, o);
-    }
-    forward_tile<T, Images, Q>(in->image(b), in->stride, weight_.value + o, width_, inputs_, bias_.value + o,
-                               out->image(b) + o, out->stride);
-  }
+  static constexpr int kRows = kLanes<T>;
 
   void weight_gradient(int images, int i, int count, T* gradient) {
-    constexpr int kVectors = kRegisters == 32 ? 5 : 2;
-    const T *const x = in->image(0) + i, *const dy = out->image_gradient(0);
-    int o = 0;
-    if (count == kRows) {
-      for (; o + kVectors * kLanes<T> <= width_; o += kVectors * kLanes<T>)
-        gradient_tile<T, kRows, kVectors>(x, in->stride, dy + o, out->stride, images, gradient + o, width_);
-      for (; o < width_; o += kLanes<T>)
-        gradient_tile<T, kRows, 1>(x, in->stride, dy + o, out->stride, images, gradient + o, width_);
-    } else {
-      for (int r = 0; r < count; r++)
-        for (int o = 0; o < width_; o += kLanes<T>)
-          gradient_tile<T, 1, 1>(x + r, in->stride, dy + o, out->stride, images, gradient + r * width_ + o, width_);
-    }
+    constexpr int kTileRows = 4, kVectors = kRegisters == 32 ? 5 : 3;
+    const int vectors = width_ / kLanes<T>, part = even_part(vectors, kVectors);
+    for (int r = 0; r < count; r += kTileRows)
+      with_constant<kTileRows>(count - r, [&](auto rows) {
+        for (int v = 0; v < vectors; v += part)
+          with_constant<kVectors>(vectors - v < part ? vectors - v : part, [&](auto q) {
+            const int o = v * kLanes<T>;
+            gradient_tile<T, rows, q>(in->image(0) + i + r, in->stride, out->image_gradient(0) + o, out->stride, images,
+                                      gradient + r * width_ + o, width_);
+          });
+      });
   }
 
+  // Rows past the last input are zero.
   void input_gradient(int images, int i, int count) {
-    const T* const w = weight_.value + size_t(i) * width_;
-    int b = 0;
-    if (count == kRows)
-      for (; b + 2 <= images; b += 2)
-        input_gradient_tile<T, kRows, 2>(out->image_gradient(b), out->stride, w, width_, in->image_gradient(b) + i,
-                                         in->stride);
-    for (; b < images; b++)
-      for (int r = 0; r < count; r++)
-        input_gradient_tile<T, 1, 1>(out->image_gradient(b), out->stride, w + r * width_, width_,
-                                     in->image_gradient(b) + i + r, in->stride);
+    constexpr int kInputs = kLanes<T> / 2;
+    for (int b = 0; b < images; b += 2) {
+      const int other = b + 1 < images ? b + 1 : b;
+      for (int r = 0; r < count; r += kInputs)
+        input_gradient_tile(out->image_gradient(b), out->image_gradient(other), weight_.value + size_t(i + r) * width_,
+                            width_, in->image_gradient(b) + i + r, in->image_gradient(other) + i + r,
+                            count - r < kInputs ? count - r : kInputs);
+    }
   }
 
   // Theirs is [outputs][units], with units in PyTorch's order.

@@ -1,5 +1,7 @@
 #include "network.h"
 
+#include "conv_block.h"
+
 #include <algorithm>
 #include <cmath>
 
@@ -32,9 +34,15 @@ Network<T>::Network(const LenetCall& call, bool training, int most_images)
 
   input_->forward(forward_);
   for (auto& layer : layers_) layer->forward(forward_);
-  if (!training) return;
-  loss_->forward(forward_);
-  for (auto layer = layers_.rbegin(); layer != layers_.rend(); ++layer) (*layer)->backward(backward_);
+  if (training) {
+    loss_->forward(forward_);
+    for (auto layer = layers_.rbegin(); layer != layers_.rend(); ++layer) (*layer)->backward(backward_);
+  for (auto& layer : layers_) layer->update(backward_);
+    // There must be a stage after the loss, though nothing learns.
+    if (backward_.empty()) backward_.images([](const Step&, const Slice&, const Worker&) {});
+  }
+  forward_.make_stages();
+  backward_.make_stages();
 }
 
 template <class T>
@@ -53,15 +61,26 @@ void Network<T>::build() {
     out.flat = in.flat;
     out.needs_gradient = in.needs_gradient;
     switch (spec.kind) {
-      case kConv:
+      case kConv: {
+        const bool first = i == 1;
         in.layout.border_y = spec.pad_y;
         in.layout.border_x = spec.pad_x;
         out.layout.height = in.layout.height + 2 * spec.pad_y - spec.kernel + 1;
         out.layout.width = in.layout.width + 2 * spec.pad_x - spec.kernel + 1;
         out.layout.channels = spec.outputs;
         out.needs_gradient |= learns;
-        add(make_conv(context_, spec, learns), out);
+        BlockSpec block;
+        if (const int length = block_at(i, block)) {
+          out.layout.height /= 2;
+          out.layout.width /= 2;
+          out.needs_gradient |= context_.training && block.norm && block.norm->index >= call.frozen;
+          add(make_conv_block(context_, block, first ? input_.get() : nullptr), out);
+          i += length - 1;
+        } else {
+          add(make_conv(context_, spec, learns), out);
+        }
         break;
+      }
       case kLinear:
         out.layout = Layout();
         out.layout.channels = spec.outputs;
@@ -99,6 +118,20 @@ void Network<T>::build() {
   loss_ = std::make_unique<Loss<T>>(call, blobs_.back());
 }
 
+// How many layers from the i-th on make a fused block; 0 where they do not.
+template <class T>
+int Network<T>::block_at(int i, BlockSpec& block) const {
+  const LenetCall& call = context_.call;
+  const auto is = [&](int at, LenetKind a, LenetKind b) {
+    return at < call.layer_count && (call.layers[at].kind == a || call.layers[at].kind == b);
+  };
+  const bool norm = is(i + 1, kBatchNorm, kBatchNorm);
+  const int activation = i + 1 + norm, pool = activation + 1;
+  if (!is(activation, kRelu, kTanh) || !is(pool, kMaxPool, kAveragePool)) return 0;
+  block = {&call.layers[i], norm ? &call.layers[i + 1] : nullptr, &call.layers[activation], &call.layers[pool]};
+  return pool + 1 - i;
+}
+
 template <class T>
 void Network<T>::add(LayerPointer<T> layer, Blob<T> out) {
   layer->in = &blobs_.back();
@@ -112,57 +145,69 @@ void Network<T>::allocate(Arena& arena) {
   // What the forward pass writes comes first: evaluation then touches neighbouring memory alone.
   for (auto& blob : blobs_)
     if (!blob.alias) blob.allocate(arena, context_.most_images);
-  input_->allocate(arena, context_.members);
+  input_->allocate(arena, context_);
   for (auto& layer : layers_) layer->allocate(arena);
   if (context_.training) loss_->allocate(arena, context_.most_images);
 }
 
 template <class T>
 LenetMetrics Network<T>::train() {
+  const LenetCall& call = context_.call;
   LenetMetrics metrics = {0, 0, 0.0, -1};
-  run_team(context_.members, [&](Worker& worker) { worker_trains(worker, metrics); });
+  const int forward = forward_.stages(), each = forward + backward_.stages();
+  Step step = {};
+  // Between two stages one thread alone counts what is done, and says what comes.
+  const auto pieces = [&](int64_t stage) {
+    const int part = int(stage % each);
+    if (part == 0) {
+      if (stage > 0)
+        for (auto& layer : layers_) layer->count_step();
+      const int64_t s = stage / each;
+      if (s == call.step_count) return 0;
+      step = {int(call.steps[2 * s + 1] - call.steps[2 * s]), call.steps[2 * s], s, call.learning_rates[s]};
+    } else if (part == forward) {
+      const double loss = loss_->sum(step.images);
+      if (!std::isfinite(loss)) {
+        metrics.nonfinite_step = step.number;
+        return 0;
+      }
+      metrics.images += step.images;
+      metrics.loss_sum += loss;
+      metrics.correct += loss_->correct(step.images);
+    }
+    return part < forward ? forward_.pieces(part, step, context_.members)
+                          : backward_.pieces(part - forward, step, context_.members);
+  };
+  run_team(context_.members, pieces, [&](int64_t stage, int piece, const Worker& worker) {
+    const int part = int(stage % each);
+    if (part < forward)
+      forward_.work(part, piece, step, worker);
+    else
+      backward_.work(part - forward, piece, step, worker);
+  });
   for (auto& layer : layers_) layer->unpack();
   return metrics;
 }
 
 template <class T>
-void Network<T>::worker_trains(Worker& worker, LenetMetrics& metrics) {
-  const LenetCall& call = context_.call;
-  for (int64_t s = 0; s < call.step_count; s++) {
-    const int64_t begin = call.steps[2 * s], end = call.steps[2 * s + 1];
-    const Step step = {int(end - begin), begin, s, call.learning_rates[s]};
-    forward_.run(step, worker);
-    const double loss = loss_->sum(step.images);
-    if (!std::isfinite(loss)) {
-      if (worker.index == 0) metrics.nonfinite_step = s;
-      return;
-    }
-    if (worker.index == 0) {
-      metrics.images += step.images;
-      metrics.loss_sum += loss;
-      metrics.correct += loss_->correct(step.images);
-    }
-    backward_.run(step, worker);
-    if (worker.index == 0)
-      for (auto& layer : layers_) layer->count_step();
-    worker.wait();
-  }
-}
-
-template <class T>
 void Network<T>::logits() {
   const LenetCall& call = context_.call;
-  const int batch = context_.most_images;
-  run_team(context_.members, [&](Worker& worker) {
-    for (int64_t begin = 0; begin < call.image_count; begin += batch) {
-      const Step step = {int(std::min<int64_t>(batch, call.image_count - begin)), begin, 0, 0.0};
-      forward_.run(step, worker);
+  const int batch = context_.most_images, each = forward_.stages();
+  Step step = {};
+  const auto pieces = [&](int64_t stage) {
+    if (stage % each == 0) {
       const Blob<T>& out = blobs_.back();
-      if (worker.index == 0)
+      if (stage > 0)
         for (int n = 0; n < step.images; n++)
-          for (int c = 0; c < call.classes; c++) call.logits[(begin + n) * call.classes + c] = float(out.image(n)[c]);
-      worker.wait();
+          for (int c = 0; c < call.classes; c++) call.logits[(step.begin + n) * call.classes + c] = float(out.image(n)[c]);
+      const int64_t begin = stage / each * batch;
+      if (begin >= call.image_count) return 0;
+      step = {int(std::min<int64_t>(batch, call.image_count - begin)), begin, 0, 0.0};
     }
+    return forward_.pieces(int(stage % each), step, context_.members);
+  };
+  run_team(context_.members, pieces, [&](int64_t stage, int piece, const Worker& worker) {
+    forward_.work(int(stage % each), piece, step, worker);
   });
 }
 

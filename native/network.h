@@ -19,9 +19,9 @@ class Network {
 
  private:
   void build();
+  int block_at(int i, BlockSpec& block) const;
   void add(LayerPointer<T> layer, Blob<T> out);
   void allocate(Arena& arena);
-  void worker_trains(Worker& worker, LenetMetrics& metrics);
 
   Context<T> context_;
   std::deque<Blob<T>> blobs_;  // the input's, then each layer's; addresses stay

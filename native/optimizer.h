@@ -5,6 +5,7 @@
 
 #include "api.h"
 #include "arena.h"
+#include "functions.h"
 #include "vector.h"
 
 namespace lenet {
@@ -110,14 +111,23 @@ class Optimizer {
             const Rates& rates) const {
     const T beta1 = T(beta1_), beta2 = T(beta2_), rest1 = T(1 - beta1_), rest2 = T(1 - beta2_), eps = T(eps_);
     const T decay = T(kind_ == kAdam ? decay_ : 0), keep = rates.keep, rate = rates.rate, scale = rates.scale;
-    for (int i = 0; i < count; i++) {
-      const T g = gradient[i] + decay * value[i];
-      const T m = beta1 * first[i] + rest1 * g;
-      const T v = beta2 * second[i] + rest2 * g * g;
-      first[i] = m;
-      second[i] = v;
-      value[i] = keep * value[i] - rate * m / (std::sqrt(v) * scale + eps);
+    const auto step = [&](auto g, auto& p, auto& m, auto& v, auto root) {
+      g += decay * p;
+      m = beta1 * m + rest1 * g;
+      v = beta2 * v + rest2 * g * g;
+      p = keep * p - rate * m / (root(v) * scale + eps);
+    };
+    int i = 0;
+    for (; i + kLanes<T> <= count; i += kLanes<T>) {
+      Vec<T> p = load(value + i), m = load(first + i), v = load(second + i);
+      step(load(gradient + i), p, m, v, [](Vec<T> x) { return square_root<T>(x); });
+      store(value + i, p);
+      store(first + i, m);
+      store(second + i, v);
     }
+    // A few values left over, with the same roots.
+    for (; i < count; i++)
+      step(gradient[i], value[i], first[i], second[i], [](T x) { return square_root<T>(broadcast(x))[0]; });
   }
 
   LenetOptimizer kind_;

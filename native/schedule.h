@@ -54,25 +54,41 @@ class Schedule {
   // What follows needs all that came before, from every worker.
   void barrier() { phases_.push_back({}); }
 
-  void run(const Step& step, Worker& worker) const {
+  bool empty() const { return phases_.empty(); }
+
+  // Once all phases are in: neighbours that are split alike make one stage.
+  void make_stages() {
     for (size_t i = 0; i < phases_.size();) {
-      size_t end = i;
-      if (phases_[i].images) {
-        while (end < phases_.size() && phases_[end].images) end++;
-        for (int s = worker.index; s < slice_count(step.images); s += worker.members)
-          for (size_t p = i; p < end; p++) phases_[p].images(step, slice_at(s, step.images), worker);
-      } else if (phases_[i].columns) {
-        const auto same_split = [&](const Phase& p) { return p.columns && p.count == phases_[i].count && p.unit == phases_[i].unit; };
-        const Range share = worker.share(phases_[i].count, phases_[i].unit);
-        for (; end < phases_.size() && same_split(phases_[end]); end++)
-          if (share.begin < share.end) phases_[end].columns(step, share, worker);
-      } else {
-        i++;
-        continue;
-      }
-      worker.wait();
+      size_t end = i + 1;
+      while (end < phases_.size() && split_alike(phases_[i], phases_[end])) end++;
+      if (phases_[i].images || phases_[i].columns) stages_.push_back({i, end});
       i = end;
     }
+  }
+
+  int stages() const { return int(stages_.size()); }
+
+  // How many pieces a stage has: slices of the batch, or shares of the columns.
+  int pieces(int stage, const Step& step, int members) const {
+    const Phase& phase = phases_[stages_[stage].begin];
+    if (phase.images) return slice_count(step.images);
+    const int most = members < kMostPieces ? members : kMostPieces;
+    return phase.units() < most ? phase.units() : most;
+  }
+
+  void work(int stage, int piece, const Step& step, const Worker& worker) const {
+    const auto [begin, end] = stages_[stage];
+    const Phase& first = phases_[begin];
+    if (first.images) {
+      for (size_t p = begin; p < end; p++) phases_[p].images(step, slice_at(piece, step.images), worker);
+      return;
+    }
+    const int shares = pieces(stage, step, worker.members);
+    const auto edge = [&](int share) {
+      const int column = first.units() * share / shares * first.unit;
+      return column < first.count ? column : first.count;
+    };
+    for (size_t p = begin; p < end; p++) phases_[p].columns(step, {edge(piece), edge(piece + 1)}, worker);
   }
 
  private:
@@ -80,8 +96,19 @@ class Schedule {
     Images images;
     Columns columns;
     int count = 0, unit = 0;
+
+    int units() const { return (count + unit - 1) / unit; }
   };
+  struct Stage {
+    size_t begin, end;  // of its phases
+  };
+
+  static bool split_alike(const Phase& a, const Phase& b) {
+    return (a.images && b.images) || (a.columns && b.columns && a.count == b.count && a.unit == b.unit);
+  }
+
   std::vector<Phase> phases_;
+  std::vector<Stage> stages_;
 };
 
 }  // namespace lenet

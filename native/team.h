@@ -1,34 +1,67 @@
-// The threads of one call. They live as long as it, and meet at a barrier that spins briefly, then yields.
+// The threads of one call, and how they share its work out.
+//
+// Work comes in stages, one after the other, each cut into pieces that any thread may do. A worker does the pieces that
+// are its own by number (its cache knows their memory), then takes those that nobody has begun. So no stage waits for a
+// thread that the system is not running, unless that happens in the middle of a piece: on a busy machine a team is as
+// fast as one thread, where a barrier of all threads would be many times slower.
 #pragma once
 
 #include <atomic>
+#include <cstdint>
+#include <memory>
 #include <thread>
 #include <vector>
 
 namespace lenet {
 
-class Barrier {
- public:
-  explicit Barrier(int members) : members_(members) {}
+// A half-open range of anything countable.
+struct Range {
+  int begin, end;
+};
 
-  void wait() {
-    if (members_ == 1) return;
-    const int round = round_.load(std::memory_order_relaxed);
-    if (arrived_.fetch_add(1, std::memory_order_acq_rel) == members_ - 1) {
-      arrived_.store(0, std::memory_order_relaxed);
-      round_.store(round + 1, std::memory_order_release);
-      return;
-    }
-    for (int spins = 0; round_.load(std::memory_order_acquire) == round; spins++) {
+// One thread of a team, for memory that is its own.
+struct Worker {
+  int index, members;
+};
+
+constexpr int kMostPieces = 128;
+
+// Where the team stands: the stage, its pieces, and who has begun which.
+class Board {
+ public:
+  static constexpr int64_t kOver = -1;
+
+  // The stage and how many pieces it has, in one number; kOver after the last.
+  int64_t now() const { return now_.load(std::memory_order_acquire); }
+  static int64_t stage_of(int64_t now) { return now >> 8; }
+  static int pieces_of(int64_t now) { return int(now & 255); }
+
+  void begin(int64_t stage, int pieces) {
+    left_.store(pieces, std::memory_order_relaxed);
+    now_.store(pieces ? stage << 8 | pieces : kOver, std::memory_order_release);
+  }
+
+  // Whether the caller is the one to do it. A worker that slept through some stages finds its old one's pieces taken.
+  bool take(int64_t stage, int piece) {
+    std::atomic<int64_t>& last = taken_[piece].stage;
+    int64_t before = last.load(std::memory_order_relaxed);
+    return before < stage && last.compare_exchange_strong(before, stage, std::memory_order_acq_rel);
+  }
+
+  // Whether it was the stage's last piece to be finished.
+  bool finish_piece() { return left_.fetch_sub(1, std::memory_order_acq_rel) == 1; }
+
+  void wait_until_not(int64_t seen) const {
+    for (int spins = 0; now() == seen; spins++) {
       if (spins < kSpins)
         pause();
       else
-        std::this_thread::yield();  // more threads than cores: let the one we wait for run
+        std::this_thread::yield();
     }
   }
 
  private:
-  static constexpr int kSpins = 4000;  // some tens of microseconds, longer than any step's imbalance
+  static constexpr int kSpins = 4000;  // some tens of microseconds, longer than any stage's imbalance
 
   static void pause() {
 #if defined(__x86_64__)
@@ -36,48 +69,45 @@ class Barrier {
 #endif
   }
 
-  const int members_;
-  alignas(64) std::atomic<int> arrived_{0};
-  alignas(64) std::atomic<int> round_{0};
+  struct alignas(64) Taken {
+    std::atomic<int64_t> stage{-1};
+  };
+  alignas(64) std::atomic<int64_t> now_{kOver};
+  alignas(64) std::atomic<int> left_{0};
+  Taken taken_[kMostPieces];
 };
 
-// A half-open range of anything countable.
-struct Range {
-  int begin, end;
-};
-
-// One thread's view of the team.
-class Worker {
- public:
-  Worker(int index, int members, Barrier& barrier) : index(index), members(members), barrier_(barrier) {}
-
-  void wait() { barrier_.wait(); }
-
-  // This worker's share of `count` things, cut at multiples of `unit`.
-  Range share(int count, int unit) const {
-    const int units = (count + unit - 1) / unit;
-    const int begin = units * index / members * unit, end = units * (index + 1) / members * unit;
-    return {begin < count ? begin : count, end < count ? end : count};
+// Runs stages 0, 1, 2, ... on `members` threads, the caller's own among them.
+// pieces(stage): how many it has, at most kMostPieces, and 0 after the last stage. Called once for each, by one thread,
+// when the stage before is done. work(stage, piece, worker) does one.
+template <class Pieces, class Work>
+void run_team(int members, const Pieces& pieces, const Work& work) {
+  if (members == 1) {
+    const Worker self = {0, 1};
+    for (int64_t stage = 0; const int count = pieces(stage); stage++)
+      for (int piece = 0; piece < count; piece++) work(stage, piece, self);
+    return;
   }
-
-  const int index, members;
-
- private:
-  Barrier& barrier_;
-};
-
-// Runs `work` on each of `members` workers at once, the caller's own thread among them.
-template <class Work>
-void run_team(int members, Work work) {
-  Barrier barrier(members);
+  const auto board = std::make_unique<Board>();
+  board->begin(0, pieces(0));
+  const auto follow = [&](int index) {
+    const Worker self = {index, members};
+    const auto try_piece = [&](int64_t stage, int piece) {
+      if (!board->take(stage, piece)) return;
+      work(stage, piece, self);
+      if (board->finish_piece()) board->begin(stage + 1, pieces(stage + 1));
+    };
+    for (int64_t now; (now = board->now()) != Board::kOver;) {
+      const int64_t stage = Board::stage_of(now);
+      const int count = Board::pieces_of(now);
+      for (int piece = index; piece < count; piece += members) try_piece(stage, piece);
+      for (int piece = 0; piece < count; piece++) try_piece(stage, piece);
+      board->wait_until_not(now);
+    }
+  };
   std::vector<std::thread> others;
-  for (int i = 1; i < members; i++)
-    others.emplace_back([&, i] {
-      Worker worker(i, members, barrier);
-      work(worker);
-    });
-  Worker self(0, members, barrier);
-  work(self);
+  for (int i = 1; i < members; i++) others.emplace_back(follow, i);
+  follow(0);
   for (auto& thread : others) thread.join();
 }
 

@@ -3,40 +3,63 @@
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 namespace lenet {
 
 #if defined(__AVX512F__)
-constexpr int kVectorBytes = 64;
 constexpr int kRegisters = 32;
-#elif defined(__AVX__)
-constexpr int kVectorBytes = 32;
-constexpr int kRegisters = 16;
 #else
-constexpr int kVectorBytes = 16;
 constexpr int kRegisters = 16;
 #endif
 
-template <class T>
+#if defined(LENET_VECTOR_BYTES)
+constexpr int kVectorBytes = LENET_VECTOR_BYTES;
+#elif defined(__AVX512F__)
+constexpr int kVectorBytes = 64;
+#elif defined(__AVX__)
+constexpr int kVectorBytes = 32;
+#else
+constexpr int kVectorBytes = 16;
+#endif
+
+// Wide vectors that start anywhere straddle two cache lines every time. Where most do, shorter ones are faster.
+constexpr int kShortBytes = kVectorBytes < 32 ? kVectorBytes : 32;
+
+template <class T, int Bytes>
 struct VectorOf {
-  typedef T type __attribute__((vector_size(kVectorBytes)));
-  typedef T anywhere __attribute__((vector_size(kVectorBytes), aligned(alignof(T)), may_alias));
+  typedef T type __attribute__((vector_size(Bytes)));
+  typedef T anywhere __attribute__((vector_size(Bytes), aligned(alignof(T)), may_alias));
 };
 
+// The signed integer of a scalar's size: what comparing vectors of it gives.
 template <class T>
-using Vec = typename VectorOf<T>::type;
+struct SameSize;
+template <>
+struct SameSize<float> {
+  using type = int32_t;
+};
+template <>
+struct SameSize<double> {
+  using type = int64_t;
+};
+
+template <class T, int Bytes = kVectorBytes>
+using Vec = typename VectorOf<T, Bytes>::type;
 
 template <class T>
 constexpr int kLanes = kVectorBytes / int(sizeof(T));
-
 template <class T>
-inline Vec<T> load(const T* p) {
-  return *reinterpret_cast<const typename VectorOf<T>::anywhere*>(p);
+constexpr int kShortLanes = kShortBytes / int(sizeof(T));
+
+template <int Bytes = kVectorBytes, class T>
+inline Vec<T, Bytes> load(const T* p) {
+  return *reinterpret_cast<const typename VectorOf<T, Bytes>::anywhere*>(p);
 }
 
-template <class T>
-inline void store(T* p, Vec<T> v) {
-  *reinterpret_cast<typename VectorOf<T>::anywhere*>(p) = v;
+template <int Bytes = kVectorBytes, class T>
+inline void store(T* p, Vec<T, Bytes> v) {
+  *reinterpret_cast<typename VectorOf<T, Bytes>::anywhere*>(p) = v;
 }
 
 // The first n lanes alone: what lies behind them may be another thread's, or a border that must stay zero.
@@ -52,14 +75,9 @@ inline void store_first(T* p, Vec<T> v, int n) {
 }
 
 // x - 0 is x for every x, minus zero and NaN too, so this is a bare broadcast.
-template <class T>
-inline Vec<T> broadcast(T x) {
-  return x - Vec<T>{};
-}
-
-template <class T>
-inline Vec<T> maximum(Vec<T> a, Vec<T> b) {
-  return a > b ? a : b;
+template <int Bytes = kVectorBytes, class T>
+inline Vec<T, Bytes> broadcast(T x) {
+  return x - Vec<T, Bytes>{};
 }
 
 template <class T>
@@ -69,6 +87,60 @@ inline T sum_of_lanes(Vec<T> v) {
   for (int half = kLanes<T> / 2; half > 0; half /= 2)
     for (int i = 0; i < half; i++) lanes[i] += lanes[i + half];
   return lanes[0];
+}
+
+// Lane i of the result is a's lane i or, where i has the bit `Half`, b's; `crossed`: each lane's neighbour at that bit.
+template <class T, int Half>
+inline Vec<T> halves(Vec<T> a, Vec<T> b, bool crossed) {
+  typedef typename SameSize<T>::type Index __attribute__((vector_size(kVectorBytes)));
+  Index straight, cross;
+  for (int i = 0; i < kLanes<T>; i++) {
+    straight[i] = i & Half ? kLanes<T> + i : i;
+    cross[i] = i & Half ? kLanes<T> + i - Half : i + Half;
+  }
+#if defined(__clang__)
+  Vec<T> result;
+  for (int i = 0; i < kLanes<T>; i++) {
+    const int from = int(crossed ? cross[i] : straight[i]);
+    result[i] = from < kLanes<T> ? a[from] : b[from - kLanes<T>];
+  }
+  return result;
+#else
+  return crossed ? __builtin_shuffle(a, b, cross) : __builtin_shuffle(a, b, straight);
+#endif
+}
+
+// Lane i of the result is the sum of v[i]'s lanes, for as many vectors as lanes: a tree in which each level halves the
+// number of vectors. Destroys v.
+template <class T, int Half = kLanes<T> / 2>
+inline Vec<T> sums_of_lanes(Vec<T>* v) {
+  for (int i = 0; i < Half; i++) v[i] = halves<T, Half>(v[i], v[i + Half], false) + halves<T, Half>(v[i], v[i + Half], true);
+  if constexpr (Half > 1) return sums_of_lanes<T, Half / 2>(v);
+  return v[0];
+}
+
+// Whether x is anything but +0, without a floating-point comparison.
+template <class T>
+inline bool has_bits(T x) {
+  typename SameSize<T>::type bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  return bits != 0;
+}
+
+// Calls use(std::integral_constant<int, N>) with N = count, for 1 <= count <= Most: what is kept in registers needs a
+// constant number of them.
+template <int Most, class Use>
+inline void with_constant(int count, Use use) {
+  if constexpr (Most > 1) {
+    if (count < Most) return with_constant<Most - 1>(count, use);
+  }
+  use(std::integral_constant<int, Most>());
+}
+
+// Cuts `count` into the fewest parts of at most `most`, as equal as can be: the size of all but the last.
+constexpr int even_part(int count, int most) {
+  const int parts = (count + most - 1) / most;
+  return (count + parts - 1) / parts;
 }
 
 constexpr int round_up(int n, int unit) { return (n + unit - 1) / unit * unit; }

@@ -84,7 +84,8 @@ def engine_for(config: TrainConfig, network: nn.Sequential) -> tuple[Choice, Set
     if config.device != "cpu" and not torch.cuda.is_available():
         raise InputError(f"--device {config.device}: PyTorch finds no CUDA device here; leave --device out")
     settings = settings_of(config, threads=config.threads or 1)
-    choice = choose(config.engine, network, settings)
+    shape = (config.size, config.size, config.channels) if config.size and config.channels else None
+    choice = choose(config.engine, network, settings, shape)
     if choice.name == "torch":
         return choice, settings, 1
     cores = usable_cores()

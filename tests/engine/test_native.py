@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -49,8 +50,8 @@ def make_model(name="lenet5-tuned", input_shape=(32, 32, 3), classes=10, seed=0,
 
 
 def before_batch_norm(model):
-    """Names of the biases that a batch norm takes away again: their true gradient is zero, and what is left is noise."""
-    follows = zip(model, model[1:], strict=False)
+    """Names of the biases that a batch norm takes away again: their true gradient is zero, the rest is noise."""
+    follows = pairwise(model)
     return {f"{n}.bias" for n, (_, after) in enumerate(follows) if isinstance(after, nn.BatchNorm1d | nn.BatchNorm2d)}
 
 
@@ -263,7 +264,9 @@ def test_logits(name):
     reference.train(model, {}, images, make_labels(77), make_plan(77, 11, learning_rate=0.01), Settings("sgd"))
     expected = reference.logits(model, images, Settings())
     for threads in (1, 2):
-        np.testing.assert_allclose(native.logits(model, images, Settings(threads=threads)), expected, rtol=1e-6, atol=1e-7)
+        np.testing.assert_allclose(
+            native.logits(model, images, Settings(threads=threads)), expected, rtol=1e-6, atol=1e-7
+        )
     assert native.logits(model, images[:0], Settings()).shape == (0, 10)
 
 
@@ -399,7 +402,10 @@ def _bad_calls():
         "dtype of the model": (half, "1.weight is torch.float16"),
         "mixed dtypes": (lambda call: call["model"][1].double(), "all of float32, or all of float64"),
         "layout of the model": (read_only_view, "not contiguous"),
-        "dtype of the state": (state(**{"1.weight/exp_avg": torch.zeros(6, 3, 5, 5).double()}), "exp_avg is torch.float64"),
+        "dtype of the state": (
+            state(**{"1.weight/exp_avg": torch.zeros(6, 3, 5, 5).double()}),
+            "exp_avg is torch.float64",
+        ),
         "shape of the state": (state(**{"1.weight/exp_avg": torch.zeros(6, 3, 5)}), "is of shape"),
         "step of the state": (state(**{"1.weight/step": torch.zeros(1)}), "single float32"),
         "dtype of images": (on("images", lambda x: x.astype(np.float32)), "images must be uint8"),
@@ -413,12 +419,18 @@ def _bad_calls():
         "empty step": (on("plan", lambda p: replace(p, steps=p.steps * 0)), "is empty"),
         "few rates": (on("plan", lambda p: replace(p, learning_rates=p.learning_rates[:1])), "differ in number"),
         "few flips": (on("plan", lambda p: replace(p, flips=p.flips[:3])), "flips and shifts"),
-        "far shifts": (on("plan", lambda p: replace(p, shifts=np.full_like(p.shifts, -128))), r"by \[128, 128\] pixels"),
+        "far shifts": (
+            on("plan", lambda p: replace(p, shifts=np.full_like(p.shifts, -128))),
+            r"by \[128, 128\] pixels",
+        ),
         "labels above": (on("targets", lambda _: labels + 10), "label of 10 is outside"),
         "labels below": (on("targets", lambda _: labels - 1), "label of -1 is outside"),
         "few labels": (on("targets", lambda _: labels[:5]), "5 targets for 16 images"),
         "dtype of labels": (on("targets", lambda _: labels.astype(np.int32)), "targets must be int64"),
-        "soft targets of another shape": (on("targets", lambda _: np.zeros((16, 3), np.float32)), "soft targets must be"),
+        "soft targets of another shape": (
+            on("targets", lambda _: np.zeros((16, 3), np.float32)),
+            "soft targets must be",
+        ),
         "threads": (on("settings", lambda s: replace(s, threads=0)), "threads must be"),
         "optimizer": (on("settings", lambda s: replace(s, optimizer="lion")), "no optimizer 'lion'"),
     }

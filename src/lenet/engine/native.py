@@ -145,7 +145,7 @@ def _engine() -> Any:
     return _engines[name]
 
 
-def _uncovered(layer: nn.Module, number: int, flat: bool) -> str | None:
+def _uncovered(layer: Any, number: int, flat: bool) -> str | None:
     """What this engine cannot do about one layer. flat: its input is [B, features], not maps."""
     kind = type(layer)
     if kind is Normalize:
@@ -348,9 +348,7 @@ def _state_for(model: nn.Sequential, optimizer_state: OptimizerState, settings: 
     return state
 
 
-def _call(
-    model: nn.Sequential, images: np.ndarray, state: OptimizerState, settings: Settings, classes: int
-) -> Any:
+def _call(model: nn.Sequential, images: np.ndarray, state: OptimizerState, settings: Settings, classes: int) -> Any:
     """The network and its images, as the extension takes them."""
     call = _native.Call()
     call.set_network(

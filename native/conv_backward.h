@@ -1,0 +1,119 @@
+// A convolution's backward passes over a dense gradient of its outputs.
+#pragma once
+
+#include "conv_sparse.h"
+
+namespace lenet {
+
+// Where the gradient of an image's (or some rows') outputs lies: channel c of column x of row y is at
+// data[y * row + x * column + c * channel], for columns first, first + 1 ... of so many.
+template <class T>
+struct Gradients {
+  const T* data;
+  int rows, columns;
+  int row, column, channel;
+};
+
+// dw[c][ky][t] += sum over positions of dz[y][x][c] * input[y + ky][x][t], for C channels and Q vectors of a run.
+template <class T, int C, int Q>
+inline void weight_gradient_tile(const T* x, int x_row, int x_column, const Gradients<T>& dz, int c0, T* dw, int dw_step) {
+  Vec<T> sum[C][Q];
+  for (int c = 0; c < C; c++)
+    for (int q = 0; q < Q; q++) sum[c][q] = load(dw + c * dw_step + q * kLanes<T>);
+  const int columns = dz.columns, dz_column = dz.column, dz_channel = dz.channel;
+  for (int y = 0; y < dz.rows; y++) {
+    const T* from = x + y * x_row;
+    const T* d = dz.data + y * dz.row + c0 * dz_channel;
+    for (int p = 0; p < columns; p++, from += x_column, d += dz_column) {
+      Vec<T> value[Q];
+      for (int q = 0; q < Q; q++) value[q] = load(from + q * kLanes<T>);
+      for (int c = 0; c < C; c++) {
+        const Vec<T> factor = broadcast(d[c * dz_channel]);
+        for (int q = 0; q < Q; q++) sum[c][q] += factor * value[q];
+      }
+    }
+  }
+  for (int c = 0; c < C; c++)
+    for (int q = 0; q < Q; q++) store(dw + c * dw_step + q * kLanes<T>, sum[c][q]);
+}
+
+// Adds to dw, [outputs][kernel][run_width]. `x` is the corner of the first output's window; its neighbour's is
+// x_column values on.
+template <class T>
+void conv_weight_gradient(const ConvWeights<T>& w, const T* x, int x_row, int x_column, const Gradients<T>& dz, T* dw) {
+  constexpr int kSums = kRegisters == 32 ? 24 : 12;
+  const int dw_step = w.kernel * w.run_width;
+  for (int ky = 0; ky < w.kernel; ky++)
+    for (int t = 0; t < w.run_width;) {
+      const int vectors = w.run_width - t >= 2 * kLanes<T> ? 2 : 1;
+      const auto channels = [&](auto q) {
+        constexpr int kChannels = q == 1 ? kSums / 2 : kSums / q;
+        const int part = even_part(w.outputs, kChannels);
+        for (int c = 0; c < w.outputs; c += part)
+          with_constant<kChannels>(w.outputs - c < part ? w.outputs - c : part, [&](auto size) {
+            weight_gradient_tile<T, size, q>(x + ky * x_row + t, x_row, x_column, dz, c,
+                                             dw + c * dw_step + ky * w.run_width + t, dw_step);
+          });
+      };
+      if (vectors == 2)
+        channels(std::integral_constant<int, 2>());
+      else
+        channels(std::integral_constant<int, 1>());
+      t += vectors * kLanes<T>;
+    }
+}
+
+// dx[ky][x + t] += sum over c of dz[x][c] * w[c][ky][t], for P positions one below the other and Q short vectors of a
+// run: runs start anywhere.
+template <class T, int P, int Q>
+inline void input_gradient_tile(const ConvWeights<T>& w, const T* weights, const Gradients<T>& dz, const T* d, T* dx,
+                                int dx_row) {
+  constexpr int L = kShortLanes<T>;
+  Vec<T, kShortBytes> sum[P][Q] = {};
+  const int next = w.kernel * w.run_width;
+  for (int c = 0; c < w.outputs; c++, weights += next) {
+    Vec<T, kShortBytes> row[Q];
+    for (int q = 0; q < Q; q++) row[q] = load<kShortBytes>(weights + q * L);
+    for (int p = 0; p < P; p++) {
+      const Vec<T, kShortBytes> factor = broadcast<kShortBytes>(d[p * dz.row + c * dz.channel]);
+      for (int q = 0; q < Q; q++) sum[p][q] += factor * row[q];
+    }
+  }
+  for (int p = 0; p < P; p++)
+    for (int q = 0; q < Q; q++) {
+      T* const to = dx + p * dx_row + q * L;
+      store<kShortBytes>(to, load<kShortBytes>(to) + sum[p][q]);
+    }
+}
+
+// Adds to the input's gradient, whose corner under the first output is at `dx`. Neighbours' runs overlap, so a tile
+// goes down a column: none of it waits for what was stored just before.
+template <class T>
+void conv_input_gradient(const ConvWeights<T>& w, T* dx, int dx_row, const Gradients<T>& dz) {
+  constexpr int kSums = kRegisters == 32 ? 24 : 12, L = kShortLanes<T>;
+  const int width = round_up(w.run, L);
+  for (int ky = 0; ky < w.kernel; ky++)
+    for (int t = 0; t < width;) {
+      const int left = (width - t) / L, vectors = left >= 4 ? 4 : left >= 2 ? 2 : 1;
+      const auto positions = [&](auto q) {
+        constexpr int kPositions = q == 1 ? kSums / 2 : kSums / q;
+        const int part = even_part(dz.rows, kPositions);
+        for (int x = 0; x < dz.columns; x++)
+          for (int y = 0; y < dz.rows; y += part)
+            with_constant<kPositions>(dz.rows - y < part ? dz.rows - y : part, [&](auto size) {
+              input_gradient_tile<T, size, q>(w, w.weight.value + ky * w.run_width + t, dz,
+                                              dz.data + y * dz.row + x * dz.column,
+                                              dx + (y + ky) * dx_row + x * w.inputs + t, dx_row);
+            });
+      };
+      if (vectors == 4)
+        positions(std::integral_constant<int, 4>());
+      else if (vectors == 2)
+        positions(std::integral_constant<int, 2>());
+      else
+        positions(std::integral_constant<int, 1>());
+      t += vectors * L;
+    }
+}
+
+}  // namespace lenet

@@ -1,0 +1,269 @@
+// The fused convolution's memory and forward pass.
+#include "conv_block.h"
+
+#include <algorithm>
+
+#include "functions.h"
+
+namespace lenet {
+
+template <class T, bool Planar>
+ConvBlock<T, Planar>::ConvBlock(const Context<T>& context, const BlockSpec& spec, Input<T>* input)
+    : Layer<T>(context, *spec.conv, context.training && spec.conv->index >= context.call.frozen),
+      block_(spec),
+      input_(input),
+      weights_(*spec.conv, this->learns_),
+      norm_(spec.norm ? std::make_unique<ChannelNorm<T>>(*spec.norm) : nullptr),
+      norm_learns_(spec.norm && context.training && spec.norm->index >= context.call.frozen),
+      maximum_(spec.pool->kind == kMaxPool),
+      relu_(spec.activation->kind == kRelu) {
+  if (input_) input_->serve_pixels();
+}
+
+template <class T, bool Planar>
+void ConvBlock<T, Planar>::allocate(Arena& arena) {
+  const Layout& from = in->layout;
+  const int images = this->context_.most_images, outputs = weights_.outputs, width = weights_.width;
+  height_ = from.height + 2 * from.border_y - weights_.kernel + 1;
+  width_ = from.width + 2 * from.border_x - weights_.kernel + 1;
+  planes_ = Planes::of<T>(from.height + 2 * from.border_y, from.width + 2 * from.border_x);
+  half_ = padded<T>((width_ + 1) / 2);
+  z_row_ = Planar ? outputs * 2 * half_ : (width_ + 1) * width;
+  right_ = Planar ? half_ : width;
+  pooled_row_ = Planar ? outputs * half_ : out->layout.width * width;
+  const bool learns = this->learns_ || norm_learns_, dense = learns && (norm_learns_ || !maximum_);
+  keeps_winners_ = learns && maximum_;
+  keeps_z_ = dense;
+
+  weights_.allocate(arena, this->context_, this->learns_ && !dense && in->needs_gradient);
+  if (norm_) norm_->allocate(arena, this->context_, norm_learns_);
+  if (keeps_z_) z_ = arena.array<T>(size_t(images) * z_image_size());
+  if (keeps_winners_) winners_ = arena.array<uint8_t>(size_t(images) * out->layout.height * pooled_row_);
+  if (norm_learns_) {
+    means_ = arena.array<T>(size_t(images) * width);
+    squares_ = arena.array<T>(size_t(images) * width);
+    dweights_ = arena.array<T>(size_t(kMostSlices) * width);
+    dbiases_ = arena.array<T>(size_t(kMostSlices) * width);
+    by_z_ = arena.array<T>(width);
+    constant_ = arena.array<T>(width);
+  }
+
+  scratch_.resize(this->context_.members);
+  for (Scratch& scratch : scratch_) {
+    if (Planar) {
+      scratch.words = arena.array<uint32_t>(input_->words());
+      scratch.planes = arena.array<T>(size_t(from.channels) * planes_.plane() + L);
+      scratch.pooled = arena.array<T>(3 * pooled_row_);
+      if (this->learns_) scratch.rows = arena.array<T>(from.template stride<T>());
+    }
+    scratch.z = arena.array<T>(size_t(dense ? height_ : 2) * z_row_);
+    if (dense) scratch.sums = arena.array<T>(size_t(2) * outputs * L);
+    if (learns && !dense) {
+      scratch.slopes = arena.array<T>(padded<T>(out->layout.values()));
+      scratch.winners = arena.array<Winner<T>>(std::max(outputs, out->layout.height * out->layout.width) + 1);
+    }
+  }
+}
+
+template <class T, bool Planar>
+void ConvBlock<T, Planar>::pack() {
+  weights_.pack();
+  if (norm_) norm_->pack(in_order(weights_.outputs));
+  if (norm_ && !norm_learns_) norm_->use_running({0, weights_.outputs});
+}
+
+template <class T, bool Planar>
+void ConvBlock<T, Planar>::unpack() {
+  weights_.unpack();
+  if (norm_learns_) norm_->unpack(in_order(weights_.outputs));
+}
+
+template <class T, bool Planar>
+void ConvBlock<T, Planar>::count_step() {
+  weights_.count_step();
+  if (norm_learns_) norm_->count_step();
+}
+
+template <class T, bool Planar>
+void ConvBlock<T, Planar>::forward(Schedule& schedule) {
+  if (!norm_learns_) {
+    schedule.images([this](const Step&, const Slice& slice, const Worker& worker) {
+      for (int n = slice.images.begin; n < slice.images.end; n++) image_forward(n, scratch_[worker.index], keeps_z_);
+    });
+    return;
+  }
+  // Batch norm must have seen all of the batch before any of it is pooled.
+  schedule.images([this](const Step&, const Slice& slice, const Worker& worker) {
+    for (int n = slice.images.begin; n < slice.images.end; n++) {
+      convolve(n, scratch_[worker.index], 0, height_, z_image(n));
+      measure(n);
+    }
+  });
+  schedule.columns(weights_.outputs, L, [this](const Step& step, Range channels, const Worker&) {
+    use_measures(step, channels);
+  });
+  schedule.images([this](const Step&, const Slice& slice, const Worker& worker) {
+    for (int n = slice.images.begin; n < slice.images.end; n++)
+      for (int py = 0; py < out->layout.height; py++)
+        pool_row(n, py, scratch_[worker.index], z_image(n) + 2 * py * z_row_);
+  });
+}
+
+template <class T, bool Planar>
+void ConvBlock<T, Planar>::image_forward(int n, const Scratch& scratch, bool keep) {
+  if (Planar) input_->planes(n, planes_, scratch.words, scratch.planes);
+  for (int py = 0; py < out->layout.height; py++) {
+    T* const z = keep ? z_image(n) + 2 * py * z_row_ : scratch.z;
+    convolve(n, scratch, 2 * py, 2, z);
+    pool_row(n, py, scratch, z);
+  }
+}
+
+template <class T, bool Planar>
+void ConvBlock<T, Planar>::convolve(int n, const Scratch& scratch, int first_row, int rows, T* z) const {
+  const Layout& from = in->layout;
+  if (Planar && rows > 2) input_->planes(n, planes_, scratch.words, scratch.planes);
+  for (int y = first_row; y < first_row + rows; y++, z += z_row_) {
+    if constexpr (Planar)
+      conv_row(weights_, planes_, scratch.planes + y * planes_.row(), z, half_);
+    else
+      conv_channels(weights_, in->image(n) + y * from.row(), from.row(), width_, z);
+  }
+}
+
+template <class T, bool Planar>
+Vec<T> ConvBlock<T, Planar>::activated(V x) const {
+  return relu_ ? (x < T(0) ? V{} : x) : tanh<T>(x);  // NaN stays NaN, as in torch
+}
+
+// Normalises, activates and pools two rows of z.
+template <class T, bool Planar>
+void ConvBlock<T, Planar>::pool_row(int n, int py, const Scratch& scratch, T* z) {
+  typedef uint8_t Bytes __attribute__((vector_size(L)));
+  const int below = z_row_, outputs = weights_.outputs;
+  T* const to = Planar ? scratch.pooled : out->image(n) + out->layout.at(py, 0);
+  uint8_t* const winner_row = keeps_winners_ ? winners(n, py) : nullptr;
+  const bool keeps_activated = keeps_z_ && !norm_learns_;
+  each_group([&](const Group& group) {
+    T* const at = z + group.z;
+    V four[4] = {load(at), load(at + right_), load(at + below), load(at + below + right_)};
+    if (norm_) {
+      const V scale = by_channel(norm_->scale, group.channel), shift = by_channel(norm_->shift, group.channel);
+      for (V& value : four) value = value * scale + shift;
+    }
+    V result;
+    if (maximum_) {
+      // The first of equals wins, as in torch. Comparisons give -1 for true.
+      const auto top = four[1] > four[0], bottom = four[3] > four[2];
+      const V above = top ? four[1] : four[0], under = bottom ? four[3] : four[2];
+      const auto lower = under > above;
+      result = activated(lower ? under : above);
+      if (winner_row) {
+        const auto winner = lower ? 2 - bottom : -top;
+        const Bytes bytes = __builtin_convertvector(winner, Bytes);
+        std::memcpy(winner_row + group.winner, &bytes, sizeof bytes);
+      }
+    } else {
+      for (V& value : four) value = activated(value);
+      result = (four[0] + four[1] + (four[2] + four[3])) * T(0.25);
+      if (keeps_activated) {
+        store(at, four[0]);
+        store(at + right_, four[1]);
+        store(at + below, four[2]);
+        store(at + below + right_, four[3]);
+      }
+    }
+    if (Planar)
+      store(to + group.pooled, result);
+    else
+      store_first(to + group.pooled, result, group.count);
+  });
+  if constexpr (Planar) {
+    T* row = out->image(n) + out->layout.at(py, 0);
+    for (int x = 0; x < out->layout.width; x++, row += outputs)
+      for (int c = 0; c < outputs; c++) row[c] = to[c * half_ + x];
+  }
+}
+
+// One image's mean and squared deviations from it, by channel: the batch's follow from these without losing digits.
+template <class T, bool Planar>
+void ConvBlock<T, Planar>::measure(int n) {
+  const int outputs = weights_.outputs, width = weights_.width;
+  T *const mean = means_ + size_t(n) * width, *const squares = squares_ + size_t(n) * width;
+  const T* const z = z_image(n);
+  const T count = T(height_ * width_);
+  if constexpr (Planar) {
+    alignas(kVectorBytes) T lanes[L];
+    for (int i = 0; i < L; i++) lanes[i] = T(i);
+    const V lane = load(lanes);
+    for (int c = 0; c < outputs; c++) {
+      // Behind a row's columns lie values of no meaning.
+      const auto each = [&](auto use) {
+        for (int odd = 0; odd < 2; odd++)
+          for (int j = 0, columns = (width_ + 1 - odd) / 2; j < columns; j += L) {
+            const auto used = lane < T(columns - j);
+            for (int y = 0; y < height_; y++) use(load(z + y * z_row_ + (c * 2 + odd) * half_ + j), used);
+          }
+      };
+      V sum = {}, square = {};
+      each([&](V value, auto used) { sum += used ? value : V{}; });
+      mean[c] = sum_of_lanes<T>(sum) / count;
+      each([&](V value, auto used) {
+        const V deviation = used ? value - mean[c] : V{};
+        square += deviation * deviation;
+      });
+      squares[c] = sum_of_lanes<T>(square);
+    }
+  } else {
+    for (int c = 0; c < width; c += L) {
+      V sum = {}, square = {};
+      for (int y = 0; y < height_; y++)
+        for (int x = 0; x < width_; x++) sum += load(z + y * z_row_ + x * width + c);
+      const V middle = sum / count;
+      for (int y = 0; y < height_; y++)
+        for (int x = 0; x < width_; x++) {
+          const V deviation = load(z + y * z_row_ + x * width + c) - middle;
+          square += deviation * deviation;
+        }
+      store(mean + c, middle);
+      store(squares + c, square);
+    }
+  }
+}
+
+template <class T, bool Planar>
+void ConvBlock<T, Planar>::use_measures(const Step& step, Range channels) {
+  const int width = weights_.width, values = height_ * width_;
+  for (int c = channels.begin; c < channels.end; c++) {
+    T mean = 0, squares = 0;
+    for (int n = 0; n < step.images; n++) mean += means_[size_t(n) * width + c];
+    mean /= T(step.images);
+    for (int n = 0; n < step.images; n++) {
+      const T away = means_[size_t(n) * width + c] - mean;
+      squares += squares_[size_t(n) * width + c] + T(values) * away * away;
+    }
+    norm_->mean[c] = mean;
+    norm_->inverse[c] = squares;
+  }
+  norm_->use_batch(channels, int64_t(step.images) * values);
+}
+
+// Vectors of positions or of channels: whichever leaves fewer lanes empty.
+template <class T>
+LayerPointer<T> make_conv_block(const Context<T>& context, const BlockSpec& spec, Input<T>* input) {
+  const int outputs = spec.conv->outputs;
+  const int columns = input ? context.call.width + 2 * spec.conv->pad_x - spec.conv->kernel + 1 : 0, pairs = columns / 2;
+  if (input && pairs * padded<T>(outputs) > outputs * padded<T>(pairs))
+    return std::make_unique<ConvBlock<T, true>>(context, spec, input);
+  return std::make_unique<ConvBlock<T, false>>(context, spec, nullptr);
+}
+
+template LayerPointer<float> make_conv_block(const Context<float>&, const BlockSpec&, Input<float>*);
+template LayerPointer<double> make_conv_block(const Context<double>&, const BlockSpec&, Input<double>*);
+
+template class ConvBlock<float, false>;
+template class ConvBlock<float, true>;
+template class ConvBlock<double, false>;
+template class ConvBlock<double, true>;
+
+}  // namespace lenet

@@ -1,0 +1,258 @@
+// The fused convolution's backward pass.
+#include "conv_backward.h"
+#include "conv_block.h"
+#include "functions.h"
+
+namespace lenet {
+
+template <class T, bool Planar>
+void ConvBlock<T, Planar>::backward(Schedule& schedule) {
+  if (norm_learns_) {
+    schedule.images([this](const Step&, const Slice& slice, const Worker& worker) {
+      const size_t at = size_t(slice.index) * weights_.width, bytes = size_t(weights_.width) * sizeof(T);
+      std::memset(dweights_ + at, 0, bytes);
+      std::memset(dbiases_ + at, 0, bytes);
+      for (int n = slice.images.begin; n < slice.images.end; n++) norm_sums(n, slice.index, scratch_[worker.index]);
+    });
+    schedule.columns(weights_.outputs, L, [this](const Step& step, Range channels, const Worker&) {
+      norm_update(step, channels);
+    });
+  }
+  if (!this->learns_) return;
+  schedule.images([this](const Step&, const Slice& slice, const Worker& worker) {
+    weights_.clear(slice.index);
+    for (int n = slice.images.begin; n < slice.images.end; n++) {
+      if (in->needs_gradient) std::memset(in->image_gradient(n), 0, size_t(in->stride) * sizeof(T));
+      if (keeps_z_)
+        image_dense_backward(n, slice.index, scratch_[worker.index]);
+      else
+        image_sparse_backward(n, slice.index, scratch_[worker.index]);
+    }
+  });
+}
+
+template <class T, bool Planar>
+void ConvBlock<T, Planar>::update(Schedule& schedule) {
+  if (this->learns_) weights_.update(schedule, this->context_.optimizer);
+}
+
+// ---- After a max pool without batch norm.
+
+template <class T, bool Planar>
+void ConvBlock<T, Planar>::image_sparse_backward(int n, int slice, const Scratch& scratch) {
+  const Layout &from = in->layout, &to = out->layout;
+  const int outputs = weights_.outputs, columns = to.width, positions = to.height * to.width;
+  const int row = from.row();
+
+  // What passes the activation, without the border of `out`.
+  for (int y = 0; y < to.height; y++) {
+    const T* const dy = out->image_gradient(n) + to.at(y, 0);
+    const T* const value = out->image(n) + to.at(y, 0);
+    T* const g = scratch.slopes + y * columns * outputs;
+    for (int i = 0; i < columns * outputs; i += L)
+      store_first(g + i, passed(load(dy + i), load(value + i)), columns * outputs - i);
+  }
+  add_by_channel(scratch.slopes, positions, outputs, weights_.bias_gradient(slice));
+
+  if constexpr (Planar) input_->rows(n, scratch.rows);
+  const T* const x = Planar ? scratch.rows : in->image(n);
+  T* const dw = weights_.weight_gradient(slice);
+  // From the corner of a window to where each of its four outputs looks.
+  const int32_t look[4] = {0, from.channels, row, row + from.channels};
+  for (int c = 0; c < outputs; c++) {
+    int open = 0;
+    for (int py = 0; py < to.height; py++) {
+      const uint8_t* winner = winners(n, py) + (Planar ? c * half_ : c);
+      const T* g = scratch.slopes + py * columns * outputs + c;
+      int32_t corner = 2 * py * row;
+      for (int px = 0; px < columns; px++, corner += 2 * from.channels, g += outputs) {
+        scratch.winners[open] = {*g, corner + look[*winner]};
+        open += has_bits(*g);
+        winner += Planar ? 1 : weights_.width;
+      }
+    }
+    winners_weight_gradient(weights_, scratch.winners, open, x, row, dw + c * weights_.kernel * weights_.run_width);
+  }
+  if (in->needs_gradient) sparse_input_gradient(n, scratch);
+}
+
+template <class T, bool Planar>
+void ConvBlock<T, Planar>::sparse_input_gradient(int n, const Scratch& scratch) const {
+  const Layout &from = in->layout, &to = out->layout;
+  const int outputs = weights_.outputs;
+  int32_t look[4];
+  for (int k = 0; k < 4; k++) look[k] = int32_t(weights_.at_winner(0, k >> 1, k & 1) - weights_.shifted);
+  const int32_t channel = (weights_.kernel + 2) * weights_.shifted_row;
+  const T* g = scratch.slopes;
+  for (int py = 0; py < to.height; py++)
+    for (int px = 0; px < to.width; px++, g += outputs) {
+      const uint8_t* const winner = winners(n, py) + px * weights_.width;
+      int open = 0;
+      for (int c = 0; c < outputs; c++) {
+        scratch.winners[open] = {g[c], c * channel + look[winner[c]]};
+        open += has_bits(g[c]);
+      }
+      T* const dx = in->image_gradient(n) + 2 * py * from.row() + 2 * px * from.channels;
+      winners_input_gradient(weights_, scratch.winners, open, dx, from.row());
+    }
+}
+
+// ---- After an average pool, or with batch norm: all outputs have a gradient.
+
+template <class T, bool Planar>
+void ConvBlock<T, Planar>::image_dense_backward(int n, int slice, const Scratch& scratch) {
+  const Layout& from = in->layout;
+  T *const dz = scratch.z, *const sums = scratch.sums;
+  if (!norm_learns_) std::memset(sums, 0, size_t(weights_.outputs) * L * sizeof(T));
+  for (int py = 0; py < out->layout.height; py++) {
+    T* const rows = dz + 2 * py * z_row_;
+    each_gradient(n, py, scratch, [&](const Group& group, const V z[4], V dy[4]) {
+      if (norm_learns_) {
+        const V scale = by_channel(norm_->scale, group.channel), by_z = by_channel(by_z_, group.channel);
+        const V constant = by_channel(constant_, group.channel);
+        for (int k = 0; k < 4; k++) dy[k] = scale * dy[k] + (by_z * z[k] + constant);
+      } else {
+        T* const sum = sums + group.channel * (Planar ? L : 1);
+        store(sum, load(sum) + (dy[0] + dy[1] + (dy[2] + dy[3])));
+      }
+      for (int k = 0; k < 4; k++) store(rows + group.z + (k >> 1) * z_row_ + (k & 1) * right_, dy[k]);
+    });
+  }
+  if (norm_learns_)
+    norm_rest(n, dz);  // and the gradient of a bias before a batch norm is zero
+  else
+    for (int c = 0; c < weights_.outputs; c++)
+      weights_.bias_gradient(slice)[c] += Planar ? sum_of_lanes<T>(load(sums + c * L)) : sums[c];
+
+  if constexpr (Planar) input_->rows(n, scratch.rows);
+  const T* const x = Planar ? scratch.rows : in->image(n);
+  T* const dw = weights_.weight_gradient(slice);
+  if constexpr (Planar) {
+    for (int odd = 0; odd < 2; odd++) {
+      const Gradients<T> columns = {dz + odd * half_, height_, (width_ + 1 - odd) / 2, z_row_, 1, 2 * half_};
+      conv_weight_gradient(weights_, x + odd * from.channels, from.row(), 2 * from.channels, columns, dw);
+    }
+  } else {
+    const Gradients<T> columns = {dz, height_, width_, z_row_, weights_.width, 1};
+    conv_weight_gradient(weights_, x, from.row(), from.channels, columns, dw);
+    if (in->needs_gradient) conv_input_gradient(weights_, in->image_gradient(n), from.row(), columns);
+  }
+}
+
+template <class T, bool Planar>
+template <class Each>
+void ConvBlock<T, Planar>::each_gradient(int n, int py, const Scratch& scratch, Each each) const {
+  typedef uint8_t Bytes __attribute__((vector_size(L)));
+  using Mask = decltype(V{} < V{});
+  const Layout& to = out->layout;
+  const T *dy_row = out->image_gradient(n) + to.at(py, 0), *y_row = out->image(n) + to.at(py, 0);
+  if constexpr (Planar) {
+    // Behind their ends these rows are zero, and so is the gradient of what lies behind a row of z.
+    T *const dy_planar = scratch.pooled + pooled_row_, *const y_planar = dy_planar + pooled_row_;
+    gather_row(to, out->image_gradient(n), py, dy_planar);
+    gather_row(to, out->image(n), py, y_planar);
+    dy_row = dy_planar;
+    y_row = y_planar;
+  }
+  const T* const z_rows = z_image(n) + 2 * py * z_row_;
+  each_group([&](const Group& group) {
+    const T* const at = z_rows + group.z;
+    const V z[4] = {load(at), load(at + right_), load(at + z_row_), load(at + z_row_ + right_)};
+    V dy[4];
+    if (maximum_) {
+      Bytes bytes;
+      std::memcpy(&bytes, winners(n, py) + group.winner, sizeof bytes);
+      const Mask winner = __builtin_convertvector(bytes, Mask);
+      const V g = passed(load(dy_row + group.pooled), load(y_row + group.pooled));
+      for (int k = 0; k < 4; k++) dy[k] = winner == k ? g : V{};
+    } else {
+      const V g = load(dy_row + group.pooled) * T(0.25);
+      for (int k = 0; k < 4; k++) {
+        V y = z[k];
+        if (norm_)
+          y = activated(y * by_channel(norm_->scale, group.channel) + by_channel(norm_->shift, group.channel));
+        dy[k] = passed(g, y);
+      }
+    }
+    each(group, z, dy);
+  });
+}
+
+// A pooled row, channels last, by channel as pool_row's groups have it.
+template <class T, bool Planar>
+void ConvBlock<T, Planar>::gather_row(const Layout& layout, const T* image, int py, T* to) const {
+  const T* row = image + layout.at(py, 0);
+  const int outputs = weights_.outputs;
+  for (int x = 0; x < layout.width; x++, row += outputs)
+    for (int c = 0; c < outputs; c++) to[c * half_ + x] = row[c];
+}
+
+// ---- Batch norm: y = scale * z + shift, with scale and shift out of the batch's own mean and deviation.
+
+// Adds the image's part to the gradients of the norm's weight and bias.
+template <class T, bool Planar>
+void ConvBlock<T, Planar>::norm_sums(int n, int slice, const Scratch& scratch) const {
+  const int outputs = weights_.outputs;
+  T *const dbias = scratch.sums, *const dweight = dbias + size_t(outputs) * L;
+  std::memset(dbias, 0, size_t(2) * outputs * L * sizeof(T));
+  for (int py = 0; py < out->layout.height; py++)
+    each_gradient(n, py, scratch, [&](const Group& group, const V z[4], V dy[4]) {
+      const V mean = by_channel(norm_->mean, group.channel);
+      T* const b = dbias + group.channel * (Planar ? L : 1);
+      T* const w = dweight + group.channel * (Planar ? L : 1);
+      V db = load(b), dw = load(w);
+      for (int k = 0; k < 4; k++) {
+        db += dy[k];
+        dw += dy[k] * (z[k] - mean);
+      }
+      store(b, db);
+      store(w, dw);
+    });
+  T* const dweights = dweights_ + size_t(slice) * weights_.width;
+  T* const dbiases = dbiases_ + size_t(slice) * weights_.width;
+  for (int c = 0; c < outputs; c++) {
+    dbiases[c] += Planar ? sum_of_lanes<T>(load(dbias + c * L)) : dbias[c];
+    dweights[c] += (Planar ? sum_of_lanes<T>(load(dweight + c * L)) : dweight[c]) * norm_->inverse[c];
+  }
+}
+
+// dz = scale * (dy - mean(dy) - normal * mean(dy * normal)), with normal = (z - mean) * inverse, multiplied out.
+template <class T, bool Planar>
+void ConvBlock<T, Planar>::norm_update(const Step& step, Range channels) {
+  const T values = T(int64_t(step.images) * height_ * width_);
+  for (int c = channels.begin; c < channels.end; c++) {
+    T dweight = 0, dbias = 0;
+    for (int s = 0; s < slice_count(step.images); s++) {
+      dweight += dweights_[size_t(s) * weights_.width + c];
+      dbias += dbiases_[size_t(s) * weights_.width + c];
+    }
+    norm_->dweight[c] = dweight;
+    norm_->dbias[c] = dbias;
+    by_z_[c] = -norm_->scale[c] * norm_->inverse[c] * dweight / values;
+    constant_[c] = -norm_->scale[c] * dbias / values - by_z_[c] * norm_->mean[c];
+  }
+  norm_->update(this->context_.optimizer, step, channels);
+}
+
+// The odd last row and column, which no pool looks at, but the batch's statistics do.
+template <class T, bool Planar>
+void ConvBlock<T, Planar>::norm_rest(int n, T* dz) const {
+  const T* const z = z_image(n);
+  const auto fill = [&](int y, int x) {
+    for (int c = 0; c < weights_.outputs; c++) {
+      const int at = y * z_row_ + (Planar ? c * 2 * half_ + (x & 1) * half_ + x / 2 : x * weights_.width + c);
+      dz[at] = by_z_[c] * z[at] + constant_[c];
+    }
+  };
+  if (width_ & 1)
+    for (int y = 0; y < height_; y++) fill(y, width_ - 1);
+  if (height_ & 1)
+    for (int x = 0; x < width_; x++) fill(height_ - 1, x);
+}
+
+template class ConvBlock<float, false>;
+template class ConvBlock<float, true>;
+template class ConvBlock<double, false>;
+template class ConvBlock<double, true>;
+
+}  // namespace lenet

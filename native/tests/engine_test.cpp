@@ -1,0 +1,443 @@
+// The engine without Python, for the sanitizers (native/sanitize.sh): trains small networks of every kind on noise, in
+// float and double, compares the bits of any number of threads, and holds gradients against differences of the loss.
+// Every array of the caller's is a heap block of its own, of exactly its size, so that overruns are seen.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <deque>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "../api.h"
+
+namespace {
+
+int passed = 0, failed = 0;
+
+void check(bool right, const std::string& what) {
+  ++(right ? passed : failed);
+  if (!right) std::printf("FAILED: %s\n", what.c_str());
+}
+
+// The same numbers everywhere, unlike the standard library's distributions.
+class Noise {
+ public:
+  explicit Noise(uint64_t seed) : state_(seed) {}
+  uint32_t below(uint32_t end) {
+    state_ = state_ * 6364136223846793005u + 1442695040888963407u;
+    return uint32_t((state_ >> 32) * end >> 32);
+  }
+  double uniform() { return below(1u << 30) / double(1 << 30); }  // in [0, 1)
+
+ private:
+  uint64_t state_;
+};
+
+// ---- What is trained. Sizes of inputs follow from the layer before.
+
+struct LayerDesign {
+  LenetKind kind;
+  int outputs = 0, kernel = 0, pad_y = 0, pad_x = 0;
+  double p = 0;
+};
+
+struct Design {
+  const char* name;
+  int height, width, channels, classes;
+  int frozen;   // layers
+  bool pixels;  // otherwise features: `channels` of them
+  std::vector<LayerDesign> layers;
+};
+
+const std::vector<Design> kDesigns = {
+    {"lenet", 20, 20, 3, 10, 0, true,
+     {{kNormalize}, {kConv, 6, 5}, {kRelu}, {kMaxPool}, {kConv, 16, 5}, {kRelu}, {kMaxPool}, {kFlatten},
+      {kLinear, 40}, {kRelu}, {kLinear, 28}, {kRelu}, {kLinear, 10}}},
+    {"batch norm and dropout", 19, 18, 3, 5, 0, true,
+     {{kNormalize}, {kConv, 6, 5}, {kBatchNorm}, {kRelu}, {kMaxPool}, {kDropout, 0, 0, 0, 0, 0.2},
+      {kConv, 9, 3}, {kBatchNorm}, {kTanh}, {kMaxPool}, {kFlatten},
+      {kLinear, 21}, {kBatchNorm}, {kRelu}, {kDropout, 0, 0, 0, 0, 0.4}, {kLinear, 5}}},
+    {"tanh and average pool", 18, 18, 3, 4, 0, true,
+     {{kNormalize}, {kConv, 6, 5}, {kTanh}, {kAveragePool}, {kConv, 12, 5}, {kTanh}, {kAveragePool}, {kFlatten},
+      {kLinear, 17}, {kTanh}, {kLinear, 4}}},
+    {"batch norm and average pool", 16, 17, 1, 4, 0, true,
+     {{kNormalize}, {kConv, 4, 5, 2, 2}, {kBatchNorm}, {kTanh}, {kAveragePool}, {kConv, 20, 3}, {kBatchNorm}, {kRelu},
+      {kAveragePool}, {kFlatten}, {kLinear, 4}}},
+    {"odd sizes", 17, 19, 1, 3, 0, true,
+     {{kNormalize}, {kConv, 5, 3, 1, 1}, {kRelu}, {kMaxPool}, {kConv, 7, 3, 1, 1}, {kRelu}, {kMaxPool}, {kFlatten},
+      {kLinear, 13}, {kRelu}, {kLinear, 3}}},
+    {"nothing to fuse", 12, 15, 3, 6, 0, true,
+     {{kNormalize}, {kConv, 5, 3, 0, 1}, {kTanh}, {kDropout, 0, 0, 0, 0, 0.3}, {kConv, 7, 3, 1, 0}, {kMaxPool},
+      {kBatchNorm}, {kConv, 34, 3, 1, 1}, {kRelu}, {kBatchNorm}, {kAveragePool}, {kFlatten}, {kDropout, 0, 0, 0, 0, 0.1},
+      {kBatchNorm}, {kLinear, 6}}},
+    {"frozen prefix", 17, 16, 3, 5, 5, true,
+     {{kNormalize}, {kConv, 6, 5}, {kBatchNorm}, {kRelu}, {kMaxPool}, {kConv, 8, 3}, {kBatchNorm}, {kRelu}, {kMaxPool},
+      {kFlatten}, {kLinear, 15}, {kRelu}, {kLinear, 5}}},
+    {"frozen to the middle of a block", 14, 14, 1, 5, 6, true,
+     {{kNormalize}, {kConv, 6, 3}, {kRelu}, {kMaxPool}, {kDropout, 0, 0, 0, 0, 0.5}, {kConv, 8, 3}, {kBatchNorm}, {kRelu},
+      {kMaxPool}, {kFlatten}, {kLinear, 5}}},
+    {"only a linear layer learns", 12, 12, 3, 67, 5, true,
+     {{kNormalize}, {kConv, 3, 5}, {kTanh}, {kMaxPool}, {kFlatten}, {kLinear, 67}}},
+    {"a head alone", 1, 1, 37, 7, 0, false,
+     {{kLinear, 19}, {kBatchNorm}, {kRelu}, {kDropout, 0, 0, 0, 0, 0.3}, {kLinear, 7}}},
+};
+
+template <class T>
+struct Tensor {
+  int layer;
+  bool weight, learns;
+  std::vector<T> value, first, second;
+};
+
+// A network with its optimizer state; the same for the same design.
+template <class T>
+class Model {
+ public:
+  Model(const Design& design, bool has_first, bool has_second) : design(design) {
+    Noise noise(11);
+    int height = design.height, width = design.width, channels = design.channels;
+    for (const LayerDesign& from : design.layers) {
+      const int index = int(layers.size());
+      LenetLayer layer = {};
+      layer.kind = from.kind;
+      layer.index = index;
+      layer.kernel = from.kernel;
+      layer.pad_y = from.pad_y;
+      layer.pad_x = from.pad_x;
+      layer.p = from.p;
+      layer.eps = 1e-5;
+      layer.momentum = 0.1;
+      layer.inputs = layer.outputs = channels;
+      const auto parameter = [&](int count, bool weight, double low, double high) {
+        tensors.push_back({index, weight, index >= design.frozen, numbers(noise, count, low, high), {}, {}});
+        Tensor<T>& tensor = tensors.back();
+        if (has_first && tensor.learns) tensor.first.resize(count);
+        if (has_second && tensor.learns) tensor.second.resize(count);
+        steps.push_back(std::vector<float>(1));
+        return LenetParameter{tensor.value.data(), tensor.first.data(), tensor.second.data(), steps.back().data()};
+      };
+      const auto statistics = [&](double low, double high) {
+        others.push_back(numbers(noise, channels, low, high));
+        return others.back().data();
+      };
+      if (from.kind == kConv || from.kind == kLinear) {
+        const int fan = channels * (from.kernel ? from.kernel * from.kernel : 1);
+        const double bound = std::sqrt(3.0 / fan);
+        channels = layer.outputs = from.outputs;
+        layer.weight = parameter(fan * channels, true, -bound, bound);
+        layer.bias = parameter(channels, false, -0.1, 0.1);
+        height += from.kernel ? 2 * from.pad_y - from.kernel + 1 : 0;
+        width += from.kernel ? 2 * from.pad_x - from.kernel + 1 : 0;
+      } else if (from.kind == kBatchNorm) {
+        layer.weight = parameter(channels, true, 0.5, 1.5);
+        layer.bias = parameter(channels, false, -0.2, 0.2);
+        layer.mean = statistics(-0.1, 0.1);
+        layer.variance = statistics(0.5, 1.5);
+        tracked.push_back(std::vector<int64_t>(1));
+        layer.batches_tracked = tracked.back().data();
+      } else if (from.kind == kNormalize) {
+        layer.mean = statistics(0.4, 0.5);
+        layer.variance = statistics(0.2, 0.3);
+      } else if (from.kind == kMaxPool || from.kind == kAveragePool) {
+        height /= 2;
+        width /= 2;
+      } else if (from.kind == kFlatten) {
+        channels *= height * width;
+        height = width = 1;
+      }
+      layers.push_back(layer);
+    }
+  }
+
+  bool same_bits(const Model& other) const {
+    bool same = steps == other.steps && tracked == other.tracked;
+    for (size_t i = 0; i < tensors.size(); i++)
+      same = same && equal(tensors[i].value, other.tensors[i].value) && equal(tensors[i].first, other.tensors[i].first) &&
+             equal(tensors[i].second, other.tensors[i].second);
+    for (size_t i = 0; i < others.size(); i++) same = same && equal(others[i], other.others[i]);
+    return same;
+  }
+
+  bool has(LenetKind kind) const {
+    return std::any_of(layers.begin(), layers.end(), [&](const LenetLayer& layer) { return layer.kind == kind; });
+  }
+
+  const Design& design;
+  std::vector<LenetLayer> layers;  // point to what follows, whose addresses stay
+  std::deque<Tensor<T>> tensors;
+  std::deque<std::vector<T>> others;  // statistics
+  std::deque<std::vector<float>> steps;
+  std::deque<std::vector<int64_t>> tracked;
+
+ private:
+  static std::vector<T> numbers(Noise& noise, int count, double low, double high) {
+    std::vector<T> values(count);
+    for (T& value : values) value = T(low + (high - low) * noise.uniform());
+    return values;
+  }
+  static bool equal(const std::vector<T>& a, const std::vector<T>& b) {
+    return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
+  }
+};
+
+// ---- What it is trained on, and how.
+
+struct Data {
+  Data(const Design& design, int count, int batch, bool turned)
+      : labels(count), order(count), flips(count), shifts(2 * count), soft(size_t(count) * design.classes) {
+    Noise noise(5);
+    const size_t values = size_t(count) * design.height * design.width * design.channels;
+    pixels.resize(design.pixels ? values : 0);
+    features.resize(design.pixels ? 0 : values);
+    for (uint8_t& pixel : pixels) pixel = uint8_t(noise.below(256));
+    for (float& feature : features) feature = float(noise.uniform() * 4 - 2);
+    for (int i = 0; i < count; i++) {
+      labels[i] = noise.below(design.classes);
+      order[i] = count - 1 - i;
+      flips[i] = turned ? uint8_t(noise.below(2)) : 0;
+      for (int k = 0; k < 2; k++) shifts[2 * i + k] = turned ? int8_t(int(noise.below(7)) - 3) : int8_t(0);
+      soft[i * design.classes + noise.below(design.classes)] += 0.75f;
+      soft[i * design.classes + noise.below(design.classes)] += 0.25f;
+    }
+    for (int begin = 0; begin < count; begin += batch) {
+      steps.push_back(begin);
+      steps.push_back(std::min(begin + batch, count));
+    }
+    steps.shrink_to_fit();
+  }
+
+  std::vector<uint8_t> pixels;
+  std::vector<float> features;
+  std::vector<int64_t> labels, order;
+  std::vector<uint8_t> flips;
+  std::vector<int8_t> shifts;
+  std::vector<float> soft;
+  std::vector<int64_t> steps;
+};
+
+struct Recipe {
+  const char* name;
+  LenetOptimizer optimizer;
+  double rate, momentum;
+  bool nesterov;
+  double weight_decay;
+  bool soft;
+  double smoothing;
+
+  bool has_first() const { return optimizer != kSgd || momentum != 0; }
+};
+
+const Recipe kNesterov = {"SGD, Nesterov", kSgd, 0.02, 0.9, true, 1e-3, false, 0};
+const Recipe kMomentum = {"SGD, momentum, soft targets", kSgd, 0.02, 0.9, false, 0, true, 0.1};
+const Recipe kAdamRecipe = {"Adam", kAdam, 0.004, 0, false, 1e-4, false, 0};
+const Recipe kAdamWRecipe = {"AdamW, smoothing", kAdamW, 0.004, 0, false, 1e-2, false, 0.1};
+const Recipe kPlain = {"SGD", kSgd, 1, 0, false, 0, false, 0.1};
+
+template <class T>
+LenetCall call_of(const Model<T>& model, const Data& data, int threads) {
+  LenetCall call = {};
+  call.is_double = sizeof(T) == sizeof(double);
+  call.layer_count = int32_t(model.layers.size());
+  call.layers = model.layers.data();
+  call.frozen = model.design.frozen;
+  call.threads = threads;
+  call.pixels = model.design.pixels ? data.pixels.data() : nullptr;
+  call.features = model.design.pixels ? nullptr : data.features.data();
+  call.image_count = int64_t(data.order.size());
+  call.height = model.design.height;
+  call.width = model.design.width;
+  call.channels = model.design.channels;
+  call.classes = model.design.classes;
+  return call;
+}
+
+// Trains steps [first, first + rates.size()).
+template <class T>
+LenetMetrics train(Model<T>& model, const Data& data, const Recipe& recipe, int threads, const std::vector<double>& rates,
+                   int first = 0) {
+  LenetCall call = call_of(model, data, threads);
+  call.order = data.order.data();
+  call.flips = data.flips.data();
+  call.shifts = data.shifts.data();
+  call.steps = data.steps.data() + 2 * first;
+  call.learning_rates = rates.data();
+  call.step_count = int64_t(rates.size());
+  call.dropout_key = 0x0123456789ABCDEF;
+  call.labels = recipe.soft ? nullptr : data.labels.data();
+  call.soft_targets = recipe.soft ? data.soft.data() : nullptr;
+  call.optimizer = recipe.optimizer;
+  call.momentum = recipe.momentum;
+  call.nesterov = recipe.nesterov;
+  call.beta1 = 0.9;
+  call.beta2 = 0.999;
+  call.eps = 1e-8;
+  call.weight_decay = recipe.weight_decay;
+  call.label_smoothing = recipe.smoothing;
+  LenetMetrics metrics = {};
+  check(lenet_train(&call, &metrics) == 0, "lenet_train returns 0");
+  return metrics;
+}
+
+template <class T>
+std::vector<float> logits(const Model<T>& model, const Data& data, int threads) {
+  std::vector<float> result(data.order.size() * size_t(model.design.classes));
+  LenetCall call = call_of(model, data, threads);
+  call.logits = result.data();
+  check(lenet_logits(&call) == 0, "lenet_logits returns 0");
+  return result;
+}
+
+template <class T>
+std::string label(const Design& design, const std::string& what) {
+  return std::string(design.name) + (sizeof(T) == sizeof(double) ? ", double: " : ", float: ") + what;
+}
+
+// ---- The checks.
+
+// An epoch on any number of threads, in one call or in two, leaves the same bits; so do the logits after it.
+template <class T>
+void check_threads(const Design& design, int batch, const Recipe& recipe) {
+  constexpr int kImages = 35;  // a last partial batch of 2 or 3
+  const Data data(design, kImages, batch, design.pixels);
+  const std::vector<double> rates(data.steps.size() / 2, recipe.rate);
+  const auto fresh = [&] { return Model<T>(design, recipe.has_first(), recipe.optimizer != kSgd); };
+  const auto says = [&](const std::string& what) {
+    return label<T>(design, what + " (" + recipe.name + ", batch " + std::to_string(batch) + ")");
+  };
+  Model<T> one = fresh();
+  if (batch == 1 && one.has(kBatchNorm)) return;  // Python refuses it
+  const LenetMetrics expected = train(one, data, recipe, 1, rates);
+  check(expected.images == kImages && expected.nonfinite_step == -1, says("all images, all finite"));
+  check(!one.same_bits(fresh()), says("something was learned"));
+  const std::vector<float> answers = logits(one, data, 1);
+  for (int threads : {2, 3}) {
+    Model<T> many = fresh();
+    const LenetMetrics found = train(many, data, recipe, threads, rates);
+    const std::string on = " on " + std::to_string(threads) + " threads";
+    check(many.same_bits(one), says("the same weights" + on));
+    check(found.loss_sum == expected.loss_sum && found.correct == expected.correct, says("the same metrics" + on));
+    check(logits(one, data, threads) == answers, says("the same logits" + on));
+  }
+  if (rates.size() < 2) return;
+  Model<T> parts = fresh();
+  train(parts, data, recipe, 2, {rates.begin(), rates.begin() + 1});
+  train(parts, data, recipe, 2, {rates.begin() + 1, rates.end()}, 1);
+  check(parts.same_bits(one), says("the same weights in two calls"));
+}
+
+template <class T>
+void check_learning(const Design& design, const Recipe& recipe) {
+  constexpr int kImages = 12, kEpochs = 40;
+  const Data data(design, kImages, 4, false);
+  Model<T> model(design, recipe.has_first(), recipe.optimizer != kSgd);
+  const std::vector<double> rates(3, recipe.rate);
+  const double before = train(model, data, recipe, 2, rates).loss_sum;
+  double after = before;
+  for (int epoch = 1; epoch < kEpochs; epoch++) after = train(model, data, recipe, 1 + epoch % 2, rates).loss_sum;
+  check(after < 0.7 * before, label<T>(design, std::string("the loss goes down (") + recipe.name + ", " +
+                                                   std::to_string(before) + " to " + std::to_string(after) + ")"));
+}
+
+// Where nothing drops and no batch norm learns, the training's loss is that of the logits.
+template <class T>
+void check_loss(const Design& design) {
+  constexpr int kImages = 33;
+  const Data data(design, kImages, kImages, false);
+  Model<T> model(design, false, false);
+  if (model.has(kDropout) || model.has(kBatchNorm)) return;
+  const double found = train(model, data, kPlain, 2, {0.0}).loss_sum;
+  const std::vector<float> z = logits(model, data, 1);
+  double expected = 0;
+  for (int n = 0; n < kImages; n++) {
+    const float* const row = z.data() + size_t(n) * design.classes;
+    double all = 0, mean = 0;
+    for (int c = 0; c < design.classes; c++) {
+      all += std::exp(double(row[c]));
+      mean += row[c] / double(design.classes);
+    }
+    expected += std::log(all) - (1 - kPlain.smoothing) * row[data.labels[n]] - kPlain.smoothing * mean;
+  }
+  check(std::abs(found - expected) < 1e-4, label<T>(design, "the loss is that of the logits"));
+}
+
+// One step of plain SGD at rate 1 takes the gradient off the weights; central differences of the loss must agree.
+void check_gradients(const Design& design, bool soft) {
+  constexpr int kImages = 9;
+  Recipe recipe = kPlain;
+  recipe.soft = soft;
+  const Data data(design, kImages, kImages, design.pixels);
+  Model<double> model(design, false, false), stepped(design, false, false);
+  train(stepped, data, recipe, 2, {1.0});
+  const auto loss = [&] { return train(model, data, recipe, 1, {0.0}).loss_sum / kImages; };
+  Noise noise(23);
+  for (size_t k = 0; k < model.tensors.size(); k++) {
+    std::vector<double>& value = model.tensors[k].value;
+    const std::vector<double>& after = stepped.tensors[k].value;
+    std::vector<double> gradient(value.size());
+    size_t top = 0;
+    for (size_t i = 0; i < value.size(); i++) {
+      gradient[i] = value[i] - after[i];
+      if (std::abs(gradient[i]) > std::abs(gradient[top])) top = i;
+    }
+    const double most = std::abs(gradient[top]);
+    const std::string where = " of layer " + std::to_string(model.tensors[k].layer);
+    if (!model.tensors[k].learns) {
+      check(most == 0, label<double>(design, "no step" + where));
+      continue;
+    }
+    if (model.tensors[k].weight) check(most > 1e-5, label<double>(design, "a gradient" + where));
+    for (const size_t i : {top, size_t(0), value.size() - 1, size_t(noise.below(uint32_t(value.size())))}) {
+      // A difference may straddle a kink, of which there are many, but not at every distance.
+      double error = std::numeric_limits<double>::infinity();
+      const double middle = value[i];
+      for (double h : {1e-5, 1e-6, 1e-7}) {
+        if (error <= 1e-5 * most + 1e-8) break;
+        value[i] = middle + h;
+        const double above = loss();
+        value[i] = middle - h;
+        error = std::min(error, std::abs((above - loss()) / (2 * h) - gradient[i]));
+        value[i] = middle;
+      }
+      check(error <= 1e-5 * most + 1e-8, label<double>(design, "the gradient" + where + " at " + std::to_string(i) +
+                                                                   ": off by " + std::to_string(error / (most + 1e-3))));
+    }
+  }
+}
+
+// A rate that is no number spoils what learns in step 1: step 2 sees it, and is neither done nor counted.
+template <class T>
+void check_nonfinite(const Design& design) {
+  const Data data(design, 20, 5, design.pixels);
+  for (int threads : {1, 3}) {
+    Model<T> model(design, true, false);
+    const LenetMetrics found =
+        train(model, data, kNesterov, threads, {0.01, std::numeric_limits<double>::quiet_NaN(), 0.01, 0.01});
+    check(found.nonfinite_step == 2 && found.images == 10 && std::isfinite(found.loss_sum),
+          label<T>(design, "a loss that is not finite stops at its step"));
+  }
+}
+
+template <class T>
+void check_all(const Design& design) {
+  const Recipe* const recipes[] = {&kNesterov, &kAdamRecipe, &kAdamWRecipe, &kMomentum};
+  const int batches[] = {1, 3, 8, 33};
+  for (int i = 0; i < 4; i++) check_threads<T>(design, batches[i], *recipes[i]);
+  const int number = int(&design - kDesigns.data());
+  check_learning<T>(design, *recipes[number % 4]);
+  check_loss<T>(design);
+  check_nonfinite<T>(design);
+}
+
+}  // namespace
+
+int main() {
+  for (const Design& design : kDesigns) {
+    check_all<float>(design);
+    check_all<double>(design);
+    for (bool soft : {false, true}) check_gradients(design, soft);
+  }
+  std::printf("%d passed, %d failed\n", passed, failed);
+  return failed ? 1 : 0;
+}
