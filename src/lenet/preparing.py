@@ -16,6 +16,9 @@ from lenet.errors import InputError
 from lenet.models import fitted, lenet, shape_named
 from lenet.training import settings_of
 
+# The batch size from which one network trains faster on two cores: 1.5 times and more at 8, not at all at 4.
+_SPLIT_FROM = 8
+
 OWN_MODEL = "own"  # what the config calls a network that came as nn.Sequential; its layers are in model.json
 
 
@@ -89,5 +92,6 @@ def engine_for(config: TrainConfig, network: nn.Sequential) -> tuple[Choice, Set
     if choice.name == "torch":
         return choice, settings, 1
     cores = usable_cores()
-    threads = min(config.threads or max(1, cores // config.seeds), cores)
+    split = max(1, cores // config.seeds) if config.batch_size >= _SPLIT_FROM else 1
+    threads = min(config.threads or split, cores)
     return choice, replace(settings, threads=threads), max(1, cores // threads)

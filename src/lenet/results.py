@@ -129,7 +129,10 @@ def epochs_seconds(trainings: Sequence[Training], workers: int) -> tuple[float, 
     """(training, validation) by the clock on the wall, of members that trained `workers` at a time."""
 
     def wall(each: list[float]) -> float:
-        return max(max(each), sum(each) / min(workers, len(each)))
+        busy_until = [0.0] * workers  # members start in turn, each where a worker is free first
+        for seconds in each:
+            busy_until[busy_until.index(min(busy_until))] += seconds
+        return max(busy_until)
 
     return (
         wall([sum(row.train_seconds for row in training.history) for training in trainings]),
