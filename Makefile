@@ -20,8 +20,9 @@ run: install
 transfer: install
 	$(BIN)/lenet study digits-transfer
 
+# Two files at a time: half of the tests wait, for processes that are killed or for Ray to start.
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: install
 	$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """What all tests share: a home of their own, no network, and small real data to train on."""
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -94,7 +95,11 @@ def process():
 
     def start(*words, **options):
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | options
+        # Whoever started the tests may have told them to ignore Ctrl-C (a shell does so with what it runs in the
+        # background), and a child would inherit that.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         running = subprocess.Popen([sys.executable, "-m", "lenet.cli", *map(str, words)], **options)
+        signal.signal(signal.SIGINT, before)
         started.append(running)
         return running
 
