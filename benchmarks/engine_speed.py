@@ -168,15 +168,14 @@ class Contest:
 def measure(contest: Contest, repeats: int) -> dict[str, float]:
     """Median images a second of each contestant, all taking turns; and the core's dense rate in GFLOP/s."""
     counts = {}
+    most = len(contest.images) // contest.batch_size * contest.batch_size  # whole batches: batch norm refuses one image
     for name, run in contest.run.items():
-        count = max(contest.batch_size * 2, 256)
+        count = min(most, -(-256 // contest.batch_size) * contest.batch_size)
         run(count)  # first calls allocate and choose kernels
-        while True:
-            seconds = _seconds(run, count)
-            if seconds >= _SLICE or count >= len(contest.images):
-                break
-            count = min(len(contest.images), max(2 * count, round(1.2 * count * _SLICE / max(seconds, 1e-6))))
-        counts[name] = count // contest.batch_size * contest.batch_size
+        while (seconds := _seconds(run, count)) < _SLICE and count < most:
+            wanted = max(2 * count, round(1.2 * count * _SLICE / max(seconds, 1e-6)))
+            count = min(most, wanted // contest.batch_size * contest.batch_size)
+        counts[name] = count
     rates: dict[str, list[float]] = {name: [] for name in (*contest.run, "gflops")}
     for _ in range(repeats):
         for name, run in contest.run.items():
