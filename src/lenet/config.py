@@ -180,21 +180,34 @@ def recipe_values(recipe: str | Path | None) -> dict[str, Any]:
     """What a recipe sets, checked. A name is looked up in the package, anything that ends in .toml is a file."""
     if recipe is None:
         return {}
-    path = Path(recipe) if str(recipe).endswith(".toml") else RECIPES / f"{recipe}.toml"
+    path, values = read_toml(recipe, RECIPES, "recipe")
+    return checked(values, f"{path}: ")
+
+
+def read_toml(name: str | Path, folder: Path, what: str) -> tuple[Path, dict[str, Any]]:
+    """The path and values of a file that ends in .toml, or of the one of that name in `folder`; `what` it is called.
+
+    Raises InputError where there is none, or it is not TOML.
+    """
+    path = Path(name) if str(name).endswith(".toml") else folder / f"{name}.toml"
     if not path.is_file():
-        if path.parent != RECIPES:
-            raise InputError(f"no recipe file {path}: give the path of a .toml file, or the name of a recipe")
-        raise InputError(f"no recipe '{recipe}'{did_you_mean(str(recipe), recipe_names())}")
+        if path.parent != folder:
+            raise InputError(f"no {what} file {path}: give the path of a .toml file, or the name of a {what}")
+        raise InputError(f"no {what} '{name}'{did_you_mean(str(name), names_of(folder))}")
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        return path, tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not TOML: {error}") from None
-    return checked(values, f"{path}: ")
+
+
+def names_of(folder: Path) -> list[str]:
+    """The TOML files of a folder, without their ending."""
+    return sorted(path.stem for path in folder.glob("*.toml"))
 
 
 def recipe_names() -> list[str]:
     """The recipes that come with the package."""
-    return sorted(path.stem for path in RECIPES.glob("*.toml"))
+    return names_of(RECIPES)
 
 
 def checked(values: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -13,13 +13,12 @@ vary = { per_class = [10, 100] }            one run for each value: other-10, ot
 """
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lenet.config import checked, recipe_values, resolve
+from lenet.config import checked, names_of, read_toml, recipe_values, resolve
 from lenet.errors import InputError, did_you_mean
 
 STUDIES = Path(__file__).parent / "studies"
@@ -51,20 +50,12 @@ class Study:
 
 def study_names() -> list[str]:
     """The studies that come with the package."""
-    return sorted(path.stem for path in STUDIES.glob("*.toml"))
+    return names_of(STUDIES)
 
 
 def read_study(name: str | Path) -> Study:
     """A study by its name, or from a file that ends in .toml. Raises InputError for whatever in it cannot work."""
-    path = Path(name) if str(name).endswith(".toml") else STUDIES / f"{name}.toml"
-    if not path.is_file():
-        if path.parent != STUDIES:
-            raise InputError(f"no study file {path}: give the path of a .toml file, or the name of a study")
-        raise InputError(f"no study '{name}'{did_you_mean(str(name), study_names())}")
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not TOML: {error}") from None
+    path, values = read_toml(name, STUDIES, "study")
     for key in values:
         if key not in _TOP:
             raise InputError(f"{path}: no key '{key}'{did_you_mean(key, _TOP)}")
