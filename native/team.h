@@ -12,6 +12,8 @@
 #include <thread>
 #include <vector>
 
+#include "denormals.h"
+
 namespace lenet {
 
 // A half-open range of anything countable.
@@ -83,6 +85,7 @@ class Board {
 template <class Pieces, class Work>
 void run_team(int members, const Pieces& pieces, const Work& work) {
   if (members == 1) {
+    const DenormalsAreZero here;
     const Worker self = {0, 1};
     for (int64_t stage = 0; const int count = pieces(stage); stage++)
       for (int piece = 0; piece < count; piece++) work(stage, piece, self);
@@ -91,6 +94,7 @@ void run_team(int members, const Pieces& pieces, const Work& work) {
   const auto board = std::make_unique<Board>();
   board->begin(0, pieces(0));
   const auto follow = [&](int index) {
+    const DenormalsAreZero here;
     const Worker self = {index, members};
     const auto try_piece = [&](int64_t stage, int piece) {
       if (!board->take(stage, piece)) return;

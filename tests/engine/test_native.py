@@ -302,6 +302,21 @@ def test_a_nonfinite_loss_stops_before_its_update():
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items() if name != "1.bias")
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_tiny_numbers_are_zero_within_a_call_alone(threads):
+    tiny = np.float32(1e-40)
+    model = make_model("lenet-dropout", dropout=0.0).float()
+    state, settings = {}, Settings("adam", threads=threads)
+    images, labels, plan = make_images(16), make_labels(16), make_plan(16, 8, learning_rate=1e-3)
+    native.train(model, state, images, labels, plan, settings)
+    with torch.no_grad():
+        model[8].bias.fill_(-1e6)  # no unit of this layer is ever open again: its gradients have ceased
+    state["8.weight/exp_avg"].fill_(float(tiny))
+    native.train(model, state, images, labels, plan, settings)
+    assert (state["8.weight/exp_avg"] == 0).all()
+    assert tiny * np.float32(0.5) != 0  # and the caller's arithmetic is what it was
+
+
 def _probe(level):
     """What a process under LENET_ISA=level finds: the largest gradient's error, in float64."""
     code = (
@@ -344,122 +359,3 @@ def test_without_the_extension(monkeypatch):
     assert "C++17 compiler" in native.available()
     with pytest.raises(InputError, match="was not built"):
         native.logits(make_model(), make_images(1), Settings())
-
-
-UNCOVERED = {
-    "layer 1 (Conv2d) has a stride": nn.Conv2d(3, 4, 3, stride=2),
-    "layer 1 (Conv2d) has a kernel of (7, 7)": nn.Conv2d(3, 4, 7),
-    "layer 1 (Conv2d) pads by 'reflect'": nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect"),
-    "layer 1 (MaxPool2d) is not plain": nn.MaxPool2d(3),
-    "layer 1 (AvgPool2d) has its own divisor": nn.AvgPool2d(2, divisor_override=3),
-    "layer 1 (BatchNorm2d) is not affine": nn.BatchNorm2d(3, affine=False),
-    "layer 1 (BatchNorm1d) does not fit": nn.BatchNorm1d(3),
-    "layer 1 (Linear) needs a Flatten": nn.Linear(32, 4),
-    "layer 1 (Sigmoid) is of a kind": nn.Sigmoid(),
-    "layer 1 (Dropout) drops everything": nn.Dropout(1.0),
-    "layer 1 (Normalize) is not the first": Normalize([0.5], [0.5]),
-}
-
-
-@pytest.mark.parametrize("reason", UNCOVERED)
-def test_what_it_does_not_cover(reason):
-    model = nn.Sequential(Normalize([0.5] * 3, [0.2] * 3), UNCOVERED[reason], nn.Flatten(), nn.Linear(9, 2))
-    assert native.covers(model).startswith(reason)
-    with pytest.raises(InputError, match="does not fit"):
-        native.logits(model, make_images(1), Settings())
-
-
-def test_covers_every_shape():
-    for name in SHAPES:
-        assert native.covers(make_model(name), Settings()) is None
-    assert "not on cuda" in native.covers(make_model(), Settings(device="cuda"))
-
-
-def _bad_calls():
-    """Name -> (changes a good call, what the refusal says)."""
-
-    def on(what, change):
-        def apply(call):
-            call[what] = change(call[what])
-
-        return apply
-
-    def half(call):
-        call["model"][1].half()
-
-    def read_only_view(call):
-        call["model"][1].weight.data = call["model"][1].weight.data.transpose(2, 3)
-
-    def state(**changes):
-        def apply(call):
-            native.train(**call)
-            call["optimizer_state"].update(changes)
-
-        return apply
-
-    labels = np.zeros(16, np.int64)
-    return {
-        "dtype of the model": (half, "1.weight is torch.float16"),
-        "mixed dtypes": (lambda call: call["model"][1].double(), "all of float32, or all of float64"),
-        "layout of the model": (read_only_view, "not contiguous"),
-        "dtype of the state": (
-            state(**{"1.weight/exp_avg": torch.zeros(6, 3, 5, 5).double()}),
-            "exp_avg is torch.float64",
-        ),
-        "shape of the state": (state(**{"1.weight/exp_avg": torch.zeros(6, 3, 5)}), "is of shape"),
-        "step of the state": (state(**{"1.weight/step": torch.zeros(1)}), "single float32"),
-        "dtype of images": (on("images", lambda x: x.astype(np.float32)), "images must be uint8"),
-        "images of another size": (on("images", lambda x: np.ascontiguousarray(x[:, 4:])), "takes 400 input features"),
-        "images of another depth": (on("images", lambda x: np.ascontiguousarray(x[..., :1])), "channels"),
-        "scattered images": (on("images", lambda x: x[:, ::-1]), "contiguous"),
-        "too few images": (on("images", lambda x: x[:9]), "outside the 9 images"),
-        "negative order": (on("plan", lambda p: replace(p, order=p.order - 1)), "outside the 16 images"),
-        "dtype of order": (on("plan", lambda p: replace(p, order=p.order.astype(np.int32))), "order must be int64"),
-        "steps past the end": (on("plan", lambda p: replace(p, steps=p.steps + 1)), "outside its 16 positions"),
-        "empty step": (on("plan", lambda p: replace(p, steps=p.steps * 0)), "is empty"),
-        "few rates": (on("plan", lambda p: replace(p, learning_rates=p.learning_rates[:1])), "differ in number"),
-        "few flips": (on("plan", lambda p: replace(p, flips=p.flips[:3])), "flips and shifts"),
-        "far shifts": (
-            on("plan", lambda p: replace(p, shifts=np.full_like(p.shifts, -128))),
-            r"by \[128, 128\] pixels",
-        ),
-        "labels above": (on("targets", lambda _: labels + 10), "label of 10 is outside"),
-        "labels below": (on("targets", lambda _: labels - 1), "label of -1 is outside"),
-        "few labels": (on("targets", lambda _: labels[:5]), "5 targets for 16 images"),
-        "dtype of labels": (on("targets", lambda _: labels.astype(np.int32)), "targets must be int64"),
-        "soft targets of another shape": (
-            on("targets", lambda _: np.zeros((16, 3), np.float32)),
-            "soft targets must be",
-        ),
-        "threads": (on("settings", lambda s: replace(s, threads=0)), "threads must be"),
-        "optimizer": (on("settings", lambda s: replace(s, optimizer="lion")), "no optimizer 'lion'"),
-    }
-
-
-@pytest.mark.parametrize("case", _bad_calls())
-def test_bad_input_is_refused_before_native_code(case):
-    change, message = _bad_calls()[case]
-    call = {
-        "model": make_model("lenet5").float(),
-        "optimizer_state": {},
-        "images": make_images(16),
-        "targets": make_labels(16),
-        "plan": make_plan(16, 8),
-        "settings": Settings(),
-    }
-    change(call)
-    with pytest.raises(InputError, match=message):
-        native.train(**call)
-
-
-def test_read_only_images_are_fine():
-    images = make_images(16)
-    images.flags.writeable = False
-    native.train(make_model(), {}, images, make_labels(16), make_plan(16, 8), Settings())
-
-
-def test_batch_norm_with_one_value_a_channel_raises():
-    images, labels = make_images(9), make_labels(9)
-    for engine in (native, reference):
-        with pytest.raises(ValueError, match="Expected more than 1 value per channel when training"):
-            engine.train(make_model("lenet5-tuned"), {}, images, labels, make_plan(9, 8), Settings())
