@@ -43,7 +43,7 @@ class Activation : public Layer<T> {
   void each_run(Schedule& schedule, Run run) {
     const Layout from = in->layout, to = out->layout;
     if (from.height * from.width == 1 || in->flat) {
-      schedule.columns(in->columns(), kLanes<T>, [run](const Step& step, Range columns, const Worker&) {
+      schedule.columns(Split::features<T>(in->columns()), [run](const Step& step, Range columns, const Worker&) {
         for (int n = 0; n < step.images; n++) run(n, columns.begin, columns.begin, columns.end - columns.begin);
       });
     } else {

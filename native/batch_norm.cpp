@@ -16,7 +16,7 @@ class BatchNorm : public Layer<T> {
   }
 
   void forward(Schedule& schedule) override {
-    schedule.columns(channels(), kLanes<T>, [this](const Step& step, Range columns, const Worker&) {
+    schedule.columns(Split::features<T>(channels()), [this](const Step& step, Range columns, const Worker&) {
       if (this->learns_)
         measure(step.images, columns);
       else
@@ -33,7 +33,7 @@ class BatchNorm : public Layer<T> {
 
   void backward(Schedule& schedule) override {
     if (!this->learns_) return;
-    schedule.columns(channels(), kLanes<T>, [this](const Step& step, Range columns, const Worker&) {
+    schedule.columns(Split::features<T>(channels()), [this](const Step& step, Range columns, const Worker&) {
       const int begin = columns.begin, count = columns.end - columns.begin;
       T* __restrict const dweight = norm_.dweight + begin;
       T* __restrict const dbias = norm_.dbias + begin;

@@ -99,7 +99,7 @@ void ConvBlock<T, Planar>::forward(Schedule& schedule) {
       measure(n);
     }
   });
-  schedule.columns(weights_.outputs, L, [this](const Step& step, Range channels, const Worker&) {
+  schedule.columns(Split::features<T>(weights_.outputs), [this](const Step& step, Range channels, const Worker&) {
     use_measures(step, channels);
   });
   schedule.images([this](const Step&, const Slice& slice, const Worker& worker) {

@@ -14,7 +14,7 @@ void ConvBlock<T, Planar>::backward(Schedule& schedule) {
       std::memset(dbiases_ + at, 0, bytes);
       for (int n = slice.images.begin; n < slice.images.end; n++) norm_sums(n, slice.index, scratch_[worker.index]);
     });
-    schedule.columns(weights_.outputs, L, [this](const Step& step, Range channels, const Worker&) {
+    schedule.columns(Split::features<T>(weights_.outputs), [this](const Step& step, Range channels, const Worker&) {
       norm_update(step, channels);
     });
   }

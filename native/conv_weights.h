@@ -48,7 +48,7 @@ class ConvWeights {
   void pack() {
     weight.load(spec_.weight, weight_map());
     bias.load(spec_.bias, in_order(outputs));
-    for (int c = 0; c < outputs; c++) spread(c);
+    spread({0, kernel});
   }
 
   void unpack() const {
@@ -65,26 +65,23 @@ class ConvWeights {
 
   void clear(int slice) { std::memset(weight_gradient(slice), 0, size_t(size() + width) * sizeof(T)); }
 
-  // A phase that sums the slices' gradients in their order and updates the weights.
+  // A phase that sums the slices' gradients in their order and updates the weights; by rows of the kernel, since those
+  // are apart in `by_output` too: threads that write to the same line of memory wait for each other.
   void update(Schedule& schedule, const Optimizer<T>& optimizer) {
-    schedule.columns(outputs, 1, [this, &optimizer](const Step& step, Range channels, const Worker&) {
-      const int count = kernel * run_width;
+    schedule.columns(Split::singly(kernel), [this, &optimizer](const Step& step, Range rows, const Worker&) {
+      const int count = (rows.end - rows.begin) * run_width, slices = slice_count(step.images);
       const auto rates = optimizer.rates(weight, step.learning_rate);
-      const auto bias_rates = optimizer.rates(bias, step.learning_rate);
-      for (int c = channels.begin; c < channels.end; c++) {
-        T* __restrict const sum = weight_gradient(0) + c * count;
-        for (int s = 1; s < slice_count(step.images); s++) {
-          const T* __restrict const part = weight_gradient(s) + c * count;
-          for (int i = 0; i < count; i++) sum[i] += part[i];
-          bias_gradient(0)[c] += bias_gradient(s)[c];
-        }
+      for (int c = 0; c < outputs; c++) {
+        const int at = (c * kernel + rows.begin) * run_width;
+        T* const sum = sum_slices(at, count, slices);
         // The padding collected what lies behind a run; it must stay zero for the input's gradient.
-        for (int ky = 0; ky < kernel; ky++)
-          for (int t = run; t < run_width; t++) sum[ky * run_width + t] = 0;
-        optimizer.update(weight, rates, size_t(c) * count, count, sum);
-        if (spec_.bias.value) optimizer.update(bias, bias_rates, c, 1, bias_gradient(0) + c);
-        spread(c);
+        for (int row = 0; row < count; row += run_width)
+          for (int t = run; t < run_width; t++) sum[row + t] = 0;
+        optimizer.update(weight, rates, at, count, sum);
       }
+      spread(rows);
+      if (rows.begin == 0 && spec_.bias.value)
+        optimizer.update(bias, optimizer.rates(bias, step.learning_rate), 0, outputs, sum_slices(size(), outputs, slices));
     });
   }
 
@@ -96,15 +93,28 @@ class ConvWeights {
   }
 
  private:
-  // Writes one output channel's weights to the other layouts.
-  void spread(int channel) {
-    const T* const from = weight.value + channel * kernel * run_width;
-    for (int ky = 0; ky < kernel; ky++)
-      for (int t = 0; t < run; t++) by_output[(ky * run + t) * width + channel] = from[ky * run_width + t];
-    if (!shifted) return;
-    for (int ky = 0; ky < kernel; ky++)
-      std::memcpy(shifted + (size_t(channel) * (kernel + 2) + 1 + ky) * shifted_row + inputs, from + ky * run_width,
-                  size_t(run) * sizeof(T));
+  // Adds the slices' gradients up into the first's: `count` values from `at`, where the weights' are [0, size()).
+  T* sum_slices(int at, int count, int slices) const {
+    T* __restrict const sum = weight_gradient(0) + at;
+    for (int s = 1; s < slices; s++) {
+      const T* __restrict const part = weight_gradient(s) + at;
+      for (int i = 0; i < count; i++) sum[i] += part[i];
+    }
+    return sum;
+  }
+
+  // Writes the weights of these rows of the kernel to the other layouts.
+  void spread(Range rows) {
+    for (int ky = rows.begin; ky < rows.end; ky++) {
+      const T* const from = weight.value + ky * run_width;
+      T* const to = by_output + ky * run * width;
+      for (int t = 0; t < run; t++)
+        for (int c = 0; c < outputs; c++) to[t * width + c] = from[c * kernel * run_width + t];
+      if (!shifted) continue;
+      for (int c = 0; c < outputs; c++)
+        std::memcpy(shifted + (size_t(c) * (kernel + 2) + 1 + ky) * shifted_row + inputs,
+                    from + c * kernel * run_width, size_t(run) * sizeof(T));
+    }
   }
 
   // Theirs is [outputs][inputs][kernel][kernel].

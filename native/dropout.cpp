@@ -61,7 +61,7 @@ class Dropout : public Layer<T> {
   void each_run(Schedule& schedule, Run run) {
     const Layout from = in->layout, to = out->layout;
     if (from.height * from.width == 1 || in->flat) {
-      schedule.columns(in->columns(), kLanes<T>, [run](const Step& step, Range columns, const Worker&) {
+      schedule.columns(Split::features<T>(in->columns()), [run](const Step& step, Range columns, const Worker&) {
         const int begin = columns.begin, count = columns.end - columns.begin;
         for (int n = 0; n < step.images; n++) run(step, n, begin, begin, begin, count);
       });

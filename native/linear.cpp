@@ -1,18 +1,17 @@
 // A fully connected layer. Its weights lie by input: row i holds those from input i to all outputs, padded to vectors,
 // so that the forward pass and the weights' gradient both run along a row. A row's gradient is formed, used to update
-// the row and forgotten while the row is in L1.
+// the row and forgotten while the row is in L1. All passes are split by rows: a thread's weights and their optimizer
+// state never leave its core, and the forward pass gives a sum for each part of the rows, which are then added up.
 #include "layer.h"
 
 namespace lenet {
 
 namespace {
 
-// y[b][o] = bias[o] + sum over i of x[b][i] w[i][o], for Images rows of x and Q vectors of outputs, all in registers.
+// y[b][o] = sum over i of x[b][i] w[i][o], for Images rows of x and Q vectors of outputs, all in registers.
 template <class T, int Images, int Q>
-void forward_tile(const T* x, int x_stride, const T* w, int w_stride, int inputs, const T* bias, T* y, int y_stride) {
-  Vec<T> sum[Images][Q];
-  for (int b = 0; b < Images; b++)
-    for (int q = 0; q < Q; q++) sum[b][q] = load(bias + q * kLanes<T>);
+void forward_tile(const T* x, int x_stride, const T* w, int w_stride, int inputs, T* y, int y_stride) {
+  Vec<T> sum[Images][Q] = {};
   for (int i = 0; i < inputs; i++, w += w_stride) {
     Vec<T> row[Q];
     for (int q = 0; q < Q; q++) row[q] = load(w + q * kLanes<T>);
@@ -69,12 +68,16 @@ template <class T>
 class Linear : public Layer<T> {
  public:
   Linear(const Context<T>& context, const LenetLayer& spec, bool learns)
-      : Layer<T>(context, spec, learns), inputs_(spec.inputs), width_(padded<T>(spec.outputs)) {}
+      : Layer<T>(context, spec, learns),
+        inputs_(spec.inputs),
+        width_(padded<T>(spec.outputs)),
+        rows_(Split::features<T>(spec.inputs)) {}
 
   void allocate(Arena& arena) override {
     weight_.allocate(arena, size_t(round_up(inputs_, kRows)) * width_, this->context_.optimizer, this->learns_);
     bias_.allocate(arena, width_, this->context_.optimizer, this->learns_);
-    gradient_ = arena.array<T>(size_t(this->context_.members) * kRows * width_);
+    sums_ = arena.array<T>(size_t(rows_.parts) * this->context_.most_images * width_);
+    if (this->learns_) gradient_ = arena.array<T>(size_t(this->context_.members) * kRows * width_);
   }
 
   void pack() override {
@@ -89,28 +92,26 @@ class Linear : public Layer<T> {
   }
 
   void forward(Schedule& schedule) override {
-    schedule.barrier();
-    schedule.columns(this->spec_.outputs, kLanes<T>, [this](const Step& step, Range columns, const Worker&) {
-      // A row of weights is read once for so many images; the sums fill the registers.
-      constexpr int kImages = kRegisters == 32 ? 8 : 4, kVectors = 3;
-      const int vectors = (columns.end - columns.begin + kLanes<T> - 1) / kLanes<T>;
-      const int part = even_part(vectors, kVectors), images = even_part(step.images, kImages);
-      for (int v = 0; v < vectors; v += part)
-        with_constant<kVectors>(vectors - v < part ? vectors - v : part, [&](auto q) {
-          const int o = columns.begin + v * kLanes<T>;
-          for (int b = 0; b < step.images; b += images)
-            with_constant<kImages>(step.images - b < images ? step.images - b : images, [&](auto count) {
-              forward_tile<T, count, q>(in->image(b), in->stride, weight_.value + o, width_, inputs_, bias_.value + o,
-                                        out->image(b) + o, out->stride);
-            });
-        });
+    schedule.columns(rows_, [this](const Step& step, Range rows, const Worker&) {
+      for (int part = 0; part < rows_.parts; part++)
+        if (rows_.edge(part) >= rows.begin && rows_.edge(part) < rows.end) sum_part(step.images, part);
     });
+    schedule.barrier();
+    const Split outputs = Split::features<T>(this->spec_.outputs);
+    if (outputs.parts > 1)
+      schedule.columns(outputs, [this](const Step& step, Range columns, const Worker&) {
+        for (int n = 0; n < step.images; n++) add_parts(n, columns);
+      });
+    else  // too few to share out; and the loss goes by images, in the same stage
+      schedule.images([this](const Step&, const Slice& slice, const Worker&) {
+        for (int n = slice.images.begin; n < slice.images.end; n++) add_parts(n, {0, this->spec_.outputs});
+      });
   }
 
   void backward(Schedule& schedule) override {
     if (!this->learns_) return;
     schedule.barrier();
-    schedule.columns(inputs_, kLanes<T>, [this](const Step& step, Range rows, const Worker& worker) {
+    schedule.columns(rows_, [this](const Step& step, Range rows, const Worker& worker) {
       const auto& optimizer = this->context_.optimizer;
       const auto rates = optimizer.rates(weight_, step.learning_rate);
       T* const gradient = gradient_ + size_t(worker.index) * kRows * width_;
@@ -143,6 +144,33 @@ class Linear : public Layer<T> {
   using Layer<T>::out;
 
   static constexpr int kRows = kLanes<T>;
+
+  // The outputs' sums over one part of the inputs.
+  void sum_part(int images, int part) {
+    // A row of weights is read once for so many images; the sums fill the registers.
+    constexpr int kImages = kRegisters == 32 ? 8 : 4, kVectors = 3;
+    const int vectors = width_ / kLanes<T>, begin = rows_.edge(part), count = rows_.edge(part + 1) - begin;
+    const int together = even_part(vectors, kVectors), some = even_part(images, kImages);
+    for (int v = 0; v < vectors; v += together)
+      with_constant<kVectors>(vectors - v < together ? vectors - v : together, [&](auto q) {
+        for (int b = 0; b < images; b += some)
+          with_constant<kImages>(images - b < some ? images - b : some, [&](auto rows) {
+            const int o = v * kLanes<T>;
+            forward_tile<T, rows, q>(in->image(b) + begin, in->stride, weight_.value + size_t(begin) * width_ + o,
+                                     width_, count, part_sums(part, b) + o, width_);
+          });
+      });
+  }
+
+  void add_parts(int n, Range columns) {
+    for (int o = columns.begin; o < columns.end; o += kLanes<T>) {
+      Vec<T> sum = load(bias_.value + o);
+      for (int part = 0; part < rows_.parts; part++) sum += load(part_sums(part, n) + o);
+      store(out->image(n) + o, sum);
+    }
+  }
+
+  T* part_sums(int part, int n) const { return sums_ + (size_t(part) * this->context_.most_images + n) * width_; }
 
   void weight_gradient(int images, int i, int count, T* gradient) {
     constexpr int kTileRows = 4, kVectors = kRegisters == 32 ? 5 : 3;
@@ -180,8 +208,10 @@ class Linear : public Layer<T> {
   }
 
   const int inputs_, width_;
+  const Split rows_;
   Parameter<T> weight_;  // [inputs][width]
   Parameter<T> bias_;    // [width]
+  T* sums_ = nullptr;      // [parts][most images][width]: the outputs' sums over each part of the inputs
   T* gradient_ = nullptr;  // [members][kRows][width]
 };
 

@@ -23,7 +23,6 @@ void Loss<T>::allocate(Arena& arena, int most_images) {
 
 template <class T>
 void Loss<T>::forward(Schedule& schedule) {
-  schedule.barrier();
   schedule.images([this](const Step& step, const Slice& slice, const Worker&) {
     for (int n = slice.images.begin; n < slice.images.end; n++) image(step, n);
   });

@@ -37,7 +37,7 @@ Network<T>::Network(const LenetCall& call, bool training, int most_images)
   if (training) {
     loss_->forward(forward_);
     for (auto layer = layers_.rbegin(); layer != layers_.rend(); ++layer) (*layer)->backward(backward_);
-  for (auto& layer : layers_) layer->update(backward_);
+    for (auto& layer : layers_) layer->update(backward_);
     // There must be a stage after the loss, though nothing learns.
     if (backward_.empty()) backward_.images([](const Step&, const Slice&, const Worker&) {});
   }
