@@ -8,6 +8,7 @@ from torch import nn
 from lenet.engine import native as native_engine
 from lenet.engine import torch as torch_engine
 from lenet.engine.base import Engine, Metrics, OptimizerState, Settings
+from lenet.engine.native_checks import covers
 from lenet.errors import InputError
 from lenet.models import layers_of
 
@@ -40,7 +41,7 @@ def choose(
     """
     if wanted == "torch":
         return Choice("torch", cast(Engine, torch_engine), "as asked")
-    reason = native_engine.available() or native_engine.covers(model, settings)
+    reason = native_engine.available() or covers(model, settings)
     if reason and wanted == "native":
         raise InputError(f"--engine native: {reason}; --engine torch trains any network")
     if reason is None and wanted == "auto" and input_shape:
