@@ -7,7 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from lenet.engine import native
 from lenet.run import Run
+from lenet.training import Training
 
 WORDS = ("train", "digits", "--epochs", 2, "--batch-size", 32, "--augment", "flip-shift", "--dropout", 0.2)
 
@@ -35,6 +37,25 @@ def test_members_equal_the_runs_of_their_seeds_alone(lenet, tmp_path, engine):
     weights = [three[f"{number}.1.weight"] for number in range(3)]
     assert not torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[1], weights[2])
+
+
+@pytest.mark.skipif(native.available() is not None, reason=str(native.available()))
+def test_the_last_member_takes_the_idle_cores_and_keeps_its_bits(lenet, tmp_path, monkeypatch):
+    used: dict[int, set[int]] = {}
+    advance = Training.advance
+
+    def watched(self):
+        used.setdefault(self.seed, set()).add(self.settings.threads)
+        return advance(self)
+
+    monkeypatch.setattr(Training, "advance", watched)
+    for cores in (1, 2):
+        monkeypatch.setattr("lenet.preparing.usable_cores", lambda cores=cores: cores)
+        words = (*WORDS, "--engine", "native", "--seeds", 3, "--out", tmp_path / str(cores))
+        assert lenet(*words).code == 0
+        assert max(set().union(*used.values())) == cores
+    one, two = ((tmp_path / cores / "model.safetensors").read_bytes() for cores in "12")
+    assert one == two
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -20,7 +20,7 @@ from lenet.engine import Choice, Settings
 from lenet.errors import InputError
 from lenet.features import frozen_layers
 from lenet.models import build, parameter_count
-from lenet.preparing import OWN_MODEL, concrete, engine_for, network_for
+from lenet.preparing import OWN_MODEL, concrete, engine_for, network_for, threads_each
 from lenet.results import epochs_seconds, finish, say_result
 from lenet.run import Run, open_run
 from lenet.start import Start, learning_parameters, read_start, settled, with_new_head
@@ -140,6 +140,10 @@ def _advance_all(trainings: list[Training], run: Run, workers: int, console: Con
 
     def advance(training: Training) -> None:
         while not training.finished:
+            # The last of them also take the cores of those that are done; their bits are the same.
+            left = sum(not member.finished for member in trainings)
+            threads = threads_each(training.config, training.choice, min(left, workers))
+            training.settings = replace(training.settings, threads=threads)
             training.advance()
             run.write_state(training.seed, training.state())
             with saving:
