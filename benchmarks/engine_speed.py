@@ -3,12 +3,13 @@
     python benchmarks/engine_speed.py [--data-dir DIR] [--batches 4 8 16 32 64 128] [--repeats 5] [--sketch DIR]
 
 A row is a network and a batch size. All contestants take turns on the same images, one core each unless the column
-says otherwise; the table shows medians of images a second.
+says otherwise; the table shows medians of images a second. At --full-batch alone JAX joins in (every size is compiled
+anew), and a second table counts validation: an image validated for nine trained on, as an epoch has it.
 
 plain     a PIL image, ToTensor and Normalize for each image, a DataLoader, an eager model
 eager     eager PyTorch on images that lie in memory as one tensor
 torch     lenet's torch engine
-jax       all steps in one jitted scan, where JAX is installed (at --jax-batch alone: every size is compiled anew)
+jax       all steps in one jitted scan, where JAX is installed
 native    lenet's native engine on one core; x plain and x torch: how many times those
 share     of what dense fp32 arithmetic allows: the rate of a large matrix product on this core, over the network's
           multiply-adds an image, forward and backward
@@ -44,6 +45,7 @@ from lenet.engine import torch as torch_engine
 from lenet.models import SHAPES, Shape, layers_of, lenet
 
 _SLICE = 0.25  # seconds a measurement should take at least
+_VALIDATED = 9  # images trained on for one validated
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ ROWS = [
 class Contest:
     """One row at one batch size: a function for each contestant that trains on so many images."""
 
-    def __init__(self, row: Row, batch_size: int, images: np.ndarray, labels: np.ndarray, jax: bool) -> None:
+    def __init__(self, row: Row, batch_size: int, images: np.ndarray, labels: np.ndarray, full: bool) -> None:
         torch.manual_seed(0)
         self.row, self.batch_size, self.images, self.labels = row, batch_size, images, labels % row.classes
         height, width, channels = images.shape[1:]
@@ -86,7 +88,12 @@ class Contest:
             "nets": self._networks(cores),
             "eval": self._evaluation(),
         }
-        if jax:
+        if full:
+            script = PlainScript(copy.deepcopy(self.network), self.batch_size, self.row.optimizer)
+            self.run["plain, whole"] = lambda count: self._plain_epoch(script, count)
+            self.run["cores, whole"] = self._engine(native_engine, cores, validated=True)
+            self.run["nets, whole"] = self._networks(cores, validated=True)
+        if full and _has_jax():
             self.run["jax"] = self._jax()
 
     def multiply_adds(self) -> int:
@@ -98,6 +105,10 @@ class Contest:
     def _plain(self) -> Callable[[int], None]:
         script = PlainScript(copy.deepcopy(self.network), self.batch_size, self.row.optimizer)
         return lambda count: script.train(self.images[:count], self.labels[:count])
+
+    def _plain_epoch(self, script: PlainScript, count: int) -> None:
+        script.train(self.images[:count], self.labels[:count])
+        script.validate(self.images[: count // _VALIDATED], self.labels[: count // _VALIDATED])
 
     def _eager(self) -> Callable[[int], None]:
         script = PlainScript(copy.deepcopy(self.network), self.batch_size, self.row.optimizer)
@@ -117,17 +128,19 @@ class Contest:
 
         return train
 
-    def _engine(self, engine: Any, threads: int) -> Callable[[int], None]:
+    def _engine(self, engine: Any, threads: int, validated: bool = False) -> Callable[[int], None]:
         model, settings = copy.deepcopy(self.network), self._settings(threads)
         state: OptimizerState = {}
 
         def train(count: int) -> None:
             engine.train(model, state, self.images, self.labels, self._plan(count), settings)
+            if validated:
+                engine.logits(model, self.images[: count // _VALIDATED], settings)
 
         return train
 
-    def _networks(self, cores: int) -> Callable[[int], None]:
-        each = [self._engine(native_engine, 1) for _ in range(cores)]
+    def _networks(self, cores: int, validated: bool = False) -> Callable[[int], None]:
+        each = [self._engine(native_engine, 1, validated) for _ in range(cores)]
 
         def train(count: int) -> None:
             threads = [threading.Thread(target=one, args=(count // cores,)) for one in each]
@@ -210,30 +223,38 @@ def main() -> None:
     parser.add_argument("--batches", type=int, nargs="+", default=[4, 8, 16, 32, 64, 128])
     parser.add_argument("--rows", nargs="+", default=[row.name for row in ROWS], choices=[row.name for row in ROWS])
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--jax-batch", type=int, default=8)
+    parser.add_argument("--full-batch", type=int, default=8)
     parser.add_argument("--sketch", type=Path, help="a folder with run_sketch.py")
     options = parser.parse_args()
 
     print(f"{machine()}; {usable_cores()} cores; native {native_engine.level()}; medians of {options.repeats}")
-    rows = []
+    whole, header = [], ""
     for row in (row for row in ROWS if row.name in options.rows):
         data = load_dataset(row.data, data_dir=options.data_dir, download=False)
         images = np.ascontiguousarray(data.images[data.train[:16384]])
         labels = data.labels[data.train[:16384]]
         for batch in options.batches:
-            jax = batch == options.jax_batch and _has_jax()
-            contest = Contest(row, batch, images, labels, jax)
+            contest = Contest(row, batch, images, labels, full=batch == options.full_batch)
             rates = measure(contest, options.repeats)
             limit = rates["gflops"] * 1e9 / (2 * contest.multiply_adds())
-            rows.append(
-                {"network": row.name, "batch": batch}
-                | {name: rates.get(name, float("nan")) for name in ("plain", "eager", "torch", "jax", "native")}
-                | {"x plain": rates["native"] / rates["plain"], "x torch": rates["native"] / rates["torch"]}
-                | {"share": f"{100 * rates['native'] / limit:.0f}%", "GFLOP/s": rates["gflops"]}
-                | {name: rates[name] for name in ("cores", "nets", "eval")}
-            )
-            print(f"{row.name}, batch {batch}: {rates['native']:,.0f} img/s", file=sys.stderr)
-    print(table(rows))
+            line = {
+                name: f"{rates.get(name, float('nan')):,.0f}" for name in ("plain", "eager", "torch", "jax", "native")
+            }
+            line["x plain"] = f"{rates['native'] / rates['plain']:.1f}"
+            line["x torch"] = f"{rates['native'] / rates['torch']:.1f}"
+            line |= {"share": f"{100 * rates['native'] / limit:.0f}%", "GFLOP/s": f"{rates['gflops']:.0f}"}
+            line |= {name: f"{rates[name]:,.0f}" for name in ("cores", "nets", "eval")}
+            if not header:
+                header = f"{'network':>16} {'batch':>5} " + " ".join(f"{name:>7}" for name in line)
+                print(header)
+            # Each as it is known: the whole table takes a quarter of an hour.
+            print(f"{row.name:>16} {batch:>5} " + " ".join(f"{value:>7}" for value in line.values()), flush=True)
+            if batch == options.full_batch:
+                plain, cores, nets = (rates[f"{name}, whole"] for name in ("plain", "cores", "nets"))
+                whole.append({"with validation": row.name, "batch": batch, "plain": plain, "cores": cores,
+                              "x plain": cores / plain, "nets": nets, " x plain": nets / plain})  # fmt: skip
+    if whole:
+        print("\n" + table(whole))
     if options.sketch:
         environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         subprocess.run([sys.executable, "run_sketch.py"], cwd=options.sketch, check=True, env=environment)

@@ -1,7 +1,14 @@
-"""The same network in JAX, all steps of a call jitted into one scan: the fastest that a general framework offers."""
+"""The same network in JAX, all steps of a call jitted into one scan: the fastest that a general framework offers.
 
+A convolution is a product of the image's windows with the weights, and a pool a reduction of a reshaped array: inside a
+loop on a CPU, XLA's own convolution and window reduction train a quarter as fast.
+"""
+
+import os
 from collections.abc import Callable
 from typing import Any
+
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")  # one core, like the others
 
 import jax
 import numpy as np
@@ -22,7 +29,7 @@ def jax_trainer(
     rng = np.random.default_rng(0)
     parameters: dict[str, Any] = {}
     for number, (inputs, outputs) in enumerate(zip((channels, shape.maps[0]), shape.maps, strict=True)):
-        parameters[f"conv{number}"] = _layer(rng, (5, 5, inputs, outputs), 25 * inputs)
+        parameters[f"conv{number}"] = _layer(rng, (25 * inputs, outputs), 25 * inputs)
     for number, (inputs, outputs) in enumerate(sizes):
         parameters[f"fc{number}"] = _layer(rng, (inputs, outputs), inputs)
     activation = jax.nn.relu if shape.activation == "relu" else jnp.tanh
@@ -36,14 +43,11 @@ def jax_trainer(
         x = x.astype(jnp.float32) / 255 - 0.5
         for number in range(2):
             layer = p[f"conv{number}"]
-            x = lax.conv_general_dilated(x, layer["w"], (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
-            x = x + layer["b"]
+            x = _windows(x) @ layer["w"] + layer["b"]
             x = activation(norm(x, layer) if shape.batch_norm == "all" else x)
-            window, strides = (1, 2, 2, 1), (1, 2, 2, 1)
-            if shape.pool == "max":
-                x = lax.reduce_window(x, -jnp.inf, lax.max, window, strides, "VALID")
-            else:
-                x = lax.reduce_window(x, 0.0, lax.add, window, strides, "VALID") / 4
+            batch, rows, columns, maps = x.shape
+            fours = x[:, : rows // 2 * 2, : columns // 2 * 2].reshape(batch, rows // 2, 2, columns // 2, 2, maps)
+            x = fours.max((2, 4)) if shape.pool == "max" else fours.mean((2, 4))
         x = x.reshape(x.shape[0], -1)
         for number in range(2):
             layer = p[f"fc{number}"]
@@ -72,6 +76,13 @@ def jax_trainer(
 
     train(np.zeros((whole, *input_shape), np.uint8), np.zeros(whole, np.int64))
     return train
+
+
+def _windows(x: Any) -> Any:
+    """[B, H, W, C] to [B, H - 4, W - 4, 25 C]."""
+    height, width = x.shape[1] - 4, x.shape[2] - 4
+    shifted = [x[:, i : i + height, j : j + width] for i in range(5) for j in range(5)]
+    return jnp.concatenate(shifted, axis=-1)
 
 
 def _layer(rng: np.random.Generator, shape: tuple[int, ...], inputs: int) -> dict[str, Any]:
