@@ -194,10 +194,17 @@ def read_toml(name: str | Path, folder: Path, what: str) -> tuple[Path, dict[str
         if path.parent != folder:
             raise InputError(f"no {what} file {path}: give the path of a .toml file, or the name of a {what}")
         raise InputError(f"no {what} '{name}'{did_you_mean(str(name), names_of(folder))}")
+    return path, toml_values(path)
+
+
+def toml_values(path: Path) -> dict[str, Any]:
+    """What a TOML file holds. Raises InputError where it cannot be read, or is not TOML."""
     try:
-        return path, tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not TOML: {error}") from None
+    except OSError as error:
+        raise InputError(f"cannot read {path} ({error.strerror})") from None
 
 
 def names_of(folder: Path) -> list[str]:

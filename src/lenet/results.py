@@ -18,7 +18,6 @@ from lenet.display import clock
 from lenet.errors import InputError
 from lenet.evaluation import mean_sd, scores
 from lenet.models import parameter_count
-from lenet.plots import draw_confusion, draw_curves
 from lenet.run import Run
 from lenet.start import learning_parameters
 from lenet.training import Training
@@ -33,6 +32,8 @@ def finish(
 
     A member whose loss stopped being finite has no part in it. Raises InputError where that is all of them.
     """
+    from lenet.plots import draw_confusion, draw_curves  # matplotlib takes as long to load as an epoch of the digits
+
     members = [training for training in trainings if not training.failed]
     if not members:
         rows = [training.history[-1] for training in trainings]

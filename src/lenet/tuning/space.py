@@ -10,7 +10,6 @@ Any option of `lenet train` can be searched but those that change what is measur
 
 import json
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -19,7 +18,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, get_args
 
-from lenet.config import TrainConfig, checked, options
+from lenet.config import TrainConfig, checked, options, toml_values
 from lenet.errors import InputError, did_you_mean
 
 Kind = Literal["choice", "uniform", "loguniform"]
@@ -197,14 +196,9 @@ def _pairs(texts: Iterable[str]) -> list[tuple[str, Any]]:
 
 def _from_file(path: Path) -> dict[str, Any]:
     """The space of a TOML file: its table [space], or all of it."""
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"no space file {path}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not TOML: {error}") from None
-    except OSError as error:
-        raise InputError(f"cannot read {path} ({error.strerror})") from None
+    if not path.exists():
+        raise InputError(f"no space file {path}")
+    values = toml_values(path)
     return dict(values.get("space", values))
 
 
