@@ -3,8 +3,6 @@
 Heavy imports wait inside: on a fresh search PyTorch and Ray Tune load while Ray's own processes start.
 """
 
-import shlex
-import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
     from ray.tune import ResultGrid
 
     from lenet.run import Run
-    from lenet.tuning.table import Table, TrialRecord
+    from lenet.tuning.table import TrialRecord
     from lenet.tuning.trial import Images, Job
 
 _WRITE_SECONDS = 1.0  # between two versions of trials.csv; the trials' own states have what it lacks
@@ -168,7 +166,7 @@ class _Tuning:
         from lenet.tuning.report import say_result
 
         self.run, self.folder = run, Folder(run.path)
-        self.table = self._table()
+        self.table = self.folder.table(self.search)
         say_result(run, run.result or {}, self.console)
         return self._tuned()
 
@@ -191,7 +189,7 @@ class _Tuning:
             key: Images(dataset, pixel_statistics(dataset.images, dataset.train))
             for key, dataset in self.datasets.items()
         }
-        self.table = self._table()
+        self.table = self.folder.table(self.search)
         earlier = sum(self.table.seconds())
         say_opening(run, self.search, next(iter(images.values())), self.note, self.console)
         try:
@@ -212,21 +210,6 @@ class _Tuning:
         over = sum(trial.over for trial in self.table)
         where = f"stopped after {over} of {self.search.trials} trials"
         return Interrupted(f"{where}; go on with: {self.folder.resume_command}")
-
-    def _table(self) -> "Table":
-        from lenet.tuning.table import Table
-
-        table = Table(self.search.space.names, self.search.metric, self.search.config.epochs)
-        if self.folder.trials_csv.is_file():
-            table.read(self.folder.trials_csv)
-        for number in range(self.search.trials):
-            asked = self.folder.asked(number, table.names)
-            if asked or number in table.trials:
-                table.trial(number).asked = asked or table.trial(number).values
-        for trial in table:
-            if trial.status == "running" or trial.broken:
-                trial.status, trial.error = "waiting", ""
-        return table
 
     def _job(self, images: "dict[tuple[Any, ...], Images]", first: int) -> "Job":
         from lenet.tuning.trial import Job
@@ -280,12 +263,10 @@ class _Tuning:
     def _finish(self, job: "Job", winner: "TrialRecord", facts: dict[str, Any]) -> Tuned:
         """The winner's recipe, the pictures, the confirmation, and result.json last of all."""
         from lenet.commands.train import train
-        from lenet.evaluation import mean_sd
         from lenet.tuning.plots import draw_search
-        from lenet.tuning.report import fresh_seed, say_result, seen_figure, tuning_versions
+        from lenet.tuning.report import fresh_seed, result_of, say_result, seen_figure
 
-        search, folder, best = self.search, self.folder, winner.best(self.search.metric)
-        assert best is not None  # a winner has a figure
+        search, folder = self.search, self.folder
         kept = folder.write_kept(self.table, job, search.keep)
         folder.prune(self.table, search.keep)
         config = job.config_of(winner.number, winner.asked)
@@ -295,39 +276,14 @@ class _Tuning:
         if search.confirm:
             self.console.print(f"\nconfirm trial {winner.number}'s values over {search.confirm} fresh seeds")
             seed = fresh_seed(search, search.confirm)
-            again = _confirmation(folder.confirm, winner.number, search.confirm)
+            again = folder.confirmation(winner.number, search.confirm)
             run = train(recipe=folder.best, out=again, resume=True, seed=seed, seeds=search.confirm,
                         threads=None, console=self.console)  # fmt: skip
             confirmed = dict(run.result or {})
-        data = job.images_of(winner.asked).dataset
-        train_seconds, val_seconds = self.table.seconds()
+        facts |= {"kept": kept, "disk_bytes": folder.size()}
         facts["seconds"]["confirm"] = confirmed.get("seconds", {}).get("total", 0.0)
-        searched = {
-            "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-            "data": data.name,
-            "data_sha256": data.sha256,
-            "model": config.model,
-            "parameters": None,
-            "members": 0,
-            "engine": best.engine,
-            "epochs": search.config.epochs,
-            "images_per_second": len(data.train) * self.table.trial_epochs() / max(train_seconds, 1e-9),
-            "val_accuracy": mean_sd([best.val_accuracy]),
-            "test_accuracy": None,
-            "test_images": 0,
-            "best_epoch": [best.epoch],
-        }
         total = time.perf_counter() - self.started
-        self.run.write_result(
-            {name: confirmed.get(name, value) if name != "command" else value for name, value in searched.items()}
-            | {
-                "seconds": {"train": train_seconds, "validation": val_seconds, "total": total},
-                "seed": search.config.seed,
-                "config": vars(config),
-                "search": facts | {"kept": kept, "disk_bytes": folder.size()},
-                "versions": tuning_versions(),
-            }
-        )
+        self.run.write_result(result_of(search, self.table, job, winner, facts, confirmed, total))
         say_result(self.run, self.run.result or {}, self.console)
         if self.note:
             self.console.print(self.note, soft_wrap=True)
@@ -339,11 +295,5 @@ class _Tuning:
         result = self.run.result or {}
         trials = [asdict(trial) for trial in self.table]
         best = next(trial for trial in trials if trial["number"] == result["search"]["best"]["trial"])
-        folder = self.folder.confirm / f"trial-{best['number']}-x{result['members']}"
-        confirmed = Run(folder) if result["members"] else None
+        confirmed = Run(self.folder.confirmation(best["number"], result["members"])) if result["members"] else None
         return Tuned(self.run.path, trials, best, result, confirmed, self.grid)
-
-
-def _confirmation(folder: Path, number: int, seeds: int) -> Path:
-    """Where the winner's confirmation goes: another winner, or more seeds, is another run."""
-    return folder / f"trial-{number}-x{seeds}"

@@ -25,7 +25,7 @@ class Folder:
         self.path = path
         self.search, self.trials_csv, self.best = path / SEARCH_FILE, path / "trials.csv", path / "best.toml"
         self.recipes, self.states, self.kept = path / "trials", path / "state", path / "keep"
-        self.ray, self.confirm = path / "ray", path / "confirm"
+        self.ray = path / "ray"
         self._pruned: set[int] = set()
 
     @property
@@ -46,6 +46,24 @@ class Folder:
         path = self.recipes / f"{number}.toml"
         values = recipe_values(path) if path.is_file() else {}
         return {name: values[name] for name in names if name in values}
+
+    def table(self, search: Search) -> Table:
+        """The trials as they stand in trials.csv; what a killed search left running waits."""
+        table = Table(search.space.names, search.metric, search.config.epochs)
+        if self.trials_csv.is_file():
+            table.read(self.trials_csv)
+        for number in range(search.trials):
+            asked = self.asked(number, table.names)
+            if asked or number in table.trials:
+                table.trial(number).asked = asked or table.trial(number).values
+        for trial in table:
+            if trial.status == "running" or trial.broken:
+                trial.status, trial.error = "waiting", ""
+        return table
+
+    def confirmation(self, number: int, seeds: int) -> Path:
+        """Where a winner is trained again: another winner, or more seeds, is another run."""
+        return self.path / "confirm" / f"trial-{number}-x{seeds}"
 
     def write_best(self, trial: TrialRecord, config: TrainConfig, search: Search, seen: str) -> None:
         """best.toml: the winner's recipe."""

@@ -1,13 +1,17 @@
 """What a search says: before it starts, at its end, and in result.json."""
 
+import shlex
+import sys
 from collections.abc import Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from lenet.display import clock
 from lenet.errors import InputError
+from lenet.evaluation import mean_sd
 from lenet.preparing import engine_for, network_for
 from lenet.results import percent, versions
 from lenet.run import Run
@@ -15,7 +19,7 @@ from lenet.tuning.display import figure
 from lenet.tuning.search import FACTOR, GRACE, Search
 from lenet.tuning.space import shown
 from lenet.tuning.table import Table, TrialRecord
-from lenet.tuning.trial import Images, trial_seed
+from lenet.tuning.trial import Images, Job, trial_seed
 
 _CONFIRMING = 2**32 - 1  # the trial number, beyond any trial's, whose seed the confirmation starts from
 
@@ -128,9 +132,43 @@ def search_facts(
     }
 
 
-def tuning_versions() -> dict[str, str]:
-    """Of what a search depends on."""
-    return versions() | {name: version(name) for name in ("ray", "optuna")}
+def result_of(
+    search: Search,
+    table: Table,
+    job: Job,
+    winner: TrialRecord,
+    facts: Mapping[str, Any],
+    confirmed: Mapping[str, Any],
+    seconds: float,
+) -> dict[str, Any]:
+    """result.json: the confirmation's figures where there is one, otherwise those of the winner in the search.
+
+    facts: of `search_facts`; confirmed: the confirmation's own result; seconds: of the whole command
+    """
+    config, data, best = job.config_of(winner.number, winner.asked), job.images_of(winner.asked).dataset, facts["best"]
+    train, val = table.seconds()
+    result = {
+        "data": data.name,
+        "data_sha256": data.sha256,
+        "model": config.model,
+        "parameters": None,
+        "members": 0,
+        "engine": winner.rows[best["epoch"] - 1].engine,
+        "epochs": search.config.epochs,
+        "images_per_second": len(data.train) * table.trial_epochs() / max(train, 1e-9),
+        "val_accuracy": mean_sd([best["val_accuracy"]]),
+        "test_accuracy": None,
+        "test_images": 0,
+        "best_epoch": [best["epoch"]],
+    }
+    return {name: confirmed.get(name, value) for name, value in result.items()} | {
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "seconds": {"train": train, "validation": val, "total": seconds},
+        "seed": search.config.seed,
+        "config": vars(config),
+        "search": facts,
+        "versions": versions() | {name: version(name) for name in ("ray", "optuna")},
+    }
 
 
 def seen_figure(search: Search, trial: TrialRecord) -> str:
