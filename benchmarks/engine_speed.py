@@ -3,7 +3,7 @@
     python benchmarks/engine_speed.py [--data-dir DIR] [--batches 4 8 16 32 64 128] [--repeats 5] [--sketch DIR]
 
 A row is a network and a batch size. All contestants take turns on the same images, one core each unless the column
-says otherwise; the table shows medians of images a second. At --full-batch alone JAX joins in (every size is compiled
+says otherwise; the table shows medians of images a second, and of ratios within a round. At --full-batch alone JAX joins in (every size is compiled
 anew), and a second table counts validation: an image validated for nine trained on, as an epoch has it.
 
 plain     a PIL image, ToTensor and Normalize for each image, a DataLoader, an eager model
@@ -178,8 +178,23 @@ class Contest:
                           flip=augment, max_shift=2 if augment else 0, drop_single=True)  # fmt: skip
 
 
-def measure(contest: Contest, repeats: int) -> dict[str, float]:
-    """Median images a second of each contestant, all taking turns; and the core's dense rate in GFLOP/s."""
+class Rounds:
+    """What each contestant did in each round, in images a second; "gflops" the core's dense rate in GFLOP/s."""
+
+    def __init__(self, rounds: list[dict[str, float]]) -> None:
+        self._rounds = rounds
+
+    def rate(self, name: str) -> float:
+        """The median; NaN for one that took no part."""
+        return median(round.get(name, float("nan")) for round in self._rounds)
+
+    def times(self, name: str, other: str) -> float:
+        """How many times as fast: the median of the rounds' own ratios, since the machine's speed drifts."""
+        return median(round[name] / round[other] for round in self._rounds)
+
+
+def measure(contest: Contest, repeats: int) -> Rounds:
+    """All contestants in turns, so many times."""
     counts = {}
     most = len(contest.images) // contest.batch_size * contest.batch_size  # whole batches: batch norm refuses one image
     for name, run in contest.run.items():
@@ -189,12 +204,15 @@ def measure(contest: Contest, repeats: int) -> dict[str, float]:
             wanted = max(2 * count, round(1.2 * count * _SLICE / max(seconds, 1e-6)))
             count = min(most, wanted // contest.batch_size * contest.batch_size)
         counts[name] = count
-    rates: dict[str, list[float]] = {name: [] for name in (*contest.run, "gflops")}
+    rounds = []
     for _ in range(repeats):
+        rates = {}
         for name, run in contest.run.items():
-            rates[name].append(counts[name] / _seconds(run, counts[name]))
-        rates["gflops"].append(_dense_gflops())
-    return {name: median(each) for name, each in rates.items()}
+            rates[name] = counts[name] / _seconds(run, counts[name])
+            if name == "native":
+                rates["gflops"] = _dense_gflops()
+        rounds.append(rates)
+    return Rounds(rounds)
 
 
 def _seconds(run: Callable[[int], None], count: int) -> float:
@@ -235,24 +253,23 @@ def main() -> None:
         labels = data.labels[data.train[:16384]]
         for batch in options.batches:
             contest = Contest(row, batch, images, labels, full=batch == options.full_batch)
-            rates = measure(contest, options.repeats)
-            limit = rates["gflops"] * 1e9 / (2 * contest.multiply_adds())
-            line = {
-                name: f"{rates.get(name, float('nan')):,.0f}" for name in ("plain", "eager", "torch", "jax", "native")
-            }
-            line["x plain"] = f"{rates['native'] / rates['plain']:.1f}"
-            line["x torch"] = f"{rates['native'] / rates['torch']:.1f}"
-            line |= {"share": f"{100 * rates['native'] / limit:.0f}%", "GFLOP/s": f"{rates['gflops']:.0f}"}
-            line |= {name: f"{rates[name]:,.0f}" for name in ("cores", "nets", "eval")}
+            rounds = measure(contest, options.repeats)
+            line = {name: f"{rounds.rate(name):,.0f}" for name in ("plain", "eager", "torch", "jax", "native")}
+            line["x plain"] = f"{rounds.times('native', 'plain'):.1f}"
+            line["x torch"] = f"{rounds.times('native', 'torch'):.1f}"
+            limit = 1e9 / (2 * contest.multiply_adds())
+            line["share"] = f"{100 * rounds.times('native', 'gflops') / limit:.0f}%"
+            line |= {name: f"{rounds.rate(name):,.0f}" for name in ("gflops", "cores", "nets", "eval")}
             if not header:
                 header = f"{'network':>16} {'batch':>5} " + " ".join(f"{name:>7}" for name in line)
                 print(header)
             # Each as it is known: the whole table takes a quarter of an hour.
             print(f"{row.name:>16} {batch:>5} " + " ".join(f"{value:>7}" for value in line.values()), flush=True)
             if batch == options.full_batch:
-                plain, cores, nets = (rates[f"{name}, whole"] for name in ("plain", "cores", "nets"))
-                whole.append({"with validation": row.name, "batch": batch, "plain": plain, "cores": cores,
-                              "x plain": cores / plain, "nets": nets, " x plain": nets / plain})  # fmt: skip
+                plain, cores, nets = "plain, whole", "cores, whole", "nets, whole"
+                facts = {"with validation": row.name, "batch": batch, "plain": rounds.rate(plain)}
+                facts |= {"cores": rounds.rate(cores), "x plain": rounds.times(cores, plain)}
+                whole.append(facts | {"nets": rounds.rate(nets), " x plain": rounds.times(nets, plain)})
     if whole:
         print("\n" + table(whole))
     if options.sketch:
