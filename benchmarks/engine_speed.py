@@ -3,8 +3,9 @@
     python benchmarks/engine_speed.py [--data-dir DIR] [--batches 4 8 16 32 64 128] [--repeats 5] [--sketch DIR]
 
 A row is a network and a batch size. All contestants take turns on the same images, one core each unless the column
-says otherwise; the table shows medians of images a second, and of ratios within a round. At --full-batch alone JAX joins in (every size is compiled
-anew), and a second table counts validation: an image validated for nine trained on, as an epoch has it.
+says otherwise; the table shows medians of images a second, and of the ratios within a round. At --full-batch alone JAX
+joins in (every size is compiled anew), and a second table counts validation: an image for nine trained on, as an epoch
+has it.
 
 plain     a PIL image, ToTensor and Normalize for each image, a DataLoader, an eager model
 eager     eager PyTorch on images that lie in memory as one tensor
