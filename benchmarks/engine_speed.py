@@ -46,6 +46,7 @@ from lenet.engine import torch as torch_engine
 from lenet.models import SHAPES, Shape, layers_of, lenet
 
 _SLICE = 0.25  # seconds a measurement should take at least
+_BLOCK = 256  # images, rounded up to whole batches: what is timed is a multiple of it
 _VALIDATED = 9  # images trained on for one validated
 
 
@@ -77,6 +78,7 @@ class Contest:
     def __init__(self, row: Row, batch_size: int, images: np.ndarray, labels: np.ndarray, full: bool) -> None:
         torch.manual_seed(0)
         self.row, self.batch_size, self.images, self.labels = row, batch_size, images, labels % row.classes
+        self.block = -(-_BLOCK // batch_size) * batch_size
         height, width, channels = images.shape[1:]
         self.network = lenet(row.shape, (height, width, channels), row.classes)
         cores = usable_cores()
@@ -160,12 +162,11 @@ class Contest:
         from jax_peer import jax_trainer
 
         height, width, channels = self.images.shape[1:]
-        count = 1024 // self.batch_size * self.batch_size
-        train = jax_trainer(self.row.shape, (height, width, channels), self.row.classes, self.batch_size, count)
+        train = jax_trainer(self.row.shape, (height, width, channels), self.row.classes, self.batch_size, self.block)
 
-        def several(images: int) -> None:
-            for _ in range(max(1, images // count)):
-                train(self.images[:count], self.labels[:count])
+        def several(count: int) -> None:
+            for _ in range(count // self.block):
+                train(self.images[: self.block], self.labels[: self.block])
 
         return several
 
@@ -197,13 +198,13 @@ class Rounds:
 def measure(contest: Contest, repeats: int) -> Rounds:
     """All contestants in turns, so many times."""
     counts = {}
-    most = len(contest.images) // contest.batch_size * contest.batch_size  # whole batches: batch norm refuses one image
+    block = contest.block
+    most = len(contest.images) // block * block
     for name, run in contest.run.items():
-        count = min(most, -(-256 // contest.batch_size) * contest.batch_size)
-        run(count)  # first calls allocate and choose kernels
+        run(count := block)  # first calls allocate and choose kernels
         while (seconds := _seconds(run, count)) < _SLICE and count < most:
             wanted = max(2 * count, round(1.2 * count * _SLICE / max(seconds, 1e-6)))
-            count = min(most, wanted // contest.batch_size * contest.batch_size)
+            count = min(most, wanted // block * block)
         counts[name] = count
     rounds = []
     for _ in range(repeats):
