@@ -21,17 +21,17 @@ class Dropout : public Layer<T> {
 
   void forward(Schedule& schedule) override {
     const uint64_t layer = uint64_t(this->spec_.index) << 32;
-    each_run(schedule, [this, layer](const Step& step, int n, int first, int from, int to, int count) {
+    each_run(schedule, *in, *out, [this, layer](const Step& step, int n, const Run& run) {
       uint64_t row = this->context_.call.dropout_key + (layer + uint64_t(step.begin + n)) * 0x9E3779B97F4A7C15u;
       row = (row ^ row >> 30) * 0xBF58476D1CE4E5B9u;
       row = (row ^ row >> 27) * 0x94D049BB133111EBu;
       row ^= row >> 31;
       const uint32_t low = uint32_t(row), high = uint32_t(row >> 32);
-      T* const factors = factors_ + size_t(n) * in->columns() + first;
-      const uint32_t* const units = units_ + first;
-      const T* const x = in->image(n) + from;
-      T* const y = out->image(n) + to;
-      for (int i = 0; i < count; i++) {
+      T* const factors = factors_ + size_t(n) * in->columns() + run.first;
+      const uint32_t* const units = units_ + run.first;
+      const T* const x = in->image(n) + run.from;
+      T* const y = out->image(n) + run.to;
+      for (int i = 0; i < run.count; i++) {
         uint32_t h = low + units[i];
         h = (h ^ h >> 16) * 0x7FEB352Du;
         h = (h ^ high ^ h >> 15) * 0x846CA68Bu;
@@ -44,35 +44,17 @@ class Dropout : public Layer<T> {
 
   void backward(Schedule& schedule) override {
     if (!in->needs_gradient) return;
-    each_run(schedule, [this](const Step&, int n, int first, int from, int to, int count) {
-      const T* const factors = factors_ + size_t(n) * in->columns() + first;
-      const T* const dy = out->image_gradient(n) + to;
-      T* const dx = in->image_gradient(n) + from;
-      for (int i = 0; i < count; i++) dx[i] = dy[i] * factors[i];
+    each_run(schedule, *in, *out, [this](const Step&, int n, const Run& run) {
+      const T* const factors = factors_ + size_t(n) * in->columns() + run.first;
+      const T* const dy = out->image_gradient(n) + run.to;
+      T* const dx = in->image_gradient(n) + run.from;
+      for (int i = 0; i < run.count; i++) dx[i] = dy[i] * factors[i];
     });
   }
 
  private:
   using Layer<T>::in;
   using Layer<T>::out;
-
-  // Calls run(step, image, first value, offset in `in`, offset in `out`, count) for contiguous runs.
-  template <class Run>
-  void each_run(Schedule& schedule, Run run) {
-    const Layout from = in->layout, to = out->layout;
-    if (from.height * from.width == 1 || in->flat) {
-      schedule.columns(Split::features<T>(in->columns()), [run](const Step& step, Range columns, const Worker&) {
-        const int begin = columns.begin, count = columns.end - columns.begin;
-        for (int n = 0; n < step.images; n++) run(step, n, begin, begin, begin, count);
-      });
-    } else {
-      schedule.images([run, from, to](const Step& step, const Slice& slice, const Worker&) {
-        const int count = from.width * from.channels;
-        for (int n = slice.images.begin; n < slice.images.end; n++)
-          for (int y = 0; y < from.height; y++) run(step, n, y * count, from.at(y, 0), to.at(y, 0), count);
-      });
-    }
-  }
 
   const uint32_t least_;  // a unit stays from this hash on
   const T scale_;

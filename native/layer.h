@@ -55,6 +55,29 @@ class Layer {
 template <class T>
 using LayerPointer = std::unique_ptr<Layer<T>>;
 
+// A stretch of values that lie side by side in both blobs: the first one's number in its image, and where it lies.
+struct Run {
+  int first, from, to, count;
+};
+
+// A phase for what treats every value by itself: calls work(step, image, run) for all of a batch.
+template <class T, class Work>
+void each_run(Schedule& schedule, const Blob<T>& in, const Blob<T>& out, Work work) {
+  const Layout from = in.layout, to = out.layout;
+  if (from.height * from.width == 1 || in.flat) {
+    schedule.columns(Split::features<T>(in.columns()), [work](const Step& step, Range columns, const Worker&) {
+      const int begin = columns.begin, count = columns.end - columns.begin;
+      for (int n = 0; n < step.images; n++) work(step, n, Run{begin, begin, begin, count});
+    });
+  } else {
+    schedule.images([work, from, to](const Step& step, const Slice& slice, const Worker&) {
+      const int count = from.width * from.channels;
+      for (int n = slice.images.begin; n < slice.images.end; n++)
+        for (int y = 0; y < from.height; y++) work(step, n, Run{y * count, from.at(y, 0), to.at(y, 0), count});
+    });
+  }
+}
+
 // One for each kind; each is defined in the kind's own file.
 template <class T>
 LayerPointer<T> make_conv(const Context<T>&, const LenetLayer&, bool learns);

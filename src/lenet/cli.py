@@ -140,7 +140,6 @@ def tune(
     """
     from lenet.commands.tune import tune as run_tune
 
-    given = {name: value for name, value in vars(flags).items() if value is not None}
     run_tune(
         data,
         space=space,
@@ -158,7 +157,7 @@ def tune(
         resume=resume,
         overwrite=overwrite,
         console=PlainConsole(),
-        **given,
+        **given(flags),
     )
 
 
