@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument("--model", default="lenet5-modern", choices=sorted(SHAPES))
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--images", type=int, default=4000)
-    parser.add_argument("--optimizer", choices=("sgd", "adam"), default="adam")
+    parser.add_argument("--optimizer", choices=("sgd", "adam"), default="sgd")
     parser.add_argument("--engine", choices=("auto", "native", "torch"), default="auto")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
