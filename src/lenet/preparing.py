@@ -100,7 +100,9 @@ def threads_each(config: TrainConfig, choice: Choice, networks: int) -> int:
 
     The torch engine keeps to what the config says: its bits depend on it.
     """
+    if choice.name == "torch":
+        return config.threads or 1
     cores = usable_cores()
-    if config.threads or choice.name == "torch":
-        return min(config.threads or 1, cores)
+    if config.threads:
+        return min(config.threads, cores)
     return max(1, cores // networks) if config.batch_size >= _SPLIT_FROM else 1

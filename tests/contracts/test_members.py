@@ -58,6 +58,17 @@ def test_the_last_member_takes_the_idle_cores_and_keeps_its_bits(lenet, tmp_path
     assert one == two
 
 
+def test_the_torch_engine_keeps_to_its_threads(lenet, tmp_path, monkeypatch):
+    used = []
+    advance = Training.advance
+    monkeypatch.setattr(Training, "advance", lambda self: used.append(self.settings.threads) or advance(self))
+    monkeypatch.setattr("lenet.preparing.usable_cores", lambda: 2)
+    outcome = lenet(*WORDS, "--engine", "torch", "--threads", 3, "--out", tmp_path / "run")
+    assert outcome.code == 0
+    assert "3 threads" in outcome.out
+    assert used == [3, 3]
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_bits_do_not_hang_on_threads(lenet, tmp_path, engine, threads):
     # The native engine's never do; the torch engine's are its own at each number, which the config keeps.
