@@ -44,9 +44,8 @@ void conv_weight_gradient(const ConvWeights<T>& w, const T* x, int x_row, int x_
   constexpr int kSums = kRegisters == 32 ? 24 : 12;
   const int dw_step = w.kernel * w.run_width;
   for (int ky = 0; ky < w.kernel; ky++)
-    for (int t = 0; t < w.run_width;) {
-      const int vectors = w.run_width - t >= 2 * kLanes<T> ? 2 : 1;
-      const auto channels = [&](auto q) {
+    for (int t = 0; t < w.run_width;)
+      t += kLanes<T> * with_power_of_two<2>((w.run_width - t) / kLanes<T>, [&](auto q) {
         constexpr int kChannels = q == 1 ? kSums / 2 : kSums / q;
         const int part = even_part(w.outputs, kChannels);
         for (int c = 0; c < w.outputs; c += part)
@@ -54,13 +53,7 @@ void conv_weight_gradient(const ConvWeights<T>& w, const T* x, int x_row, int x_
             weight_gradient_tile<T, size, q>(x + ky * x_row + t, x_row, x_column, dz, c,
                                              dw + c * dw_step + ky * w.run_width + t, dw_step);
           });
-      };
-      if (vectors == 2)
-        channels(std::integral_constant<int, 2>());
-      else
-        channels(std::integral_constant<int, 1>());
-      t += vectors * kLanes<T>;
-    }
+      });
 }
 
 // dx[ky][x + t] += sum over c of dz[x][c] * w[c][ky][t], for P positions one below the other and Q short vectors of a
@@ -93,9 +86,8 @@ void conv_input_gradient(const ConvWeights<T>& w, T* dx, int dx_row, const Gradi
   constexpr int kSums = kRegisters == 32 ? 24 : 12, L = kShortLanes<T>;
   const int width = round_up(w.run, L);
   for (int ky = 0; ky < w.kernel; ky++)
-    for (int t = 0; t < width;) {
-      const int left = (width - t) / L, vectors = left >= 4 ? 4 : left >= 2 ? 2 : 1;
-      const auto positions = [&](auto q) {
+    for (int t = 0; t < width;)
+      t += L * with_power_of_two<4>((width - t) / L, [&](auto q) {
         constexpr int kPositions = q == 1 ? kSums / 2 : kSums / q;
         const int part = even_part(dz.rows, kPositions);
         for (int x = 0; x < dz.columns; x++)
@@ -105,15 +97,7 @@ void conv_input_gradient(const ConvWeights<T>& w, T* dx, int dx_row, const Gradi
                                               dz.data + y * dz.row + x * dz.column,
                                               dx + (y + ky) * dx_row + x * w.inputs + t, dx_row);
             });
-      };
-      if (vectors == 4)
-        positions(std::integral_constant<int, 4>());
-      else if (vectors == 2)
-        positions(std::integral_constant<int, 2>());
-      else
-        positions(std::integral_constant<int, 1>());
-      t += vectors * L;
-    }
+      });
 }
 
 }  // namespace lenet

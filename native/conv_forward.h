@@ -33,22 +33,15 @@ inline void conv_channels_tile(const ConvWeights<T>& w, const T* x, int x_row, i
 template <class T>
 void conv_channels(const ConvWeights<T>& w, const T* x, int x_row, int count, T* z) {
   constexpr int kSums = kRegisters == 32 ? 24 : 12;
-  for (int channel = 0; channel < w.width;) {
-    const int vectors = w.width - channel >= 2 * kLanes<T> ? 2 : 1;
-    const auto positions = [&](auto q) {
+  for (int channel = 0; channel < w.width;)
+    channel += kLanes<T> * with_power_of_two<2>((w.width - channel) / kLanes<T>, [&](auto q) {
       constexpr int kPositions = q == 1 ? kSums / 2 : kSums / q;
       const int part = even_part(count, kPositions);
       for (int p = 0; p < count; p += part)
         with_constant<kPositions>(count - p < part ? count - p : part, [&](auto size) {
           conv_channels_tile<T, size, q>(w, x + p * w.inputs, x_row, channel, z + p * w.width);
         });
-    };
-    if (vectors == 2)
-      positions(std::integral_constant<int, 2>());
-    else
-      positions(std::integral_constant<int, 1>());
-    channel += vectors * kLanes<T>;
-  }
+    });
 }
 
 // ---- Vectors of positions. Each row of each input channel comes as its even columns, then its odd ones, and so do the

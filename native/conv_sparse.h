@@ -29,70 +29,43 @@ void add_by_channel(const T* values, int positions, int channels, T* sums) {
     for (int c = 0; c < channels; c++) sums[c] += values[i * channels + c];
 }
 
-// Winners' windows start anywhere, so these two loops go by short vectors.
+// Winners' windows start anywhere, so this loop goes by short vectors.
 
-// dw[ky][t] += sum over winners of gradient * x[offset + ky][t], for Rows rows of the kernel and Q vectors of a run.
+// to[r][t] += sum over winners of gradient * from[offset + r][t], for Rows rows and Q vectors of their values.
 template <class T, int Rows, int Q>
-inline void winners_weight_tile(const Winner<T>* winners, int count, const T* x, int x_row, T* dw, int dw_row) {
+inline void winners_tile(const Winner<T>* winners, int count, const T* from, int from_row, T* to, int to_row) {
   constexpr int L = kShortLanes<T>;
   Vec<T, kShortBytes> sum[Rows][Q];
   for (int r = 0; r < Rows; r++)
-    for (int q = 0; q < Q; q++) sum[r][q] = load<kShortBytes>(dw + r * dw_row + q * L);
+    for (int q = 0; q < Q; q++) sum[r][q] = load<kShortBytes>(to + r * to_row + q * L);
   for (int i = 0; i < count; i++) {
     const Vec<T, kShortBytes> d = broadcast<kShortBytes>(winners[i].gradient);
-    const T* const from = x + winners[i].offset;
+    const T* const at = from + winners[i].offset;
     for (int r = 0; r < Rows; r++)
-      for (int q = 0; q < Q; q++) sum[r][q] += d * load<kShortBytes>(from + r * x_row + q * L);
+      for (int q = 0; q < Q; q++) sum[r][q] += d * load<kShortBytes>(at + r * from_row + q * L);
   }
   for (int r = 0; r < Rows; r++)
-    for (int q = 0; q < Q; q++) store<kShortBytes>(dw + r * dw_row + q * L, sum[r][q]);
+    for (int q = 0; q < Q; q++) store<kShortBytes>(to + r * to_row + q * L, sum[r][q]);
 }
 
-// Adds to one channel's dw, [kernel][run_width].
+// Adds to one channel's dw, [kernel][run_width]: a winner's window of x, times its gradient.
 template <class T>
 void winners_weight_gradient(const ConvWeights<T>& w, const Winner<T>* winners, int count, const T* x, int x_row, T* dw) {
   constexpr int kSums = kRegisters == 32 ? 24 : 12, L = kShortLanes<T>;
   const int width = round_up(w.run, L);
-  for (int t = 0; t < width;) {
-    const int left = (width - t) / L, vectors = left >= 4 ? 4 : left >= 2 ? 2 : 1;
-    const auto rows = [&](auto q) {
+  for (int t = 0; t < width;)
+    t += L * with_power_of_two<4>((width - t) / L, [&](auto q) {
       constexpr int kRows = kSums / q < 5 ? kSums / q : 5;
       const int part = even_part(w.kernel, kRows);
       for (int ky = 0; ky < w.kernel; ky += part)
         with_constant<kRows>(w.kernel - ky < part ? w.kernel - ky : part, [&](auto size) {
-          winners_weight_tile<T, size, q>(winners, count, x + ky * x_row + t, x_row, dw + ky * w.run_width + t,
-                                          w.run_width);
+          winners_tile<T, size, q>(winners, count, x + ky * x_row + t, x_row, dw + ky * w.run_width + t, w.run_width);
         });
-    };
-    if (vectors == 4)
-      rows(std::integral_constant<int, 4>());
-    else if (vectors == 2)
-      rows(std::integral_constant<int, 2>());
-    else
-      rows(std::integral_constant<int, 1>());
-    t += vectors * L;
-  }
+    });
 }
 
-// dx[r][t] += sum over the open channels of one pool window of gradient * shifted[offset + r][t]: all channels' winners
+// Adds one window's part to the input's gradient, whose corner under the window is at `dx`: all open channels' winners
 // in the same registers, whichever of the four positions won (see ConvWeights::at_winner).
-template <class T, int Rows, int Q>
-inline void winners_input_tile(const Winner<T>* winners, int count, const T* shifted, int shifted_row, T* dx, int dx_row) {
-  constexpr int L = kShortLanes<T>;
-  Vec<T, kShortBytes> sum[Rows][Q];
-  for (int r = 0; r < Rows; r++)
-    for (int q = 0; q < Q; q++) sum[r][q] = load<kShortBytes>(dx + r * dx_row + q * L);
-  for (int i = 0; i < count; i++) {
-    const Vec<T, kShortBytes> d = broadcast<kShortBytes>(winners[i].gradient);
-    const T* const from = shifted + winners[i].offset;
-    for (int r = 0; r < Rows; r++)
-      for (int q = 0; q < Q; q++) sum[r][q] += d * load<kShortBytes>(from + r * shifted_row + q * L);
-  }
-  for (int r = 0; r < Rows; r++)
-    for (int q = 0; q < Q; q++) store<kShortBytes>(dx + r * dx_row + q * L, sum[r][q]);
-}
-
-// Adds one window's part to the input's gradient, whose corner under the window is at `dx`.
 template <class T>
 void winners_input_gradient(const ConvWeights<T>& w, const Winner<T>* winners, int count, T* dx, int dx_row) {
   constexpr int kSums = kRegisters == 32 ? 30 : 12, kVectors = 5, L = kShortLanes<T>;
@@ -103,8 +76,8 @@ void winners_input_gradient(const ConvWeights<T>& w, const Winner<T>* winners, i
       const int rows = even_part(w.kernel + 1, kRows), t = v * L;
       for (int r = 0; r <= w.kernel; r += rows)
         with_constant<kRows>(w.kernel + 1 - r < rows ? w.kernel + 1 - r : rows, [&](auto size) {
-          winners_input_tile<T, size, q>(winners, count, w.shifted + r * w.shifted_row + t, w.shifted_row,
-                                         dx + r * dx_row + t, dx_row);
+          winners_tile<T, size, q>(winners, count, w.shifted + r * w.shifted_row + t, w.shifted_row,
+                                   dx + r * dx_row + t, dx_row);
         });
     });
 }

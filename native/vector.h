@@ -137,6 +137,17 @@ inline void with_constant(int count, Use use) {
   use(std::integral_constant<int, Most>());
 }
 
+// Calls use(std::integral_constant<int, N>) with the most of Most, Most / 2, ... 1 that are left, and gives N. Tiles of a
+// run are cut so where one of each size from 1 to Most would be too much code.
+template <int Most, class Use>
+inline int with_power_of_two(int left, Use use) {
+  if constexpr (Most > 1) {
+    if (left < Most) return with_power_of_two<Most / 2>(left, use);
+  }
+  use(std::integral_constant<int, Most>());
+  return Most;
+}
+
 // Cuts `count` into the fewest parts of at most `most`, as equal as can be: the size of all but the last.
 constexpr int even_part(int count, int most) {
   const int parts = (count + most - 1) / most;
