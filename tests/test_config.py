@@ -137,12 +137,30 @@ def test_flag_over_recipe_over_default(tmp_path):
         ("lr = 1979-05-27", "mine.toml: lr takes a number"),
         ("schedule = [1]", "mine.toml: schedule cannot be"),
         ("schedule = {a = 1}", "mine.toml: schedule cannot be"),
+        ("epochs = 99999999999999999999999", "mine.toml is not TOML: an integer does not fit"),
+        ('data = "a\\u0000b"', "mine.toml is not TOML: .*NUL"),
     ],
 )
 def test_a_recipe_that_is_wrong_is_named_with_its_file(tmp_path, text, message):
     with pytest.raises(InputError, match=message) as refused:
         resolve(recipe(tmp_path, text))
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("data", "a\0b", "data holds a NUL"),
+        ("data", "caf\udce9", r"data 'caf\\xe9' is not UTF-8"),
+        ("epochs", 10**5000, "epochs is out of range: give at most 100000"),
+        ("lr", 10**400, "lr is out of range: give at most 100"),
+        ("lr", -(10**400), "lr is out of range"),
+    ],
+    ids=range(5),
+)
+def test_a_value_that_no_file_can_hold_is_refused(name, value, message):
+    with pytest.raises(InputError, match=message):
+        resolve(None, {name: value})
 
 
 def test_a_recipe_that_is_no_text_is_named(tmp_path):

@@ -2,12 +2,14 @@
 
 import errno
 import os
+import re
+import socket
 from pathlib import Path
 
 import pytest
 
 from lenet.errors import InputError
-from lenet.files import is_left_over, make_folder, write_whole
+from lenet.files import is_left_over, make_folder, read_json, read_regular, read_toml, write_whole
 
 
 def full_disk(monkeypatch, number=errno.ENOSPC):
@@ -100,3 +102,93 @@ def test_a_file_in_the_folders_place_is_named(tmp_path):
         make_folder(tmp_path / "a")
     with pytest.raises(InputError, match=r"cannot write .*b"):
         make_folder(tmp_path / "a" / "b")
+
+
+@pytest.fixture(params=["pipe", "socket", "folder", "device"])
+def irregular(request, tmp_path):
+    """A path that is there but is not a regular file."""
+    path = tmp_path / "odd"
+    if request.param == "pipe":
+        os.mkfifo(path)
+    elif request.param == "socket":
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind(str(path))
+    elif request.param == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/zero")
+    return path
+
+
+@pytest.mark.parametrize("read", [lambda path: read_regular(path, 10), lambda path: read_json(path, "x"), read_toml])
+def test_what_is_not_a_regular_file_is_refused_before_it_is_opened(irregular, read):
+    with pytest.raises(InputError, match=f"cannot read {irregular} \\((not a regular file|Is a directory)\\)"):
+        read(irregular)
+
+
+def test_a_file_above_the_limit_is_refused(tmp_path):
+    path = tmp_path / "large"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(InputError, match="large is too large: lenet reads at most 1,000 bytes"):
+        read_regular(path, 1000)
+    with pytest.raises(InputError, match="too large"):
+        read_json(path, "restore it")
+    path.write_bytes(b"x" * 1000)
+    assert len(read_regular(path, 1000)) == 1000
+
+
+def test_a_missing_file_and_a_name_with_a_nul_are_named(tmp_path):
+    with pytest.raises(InputError, match=r"cannot read .*none \(No such file"):
+        read_regular(tmp_path / "none", 10)
+    with pytest.raises(InputError, match="cannot read"):
+        read_regular(Path("a\0b"), 10)
+
+
+HOSTILE_JSON = {
+    "nested": b"[" * 100_000,
+    "nested and closed": b"[" * 500 + b"]" * 500,
+    "a long number": b"1" * 5000,
+    "a number beyond 64 bits": b'{"a": [1' + b"0" * 30 + b"]}",
+    "a NUL": rb'{"a": "x\u0000y"}',
+    "a NUL in a name": rb'{"x\u0000y": 1}',
+    "half a file": b'{"a": ',
+    "not UTF-8": b'"\xff"',
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_JSON)
+def test_json_that_is_none_is_one_line(tmp_path, name):
+    path = tmp_path / "model.json"
+    path.write_bytes(HOSTILE_JSON[name])
+    with pytest.raises(InputError) as refused:
+        read_json(path, "restore it")
+    assert re.fullmatch(rf"{re.escape(str(path))} is damaged \(not JSON: .{{1,200}}\): restore it", str(refused.value))
+
+
+HOSTILE_TOML = {
+    "nested": b"a = " + b"[" * 2000,
+    "nested and closed": b"a = " + b"[" * 300 + b"]" * 300,
+    "a long number": b"a = " + b"1" * 5000,
+    "a number beyond 64 bits": b"a = 1" + b"0" * 30,
+    "a NUL": rb'a = "x\u0000y"',
+    "a NUL in a name": rb'"x\u0000y" = 1',
+    "not UTF-8": b'a = "\xff"',
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_TOML)
+def test_toml_that_is_none_is_one_line(tmp_path, name):
+    path = tmp_path / "mine.toml"
+    path.write_bytes(HOSTILE_TOML[name])
+    with pytest.raises(InputError) as refused:
+        read_toml(path)
+    assert re.fullmatch(rf"{re.escape(str(path))} is not TOML: .{{1,200}}", str(refused.value))
+
+
+def test_plain_files_are_read(tmp_path):
+    (tmp_path / "a.json").write_text('{"a": [1, 2.5, null, true, "ü"], "b": {"c": -9223372036854775808}}')
+    assert read_json(tmp_path / "a.json", "x") == {"a": [1, 2.5, None, True, "ü"], "b": {"c": -(2**63)}}
+    (tmp_path / "a.toml").write_text('a = [1, "ü"]\r\n[b]\nc = 1.5\n', newline="")
+    assert read_toml(tmp_path / "a.toml") == {"a": [1, "ü"], "b": {"c": 1.5}}

@@ -16,7 +16,7 @@ from torch import nn
 
 from lenet.data.fit import FITS
 from lenet.errors import InputError, did_you_mean
-from lenet.files import write_whole
+from lenet.files import read_json, write_whole
 from lenet.models import build, describe
 
 FORMAT = 1
@@ -75,8 +75,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
     for file in (text, weights):
         if not file.is_file():
             raise InputError(f"{file.parent} has no {file.name}: it is not a finished run, or lost its weights")
+    facts = read_json(text, "restore it or train again")
     try:
-        facts = json.loads(text.read_text(encoding="utf-8"))
         if facts["format"] != FORMAT:
             raise InputError(f"{text} is of format {facts['format']}, not {FORMAT}: use the lenet it names")
         template, seeds, classes = build(facts["layers"]), list(facts["seeds"]), tuple(facts["classes"])

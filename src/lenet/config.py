@@ -5,13 +5,14 @@ and runs again as it is: a run's config.toml is a recipe.
 """
 
 import json
-import tomllib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from lenet import files
 from lenet.errors import InputError, did_you_mean
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -194,17 +195,7 @@ def read_toml(name: str | Path, folder: Path, what: str) -> tuple[Path, dict[str
         if path.parent != folder:
             raise InputError(f"no {what} file {path}: give the path of a .toml file, or the name of a {what}")
         raise InputError(f"no {what} '{name}'{did_you_mean(str(name), names_of(folder))}")
-    return path, toml_values(path)
-
-
-def toml_values(path: Path) -> dict[str, Any]:
-    """What a TOML file holds. Raises InputError where it cannot be read, or is not TOML."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not TOML: {error}") from None
-    except OSError as error:
-        raise InputError(f"cannot read {path} ({error.strerror})") from None
+    return path, files.read_toml(path)
 
 
 def names_of(folder: Path) -> list[str]:
@@ -257,11 +248,26 @@ def _converted(name: str, value: Any, kind: Any, option: Option) -> Any:
         if not isinstance(value, (list, tuple)) or len(value) != len(arms):
             raise InputError(f"{name} takes {len(arms)} numbers, not {value!r}")
         return tuple(_converted(name, one, arm, option) for one, arm in zip(value, arms, strict=True))
+    if isinstance(value, int) and abs(value) >= 2**64:  # too large for a float, and for a message
+        raise InputError(f"{name} is out of range: give at most {option.high:g}")
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
+    if isinstance(value, str):
+        _check_text(name, value)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
         raise InputError(f"{name} takes {words[kind]}, not {value!r}")
     if option.low is not None and option.high is not None and not option.low <= value <= option.high:
         raise InputError(f"{name} must lie between {option.low:g} and {option.high:g}, not {value:g}")
     return value
+
+
+def _check_text(name: str, text: str) -> None:
+    """Raises InputError for what no config.toml can hold: a NUL, and bytes of a file name that are not UTF-8."""
+    if "\0" in text:
+        raise InputError(f"{name} holds a NUL character: leave it out")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(text).decode("utf-8", "backslashreplace")
+        raise InputError(f"{name} '{shown}' is not UTF-8, which config.toml is written in: rename it") from None

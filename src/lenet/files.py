@@ -1,12 +1,19 @@
-"""Files that are whole or not there: written aside, synced to the disk, then renamed."""
+"""Files are written whole or not at all (aside, synced, renamed), and read only where regular and not too large."""
 
 import errno
+import json
 import os
 import re
+import stat
 import uuid
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from lenet.errors import InputError
+
+MOST_TEXT = 16 << 20  # bytes of a TOML or JSON file; parsed, each byte can take tens of them
+_DEEPEST = 64  # levels of lists and tables; everything that walks them recurses
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
@@ -51,3 +58,85 @@ def unwritable(path: Path, error: OSError) -> InputError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return InputError(f"no space left on the disk for {path}: free some, then go on with --resume")
     return InputError(f"cannot write {path} ({error.strerror}): choose another folder with --out")
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a file for reading. Raises OSError, also where `path` is not a regular file.
+
+    Opening a pipe would wait for a writer, and a device may never end.
+    """
+    mode = os.stat(path).st_mode  # noqa: PTH116 (a path may be given as text)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+    return open(path, "rb")  # noqa: PTH123
+
+
+def read_regular(path: Path, most_bytes: int) -> bytes:
+    """The content of a regular file of at most `most_bytes`.
+
+    Raises InputError where the file is missing, is not regular, is too large or cannot be read.
+    """
+    try:
+        with open_regular(path) as file:
+            content = file.read(most_bytes + 1)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"cannot read {path} ({reason}): check the path and its permissions") from None
+    if len(content) > most_bytes:
+        raise InputError(f"{path} is too large: lenet reads at most {most_bytes:,} bytes of such a file")
+    return content
+
+
+def read_json(path: Path, mend: str, most_bytes: int = MOST_TEXT) -> Any:
+    """The plain values of a JSON file: dict, list, str, int of 64 bits, float, bool, None, at most 64 levels deep.
+
+    Raises InputError where the file cannot be read, or is not such JSON; `mend` ends it ("restore it or ..."). The
+    caller checks what the values must be.
+    """
+    return _parsed(path, json.loads, f"is damaged (not JSON: {{}}): {mend}", most_bytes)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The plain values of a TOML file; see `read_json`. Raises InputError where it is not such TOML."""
+    import tomllib  # a start of the command line without a recipe needs none
+
+    values: dict[str, Any] = _parsed(path, tomllib.loads, "is not TOML: {}", MOST_TEXT)
+    return values
+
+
+def _parsed(path: Path, parse: Callable[[str], Any], fault: str, most_bytes: int) -> Any:
+    content = read_regular(path, most_bytes)
+    try:
+        values = parse(content.decode("utf-8"))
+        _check_plain(values)
+    except RecursionError:
+        reason = f"nested more than {_DEEPEST} levels deep"
+    except ValueError as error:  # the parsers' own errors, UnicodeDecodeError, and integers of thousands of digits
+        reason = " ".join(str(error).split())
+    else:
+        return values
+    raise InputError(f"{path} {fault.format(reason)}")
+
+
+def _check_plain(values: Any) -> None:
+    """Raises ValueError for a NUL in a text or an integer beyond 64 bits, RecursionError beyond `_DEEPEST` levels."""
+    level = [values]
+    for _ in range(_DEEPEST + 1):
+        below: list[Any] = []
+        for value in level:
+            if isinstance(value, dict):
+                below += value.keys()
+                below += value.values()
+            elif isinstance(value, list):
+                below += value
+            elif isinstance(value, str):
+                if "\0" in value:
+                    raise ValueError(f"the text {value[:50]!r} holds a NUL character")
+            elif isinstance(value, int) and not -(2**63) <= value < 2**64:
+                raise ValueError("an integer does not fit into 64 bits")
+        if not below:
+            return
+        level = below
+    raise RecursionError

@@ -19,7 +19,7 @@ from lenet.checkpoint import Checkpoint, load_checkpoint, read_tensors, save_che
 from lenet.config import TrainConfig, resolve, to_toml
 from lenet.data.dataset import Dataset
 from lenet.errors import InputError
-from lenet.files import is_left_over, make_folder, write_whole
+from lenet.files import is_left_over, make_folder, read_json, write_whole
 from lenet.models import describe
 from lenet.training import EpochRow
 
@@ -52,10 +52,13 @@ class Run:
     def layers(self) -> list[dict[str, Any]] | None:
         """The list of layers the run trains; None before it has started."""
         path = self.path / "layers.json"
-        try:
-            return list(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
-        except (ValueError, TypeError) as error:
-            raise InputError(f"{path} is damaged ({error}): restore it or start over with --overwrite") from None
+        if not path.is_file():
+            return None
+        mend = "restore it or start over with --overwrite"
+        layers = read_json(path, mend)
+        if not isinstance(layers, list):
+            raise InputError(f"{path} is damaged (not a list of layers): {mend}")
+        return layers
 
     def write_layers(self, model: nn.Sequential) -> None:
         """Kept from the start, since a network of the user's own has no name to make it from again."""
@@ -159,10 +162,13 @@ class Run:
     def result(self) -> dict[str, Any] | None:
         """result.json, which is written last; None where the run is not finished."""
         path = self.path / "result.json"
-        try:
-            return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
-        except ValueError as error:
-            raise InputError(f"{path} is damaged ({error}): delete it and go on with --resume") from None
+        if not path.is_file():
+            return None
+        mend = "delete it and go on with --resume"
+        result = read_json(path, mend)
+        if not isinstance(result, dict):
+            raise InputError(f"{path} is damaged (not a table of figures): {mend}")
+        return result
 
     def write_result(self, result: dict[str, Any]) -> None:
         """The run's last file: it is there when all the others are."""

@@ -1,13 +1,13 @@
 """What a search was asked, in a form that its folder keeps."""
 
 import json
-import tomllib
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from lenet.config import TrainConfig, checked, recipe_values, to_toml
 from lenet.errors import InputError, did_you_mean
+from lenet.files import read_toml
 from lenet.tuning.space import DEFAULT, Space, check_effects, parse_space
 
 SEARCH_FILE = "search.toml"  # marks a folder as a search's
@@ -104,12 +104,12 @@ def read_search(path: Path) -> Search | None:
     """The search that this search.toml describes; None where there is none. Raises InputError where it is damaged."""
     if not path.is_file():
         return None
+    values = read_toml(path)
     try:
-        values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
         config = replace(TrainConfig(), **checked(values.pop("config"), f"{path}: "))
         parts = tuple(map(int, values.pop("parts")))
         return Search(config=config, space=parse_space(values.pop("space")), parts=parts, **values).check()
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is damaged ({error}): restore it or start over with --overwrite") from None
 
 

@@ -18,8 +18,9 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, get_args
 
-from lenet.config import TrainConfig, checked, options, toml_values
+from lenet.config import TrainConfig, checked, options
 from lenet.errors import InputError, did_you_mean
+from lenet.files import read_toml
 
 Kind = Literal["choice", "uniform", "loguniform"]
 
@@ -198,7 +199,7 @@ def _from_file(path: Path) -> dict[str, Any]:
     """The space of a TOML file: its table [space], or all of it."""
     if not path.exists():
         raise InputError(f"no space file {path}")
-    values = toml_values(path)
+    values = read_toml(path)
     return dict(values.get("space", values))
 
 
