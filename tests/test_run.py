@@ -123,6 +123,7 @@ def test_layers_state_metrics_and_result_come_back(tmp_path):
     network = lenet(SHAPES["lenet5-modern"], (16, 16, 1), 10)
     run.write_layers(network)
     assert describe(build(run.layers())) == describe(network)
+    run.make_state_folder()
     run.write_state(3, {"model:weight": torch.arange(4.0)})
     assert torch.equal(run.state(3)["model:weight"], torch.arange(4.0))
     assert run.state(4) is None

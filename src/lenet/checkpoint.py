@@ -4,7 +4,9 @@ NAME.safetensors holds the weights (of K members, named "0.", "1.", ...; of one,
 of layers, the class names, the input's shape and fit, the config and the library versions.
 """
 
+import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from torch import nn
 
 from lenet.data.fit import FITS
 from lenet.errors import InputError, did_you_mean
-from lenet.files import read_json, write_whole
+from lenet.files import open_regular, read_json, write_whole
 from lenet.models import build, describe
 
 FORMAT = 1
@@ -99,22 +101,49 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise InputError(f"{text}: {error}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{text} is damaged ({type(error).__name__}: {error}): restore it or train again") from None
-    _fill(checkpoint, read_tensors(weights), weights, text)
+    _fill(checkpoint, read_tensors(weights, needs_digest=False), weights, text)
     _check_shapes(checkpoint, text)
     return checkpoint
 
 
 def write_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
-    """A safetensors file without metadata: equal tensors give equal bytes."""
-    write_whole(path, safetensors.torch.save(tensors))
+    """A safetensors file whose metadata holds the tensors' digest. Equal tensors give equal bytes."""
+    write_whole(path, safetensors.torch.save(tensors, {_DIGEST: digest_of(tensors)}))
 
 
-def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a safetensors file. Raises InputError where it is damaged."""
+def read_tensors(
+    path: Path, *, mend: str = "restore it or train again", needs_digest: bool = True
+) -> dict[str, torch.Tensor]:
+    """The tensors of a safetensors file, by name. Raises InputError where they are not those that were written.
+
+    mend: how the message ends; needs_digest: refuse a file without a digest, as other programs write
+    """
     try:
-        return safetensors.torch.load(path.read_bytes())
+        with open_regular(path) as file:
+            content = file.read()
+        tensors = safetensors.torch.load(content)
     except (SafetensorError, OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read ({error}): restore it or train again") from None
+        raise InputError(f"{path} cannot be read ({error}): {mend}") from None
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])  # safetensors has checked it
+    digest = header.get("__metadata__", {}).get(_DIGEST)
+    if digest is None and needs_digest:
+        raise InputError(f"{path} has no digest: another version of lenet or another program wrote it; {mend}")
+    if digest not in (None, digest_of(tensors)):
+        raise InputError(f"{path} is damaged (its tensors do not match their digest): {mend}")
+    return tensors
+
+
+_DIGEST = "sha256"
+
+
+def digest_of(tensors: Mapping[str, torch.Tensor]) -> str:
+    """The SHA-256 of the tensors' names, dtypes, shapes and bytes, in the order of their names."""
+    sha256 = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        sha256.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        if tensor.numel():  # an empty one may have a stride that `view` refuses
+            sha256.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return sha256.hexdigest()
 
 
 def _fill(checkpoint: Checkpoint, tensors: dict[str, torch.Tensor], weights: Path, text: Path) -> None:

@@ -57,7 +57,14 @@ def unwritable(path: Path, error: OSError) -> InputError:
     """The one line for a file that could not be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return InputError(f"no space left on the disk for {path}: free some, then go on with --resume")
+    if error.errno == errno.ENOENT and not path.parent.is_dir():
+        return gone(path.parent)
     return InputError(f"cannot write {path} ({error.strerror}): choose another folder with --out")
+
+
+def gone(folder: Path) -> InputError:
+    """The one line for a folder that went away while lenet worked in it."""
+    return InputError(f"{folder} is gone: it was deleted or moved while lenet wrote to it; start again")
 
 
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:

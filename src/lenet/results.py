@@ -72,6 +72,7 @@ def finish(
 
     train_seconds, val_seconds = epochs_seconds(trainings, workers)
     images = sum(len(training.dataset.train) * training.epoch for training in trainings)
+    run.check_not_deleted()
     run.write_result(
         {
             "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),

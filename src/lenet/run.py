@@ -18,12 +18,15 @@ from torch import nn
 from lenet.checkpoint import Checkpoint, load_checkpoint, read_tensors, save_checkpoint, write_tensors
 from lenet.config import TrainConfig, resolve, to_toml
 from lenet.data.dataset import Dataset
+from lenet.data.splits import splits_from
+from lenet.data.wanted import other_images
 from lenet.errors import InputError
-from lenet.files import is_left_over, make_folder, read_json, write_whole
+from lenet.files import gone, is_left_over, make_folder, read_json, write_whole
 from lenet.models import describe
 from lenet.training import EpochRow
 
 RUNS = Path("runs")
+STATE_MEND = "restore it, or remove it to train this network again from its first epoch"
 
 
 class Run:
@@ -67,48 +70,53 @@ class Run:
     def kept_split(self, dataset: Dataset) -> Dataset:
         """The dataset split as it was when this run was started, which is now where nothing is kept yet.
 
-        Raises InputError where its images have changed since.
+        Raises InputError where its images have changed since, or the file is damaged.
         """
-        path = self.path / "split.safetensors"
-        if not path.is_file():
+        if not self._split.is_file():
             parts = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
             for number, (train, val) in enumerate(dataset.folds):
                 parts |= {f"{number}.train": train, f"{number}.val": val}
             tensors = {name: torch.from_numpy(indices.astype(np.int64)) for name, indices in parts.items()}
             tensors["sha256"] = torch.frombuffer(bytearray.fromhex(dataset.sha256), dtype=torch.uint8)
-            write_tensors(path, tensors)
-        kept = read_tensors(path)
-        if bytes(kept["sha256"].tolist()).hex() != dataset.sha256:
-            raise InputError(f"the images of {dataset.name} are not those {self.path} was started with: restore them")
-        indices = {name: tensor.numpy() for name, tensor in kept.items()}
-        folds = range(sum(name.endswith(".train") for name in indices))
-        return replace(
-            dataset,
-            train=indices["train"],
-            val=indices["val"],
-            test=indices["test"],
-            folds=tuple((indices[f"{number}.train"], indices[f"{number}.val"]) for number in folds),
-        )
+            write_tensors(self._split, tensors)
+        return self.split_again(dataset)
+
+    def split_again(self, dataset: Dataset) -> Dataset:
+        """The dataset split as this run keeps it, or as it is where the run keeps none. Raises as `kept_split` does."""
+        if not self._split.is_file():
+            return dataset
+        mend = "restore it or start over with --overwrite"
+        kept = {name: tensor.numpy() for name, tensor in read_tensors(self._split, mend=mend).items()}
+        sha256 = kept.pop("sha256", np.empty(0))
+        if sha256.tobytes().hex() != dataset.sha256:
+            raise other_images(dataset, str(self.path))
+        try:
+            splits = splits_from(kept, len(dataset.labels), len(dataset.folds))
+        except ValueError as error:
+            raise InputError(f"{self._split} is damaged ({error}): {mend}") from None
+        return replace(dataset, train=splits.train, val=splits.val, test=splits.test, folds=splits.folds)
 
     def state(self, seed: int) -> dict[str, torch.Tensor] | None:
         """What member `seed` goes on from; None where it has no whole epoch yet."""
-        path = self._state(seed)
-        return read_tensors(path) if path.is_file() else None
+        path = self.state_path(seed)
+        return read_tensors(path, mend=STATE_MEND) if path.is_file() else None
+
+    def make_state_folder(self) -> None:
+        """Made once, before the first epoch: a run that is deleted while it trains must not come back in part."""
+        make_folder(self.path / "state")
 
     def write_state(self, seed: int, state: dict[str, torch.Tensor]) -> None:
         """One file, so that weights, optimizer and history are always of the same epoch."""
-        make_folder(self._state(seed).parent)
-        write_tensors(self._state(seed), state)
+        write_tensors(self.state_path(seed), state)
 
     def start(self) -> dict[str, torch.Tensor] | None:
         """The tensors that all members start from; None where each draws its own, or nothing is kept yet."""
-        path = self._state("start")
-        return read_tensors(path) if path.is_file() else None
+        path = self.state_path("start")
+        return read_tensors(path, mend="restore it or start over with --overwrite") if path.is_file() else None
 
     def write_start(self, body: dict[str, torch.Tensor]) -> None:
         """Kept, so that the run goes on though the one it starts from be gone."""
-        make_folder(self._state("start").parent)
-        write_tensors(self._state("start"), body)
+        write_tensors(self.state_path("start"), body)
 
     def write_predictions(self, predictions: np.ndarray, labels: np.ndarray, indices: np.ndarray) -> None:
         """The class each member gave each test image, int64 [members, N], with its label and its index, int64 [N]."""
@@ -120,7 +128,17 @@ class Run:
         path = self.path / "predictions.safetensors"
         if not path.is_file():
             raise InputError(f"{self.path} has no {path.name}: it is not a finished run, or an older lenet's")
-        return {name: tensor.numpy() for name, tensor in read_tensors(path).items()}
+        kept = {name: tensor.numpy() for name, tensor in read_tensors(path).items()}
+        names = {"predictions": 2, "labels": 1, "indices": 1}  # and their dimensions
+        right = kept.keys() == names.keys() and all(
+            kept[name].dtype == np.int64
+            and kept[name].ndim == dimensions
+            and kept[name].shape[-1:] == kept["labels"].shape
+            for name, dimensions in names.items()
+        )
+        if not right or not kept["predictions"].size:
+            raise InputError(f"{path} does not hold a class for each test image: restore it or train again")
+        return kept
 
     def write_metrics(self, rows: Iterable[EpochRow]) -> None:
         """metrics.csv: every member's every epoch."""
@@ -174,6 +192,11 @@ class Run:
         """The run's last file: it is there when all the others are."""
         write_whole(self.path / "result.json", json.dumps(result, indent=1) + "\n")
 
+    def check_not_deleted(self, marker: str = "config.toml") -> None:
+        """Raises InputError where the file that was written first is gone: the folder was deleted meanwhile."""
+        if not (self.path / marker).is_file():
+            raise gone(self.path)
+
     def check_exists(self) -> None:
         """Raises InputError where there is no such folder, naming one beside it whose name is like it."""
         if self.path.is_dir():
@@ -183,8 +206,13 @@ class Run:
         hint = f", did you mean '{self.path.with_name(near[0])}'?" if near else ""
         raise InputError(f"no run at {self.path}: give the folder that 'lenet train' named at its end{hint}")
 
-    def _state(self, seed: int | str) -> Path:
+    def state_path(self, seed: int | str) -> Path:
+        """The file of a member's state, by its seed; "start": of what all members start from."""
         return self.path / "state" / f"{seed}.safetensors"
+
+    @property
+    def _split(self) -> Path:
+        return self.path / "split.safetensors"
 
 
 def open_run(

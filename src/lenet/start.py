@@ -12,6 +12,7 @@ from lenet.config import SHAPING, TrainConfig, checked
 from lenet.errors import InputError
 from lenet.models import build, describe, parameter_count
 from lenet.run import Run
+from lenet.training import check_like
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +83,15 @@ def with_new_head(start: Start, classes: int) -> nn.Sequential:
     """The start's network with a last layer for so many classes. Its weights are fresh; `Start.body` goes into them."""
     *body, head = start.layers
     return build([*body, {**head, "out_features": classes}])
+
+
+def check_body(body: Mapping[str, torch.Tensor], network: nn.Sequential, path: Path) -> None:
+    """Raises InputError where the body that was read from `path` is not that of this network."""
+    last = len(network) - 1
+    try:
+        check_like(body, {name: t for name, t in network.state_dict().items() if int(name.split(".")[0]) < last})
+    except ValueError as error:
+        raise InputError(f"{path} is of another network ({error}): restore it or start over with --overwrite") from None
 
 
 def learning_parameters(network: nn.Sequential, frozen: int) -> int:

@@ -149,16 +149,31 @@ class Training:
             f"{part}:{name}": tensor.detach().cpu().clone() for part, of in named.items() for name, tensor in of.items()
         }
 
-    def load(self, state: dict[str, torch.Tensor]) -> None:
-        """Go on from what `state` gave. Raises RuntimeError or KeyError if it is another network's."""
-        parts: dict[str, dict[str, torch.Tensor]] = {"model": {}, "optimizer": {}, "best": {}, _HISTORY: {}}
+    def load(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Go on from what `state` gave. Raises ValueError, and changes nothing, where it is not this training's."""
+        rows = history_of(state)
+        parts: dict[str, dict[str, torch.Tensor]] = {"model": {}, "optimizer": {}, "best": {}}
         for key, tensor in state.items():
-            part, name = key.split(":", 1)
-            parts[part][name] = tensor.clone()
-        rows = json.loads(bytes(parts[_HISTORY]["json"].tolist()))
+            part, _, name = key.partition(":")
+            if part in parts:
+                parts[part][name] = tensor.clone()
+        own = self.model.state_dict()
+        check_like(parts["model"], own, "model:")
+        if parts["best"] or any(row.failed_step is None for row in rows):
+            check_like(parts["best"], own, "best:")
+        for key, tensor in parts["optimizer"].items():
+            name, _, piece = key.rpartition("/")
+            shape = () if piece == "step" or name not in own else own[name].shape
+            if name not in own or tensor.shape != shape or not tensor.is_floating_point():
+                raise ValueError(f"optimizer:{key} is not as the network has it")
+        if not [row.epoch for row in rows] == list(range(1, len(rows) + 1)) or {row.seed for row in rows} - {self.seed}:
+            raise ValueError("its history is not of this network's epochs")
+        failed = bool(rows) and rows[-1].failed_step is not None
+        if not failed and any(tensor.isnan().any() for part in parts.values() for tensor in part.values()):
+            raise ValueError("it holds NaN")
         self.model.load_state_dict(parts["model"])
         self.optimizer_state, self.best_weights = parts["optimizer"], parts["best"]
-        self.history = [EpochRow(**row) for row in rows]
+        self.history = rows
         self._features, self._features_tried = None, False
 
     @property
@@ -235,6 +250,39 @@ class Training:
     def _check_stop(self) -> None:
         if self.stop.is_set():
             raise Stopped
+
+
+def history_of(state: Mapping[str, torch.Tensor]) -> list[EpochRow]:
+    """The epochs done, out of what `Training.state` gave. Raises ValueError where it holds no such thing."""
+    packed = state.get(f"{_HISTORY}:json")
+    if packed is None or packed.dtype != torch.uint8:
+        raise ValueError("it has no history")
+    try:
+        listed = json.loads(packed.numpy().tobytes())
+    except RecursionError:
+        listed = None
+    if not isinstance(listed, list):
+        raise ValueError("its history is damaged")
+    rows = []
+    for values in listed:
+        kinds = {"seed": int, "epoch": int, "engine": str, "failed_step": int | None}
+        row = (
+            EpochRow(**values)
+            if isinstance(values, dict) and values.keys() == EpochRow.__annotations__.keys()
+            else None
+        )
+        if row is None or not all(isinstance(value, kinds.get(name, float)) for name, value in asdict(row).items()):
+            raise ValueError("its history is damaged")
+        rows.append(row)
+    return rows
+
+
+def check_like(found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], part: str = "") -> None:
+    """Raises ValueError where the tensors have not the names, shapes and dtypes wanted."""
+    for name in sorted(found.keys() | wanted.keys()):
+        one, other = found.get(name), wanted.get(name)
+        if one is None or other is None or one.shape != other.shape or one.dtype != other.dtype:
+            raise ValueError(f"{part}{name} is not as the network has it")
 
 
 def initialised(model: nn.Sequential, seed: int) -> nn.Sequential:

@@ -22,8 +22,8 @@ from lenet.features import frozen_layers
 from lenet.models import build, parameter_count
 from lenet.preparing import OWN_MODEL, concrete, engine_for, network_for, threads_each
 from lenet.results import epochs_seconds, finish, say_result
-from lenet.run import Run, open_run
-from lenet.start import Start, learning_parameters, read_start, settled, with_new_head
+from lenet.run import STATE_MEND, Run, open_run
+from lenet.start import Start, check_body, learning_parameters, read_start, settled, with_new_head
 from lenet.training import Stopped, Training
 
 _MAY_CHANGE = ("engine", "device", "data_dir")  # on resume; anything else would be another training
@@ -105,9 +105,12 @@ def _train(
     if saved is None:
         run.write_config(config, note)
     run.write_layers(network)
+    run.make_state_folder()
     body = start.body if start else kept
     if start:
         run.write_start(start.body)
+    elif kept:
+        check_body(kept, network, run.state_path("start"))
     dataset = run.kept_split(dataset)
 
     trainings = [
@@ -203,11 +206,9 @@ def _go_on(run: Run, training: Training) -> None:
         return
     try:
         training.load(state)
-    except (RuntimeError, KeyError, ValueError) as error:
-        first = str(error).splitlines()[0]
-        raise InputError(
-            f"{run.path}/state/{training.seed}.safetensors is of another network ({first}): start over with --overwrite"
-        ) from None
+    except ValueError as error:
+        path = run.state_path(training.seed)
+        raise InputError(f"{path} is of another network ({error}): {STATE_MEND}") from None
 
 
 def _opening(

@@ -257,6 +257,7 @@ class _Tuning:
         self.clocks["search"] = passed - self.clocks["start"]
 
     def _write(self) -> None:
+        self.run.check_not_deleted(SEARCH_FILE)  # trials and Ray would make the folder again, in part
         self.table.write(self.folder.trials_csv)
         self._written = time.perf_counter()
 
@@ -283,6 +284,7 @@ class _Tuning:
         facts |= {"kept": kept, "disk_bytes": folder.size()}
         facts["seconds"]["confirm"] = confirmed.get("seconds", {}).get("total", 0.0)
         total = time.perf_counter() - self.started
+        self.run.check_not_deleted(SEARCH_FILE)
         self.run.write_result(result_of(search, self.table, job, winner, facts, confirmed, total))
         say_result(self.run, self.run.result or {}, self.console)
         if self.note:

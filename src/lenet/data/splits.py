@@ -1,7 +1,8 @@
 """Which images are trained on, which choose the model, and which judge it: stratified by class, drawn from a seed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +81,38 @@ def split(
         else:
             val = sources.val
         parts.append((pool, val))
+    if strict:
+        for name, indices in (("train", parts[0][0]), ("val", parts[0][1]), ("test", test)):
+            if not indices.size:
+                raise InputError(f"{sources.name} has no {name} images: add some, or remove its empty {name} folder")
     return Splits(*parts[0], test, tuple(parts) if protocol == "folds" else ())
+
+
+def splits_from(named: Mapping[str, NDArray[Any]], images: int, folds: int) -> Splits:
+    """The splits out of what a file holds: "train", "val", "test", and "0.train", "0.val" and so on for each fold.
+
+    images: how many there are; folds: how many the data has. Raises ValueError where an array is missing, empty, not of
+    sorted indices of images, or has an image in common with one that it must not.
+    """
+    names = ["train", "val", "test", *(f"{fold}.{part}" for fold in range(folds) for part in ("train", "val"))]
+    for name in names:
+        indices = named.get(name)
+        if indices is None or indices.dtype != np.int64 or indices.ndim != 1:
+            raise ValueError(f"{name} must be a list of 64-bit integers")
+        if not indices.size:
+            raise ValueError(f"{name} is empty")
+        if indices[0] < 0 or indices[-1] >= images or (np.diff(indices) <= 0).any():
+            raise ValueError(f"{name} must hold ascending image numbers from 0 to {images - 1}")
+    if extra := sorted(set(named) - set(names)):
+        raise ValueError(f"{extra[0]} does not belong there")
+    test = named["test"]
+    pairs = [
+        (named[f"{prefix}train"], named[f"{prefix}val"]) for prefix in ("", *(f"{fold}." for fold in range(folds)))
+    ]
+    for train, val in pairs:
+        if len(np.unique(np.concatenate([train, val, test]))) < len(train) + len(val) + len(test):
+            raise ValueError("an image is in two of the splits")
+    return Splits(*pairs[0], test, tuple(pairs[1:]))
 
 
 def kept_classes(names: tuple[str, ...], wanted: tuple[str, ...], where: str) -> NDArray[np.int64]:

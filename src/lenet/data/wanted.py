@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from lenet.config import TrainConfig, names_in
 from lenet.data.dataset import Dataset, find_auto, load_dataset
-from lenet.errors import Unavailable
+from lenet.errors import InputError, Unavailable
 
 _HOW_TO_GET = "CIFAR-10 is not on disk: 'lenet train cifar10' downloads it, --data-dir DIR tells where it lies"
 
@@ -20,6 +20,14 @@ def load_data(config: TrainConfig, or_digits: bool) -> tuple[Dataset, str]:
             raise
         # As large and as colourful as CIFAR-10's images, so that a network made for those takes them.
         return _load(replace(config, data="digits", size=32, channels=3)), str(error)
+
+
+def other_images(dataset: Dataset, whose: str) -> InputError:
+    """What to raise where the images are not those that `whose` work started with."""
+    return InputError(
+        f"the images of {dataset.name} are not those {whose} was started with: restore them ({dataset.source}), or "
+        "give the folder in which they lie now"
+    )
 
 
 def _load(config: TrainConfig) -> Dataset:

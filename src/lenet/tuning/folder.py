@@ -13,7 +13,7 @@ from lenet.preparing import network_for
 from lenet.results import versions
 from lenet.tuning.search import SEARCH_FILE, Search
 from lenet.tuning.table import Table, TrialRecord
-from lenet.tuning.trial import Job, forget_weights, state_path
+from lenet.tuning.trial import STATE_MEND, Job, forget_weights, state_path
 
 _BEST = "best:"  # how Training.state names the best weights
 
@@ -91,7 +91,7 @@ class Folder:
         done = []
         for trial in table.ranked()[:keep]:
             path, best = state_path(self.states, trial.number), trial.best("val_accuracy")
-            state = read_tensors(path) if path.is_file() else {}
+            state = read_tensors(path, mend=STATE_MEND) if path.is_file() else {}
             weights = {name.removeprefix(_BEST): tensor for name, tensor in state.items() if name.startswith(_BEST)}
             if not weights or best is None:
                 continue

@@ -24,11 +24,12 @@ from lenet.engine import Engine
 from lenet.errors import InputError
 from lenet.files import make_folder
 from lenet.preparing import concrete, engine_for, network_for
-from lenet.training import EpochRow, Training
+from lenet.training import EpochRow, Training, history_of
 from lenet.tuning.space import IMAGE_OPTIONS, Space
 from lenet.tuning.witness import Witness, contradictions
 
 NUMBER = "number"  # where a searcher without numbered trials puts a trial's
+STATE_MEND = "restore it, or remove it, and go on with: lenet tune --resume"
 _CONFIG, _HISTORY = "trial:config", "history:json"
 
 
@@ -137,7 +138,10 @@ class Trial(tune.Trainable):
             network, images.dataset, self._config, self._config.seed, choice, replace(settings, threads=1)
         )
         if self._state:
-            training.load(self._state)
+            try:
+                training.load(self._state)
+            except ValueError as error:
+                raise InputError(f"{self._path()} is of another network ({error}): {STATE_MEND}") from None
         while training.epoch < len(self._kept):
             self._advance(training)
         return training
@@ -174,7 +178,7 @@ class Trial(tune.Trainable):
             if about["config"] != to_toml(self._config):
                 return [], {}
             self._used = about["used"]
-            rows = [EpochRow(**row) for row in _unpacked(state[_HISTORY])]
+            rows = history_of(state)
         except (InputError, KeyError, ValueError, TypeError):
             return [], {}
         return rows, state if len(state) > 1 else {}
@@ -210,7 +214,7 @@ def state_path(states: Path, number: int) -> Path:
 
 def forget_weights(path: Path) -> None:
     """Leave of a trial's state its figures alone."""
-    state = read_tensors(path)
+    state = read_tensors(path, mend=STATE_MEND)
     if len(state) > 2:
         write_tensors(path, {name: state[name] for name in (_CONFIG, _HISTORY)})
 

@@ -1,0 +1,52 @@
+"""A run or a search whose folder is deleted while it trains says so, and does not bring the folder back in part."""
+
+import shutil
+
+import pytest
+
+from lenet.training import Training
+
+
+def refused(outcome, *parts):
+    assert outcome.code == 2, outcome
+    assert outcome.err.startswith("lenet: ")
+    assert outcome.err.count("\n") == 1, outcome.err
+    for part in parts:
+        assert part in outcome.err, outcome.err
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 3])
+def test_a_run_deleted_in_an_epoch(lenet, tmp_path, monkeypatch, epoch):
+    path, advance = tmp_path / "run", Training.advance
+
+    def deleting(self):
+        row = advance(self)
+        if row.epoch == epoch:
+            shutil.rmtree(path)
+        return row
+
+    monkeypatch.setattr(Training, "advance", deleting)
+    refused(lenet("train", "digits", "--epochs", 3, "--out", path), f"{path}/state is gone", "deleted or moved")
+    assert not path.exists()
+
+
+def test_a_run_deleted_after_its_last_epoch(lenet, tmp_path, monkeypatch):
+    path = tmp_path / "run"
+    monkeypatch.setattr("lenet.plots.draw_curves", lambda *_: shutil.rmtree(path))
+    refused(lenet("train", "digits", "--epochs", 1, "--out", path), f"{path} is gone")
+    assert not (path / "result.json").exists()
+
+
+def test_a_search_that_is_deleted(lenet, tmp_path, monkeypatch):
+    pytest.importorskip("ray", reason='no ray here: pip install "lenet[tune]"')
+    from lenet.commands import tune
+
+    path, tick = tmp_path / "run", tune._Tuning._tick
+
+    def deleting(self):
+        shutil.rmtree(path, ignore_errors=True)
+        tick(self)
+
+    monkeypatch.setattr(tune._Tuning, "_tick", deleting)
+    words = ("tune", "digits", "--recipe", "none", "--trials", 1, "--epochs", 1, "--space", "lr=choice(0.01)")
+    refused(lenet(*words, "--confirm", 0, "--out", path), f"{path} is gone")
