@@ -90,8 +90,9 @@ class Run:
         sha256 = kept.pop("sha256", np.empty(0))
         if sha256.tobytes().hex() != dataset.sha256:
             raise other_images(dataset, str(self.path))
+        folds = len(dataset.folds) or sum(name.endswith(".train") for name in kept)
         try:
-            splits = splits_from(kept, len(dataset.labels), len(dataset.folds))
+            splits = splits_from(kept, len(dataset.labels), folds)
         except ValueError as error:
             raise InputError(f"{self._split} is damaged ({error}): {mend}") from None
         return replace(dataset, train=splits.train, val=splits.val, test=splits.test, folds=splits.folds)
