@@ -54,5 +54,6 @@ def test_probabilities_are_softmax_also_of_large_logits():
 
 
 def test_mean_and_the_samples_deviation():
-    assert mean_sd([0.7]) == {"mean": 0.7, "sd": 0.0, "each": [0.7]}
-    assert mean_sd([1, 2, 4]) == {"mean": pytest.approx(7 / 3), "sd": pytest.approx((7 / 3) ** 0.5), "each": [1, 2, 4]}
+    assert mean_sd([0.7]) == {"mean": 0.7, "sd": None, "n": 1, "each": [0.7]}
+    several = {"mean": pytest.approx(7 / 3), "sd": pytest.approx((7 / 3) ** 0.5), "n": 3, "each": [1, 2, 4]}
+    assert mean_sd([1, 2, 4]) == several

@@ -51,10 +51,10 @@ def probabilities(logits: np.ndarray) -> np.ndarray:
     return np.asarray(raised / raised.sum(axis=1, keepdims=True))
 
 
-def mean_sd(values: Sequence[float]) -> dict[str, float | list[float]]:
-    """{"mean", "sd", "each"}; sd is the sample's (n - 1), nought for a single value."""
-    sd = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-    return {"mean": float(np.mean(values)), "sd": sd, "each": [float(value) for value in values]}
+def mean_sd(values: Sequence[float]) -> dict[str, float | int | list[float] | None]:
+    """{"mean", "sd", "n", "each"}; sd is the sample's (n - 1), which one value does not have: None."""
+    sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return {"mean": float(np.mean(values)), "sd": sd, "n": len(values), "each": [float(value) for value in values]}
 
 
 def per_class_csv(scores: Scores) -> str:

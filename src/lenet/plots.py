@@ -107,7 +107,7 @@ def draw_per_class(series: Mapping[str, Mapping[int, Sequence[float]]], title: s
     for name, points in series.items():
         counts = sorted(points)
         means = [100 * float(np.mean(points[count])) for count in counts]
-        sds = [100 * float(np.std(points[count], ddof=1)) if len(points[count]) > 1 else 0.0 for count in counts]
+        sds = [100 * float(np.std(points[count], ddof=1)) if len(points[count]) > 1 else np.nan for count in counts]
         axes.errorbar(counts, means, yerr=sds, marker="o", ms=4, lw=1.8, capsize=3, label=name)
     axes.set_xscale("log")
     axes.set_xticks(ticks, [str(count) for count in ticks])

@@ -16,6 +16,7 @@ from lenet.display import clock
 from lenet.errors import InputError
 from lenet.files import make_folder, write_whole
 from lenet.plots import draw_runs
+from lenet.results import diverged, plus_minus
 from lenet.run import Run
 
 
@@ -57,7 +58,7 @@ def compare(
     console.print(table_of(named))
     for (one, another), pair in pairs.items():
         console.print(said(pair, one, another), soft_wrap=True)
-    for note in (*notes, *legend(pairs.values())):
+    for note in (*diverged_notes(named), *notes, *legend(pairs.values())):
         console.print(note, soft_wrap=True)
     comparison = Comparison(named, pairs)
     if out is not None:
@@ -98,37 +99,48 @@ def paired_runs(first: Run, second: Run) -> Paired:
 
 
 def said(pair: Paired, first: str, second: str) -> str:
-    """The paired difference in words: "better" only where that is shown."""
+    """The paired difference in words: "better" only where the interval covers seeds and excludes 0."""
     low, high = sorted((pair.low, pair.high) if pair.better != "first" else (-pair.low, -pair.high))
+    one, other = (first, second) if pair.better == "first" else (second, first)
     if pair.better:
-        one, other = (second, first) if pair.better == "second" else (first, second)
         verdict = f"{one} is better than {other}: {100 * abs(pair.difference):.2f} points"
     else:
-        verdict = f"no difference shown between {first} and {second}: {second} {100 * pair.difference:+.2f} points"
+        claim = "no difference shown between" if pair.covers_seeds else "no verdict on"
+        verdict = f"{claim} {first} and {second}: {second} {100 * pair.difference:+.2f} points"
+    scope = "" if pair.covers_seeds else "; test images only, not the choice of seed"
     p = "p < 0.001" if pair.p < 0.001 else f"p = {pair.p:.3f}"
     return (
-        f"{verdict} (95%: {100 * low:.2f} to {100 * high:.2f})\n"
-        f"  right alone: {first} on {pair.only_first} images, {second} on {pair.only_second}; {p}"
+        f"{verdict} (95%: {100 * low:.2f} to {100 * high:.2f}{scope})\n"
+        f"  only {first} correct: {_images(pair.only_first)}; only {second} correct: {pair.only_second}; McNemar {p}"
     )
 
 
 def legend(pairs: Iterable[Paired]) -> list[str]:
-    """What stands behind the figures that `said` gives, once for all of them."""
-    networks = [max(pair.networks) for pair in pairs]
-    if not networks:
+    """What the figures of `said` cover, once for all of them; each line fits 80 columns."""
+    over = [pair.covers_seeds for pair in pairs]
+    if not over:
         return []
-    over = "images and networks" if min(networks) > 1 else "images, and networks where there are several"
-    if max(networks) == 1:
-        over = "images; of training anew they say nothing"
-    several = " Each stands alone: of many, one in twenty may err." if len(networks) > 1 else ""
-    return [
-        f"95%: bootstrap over {over}.{several}",
-        "Right alone, and p (McNemar, mid-p): of the two networks, of several the best by validation.",
-    ]
+    lines = []
+    if any(over):
+        lines.append("95%: confidence interval over test images and seeds.")
+    if not all(over):
+        lines += [
+            "Intervals of a run with one network do not include run-to-run variation, so",
+            "neither run is called better: train several networks with --seeds.",
+        ]
+    if len(over) > 1:
+        lines.append("The intervals are not corrected for multiple comparisons.")
+    return [*lines, "Only ... correct, McNemar: one network of each run, the best by validation."]
+
+
+def diverged_notes(runs: Mapping[str, Run]) -> list[str]:
+    """A line for each run of which a network is missing from the figures."""
+    notes = {name: diverged(finished_result(run)) for name, run in runs.items()}
+    return [f"{name}: {note}" for name, note in notes.items() if note]
 
 
 def table_of(runs: Mapping[str, Run]) -> Table:
-    """A row a run; accuracies in per cent, mean ± sd over networks."""
+    """A row for each run; accuracies in per cent, mean ± sd over the n networks that did not diverge."""
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
     table.add_column("run", overflow="fold")
     table.add_column("data", no_wrap=True)
@@ -136,15 +148,16 @@ def table_of(runs: Mapping[str, Run]) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for name, run in runs.items():
         result = finished_result(run)
+        n, failed = len(result["test_accuracy"]["each"]), len(result.get("failed") or [])
         learn, whole = result.get("learning_parameters", result["parameters"]), result["parameters"]
         table.add_row(
             name,
             result["data"],
             f"{whole:,}" if learn == whole else f"{learn:,} of {whole:,}",
             str(result["epochs"]),
-            str(len(result["test_accuracy"]["each"])),
-            _share(result["val_accuracy"]),
-            _share(result["test_accuracy"]),
+            f"{n} of {n + failed}" if failed else str(n),
+            plus_minus(result["val_accuracy"]),
+            plus_minus(result["test_accuracy"]),
             clock(result["seconds"]["total"]),
         )
     return table
@@ -152,19 +165,18 @@ def table_of(runs: Mapping[str, Run]) -> Table:
 
 def as_values(comparison: Comparison) -> dict[str, Any]:
     """The comparison in plain values."""
-    keys = ("data", "parameters", "learning_parameters", "epochs", "val_accuracy", "test_accuracy", "seconds")
+    keys = ("data", "parameters", "learning_parameters", "epochs", "failed", "val_accuracy", "test_accuracy", "seconds")
     return {
         "runs": {
             name: {key: result.get(key) for key in keys}
             for name, result in ((name, finished_result(run)) for name, run in comparison.runs.items())
         },
         "pairs": [
-            {"first": one, "second": another, **asdict(pair), "better": pair.better}
+            {"first": one, "second": another, **asdict(pair), "covers_seeds": pair.covers_seeds, "better": pair.better}
             for (one, another), pair in comparison.pairs.items()
         ],
     }
 
 
-def _share(accuracy: dict[str, Any]) -> str:
-    mean = f"{100 * accuracy['mean']:.1f}"
-    return mean if len(accuracy["each"]) == 1 else f"{mean} ± {100 * accuracy['sd']:.1f}"
+def _images(count: int) -> str:
+    return f"{count} image{'' if count == 1 else 's'}"

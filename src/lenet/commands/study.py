@@ -10,6 +10,7 @@ from rich.console import Console
 from lenet.commands.compare import (
     Comparison,
     as_values,
+    diverged_notes,
     finished_result,
     legend,
     not_comparable,
@@ -93,7 +94,7 @@ def _close(plan: Study, runs: Mapping[str, Run], folder: Path, console: Console)
             continue
         pairs[first, second] = paired_runs(runs[first], runs[second])
         console.print(said(pairs[first, second], first, second), soft_wrap=True)
-    for line in legend(pairs.values()):
+    for line in (*diverged_notes(runs), *legend(pairs.values())):
         console.print(line, soft_wrap=True)
     comparison = Comparison(runs, pairs)
     write_whole(folder / "study.json", json.dumps({"study": plan.name, **as_values(comparison)}, indent=1) + "\n")

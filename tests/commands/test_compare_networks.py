@@ -1,0 +1,89 @@
+"""lenet compare: one network, several networks, and networks that diverged."""
+
+import io
+import json
+import shutil
+
+import pytest
+from rich.console import Console
+
+import lenet as api
+from lenet.commands.compare import said
+from lenet.comparison import Paired
+from lenet.plots import draw_per_class
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory):
+    """One network that hardly learns."""
+    folder = tmp_path_factory.mktemp("single") / "run"
+    return api.train("digits", lr=1e-6, epochs=1, out=folder, console=Console(file=io.StringIO()))
+
+
+def changed(run, folder, **figures):
+    """A copy of a finished run whose result.json has other figures."""
+    shutil.copytree(run.path, folder)
+    path = folder / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | figures))
+    return folder
+
+
+def test_one_network_is_never_better_and_the_interval_says_what_it_covers(lenet, digits_run, single):
+    outcome = lenet("compare", single.path, digits_run.path)
+    assert outcome.code == 0, outcome
+    assert f"no verdict on {single.path} and {digits_run.path}" in outcome.out
+    assert "; test images only, not the choice of seed)" in outcome.out
+    assert "do not include run-to-run variation" in outcome.out
+    assert "is better" not in outcome.out
+
+
+def test_one_network_has_no_standard_deviation(lenet, single, digits_run, tmp_path):
+    assert single.result["test_accuracy"]["sd"] is None
+    assert single.result["val_accuracy"]["n"] == 1
+    figure = single.result["test_accuracy"]
+    older = changed(single, tmp_path / "older", test_accuracy={**figure, "sd": 0.0})  # as result.json was written once
+    out = lenet("compare", single.path, older, digits_run.path, "--out", tmp_path / "made").out
+    assert out.split("no verdict on")[0].count("±") == 2  # validation and test of the run of two networks
+    assert json.loads((tmp_path / "made" / "comparison.json").read_text())["pairs"][0]["covers_seeds"] is False
+
+
+def test_a_network_that_diverged_is_named(lenet, digits_run, tmp_path):
+    lost = changed(digits_run, tmp_path / "lost", failed=[3])
+    more = changed(digits_run, tmp_path / "more", failed=[3, 5])
+    outcome = lenet("compare", digits_run.path, lost, more, "--out", tmp_path / "made")
+    assert outcome.code == 0, outcome
+    assert f"{lost}: 1 of 3 networks diverged and is not in the mean: seed 3\n" in outcome.out
+    assert f"{more}: 2 of 4 networks diverged and are not in the mean: seeds 3, 5\n" in outcome.out
+    assert f"{digits_run.path}: " not in outcome.out
+    assert " 2 of 3 " in outcome.out  # the column n
+    found = json.loads((tmp_path / "made" / "comparison.json").read_text())["runs"]
+    assert [run["failed"] for run in found.values()] == [[], [3], [3, 5]]
+
+
+def test_the_only_network_left_says_that_it_is_one(lenet, single, tmp_path):
+    left = changed(single, tmp_path / "left", failed=[1])
+    outcome = lenet("train", "--resume", "--out", left)
+    assert "failed  1 of 2 networks diverged and is not in the mean: seed 1" in outcome.out
+    assert outcome.out.count("% (n = 1) ") == 2
+
+
+def test_what_is_said_of_a_pair():
+    shown = Paired(0.0123, 0.001, 0.0236, (3, 5), 1000, 92, 84, 0.55)
+    assert said(shown, "a", "b").splitlines() == [
+        "b is better than a: 1.23 points (95%: 0.10 to 2.36)",
+        "  only a correct: 92 images; only b correct: 84; McNemar p = 0.550",
+    ]
+    turned = Paired(-0.0123, -0.0236, -0.001, (3, 5), 1000, 1, 0, 0.0001)
+    assert said(turned, "a", "b").splitlines() == [
+        "a is better than b: 1.23 points (95%: 0.10 to 2.36)",
+        "  only a correct: 1 image; only b correct: 0; McNemar p < 0.001",
+    ]
+    single = Paired(-0.0123, -0.0236, -0.001, (1, 5), 1000, 0, 7, 0.02)
+    assert said(single, "a", "b").splitlines()[0] == (
+        "no verdict on a and b: b -1.23 points (95%: -2.36 to -0.10; test images only, not the choice of seed)"
+    )
+
+
+def test_a_point_of_one_network_is_drawn_without_a_bar(tmp_path):
+    draw_per_class({"one": {10: [0.5], 20: [0.6]}, "two": {10: [0.5, 0.6]}}, "t", tmp_path / "p.png")
+    assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
