@@ -91,7 +91,7 @@ def test_a_member_that_fails_is_named_and_the_others_go_on(lenet, tmp_path):
     state = load_file(path / "state" / "1.safetensors")
     history = json.loads(bytes(state["history:json"].tolist()))[:1]
     state["history:json"] = torch.tensor(list(json.dumps(history).encode()), dtype=torch.uint8)
-    state["model:1.weight"][0, 0, 0, 0] = torch.nan
+    state["model:1.weight"][0] = 3e38  # finite, but its products are not
     write_tensors(path / "state" / "1.safetensors", state)
     outcome = lenet("train", "--resume", "--out", path)
     assert outcome.code == 0
