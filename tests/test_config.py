@@ -20,7 +20,19 @@ from lenet.errors import InputError
 
 # An option that changes its name breaks recipes, scripts and runs to be resumed: change this list on purpose alone.
 NAMES = [
-    *("data", "data_dir", "size", "channels", "fit", "classes", "per_class", "protocol", "val_fraction", "split_seed"),
+    *(
+        "data",
+        "data_sha256",
+        "data_dir",
+        "size",
+        "channels",
+        "fit",
+        "classes",
+        "per_class",
+        "protocol",
+        "val_fraction",
+        "split_seed",
+    ),
     *("augment", "max_shift"),
     *("model", "maps", "fc", "dropout", "activation", "pool", "batch_norm"),
     *("start", "freeze", "unfreeze_after"),

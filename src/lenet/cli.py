@@ -173,27 +173,26 @@ def evaluate(
     run
         The run's folder.
     data
-        Other data than it was trained on: a named set or a folder of class folders.
+        Other data than the run's own test split: a named set or a folder of class folders, of which the test images
+        are evaluated, or all where it has no test folder.
     data_dir
         Where published sets lie.
     member
-        One member of the run alone (0, 1, ...).
+        One network of the run alone (0, 1, ...).
     out
-        A folder for per-class.csv and confusion.csv of the best member [default: RUN/eval].
+        A folder for scores.json, and for per-class.csv and confusion.csv of each network [default: RUN/eval, and for
+        other data RUN/eval/NAME-HASH].
     """
     from lenet.commands.evaluate import evaluate as run_evaluate
-    from lenet.evaluation import confusion_csv, mean_sd, per_class_csv
-    from lenet.files import make_folder, write_whole
+    from lenet.evaluation import mean_sd
     from lenet.results import percent
 
     judged = run_evaluate(run, data, data_dir=data_dir, member=member)
-    console, folder = PlainConsole(), out or run / "eval"
-    make_folder(folder)
+    console, folder = PlainConsole(), out or judged.folder(run)
+    written = judged.write(folder)
     many = len(judged) > 1
-    for number, scores in enumerate(judged):
-        suffix = f"-{number}" if many else ""
-        write_whole(folder / f"per-class{suffix}.csv", per_class_csv(scores))
-        write_whole(folder / f"confusion{suffix}.csv", confusion_csv(scores))
+    for line in judged.lines():
+        console.print(line, soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("class")
     for name in ("precision", "recall", "F1", "images"):
@@ -207,7 +206,7 @@ def evaluate(
     console.print(f"accuracy {percent(mean_sd([one.accuracy for one in judged]))} of {first.images:,} images{of}",
                   soft_wrap=True)  # fmt: skip
     _say_confusions(console, first, "of member 0 " if many else "")
-    console.print(f"files   {folder}: per-class.csv, confusion.csv", soft_wrap=True)
+    console.print(f"files   {folder}: {', '.join(written[:3])}{', ...' if len(written) > 3 else ''}", soft_wrap=True)
 
 
 _SHARES = ("precision", "recall", "f1")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 else:
     _DEFAULTS = {"freeze": "all-but-last", "lr": "0.01 with sgd, 0.001 with adam and adamw"}
     _FROM_THE_START = ("model", *SHAPING, "start", "size", "channels")
-    TransferFlags = flags_of(__name__, ("data", *_FROM_THE_START), _DEFAULTS)
+    TransferFlags = flags_of(__name__, ("data", "data_sha256", *_FROM_THE_START), _DEFAULTS)
 _NONE_GIVEN = TransferFlags()
 
 

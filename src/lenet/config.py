@@ -35,6 +35,11 @@ class TrainConfig:
     data: Annotated[str, Option("auto, cifar10, cifar100, stl10, digits, or a folder of images.", group="Data")] = (
         "auto"
     )
+    data_sha256: Annotated[
+        str | None,
+        Option("SHA-256 of the images and labels as trained on; lenet writes it, and compares it when it reads them "
+               "again.", group="Data"),
+    ] = None  # fmt: skip
     data_dir: Annotated[
         str | None, Option("Where published sets lie or go (else $LENET_DATA, ./data, the user cache).", group="Data")
     ] = None

@@ -20,11 +20,14 @@ def frozen_layers(freeze: str, layers: int) -> int:
     if freeze in words:
         return words[freeze]
     if not freeze.isdecimal():
-        raise InputError(f"freeze cannot be '{freeze}'{did_you_mean(freeze, [*words, 'a number of layers'])}")
+        raise InputError(
+            f"freeze cannot be '{freeze}'{did_you_mean(freeze, [*words, 'a number of layers'])}", options=["freeze"]
+        )
     if int(freeze) >= layers:
         raise InputError(
             f"freeze {freeze} is out of range: the network has {layers} layers, of which at least the last must learn; "
-            f"give 0 to {layers - 1}"
+            f"give 0 to {layers - 1}",
+            options=["freeze"],
         )
     return int(freeze)
 

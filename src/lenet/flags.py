@@ -25,7 +25,9 @@ def whole(kind: Any, tokens: Sequence[Token]) -> int | tuple[int, ...]:
 Whole = Annotated[int, Parameter(converter=whole)]
 
 
-def flags_of(module: str, leave_out: Sequence[str] = ("data",), defaults: Mapping[str, Any] | None = None) -> Any:
+def flags_of(
+    module: str, leave_out: Sequence[str] = ("data", "data_sha256"), defaults: Mapping[str, Any] | None = None
+) -> Any:
     """A class of the options as flags that are None unless given: only so can a recipe stand under them.
 
     module: the caller's, since cyclopts looks into a class of its function's module, but not into one of `types`

@@ -84,7 +84,7 @@ class Normalize(nn.Module):
 def shape_named(name: str, **changes: Any) -> Shape:
     """The shape of that name with some of its fields changed; None leaves a field as it is. Raises InputError."""
     if name not in SHAPES:
-        raise InputError(f"no model '{name}'{did_you_mean(name, SHAPES)}")
+        raise InputError(f"no model '{name}'{did_you_mean(name, SHAPES)}", options=["model"])
     return replace(SHAPES[name], **{field: value for field, value in changes.items() if value is not None})
 
 

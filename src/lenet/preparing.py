@@ -3,11 +3,12 @@
 import copy
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import nn
 
-from lenet.config import SHAPING, TrainConfig
+from lenet.config import SHAPING, TrainConfig, checked
 from lenet.cores import usable_cores
 from lenet.data.dataset import Dataset
 from lenet.data.statistics import pixel_statistics
@@ -23,21 +24,30 @@ OWN_MODEL = "own"  # what the config calls a network that came as nn.Sequential;
 
 
 def concrete(config: TrainConfig, dataset: Dataset, own: nn.Sequential | None) -> TrainConfig:
-    """The config with everything that was left to lenet written out, so that it means the same tomorrow."""
+    """The config with everything that was left to lenet written out, so that it means the same tomorrow, from anywhere.
+
+    It says where the images lie, and what they are: their hash, by which whoever reads them again knows them.
+    """
     augment = config.augment
     if augment == "auto":
         # Features of frozen layers are computed once where images stay as they are.
         frozen = config.freeze == "all-but-last" and not config.unfreeze_after
         augment = "none" if dataset.name == "digits" or frozen else "flip-shift"
-    data = config.data if dataset.files is not None else dataset.name
+    data = dataset.source if dataset.files is not None else dataset.name
+    data_dir = None if config.data_dir is None else str(Path(config.data_dir).expanduser().absolute())
+    places = checked({"data": data, "data_dir": data_dir}, "")  # of which the user may have written the last part alone
     model = OWN_MODEL if own is not None else config.model
     size, channels = dataset.images.shape[2:]
     seeds = len(dataset.folds) or config.seeds
     if config.seeds not in (1, seeds):
-        raise InputError(f"--seeds {config.seeds}: a network is trained on each of the {seeds} folds; leave it out")
+        raise InputError(
+            f"--seeds {config.seeds}: a network is trained on each of the {seeds} folds; leave it out",
+            options=["seeds"],
+        )
     return replace(
         config,
-        data=data,
+        **places,
+        data_sha256=dataset.sha256,
         augment=augment,
         model=model,
         size=size,
@@ -62,7 +72,9 @@ def network_for(
     Raises InputError where the network and the images, or the config, do not go together.
     """
     if config.start:
-        raise InputError("start: only 'lenet train' and 'lenet transfer' start from another run; leave it out")
+        raise InputError(
+            "start: only 'lenet train' and 'lenet transfer' start from another run; leave it out", options=["start"]
+        )
     height, width, channels = dataset.images.shape[1:]
     input_shape, classes = (height, width, channels), len(dataset.classes)
     mean, std = statistics or pixel_statistics(dataset.images, dataset.train)
@@ -72,7 +84,7 @@ def network_for(
         return lenet(shape, input_shape, classes, mean=mean, std=std)
     for name in SHAPING:
         if name != "dropout" and getattr(config, name) is not None:
-            raise InputError(f"{name} shapes a named model: change it in the nn.Sequential itself")
+            raise InputError(f"{name} shapes a named model: change it in the nn.Sequential itself", options=[name])
     network = copy.deepcopy(fitted(own, input_shape, classes, mean, std))
     for layer in network:
         if isinstance(layer, nn.Dropout) and config.dropout is not None:
@@ -83,9 +95,11 @@ def network_for(
 def engine_for(config: TrainConfig, network: nn.Sequential) -> tuple[Choice, Settings, int]:
     """The engine, its settings, and how many members train side by side."""
     if config.device != "cpu" and not config.device.startswith("cuda"):
-        raise InputError(f"no device '{config.device}': use cpu, cuda, or cuda:1 and so on")
+        raise InputError(f"no device '{config.device}': use cpu, cuda, or cuda:1 and so on", options=["device"])
     if config.device != "cpu" and not torch.cuda.is_available():
-        raise InputError(f"--device {config.device}: PyTorch finds no CUDA device here; leave --device out")
+        raise InputError(
+            f"--device {config.device}: PyTorch finds no CUDA device here; leave --device out", options=["device"]
+        )
     settings = settings_of(config, threads=config.threads or 1)
     shape = (config.size, config.size, config.channels) if config.size and config.channels else None
     choice = choose(config.engine, network, settings, shape)

@@ -19,7 +19,7 @@ from lenet.checkpoint import Checkpoint, load_checkpoint, read_tensors, save_che
 from lenet.config import TrainConfig, resolve, to_toml
 from lenet.data.dataset import Dataset
 from lenet.data.splits import splits_from
-from lenet.data.wanted import other_images
+from lenet.data.wanted import check_images
 from lenet.errors import InputError
 from lenet.files import gone, is_left_over, make_folder, read_json, write_whole
 from lenet.models import describe
@@ -87,9 +87,7 @@ class Run:
             return dataset
         mend = "restore it or start over with --overwrite"
         kept = {name: tensor.numpy() for name, tensor in read_tensors(self._split, mend=mend).items()}
-        sha256 = kept.pop("sha256", np.empty(0))
-        if sha256.tobytes().hex() != dataset.sha256:
-            raise other_images(dataset, str(self.path))
+        check_images(dataset, kept.pop("sha256", np.empty(0)).tobytes().hex(), f"{self.path} was started with")
         folds = len(dataset.folds) or sum(name.endswith(".train") for name in kept)
         try:
             splits = splits_from(kept, len(dataset.labels), folds)
@@ -214,6 +212,11 @@ class Run:
     @property
     def _split(self) -> Path:
         return self.path / "split.safetensors"
+
+
+def nothing_to_resume(run: Run) -> str:
+    """What to say where a run was to be resumed, and there is none."""
+    return f"note    nothing to resume in {run.path}: starting anew"
 
 
 def open_run(

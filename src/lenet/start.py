@@ -70,12 +70,15 @@ def settled(config: TrainConfig, start: Start, given: Mapping[str, Any]) -> Trai
         if given.get(name, value) != value:
             raise InputError(
                 f"--{name} {given[name]}: the network of {config.start} takes {name} {value}, and images are brought "
-                "to that; leave it out"
+                "to that; leave it out",
+                options=[name],
             )
     shape = checked(start.settings, f"{config.start}: ")
     for name in ("model", *SHAPING):
         if given.get(name, shape.get(name)) != shape.get(name):
-            raise InputError(f"--{name.replace('_', '-')}: the network comes from {config.start}; leave it out")
+            raise InputError(
+                f"--{name.replace('_', '-')}: the network comes from {config.start}; leave it out", options=[name]
+            )
     return replace(config, **(shape | {"size": size, "channels": channels, "fit": given.get("fit", start.fit)}))
 
 

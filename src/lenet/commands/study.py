@@ -71,9 +71,9 @@ def _run(plan: Study, entry: Entry, folder: Path, seeds: int, options: Mapping[s
     console.quiet = quiet or not console.is_terminal  # in a log the epochs of many runs would drown what they came to
     try:
         if entry.transfer:
-            run = transfer(folder / entry.transfer, out=where, resume=True, console=console, **given)
+            run = transfer(folder / entry.transfer, out=where, resume=where.exists(), console=console, **given)
         else:
-            run = train(out=where, resume=True, console=console, **given)
+            run = train(out=where, resume=where.exists(), console=console, **given)
     finally:
         console.quiet = quiet
     if not console.is_terminal:

@@ -14,15 +14,15 @@ from torch import nn
 from lenet.config import TrainConfig, checked, recipe_values, resolve
 from lenet.console import PlainConsole
 from lenet.data.dataset import Dataset
-from lenet.data.wanted import load_data
+from lenet.data.wanted import check_images, differing_images, is_folder, load_data, same_folder
 from lenet.display import Progress
 from lenet.engine import Choice, Settings
-from lenet.errors import InputError
+from lenet.errors import InputError, naming
 from lenet.features import frozen_layers
 from lenet.models import build, parameter_count
 from lenet.preparing import OWN_MODEL, concrete, engine_for, network_for, threads_each
 from lenet.results import epochs_seconds, finish, say_result
-from lenet.run import STATE_MEND, Run, open_run
+from lenet.run import STATE_MEND, Run, nothing_to_resume, open_run
 from lenet.start import Start, check_body, learning_parameters, read_start, settled, with_new_head
 from lenet.training import Stopped, Training
 
@@ -64,9 +64,13 @@ def train(
     named = {"data": data, "model": None if isinstance(model, nn.Sequential) else model}
     given = checked({name: value for name, value in (named | options).items() if value is not None}, "")
     resolve(recipe, given)  # whatever is wrong with it is said before a folder is made
+    values = recipe_values(recipe)
     run = open_run(out, resume=resume, overwrite=overwrite)
+    if resume and run.config() is None:
+        console.print(nothing_to_resume(run), highlight=False, soft_wrap=True)
     try:
-        return _train(run, defaults or {}, recipe_values(recipe) | given, model, or_digits, console, started)
+        with naming(recipe, values, given):
+            return _train(run, defaults or {}, recipe, values, given, model, or_digits, console, started)
     finally:
         if run.path.is_dir() and not any(run.path.iterdir()):
             run.path.rmdir()  # nothing came of it
@@ -75,6 +79,8 @@ def train(
 def _train(
     run: Run,
     defaults: Mapping[str, Any],
+    recipe: str | Path | None,
+    values: dict[str, Any],
     given: dict[str, Any],
     model: str | nn.Sequential | None,
     or_digits: bool,
@@ -83,9 +89,11 @@ def _train(
 ) -> Run:
     if isinstance(model, nn.Sequential):
         given = given | {"model": OWN_MODEL}  # whatever a recipe names
-    saved = run.config()
-    wanted = _resumed(run, saved, given, or_digits) if saved else replace(TrainConfig(), **{**defaults, **given})
+    saved, settings = run.config(), values | given
+    wanted = _resumed(run, saved, settings, or_digits) if saved else replace(TrainConfig(), **{**defaults, **settings})
     if run.result is not None:
+        if saved and wanted.data != saved.data:
+            check_images(load_data(wanted, or_digits)[0], saved.data_sha256, f"{run.path} was started with")
         say_result(run, console)
         return run
 
@@ -93,16 +101,19 @@ def _train(
     start = read_start(wanted.start) if wanted.start and not (kept and layers) else None
     own = model if isinstance(model, nn.Sequential) else None
     if start and own:
-        raise InputError(f"the network comes from {wanted.start}: leave model out")
+        raise InputError(f"the network comes from {wanted.start}: leave model out", options=["start"])
     if start and not saved:
-        wanted = settled(wanted, start, given)
+        wanted = settled(wanted, start, settings)
     dataset, note = load_data(wanted, or_digits)
+    check_images(dataset, given.get("data_sha256"), "of data_sha256")
+    check_images(dataset, saved.data_sha256 if saved else None, f"{run.path} was started with")
+    differing = differing_images(dataset, recipe, values, given)
     config = concrete(wanted, dataset, own)
     networks = _networks(config, dataset, own, run, start)
     network = networks[0]
     frozen_layers(config.freeze, len(network))  # refused before anything is written
-    choice, settings, workers = engine_for(config, network)
-    if saved is None:
+    choice, engine_settings, workers = engine_for(config, network)
+    if saved is None or saved.data != config.data:
         run.write_config(config, note)
     run.write_layers(network)
     run.make_state_folder()
@@ -114,7 +125,7 @@ def _train(
     dataset = run.kept_split(dataset)
 
     trainings = [
-        Training(net, dataset.of_member(number), config, config.seed + number, choice, settings, body)
+        Training(net, dataset.of_member(number), config, config.seed + number, choice, engine_settings, body)
         for number, net in enumerate(networks)
     ]
     for training in trainings:
@@ -123,7 +134,8 @@ def _train(
         run.write_metrics(row for training in trainings for row in training.history)
     said = start.said if start else wanted.start or ""
     earlier = sum(epochs_seconds(trainings, workers))
-    for line in _opening(run, dataset, note, config, network, choice, settings, trainings, said):
+    opening = _opening(run, dataset, note, config, network, choice, engine_settings, trainings, said)
+    for line in [*opening, *filter(None, [differing])]:
         console.print(line, highlight=False, soft_wrap=True)
     try:
         _advance_all(trainings, run, workers, console)
@@ -173,11 +185,19 @@ def _resumed(run: Run, saved: TrainConfig, given: dict[str, Any], or_digits: boo
     automatic = {name for name in ("data", "augment") if given.get(name) == "auto"}
     if or_digits and saved.data == "digits":
         automatic.add("data")
+    if is_folder(given.get("data", "auto")) and is_folder(saved.data):  # wherever it lies now
+        automatic.add("data")
+        if not same_folder(given["data"], saved.data):
+            saved = replace(saved, data=given["data"])
+    automatic.add("data_sha256")  # the images themselves are compared with it
     told = {name: value for name, value in given.items() if name not in automatic}
     changed = [name for name, value in told.items() if name not in _MAY_CHANGE and value != getattr(saved, name)]
     if changed:
         listed = ", ".join(f"{name} {getattr(saved, name)} -> {told[name]}" for name in changed)
-        raise InputError(f"{run.path} was started with other settings ({listed}): leave them out, or use another --out")
+        raise InputError(
+            f"{run.path} was started with other settings ({listed}): leave them out, or use another --out",
+            options=changed,
+        )
     return replace(saved, **{name: told[name] for name in _MAY_CHANGE if name in told})
 
 

@@ -18,10 +18,10 @@ from lenet.config import checked
 from lenet.console import PlainConsole
 from lenet.data.dataset import Dataset
 from lenet.data.statistics import pixel_statistics
-from lenet.data.wanted import load_data
-from lenet.errors import InputError
+from lenet.data.wanted import check_images, differing_images, load_data
+from lenet.errors import InputError, naming
 from lenet.files import write_whole
-from lenet.tuning.search import SEARCH_FILE, Search, read_search, resumed_search, wanted_search
+from lenet.tuning.search import SEARCH_FILE, STUDY, Search, read_search, resumed_search, values_under, wanted_search
 from lenet.tuning.session import Machine, check_ray, ray_session, workers_here
 
 if TYPE_CHECKING:
@@ -93,14 +93,17 @@ def tune(
     asked = {"metric": metric, "scheduler": scheduler, "searcher": search, "confirm": confirm, "keep": keep}
     asked = {name: value for name, value in asked.items() if value is not None}
     machine = Machine(workers, gpus_per_trial, address).check()
-    wanted = wanted_search(given, recipe, space, trials, asked, machine.gpus)
+    values, named = values_under(recipe), recipe or STUDY
+    with naming(named, values, given):
+        wanted = wanted_search(given, recipe, space, trials, asked, machine.gpus)
     fresh = not resume and (out is None or not Path(out).exists())
     with ExitStack() as session:
+        session.enter_context(naming(named, values, given))
         tuning = _Tuning(wanted, machine, console or PlainConsole(), session, started)
         if fresh:
             tuning.load_images(or_digits=data is None)
             tuning.start_ray()
-        from lenet.run import open_run
+        from lenet.run import nothing_to_resume, open_run
 
         run = open_run(out, resume=resume, overwrite=overwrite, marker=SEARCH_FILE)
         try:
@@ -110,9 +113,16 @@ def tune(
                 tuning.search = again.extended(trials)
                 if run.result is not None and tuning.search == saved:
                     return tuning.again(run)
+            elif resume:
+                tuning.say(nothing_to_resume(run))
             if not fresh:
                 tuning.load_images(or_digits=data is None and saved is None)
-            return tuning.go(run, saved)
+            first = next(iter(tuning.datasets.values()))
+            if saved is not None:
+                check_images(first, saved.config.data_sha256, f"{run.path} was started with")
+            check_images(tuning.images, given.get("data_sha256"), "of data_sha256")
+            differing = differing_images(tuning.images, named, values, given)
+            return tuning.go(run, saved, differing)
         finally:
             if run.path.is_dir() and not any(run.path.iterdir()):
                 run.path.rmdir()  # nothing came of it
@@ -123,6 +133,7 @@ class _Tuning:
 
     def __init__(self, search: Search, machine: Machine, console: Console, session: ExitStack, started: float) -> None:
         self.search, self.machine, self.console, self.session, self.started = search, machine, console, session, started
+        self.images: Dataset  # by the search's own settings, and by those that are searched
         self.datasets: dict[tuple[Any, ...], Dataset] = {}
         self.note = ""
         self.ray: Any = None
@@ -136,7 +147,10 @@ class _Tuning:
         search = self.search
         dataset, self.note = load_data(search.config, or_digits)
         config = search.config
-        if dataset.name != config.data:  # digits, for want of others: as large as those were to be
+        self.images = dataset
+        if dataset.files is not None:
+            config = replace(config, data=dataset.source)
+        elif dataset.name != config.data:  # digits, for want of others: as large as those were to be
             size, channels = dataset.images.shape[2:]
             config = replace(config, data=dataset.name, size=size, channels=channels)
         self.search = replace(search, config=config)
@@ -170,8 +184,15 @@ class _Tuning:
         say_result(run, run.result or {}, self.console)
         return self._tuned()
 
-    def go(self, run: "Run", saved: Search | None) -> Tuned:
-        """The search, the files it leaves, the confirmation, the result."""
+    def say(self, line: str) -> None:
+        """Print a line that is not wrapped."""
+        self.console.print(line, soft_wrap=True)
+
+    def go(self, run: "Run", saved: Search | None, differing: str) -> Tuned:
+        """The search, the files it leaves, the confirmation, the result.
+
+        differing: what to say where the images are others than its recipe's
+        """
         from lenet.preparing import concrete
         from lenet.tuning.folder import Folder
         from lenet.tuning.report import say_opening, search_facts, winner_of
@@ -192,6 +213,8 @@ class _Tuning:
         self.table = self.folder.table(self.search)
         earlier = sum(self.table.seconds())
         say_opening(run, self.search, next(iter(images.values())), self.note, self.console)
+        if differing:
+            self.say(differing)
         try:
             self._run_parts(images)
         except KeyboardInterrupt:
@@ -278,8 +301,9 @@ class _Tuning:
             self.console.print(f"\nconfirm trial {winner.number}'s values over {search.confirm} fresh seeds")
             seed = fresh_seed(search, search.confirm)
             again = folder.confirmation(winner.number, search.confirm)
-            run = train(recipe=folder.best, out=again, resume=True, seed=seed, seeds=search.confirm,
-                        threads=None, console=self.console)  # fmt: skip
+            # By its hash, since the images may have changed while the trials ran.
+            run = train(recipe=folder.best, out=again, resume=again.exists(), data_sha256=config.data_sha256, seed=seed,
+                        seeds=search.confirm, threads=None, console=self.console)  # fmt: skip
             confirmed = dict(run.result or {})
         facts |= {"kept": kept, "disk_bytes": folder.size()}
         facts["seconds"]["confirm"] = confirmed.get("seconds", {}).get("total", 0.0)

@@ -27,9 +27,10 @@ class Dataset:
 
     `images` is uint8 [N, H, W, C] with C 1 or 3, read-only, memory-mapped where it comes from the cache; `labels`
     is int64 [N], numbers into `classes`. `sha256` is of the shape, the images' bytes (after resizing) and the
-    labels' bytes. `source` says where it was read from (a path, or "embedded"), `notes` what a user should be told,
-    `files` each image's path relative to the folder's root, for folders only. `folds` holds (train, val) of each fold
-    where every member trains on its own; `train` and `val` are then the first fold's.
+    labels' bytes. `source` says where it was read from ("embedded" or a path, which is absolute for a folder of
+    images), `notes` what a user should be told, `files` each image's path relative to the folder's root, for folders
+    only. `folds` holds (train, val) of each fold where every member trains on its own; `train` and `val` are then the
+    first fold's. `has_test` says whether the source itself sets the test images apart.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Dataset:
     notes: tuple[str, ...]
     files: tuple[str, ...] | None = None
     folds: tuple[tuple[Indices, Indices], ...] = ()
+    has_test: bool = False
 
     def of_member(self, number: int) -> "Dataset":
         """The same images as member `number` (from 0) sees them: its own fold, where there are any."""
@@ -125,6 +127,7 @@ def load_dataset(
         notes=loaded.notes,
         files=loaded.files,
         folds=splits.folds,
+        has_test=loaded.test is not None,
     )
 
 
@@ -153,12 +156,16 @@ def _folder(path: str) -> Path:
                     raise InputError(f"'{path}' holds {published.name}: say {published.name} with --data-dir '{path}'")
                 if (root / layout.train[0]).is_file():
                     raise InputError(f"'{path}' is {published.name}: say {published.name} with --data-dir '{path}'")
-        return root
+        return root.resolve()
     if root.exists():
-        raise InputError(f"'{path}' is a file, not a folder of class folders: give the folder it lies in")
+        raise InputError(
+            f"'{path}' is a file, not a folder of class folders: give the folder it lies in", options=["data"]
+        )
     if os.sep in path:
-        raise InputError(f"no folder '{path}': check the path, or name a set: auto, {', '.join(SETS)}")
-    raise InputError(f"no data set or folder '{path}'{did_you_mean(path, ['auto', *SETS])}")
+        raise InputError(
+            f"no folder '{path}': check the path, or name a set: auto, {', '.join(SETS)}", options=["data"]
+        )
+    raise InputError(f"no data set or folder '{path}'{did_you_mean(path, ['auto', *SETS])}", options=["data"])
 
 
 def _load_named(published: PublishedSet, data_dir: str | None, download: bool, options: dict[str, Any]) -> _Loaded:
@@ -188,7 +195,9 @@ def _conversion(published: PublishedSet, channels: int | None) -> tuple[str, ...
 def _by_protocol(loaded: _Loaded, protocol: Protocol) -> _Loaded:
     """The same images with the folds that the protocol asks for. Raises InputError where it is not for this set."""
     if loaded.name != STL10.name or loaded.files is not None:
-        raise InputError(f"--protocol {protocol} is {STL10.name}'s, not for {loaded.name}: leave it out")
+        raise InputError(
+            f"--protocol {protocol} is {STL10.name}'s, not for {loaded.name}: leave it out", options=["protocol"]
+        )
     if protocol != "folds":
         return loaded
     return replace(loaded, folds=read_folds(Path(loaded.source), len(loaded.train)))
@@ -210,7 +219,9 @@ def _only(loaded: _Loaded, keep: tuple[str, ...]) -> _Loaded:
     train = left(loaded.train)
     missing = np.flatnonzero(np.bincount(labels[chosen][train], minlength=len(classes)) == 0)
     if missing.size:
-        raise InputError(f"class '{classes[missing[0]]}' of {loaded.name} has no training images: leave it out")
+        raise InputError(
+            f"class '{classes[missing[0]]}' of {loaded.name} has no training images: leave it out", options=["classes"]
+        )
     filtered = Arrays(np.ascontiguousarray(arrays.images[chosen]), labels[chosen], len(train), classes)
     return replace(
         loaded,
@@ -238,14 +249,14 @@ def _fitted(arrays: Arrays, options: dict[str, Any]) -> Arrays:
 def _load_folder(root: Path, options: dict[str, Any]) -> _Loaded:
     found = folders.scan(root, options["classes"])
     arrays, sha256 = cached(
-        root.resolve().name,
+        root.name,
         root,
         [found.files, found.stamps],
         options,
         lambda: folders.read(root, found, options["size"], options["fit"], options["channels"]),
     )
     return _Loaded(
-        name=root.resolve().name,
+        name=root.name,
         source=str(root),
         arrays=arrays,
         sha256=sha256,

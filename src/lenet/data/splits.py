@@ -122,9 +122,11 @@ def kept_classes(names: tuple[str, ...], wanted: tuple[str, ...], where: str) ->
     """
     for name in wanted:
         if name not in names:
-            raise InputError(f"no class '{name}' in {where}{did_you_mean(name, names)}")
+            raise InputError(f"no class '{name}' in {where}{did_you_mean(name, names)}", options=["classes"])
     if len(set(wanted)) < 2:
-        raise InputError(f"classes {', '.join(wanted)}: name at least two, with commas between them")
+        raise InputError(
+            f"classes {', '.join(wanted)}: name at least two, with commas between them", options=["classes"]
+        )
     numbers = np.full(len(names), -1, dtype=np.int64)
     chosen = [number for number, name in enumerate(names) if name in wanted]
     numbers[chosen] = np.arange(len(chosen))
@@ -150,7 +152,10 @@ def _few(sources: Sources, pool: Indices, per_class: int, seed: int) -> Indices:
     for number, name in enumerate(sources.classes):
         own = generator.permutation(pool[sources.labels[pool] == number])
         if len(own) < per_class:
-            raise InputError(f"class '{name}' of {sources.name} has {len(own)} images to train on, not {per_class}")
+            raise InputError(
+                f"class '{name}' of {sources.name} has {len(own)} images to train on, not {per_class}",
+                options=["per_class"],
+            )
         chosen.append(own[:per_class])
     return np.sort(np.concatenate(chosen))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lenet.config import TrainConfig, checked, recipe_values, to_toml
+from lenet.data.wanted import is_folder, same_folder
 from lenet.errors import InputError, did_you_mean
 from lenet.files import read_toml
 from lenet.tuning.space import DEFAULT, Space, check_effects, parse_space
@@ -65,11 +66,17 @@ class Search:
             if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
                 raise InputError(f"{name} must be a whole number between {low} and {high}, not {value}")
         if self.config.start:
-            raise InputError("a search starts from fresh weights: leave start out")
+            raise InputError("a search starts from fresh weights: leave start out", options=["start"])
         if self.config.seeds != 1 or self.config.protocol == "folds":
-            raise InputError("a trial is one network: leave seeds out; --confirm trains the winner over several")
+            raise InputError(
+                "a trial is one network: leave seeds out; --confirm trains the winner over several",
+                options=["seeds" if self.config.seeds != 1 else "protocol"],
+            )
         if self.config.threads not in (None, 1):
-            raise InputError("a trial has one thread, on a core of its own: leave threads out, --workers says how many")
+            raise InputError(
+                "a trial has one thread, on a core of its own: leave threads out, --workers says how many",
+                options=["threads"],
+            )
         check_effects(self.space, self.config)
         if self.searcher == "grid" and self.space.combinations() is None:
             endless = next(axis for axis in self.space.axes if axis.every() is None)
@@ -113,6 +120,12 @@ def read_search(path: Path) -> Search | None:
         raise InputError(f"{path} is damaged ({error}): restore it or start over with --overwrite") from None
 
 
+def values_under(recipe: str | Path | None) -> dict[str, Any]:
+    """What the recipe of a search sets: the study's without one, nothing for "none"."""
+    named = STUDY if recipe is None else recipe
+    return {} if str(named) == "none" else recipe_values(named)
+
+
 def wanted_search(
     given: dict[str, Any],
     recipe: str | Path | None,
@@ -125,13 +138,13 @@ def wanted_search(
 
     gpus: the share of a GPU that each trial has
     """
-    named = STUDY if recipe is None else recipe
-    values = ({} if str(named) == "none" else recipe_values(named)) | {"epochs": _EPOCHS} | given
+    values = values_under(recipe) | {"epochs": _EPOCHS} | given
     if gpus and values.get("device", "cpu") == "cpu":
         values["device"] = "cuda"  # Ray shows a trial its own GPU alone
     if not gpus and values.get("device", "cpu") != "cpu":
         raise InputError(
-            f"--device {values['device']}: say what share of a GPU a trial gets, as in --gpus-per-trial 0.25"
+            f"--device {values['device']}: say what share of a GPU a trial gets, as in --gpus-per-trial 0.25",
+            options=["device"],
         )
     if space is None:
         found = parse_space({name: text for name, text in DEFAULT.items() if name not in given})
@@ -160,15 +173,22 @@ def resumed_search(
 ) -> Search:
     """The saved search; what was given may only repeat it, but for what changes no trial. Raises InputError."""
     values = given if recipe in (None, "none") else recipe_values(recipe) | given
+    values = {name: value for name, value in values.items() if name != "data_sha256"}
+    if is_folder(values.get("data", "auto")) and is_folder(saved.config.data):
+        # Wherever the folder lies now: its images are compared by their hash.
+        data = values.pop("data")
+        if not same_folder(data, saved.config.data):
+            saved = replace(saved, config=replace(saved.config, data=data))
     told = [(name, getattr(saved.config, name), value) for name, value in values.items() if value != "auto"]
     told += [(name, getattr(saved, name), value) for name, value in asked.items()]
-    changed = [f"{name} {old} -> {new}" for name, old, new in told if name not in _MAY_CHANGE and old != new]
-    changed += [f"{name} is searched" for name in given if name in saved.space.names]
+    differ = {name: f"{name} {old} -> {new}" for name, old, new in told if name not in _MAY_CHANGE and old != new}
+    differ |= {name: f"{name} is searched" for name in given if name in saved.space.names}
     if space is not None and wanted.space != saved.space:
-        changed.append("space")
-    if changed:
+        differ["space"] = "space"
+    if differ:
+        listed = ", ".join(differ.values())
         raise InputError(
-            f"{folder} was started with other settings ({', '.join(changed)}): leave them out, or use another --out"
+            f"{folder} was started with other settings ({listed}): leave them out, or use another --out", options=differ
         )
     config = replace(saved.config, data_dir=given.get("data_dir", saved.config.data_dir))
     return replace(saved, config=config, **{name: asked[name] for name in ("confirm", "keep") if name in asked})

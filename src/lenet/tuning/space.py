@@ -35,6 +35,7 @@ _FUNCTIONS: dict[str, Kind] = {
 }  # fmt: skip
 NOT_SEARCHED = {
     "data": "trials on other images do not compare",
+    "data_sha256": "trials on other images do not compare",
     "data_dir": "trials on other images do not compare",
     "classes": "trials on other images do not compare",
     "per_class": "trials on other images do not compare",

@@ -160,7 +160,7 @@ class Trial(tune.Trainable):
         self._write_state(training)
 
     def _write_state(self, training: Training) -> None:
-        about = {"config": to_toml(self._config), "used": self._used}
+        about = {"config": self._identity(), "used": self._used}
         state = training.state() | {_CONFIG: _packed(about)}
         make_folder(self._job.states)
         write_tensors(self._path(), state)
@@ -175,13 +175,17 @@ class Trial(tune.Trainable):
         try:
             state = read_tensors(self._path())
             about = _unpacked(state.pop(_CONFIG))
-            if about["config"] != to_toml(self._config):
+            if about["config"] != self._identity():
                 return [], {}
             self._used = about["used"]
             rows = history_of(state)
         except (InputError, KeyError, ValueError, TypeError):
             return [], {}
         return rows, state if len(state) > 1 else {}
+
+    def _identity(self) -> str:
+        """What the trial trains, wherever its images lie: they are told by their hash."""
+        return to_toml(replace(self._config, data="", data_dir=None))
 
     def _path(self) -> Path:
         return state_path(self._job.states, self._number)

@@ -1,0 +1,122 @@
+"""What an evaluation is of: the run's own images are known by their content, and each evaluation keeps its files."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import lenet as package
+from lenet.errors import InputError
+
+
+def photos(folder, seed=0, each=20, classes=("cat", "dog")):
+    for number, name in enumerate(classes):
+        (folder / name).mkdir(parents=True)
+        for image in range(each):
+            pixels = np.random.default_rng([seed, number, image]).integers(0, 200, (20, 20, 3), np.uint8)
+            Image.fromarray(pixels + 50 * number).save(folder / name / f"{image}.png")
+    return folder
+
+
+@pytest.fixture
+def trained(tmp_path, monkeypatch, lenet, no_pictures):
+    """A run of two networks on a flat folder, given as a relative path: 32, 4 and 4 images."""
+    photos(tmp_path / "photos")
+    monkeypatch.chdir(tmp_path)
+    assert lenet("train", "photos", "--size", 16, "--epochs", 1, "--seeds", 2, "--out", "run").code == 0
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize("spelled", ["photos", "photos/", "./photos", "absolute", "copy", "link"])
+def test_the_runs_own_folder_is_known_however_it_is_spelled(trained, lenet, spelled):
+    photos = trained.parent / "photos"
+    shutil.copytree(photos, trained.parent / "copy")
+    (trained.parent / "link").symlink_to(photos)
+    outcome = lenet("eval", trained, photos if spelled == "absolute" else spelled)
+    assert outcome.code == 0
+    assert "the run's test split, 4 images" in outcome.out
+    said = json.loads((trained / "eval" / "scores.json").read_text())
+    assert (said["images"], said["split"], said["trained_on"], said["members"]) == (4, "test", 0, [0, 1])
+    whole = json.loads((trained / "result.json").read_text())
+    assert said["accuracy"]["each"] == whole["test_accuracy"]["each"]
+    assert said["sha256"] == whole["data_sha256"]
+
+
+def test_training_images_among_others_are_counted(trained, lenet):
+    some = trained.parent / "some"
+    shutil.copytree(trained.parent / "photos", some)
+    photos(trained.parent / "new", seed=1)
+    for name in ("cat", "dog"):
+        for image in range(5, 20):
+            (some / name / f"{image}.png").unlink()
+        (trained.parent / "new" / name / "0.png").rename(some / name / "new.png")
+    outcome = lenet("eval", trained, some)
+    assert outcome.code == 0
+    own = package.evaluate(trained, str(some))
+    used = json.loads((trained / "eval" / f"some-{own.sha256[:8]}" / "scores.json").read_text())["trained_on"]
+    assert own.trained_on == used
+    assert 6 <= used <= 10  # of ten, less those that chance put into the test split
+    assert f"trained or was validated on {used} of these 12 images" in outcome.out
+
+
+def test_other_images_are_said_to_be_other_and_have_files_of_their_own(trained, lenet):
+    for name, seed in (("one", 1), ("two", 2)):
+        photos(trained.parent / name, seed)
+        outcome = lenet("eval", trained, name)
+        assert f"data    {name} ({trained.parent / name}): all of its 40 images" in outcome.out
+        assert "note    these are not the images that the run was trained on" in outcome.out
+    assert lenet("eval", trained).code == 0
+    names = sorted(path.parent.name for path in (trained / "eval").rglob("scores.json"))
+    assert [name.split("-")[0] for name in names] == ["eval", "one", "two"]
+    for path in (trained / "eval").rglob("scores.json"):
+        there = {file.name for file in path.parent.iterdir() if file.is_file()}
+        assert there == {
+            *("scores.json", "per-class-0.csv", "per-class-1.csv", "confusion-0.csv", "confusion-1.csv"),
+        }
+
+
+def test_one_member_has_files_of_its_own(trained, lenet):
+    for member in (0, 1):
+        assert lenet("eval", trained, "--member", member).code == 0
+    names = {path.name for path in (trained / "eval").iterdir()}
+    assert {"scores-0.json", "scores-1.json", "per-class-0.csv", "per-class-1.csv"} <= names
+
+
+def test_where_the_runs_images_are_gone_that_is_said(trained, lenet):
+    photos(trained.parent / "new", seed=1)
+    shutil.rmtree(trained.parent / "photos")
+    outcome = lenet("eval", trained, "new")
+    assert outcome.code == 0
+    assert "not checked for images that it trained on" in outcome.out
+    assert package.evaluate(trained, "new").trained_on is None
+
+
+def test_own_images_with_more_classes_are_known_too(low_run):
+    own = package.evaluate(low_run, "digits")
+    assert own.own
+    assert [one.accuracy for one in own] == low_run.result["test_accuracy"]["each"]
+
+
+def test_a_split_folder_in_capitals_counts(tmp_path, trained):
+    photos(tmp_path / "capital" / "Train", seed=3)
+    photos(tmp_path / "capital" / "Test", seed=4, each=3)
+    assert package.evaluate(trained, str(tmp_path / "capital"))[0].images == 6
+
+
+def test_an_evaluation_writes_nothing_into_the_run_but_its_own_folder(trained, lenet):
+    before = {path for path in trained.rglob("*") if path.is_file()}
+    (trained / "split.safetensors").unlink()
+    assert lenet("eval", trained).code == 0
+    after = {path for path in trained.rglob("*") if path.is_file() and path.parent.name != "eval"}
+    assert after == before - {trained / "split.safetensors"}
+
+
+def test_own_images_that_changed_are_refused_unless_named(trained, lenet):
+    (trained.parent / "photos" / "cat" / "0.png").unlink()
+    with pytest.raises(InputError, match=r"are not those .* was trained on"):
+        package.evaluate(trained)
+    outcome = lenet("eval", trained, "photos")
+    assert outcome.code == 0
+    assert "all of its 39 images" in outcome.out

@@ -1,0 +1,197 @@
+"""Data is its content: saved settings find it from anywhere, and know it by its hash."""
+
+import io
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+import lenet as package
+from lenet.config import resolve
+from lenet.run import Run
+
+WORDS = ("--epochs", 1, "--batch-size", 16, "--size", 16)
+
+
+def photos(folder, seed=0, each=20, classes=("cat", "dog"), sides=(20, 20)):
+    for number, name in enumerate(classes):
+        (folder / name).mkdir(parents=True)
+        for image in range(each):
+            pixels = np.random.default_rng([seed, number, image]).integers(0, 200, (*sides, 3), np.uint8)
+            Image.fromarray(pixels + 50 * number).save(folder / name / f"{image}.png")
+    return folder
+
+
+def refused(outcome, *parts):
+    assert outcome.code == 2, outcome
+    assert outcome.err.startswith("lenet: ")
+    assert outcome.err.count("\n") == 1, outcome.err
+    for part in parts:
+        assert part in outcome.err, outcome.err
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    """Two folders to work in, each with other `photos`; the first is the working directory."""
+    for name, seed in (("here", 0), ("there", 1)):
+        photos(tmp_path / name / "photos", seed)
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path / "here", tmp_path / "there"
+
+
+@pytest.fixture
+def trained(places, lenet, no_pictures):
+    """A run on the first folder's photos, given as a relative path."""
+    assert lenet("train", "photos", *WORDS, "--out", places[0] / "run").code == 0
+    return places[0] / "run"
+
+
+def test_a_config_holds_the_absolute_path_and_the_hash(places, trained):
+    run = Run(trained)
+    assert run.config().data == str(places[0] / "photos")
+    assert run.config().data_sha256 == run.result["data_sha256"] == run.checkpoint().config["data_sha256"]
+    assert run.result["data"] == "photos"
+
+
+def test_a_config_holds_an_absolute_data_dir(small_stl10, lenet, monkeypatch, no_pictures):
+    monkeypatch.chdir(small_stl10.parent.parent)
+    assert lenet("train", "stl10", *WORDS, "--data-dir", small_stl10.parent.name, "--out", "run").code == 0
+    assert (Run("run").config().data, Run("run").config().data_dir) == ("stl10", str(small_stl10.parent))
+
+
+def test_from_another_directory_the_same_images_are_read(places, trained, lenet, monkeypatch):
+    accuracy = Run(trained).result["test_accuracy"]["each"]
+    monkeypatch.chdir(places[1])  # where other photos lie
+    assert [one.accuracy for one in package.evaluate(trained)] == accuracy
+    outcome = lenet("train", "--recipe", trained / "config.toml", "--out", "again")
+    assert outcome.code == 0
+    assert "differ" not in outcome.out
+    again = Run("again")
+    assert again.result["data_sha256"] == Run(trained).result["data_sha256"]
+    assert (again.path / "model.safetensors").read_bytes() == (trained / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("spelled", [None, "photos", "photos/", "./photos", "../here/photos", "absolute", "link"])
+def test_a_run_is_resumed_however_its_folder_is_spelled(places, trained, lenet, spelled):
+    Path("link").symlink_to("photos")
+    (trained / "result.json").unlink()
+    before = (trained / "config.toml").read_bytes()
+    given = {None: [], "absolute": [places[0] / "photos"]}.get(spelled, [spelled])
+    assert lenet("train", *given, "--resume", "--out", trained).code == 0
+    assert lenet("train", *given, "--resume", "--out", trained).code == 0  # and once more when it is finished
+    assert (trained / "config.toml").read_bytes() == before
+
+
+def test_a_run_is_resumed_from_another_directory_and_with_its_images_moved(places, trained, lenet, monkeypatch):
+    (trained / "result.json").unlink()
+    monkeypatch.chdir(places[1])
+    assert lenet("train", "--resume", "--out", trained).code == 0
+    (trained / "result.json").unlink()
+    (places[0] / "photos").rename(places[0] / "moved")
+    refused(lenet("train", "--resume", "--out", trained), f"no folder '{places[0]}/photos'")
+    assert lenet("train", places[0] / "moved", "--resume", "--out", trained).code == 0
+    assert Run(trained).config().data == str(places[0] / "moved")
+    assert lenet("eval", trained).code == 0
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_run_is_not_resumed_on_other_images(places, trained, lenet, monkeypatch, finished):
+    if not finished:
+        (trained / "result.json").unlink()
+    monkeypatch.chdir(places[1])
+    refused(lenet("train", "photos", "--resume", "--out", trained), str(places[1] / "photos"), str(trained), "restore")
+    shutil.copy(places[1] / "photos" / "cat" / "0.png", places[0] / "photos" / "cat" / "0.png")
+    if not finished:
+        (trained / "split.safetensors").unlink()
+        refused(lenet("train", "--resume", "--out", trained), str(places[0] / "photos"), str(trained), "restore")
+    refused(lenet("eval", trained), str(places[0] / "photos"), "trained on", "restore")
+
+
+def test_a_recipe_on_other_images_trains_and_says_so(places, trained, lenet):
+    outcome = lenet("train", places[1] / "photos", "--recipe", trained / "config.toml", "--out", "other")
+    assert outcome.code == 0
+    assert f"note    the images differ from those of {trained}/config.toml\n" in outcome.out
+    assert Run("other").config().data_sha256 == Run("other").result["data_sha256"]
+    outcome = lenet("train", "digits", "--recipe", trained / "config.toml", "--channels", 1, "--out", "digits")
+    assert outcome.code == 0
+    assert "differ" not in outcome.out, "they were asked for with other channels"
+
+
+def test_images_asked_for_by_hash_are_those_or_none(places, trained, lenet):
+    from lenet.errors import InputError
+
+    quiet = {"console": Console(file=io.StringIO()), "epochs": 1, "size": 16}
+    sha256 = Run(trained).result["data_sha256"]
+    package.train("photos", data_sha256=sha256, **quiet)
+    with pytest.raises(InputError, match=r"the images of photos are not those of data_sha256 .*there/photos"):
+        package.train(str(places[1] / "photos"), data_sha256=sha256, **quiet)
+
+
+def test_a_folder_called_like_a_published_set_stays_a_folder(tmp_path, monkeypatch, lenet, no_pictures):
+    photos(tmp_path / "digits")
+    monkeypatch.chdir(tmp_path)
+    assert lenet("train", "digits", *WORDS, "--out", "set").code == 0
+    assert lenet("train", "./digits", *WORDS, "--out", "folder").code == 0
+    assert (Run("set").config().data, Run("folder").config().data) == ("digits", str(tmp_path / "digits"))
+    assert lenet("eval", "folder").code == 0
+    (Path("set") / "result.json").unlink()
+    refused(lenet("train", "./digits", "--resume", "--out", "set"), "other settings (data digits -> ./digits)")
+
+
+# ---- searches -------------------------------------------------------------------------------------------------------
+
+
+def search(lenet, *words):
+    space = ("--space", "fit=choice(crop, pad)", "--search", "grid")
+    fixed = ("--recipe", "none", "--epochs", 1, "--batch-size", 16, "--size", 16, "--workers", 1)
+    return lenet("tune", *words, *fixed, *space)
+
+
+def test_a_search_finds_its_images_again_from_anywhere(tmp_path, monkeypatch, lenet, no_pictures):
+    pytest.importorskip("ray", reason='no ray here: pip install "lenet[tune]"')
+    from lenet.tuning.search import read_search
+
+    for name, seed in (("photos", 0), ("work/photos", 1)):  # the second lies in wait
+        photos(tmp_path / name, seed, sides=(20, 28))
+    monkeypatch.chdir(tmp_path / "work")
+    outcome = search(lenet, "../photos", "--confirm", 1, "--out", "search")
+    assert outcome.code == 0, outcome
+    path = tmp_path / "work" / "search"
+    trials = [resolve(path / "trials" / f"{number}.toml") for number in (0, 1)]
+    configs = [read_search(path / "search.toml").config, resolve(path / "best.toml"), *trials]
+    assert {config.data for config in configs} == {str(tmp_path / "photos")}
+    assert trials[0].data_sha256 != trials[1].data_sha256, "each trial has the hash of its own images"
+    confirmed = next((path / "confirm").iterdir())
+    assert Run(confirmed).result["data_sha256"] == configs[1].data_sha256
+    for trial in trials:
+        assert package.load(path / "keep" / "0").config["data_sha256"] in [trial.data_sha256 for trial in trials]
+    assert package.evaluate(path / "keep" / "1").own
+
+    monkeypatch.chdir(tmp_path)
+    assert search(lenet, "photos", "--resume", "--out", path).code == 0  # another spelling
+    refused(search(lenet, "work/photos", "--resume", "--out", path), str(tmp_path / "work" / "photos"), str(path))
+
+    # Images that change after the trials: the confirmation does not take them for those of the search.
+    shutil.rmtree(confirmed)
+    (path / "result.json").unlink()
+    for number in (0, 1):
+        (tmp_path / "photos" / "cat" / f"{number}.png").unlink()
+    refused(lenet("tune", "--resume", "--out", path), str(tmp_path / "photos"), "restore")
+
+
+def test_a_confirmation_refuses_images_that_changed_while_the_trials_ran(tmp_path, monkeypatch, lenet, no_pictures):
+    pytest.importorskip("ray", reason='no ray here: pip install "lenet[tune]"')
+    from lenet.tuning import plots
+
+    folder = photos(tmp_path / "photos")
+    draw = plots.draw_search
+
+    def changing(*words):
+        (folder / "cat" / "0.png").unlink()
+        return draw(*words)
+
+    monkeypatch.setattr(plots, "draw_search", changing)
+    refused(search(lenet, folder, "--confirm", 1, "--out", tmp_path / "search"), str(folder), "restore")

@@ -1,0 +1,82 @@
+"""A message about a value that a recipe has set names the recipe; resuming nothing says that it starts anew."""
+
+import pytest
+from torch import nn
+
+from lenet.cli import main
+
+
+def refused(outcome, *parts):
+    assert outcome.code == 2, outcome
+    assert outcome.err.count("\n") == 1, outcome.err
+    for part in parts:
+        assert part in outcome.err, outcome.err
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ('model = "lenet6"', "model lenet6"),
+        ('data = "digts"', "data digts"),
+        ('freeze = "99"', "freeze 99"),
+        ('classes = "0,1,eleven"', "classes 0,1,eleven"),
+        ("per_class = 5000", "per-class 5000"),
+        ('protocol = "folds"', "protocol folds"),
+        ('device = "tpu"', "device tpu"),
+    ],
+)
+def test_the_recipe_is_named_where_it_set_the_value(lenet, tmp_path, text, named):
+    path = tmp_path / "mine.toml"
+    path.write_text(f"{text}\nepochs = 1\n")
+    data = [] if "data" in text else ["digits"]
+    refused(lenet("train", *data, "--recipe", path), f"(recipe {path} sets {named})")
+
+
+def test_the_user_is_not_told_of_a_recipe_over_which_they_set_the_value(lenet):
+    outcome = lenet("train", "digits", "--recipe", "cifar10-lenet", "--model", "lenet6")
+    refused(outcome, "no model 'lenet6'")
+    assert "recipe" not in outcome.err
+
+
+def test_resuming_with_a_recipe_names_it(lenet, digits_run):
+    outcome = lenet("train", "--recipe", "cifar100-vanilla", "--resume", "--out", digits_run.path)
+    refused(outcome, "other settings (data digits -> cifar100", "(recipe cifar100-vanilla sets data cifar100")
+
+
+def test_a_transfer_names_the_recipe_that_asks_for_another_network(lenet, digits_run):
+    outcome = lenet("transfer", digits_run.path, "digits", "--recipe", "cifar10-lenet")
+    refused(outcome, "the network comes from", "(recipe cifar10-lenet sets model lenet-dropout)")
+
+
+def test_a_search_names_the_recipe(lenet, digits_run):
+    pytest.importorskip("ray", reason='no ray here: pip install "lenet[tune]"')
+    path = digits_run.path / "config.toml"
+    refused(lenet("tune", "--recipe", path, "--out", "search"), "leave seeds out", f"(recipe {path} sets seeds 2)")
+
+
+def test_a_recipe_that_shapes_a_network_of_the_users_own_is_named(capsys, tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text("maps = [4, 8]\n")
+    network = nn.Sequential(nn.Flatten(), nn.Linear(16 * 16, 10))
+    assert main(["train", "digits", "--recipe", str(path)], model=network) == 2
+    assert f"(recipe {path} sets maps (4, 8))" in capsys.readouterr().err
+
+
+def test_resuming_nothing_says_so(lenet, no_pictures):
+    note = "note    nothing to resume in new: starting anew\n"
+    assert note in lenet("train", "digits", "--epochs", 1, "--resume", "--out", "new").out
+    assert note not in lenet("train", "digits", "--epochs", 1, "--resume", "--out", "new").out
+    assert note not in lenet("train", "digits", "--epochs", 1, "--overwrite", "--out", "new").out
+
+
+def test_a_study_that_begins_says_nothing_of_resuming(lenet, tmp_path, no_pictures):
+    (tmp_path / "two.toml").write_text('[all]\ndata = "digits"\nepochs = 1\n[runs.one]\n[runs.two]\nseed = 5\n')
+    assert "resume" not in lenet("study", tmp_path / "two.toml", "--out", tmp_path / "study").out
+
+
+def test_a_search_that_resumes_nothing_says_so(lenet):
+    pytest.importorskip("ray", reason='no ray here: pip install "lenet[tune]"')
+    words = ("tune", "digits", "--recipe", "none", "--epochs", 1, "--trials", 1, "--space", "lr=choice(0.01)")
+    outcome = lenet(*words, "--confirm", 0, "--resume", "--out", "new")
+    assert outcome.code == 0, outcome
+    assert "note    nothing to resume in new: starting anew\n" in outcome.out
