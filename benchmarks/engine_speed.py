@@ -43,7 +43,7 @@ from lenet.data.plan import epoch_plan
 from lenet.engine import OptimizerState, Settings
 from lenet.engine import native as native_engine
 from lenet.engine import torch as torch_engine
-from lenet.models import SHAPES, Shape, layers_of, lenet
+from lenet.models import SHAPES, Shape, lenet, trace
 
 _SLICE = 0.25  # seconds a measurement should take at least
 _BLOCK = 256  # images, rounded up to whole batches: what is timed is a multiple of it
@@ -102,7 +102,7 @@ class Contest:
     def multiply_adds(self) -> int:
         """An image's, forward and backward; the first layer needs no gradient of its input."""
         height, width, channels = self.images.shape[1:]
-        each = [layer.multiply_adds for layer in layers_of(self.network, (height, width, channels))]
+        each = [layer.multiply_adds for layer in trace(self.network, (height, width, channels))]
         return 3 * sum(each) - next(adds for adds in each if adds)
 
     def _plain(self) -> Callable[[int], None]:

@@ -1,4 +1,4 @@
-// ReLU and tanh on their own, where no convolution before them takes them along.
+// ReLU, leaky ReLU and tanh on their own, where no convolution before them takes them along.
 #include "functions.h"
 #include "layer.h"
 
@@ -17,6 +17,8 @@ class Activation : public Layer<T> {
       if (this->spec_.kind == kRelu)
         // Not x > 0 ? x : 0, which would swallow the NaN that torch keeps.
         for (int i = 0; i < count; i++) y[i] = x[i] < 0 ? T(0) : x[i];
+      else if (this->spec_.kind == kLeakyRelu)
+        for (int i = 0; i < count; i++) y[i] = x[i] < 0 ? slope_ * x[i] : x[i];
       else
         for (int i = 0; i < count; i += kLanes<T>) store_first(y + i, tanh<T>(load(x + i)), count - i);
     });
@@ -31,6 +33,8 @@ class Activation : public Layer<T> {
       const int count = run.count;
       if (this->spec_.kind == kRelu)
         for (int i = 0; i < count; i++) dx[i] = y[i] > 0 ? dy[i] : T(0);
+      else if (this->spec_.kind == kLeakyRelu)  // the slope is not negative, so y has the sign of x
+        for (int i = 0; i < count; i++) dx[i] = y[i] > 0 ? dy[i] : slope_ * dy[i];
       else
         for (int i = 0; i < count; i++) dx[i] = dy[i] * (1 - y[i] * y[i]);
     });
@@ -39,6 +43,8 @@ class Activation : public Layer<T> {
  private:
   using Layer<T>::in;
   using Layer<T>::out;
+
+  const T slope_ = T(this->spec_.slope);
 };
 
 template <class T>

@@ -15,8 +15,10 @@ enum LenetKind : int32_t {
   kBatchNorm,
   kRelu,
   kTanh,
+  kLeakyRelu,
   kMaxPool,
   kAveragePool,
+  kGlobalAveragePool,
   kFlatten,
   kLinear,
   kDropout,
@@ -39,6 +41,7 @@ struct LenetLayer {
   int32_t kernel, pad_y, pad_x;
   double eps, momentum;       // batch norm
   double p;                   // dropout
+  double slope;               // leaky ReLU, below zero
   LenetParameter weight, bias;
   void* mean;                 // running mean; the mean of Normalize
   void* variance;             // running variance; the standard deviation of Normalize

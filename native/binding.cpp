@@ -92,8 +92,10 @@ NB_MODULE(_native, m) {
       .value("batch_norm", kBatchNorm)
       .value("relu", kRelu)
       .value("tanh", kTanh)
+      .value("leaky_relu", kLeakyRelu)
       .value("max_pool", kMaxPool)
       .value("average_pool", kAveragePool)
+      .value("global_average_pool", kGlobalAveragePool)
       .value("flatten", kFlatten)
       .value("linear", kLinear)
       .value("dropout", kDropout);
@@ -112,13 +114,13 @@ NB_MODULE(_native, m) {
       .def(
           "__init__",
           [](LenetLayer* self, LenetKind kind, int index, int inputs, int outputs, int kernel, int pad_y, int pad_x,
-             double eps, double momentum, double p, const LenetParameter& weight, const LenetParameter& bias,
+             double eps, double momentum, double p, double slope, const LenetParameter& weight, const LenetParameter& bias,
              Address mean, Address variance, Address batches_tracked) {
-            new (self) LenetLayer{kind,   index, inputs, outputs, kernel, pad_y, pad_x, eps, momentum, p, weight, bias,
+            new (self) LenetLayer{kind,   index, inputs, outputs, kernel, pad_y, pad_x, eps, momentum, p, slope, weight, bias,
                                   at<void*>(mean), at<void*>(variance), at<int64_t*>(batches_tracked)};
           },
           nb::kw_only(), "kind"_a, "index"_a, "inputs"_a = 0, "outputs"_a = 0, "kernel"_a = 0, "pad_y"_a = 0,
-          "pad_x"_a = 0, "eps"_a = 0.0, "momentum"_a = 0.0, "p"_a = 0.0, "weight"_a = LenetParameter{},
+          "pad_x"_a = 0, "eps"_a = 0.0, "momentum"_a = 0.0, "p"_a = 0.0, "slope"_a = 0.0, "weight"_a = LenetParameter{},
           "bias"_a = LenetParameter{}, "mean"_a = 0, "variance"_a = 0, "batches_tracked"_a = 0);
 
   nb::class_<Call>(m, "Call")

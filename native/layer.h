@@ -95,6 +95,8 @@ LayerPointer<T> make_activation(const Context<T>&, const LenetLayer&, bool learn
 template <class T>
 LayerPointer<T> make_pool(const Context<T>&, const LenetLayer&, bool learns);
 template <class T>
+LayerPointer<T> make_global_pool(const Context<T>&, const LenetLayer&, bool learns);
+template <class T>
 LayerPointer<T> make_dropout(const Context<T>&, const LenetLayer&, bool learns);
 
 }  // namespace lenet

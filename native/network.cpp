@@ -94,6 +94,7 @@ void Network<T>::build() {
         break;
       case kRelu:
       case kTanh:
+      case kLeakyRelu:
         add(make_activation(context_, spec, learns), out);
         break;
       case kMaxPool:
@@ -101,6 +102,10 @@ void Network<T>::build() {
         out.layout.height /= 2;
         out.layout.width /= 2;
         add(make_pool(context_, spec, learns), out);
+        break;
+      case kGlobalAveragePool:
+        out.layout.height = out.layout.width = 1;
+        add(make_global_pool(context_, spec, learns), out);
         break;
       case kFlatten:
         out.flat = out.alias = true;

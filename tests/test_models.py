@@ -17,10 +17,10 @@ from lenet.models import (
     describe,
     fitted,
     has_batch_norm,
-    layers_of,
     lenet,
     parameter_count,
     shape_named,
+    trace,
 )
 
 RGB = (32, 32, 3)
@@ -196,7 +196,7 @@ def test_layers_are_listed_with_what_pytorch_counts(name, input_shape):
     outputs = []
     for layer in network:
         layer.register_forward_hook(lambda layer, _, output: outputs.append(tuple(output.shape[1:])))
-    rows = layers_of(network, input_shape)
+    rows = trace(network, input_shape)
     assert [row.kind for row in rows] == [type(layer).__name__ for layer in network]
     assert [row.output for row in rows] == outputs
     assert [row.parameters for row in rows] == [sum(p.numel() for p in layer.parameters()) for layer in network]
@@ -205,7 +205,7 @@ def test_layers_are_listed_with_what_pytorch_counts(name, input_shape):
 
 
 def test_lenet5_costs_what_arithmetic_says():
-    rows = layers_of(lenet(SHAPES["lenet5"], RGB, 10), RGB)
+    rows = trace(lenet(SHAPES["lenet5"], RGB, 10), RGB)
     by_hand = 28 * 28 * 6 * 75 + 10 * 10 * 16 * 150 + 400 * 120 + 120 * 84 + 84 * 10
     assert sum(row.multiply_adds for row in rows) == by_hand == 651_720
 
@@ -213,7 +213,7 @@ def test_lenet5_costs_what_arithmetic_says():
 def test_listing_leaves_batch_norm_alone():
     network = lenet(SHAPES["lenet5-modern"], RGB, 10).train()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    layers_of(network, RGB)
+    trace(network, RGB)
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 
 

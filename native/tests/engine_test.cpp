@@ -72,6 +72,9 @@ const std::vector<Design> kDesigns = {
      {{kNormalize}, {kConv, 5, 3, 0, 1}, {kTanh}, {kDropout, 0, 0, 0, 0, 0.3}, {kConv, 7, 3, 1, 0}, {kMaxPool},
       {kBatchNorm}, {kConv, 34, 3, 1, 1}, {kRelu}, {kBatchNorm}, {kAveragePool}, {kFlatten}, {kDropout, 0, 0, 0, 0, 0.1},
       {kBatchNorm}, {kLinear, 6}}},
+    {"leaky ReLU and global pool", 13, 11, 3, 4, 0, true,
+     {{kNormalize}, {kConv, 6, 3}, {kLeakyRelu}, {kMaxPool}, {kConv, 18, 3, 1, 1}, {kBatchNorm}, {kLeakyRelu},
+      {kGlobalAveragePool}, {kFlatten}, {kLinear, 4}}},
     {"frozen prefix", 17, 16, 3, 5, 5, true,
      {{kNormalize}, {kConv, 6, 5}, {kBatchNorm}, {kRelu}, {kMaxPool}, {kConv, 8, 3}, {kBatchNorm}, {kRelu}, {kMaxPool},
       {kFlatten}, {kLinear, 15}, {kRelu}, {kLinear, 5}}},
@@ -107,6 +110,7 @@ class Model {
       layer.pad_y = from.pad_y;
       layer.pad_x = from.pad_x;
       layer.p = from.p;
+      layer.slope = 0.1;
       layer.eps = 1e-5;
       layer.momentum = 0.1;
       layer.inputs = layer.outputs = channels;
@@ -143,6 +147,8 @@ class Model {
       } else if (from.kind == kMaxPool || from.kind == kAveragePool) {
         height /= 2;
         width /= 2;
+      } else if (from.kind == kGlobalAveragePool) {
+        height = width = 1;
       } else if (from.kind == kFlatten) {
         channels *= height * width;
         height = width = 1;

@@ -278,14 +278,14 @@ def models(*, size: Whole = 32, channels: Whole = 3, classes: Whole = 10, layers
     layers
         Every layer of every shape too.
     """
-    from lenet.models import SHAPES, layers_of, lenet
+    from lenet.models import SHAPES, lenet, trace
 
     if not 16 <= size <= 96 or channels not in (1, 3) or not 2 <= classes <= 100_000:
         raise InputError("size must lie between 16 and 96, channels be 1 or 3, and classes at least 2")
     console = PlainConsole()
     console.print(f"for {size}x{size} pixels, {channels} channel(s), {classes} classes")
     for name, shape in SHAPES.items():
-        rows = layers_of(lenet(shape, (size, size, channels), classes), (size, size, channels))
+        rows = trace(lenet(shape, (size, size, channels), classes), (size, size, channels))
         parameters, adds = sum(row.parameters for row in rows), sum(row.multiply_adds for row in rows)
         console.print(Text.assemble("\n", (name, "bold"), f"  {parameters:,} parameters, {adds:,} multiply-adds"))
         console.print(

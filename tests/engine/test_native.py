@@ -162,6 +162,9 @@ LAYERS = {
     "norm, no activation": lambda: [nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5), nn.MaxPool2d(2)],
     "norm, no pool": lambda: [nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5), nn.ReLU(), nn.Conv2d(5, 20, 3), nn.ReLU()],
     "pixels pooled": lambda: [nn.MaxPool2d(2), nn.AvgPool2d(2), nn.Tanh()],
+    "leaky ReLU": lambda: [nn.Conv2d(3, 5, 3), nn.LeakyReLU(0.1), nn.MaxPool2d(2), nn.Conv2d(5, 7, 3), nn.LeakyReLU()],
+    "global pool": lambda: [nn.Conv2d(3, 20, 3, padding=1), nn.BatchNorm2d(20), nn.ReLU(), nn.AdaptiveAvgPool2d(1)],
+    "global pool in the middle": lambda: [nn.AdaptiveAvgPool2d(1), nn.Conv2d(3, 6, 3, padding=1), nn.Tanh()],
     "nothing": lambda: [],
 }
 

@@ -10,7 +10,7 @@ from lenet.engine import torch as torch_engine
 from lenet.engine.base import Engine, Metrics, OptimizerState, Settings
 from lenet.engine.native_checks import covers
 from lenet.errors import InputError
-from lenet.models import layers_of
+from lenet.models import trace
 
 __all__ = ["Choice", "Engine", "Metrics", "OptimizerState", "Settings", "choose"]
 
@@ -45,7 +45,7 @@ def choose(
     if reason and wanted == "native":
         raise InputError(f"--engine native: {reason}; --engine torch trains any network")
     if reason is None and wanted == "auto" and input_shape:
-        adds = sum(layer.multiply_adds for layer in layers_of(model, input_shape))
+        adds = sum(layer.multiply_adds for layer in trace(model, input_shape))
         if adds > _WIDE:
             reason = (
                 f"it is the faster beyond {_WIDE / 1e6:.0f} million multiply-adds an image; this has {adds / 1e6:.0f}"

@@ -15,9 +15,9 @@ from torch import nn
 
 from lenet.data.plan import Plan
 from lenet.engine.base import Metrics, OptimizerState, Settings
-from lenet.engine.native_checks import check_batch_norm, check_model, check_plan, check_tensor, padding
+from lenet.engine.native_checks import check_batch_norm, check_model, check_plan, check_tensor
 from lenet.errors import InputError
-from lenet.models import Normalize
+from lenet.models import kind_of
 
 _native: Any = None
 _missing = ""
@@ -168,57 +168,17 @@ def _call(model: nn.Sequential, images: np.ndarray, state: OptimizerState, setti
 
 
 def _described(number: int, layer: Any, state: OptimizerState) -> Any:
-    kinds, kind = _native.Kind, type(layer)
-    if kind is nn.Conv2d:
-        pad_y, pad_x = padding(layer)
-        return _native.Layer(
-            kind=kinds.conv,
-            index=number,
-            inputs=layer.in_channels,
-            outputs=layer.out_channels,
-            kernel=layer.kernel_size[0],
-            pad_y=pad_y,
-            pad_x=pad_x,
-            weight=_parameter(f"{number}.weight", layer.weight, state),
-            bias=_parameter(f"{number}.bias", layer.bias, state),
-        )
-    if kind is nn.Linear:
-        return _native.Layer(
-            kind=kinds.linear,
-            index=number,
-            inputs=layer.in_features,
-            outputs=layer.out_features,
-            weight=_parameter(f"{number}.weight", layer.weight, state),
-            bias=_parameter(f"{number}.bias", layer.bias, state),
-        )
-    if kind in (nn.BatchNorm1d, nn.BatchNorm2d):
-        return _native.Layer(
-            kind=kinds.batch_norm,
-            index=number,
-            inputs=layer.num_features,
-            outputs=layer.num_features,
-            eps=layer.eps,
-            momentum=layer.momentum,
-            weight=_parameter(f"{number}.weight", layer.weight, state),
-            bias=_parameter(f"{number}.bias", layer.bias, state),
-            mean=layer.running_mean.data_ptr(),
-            variance=layer.running_var.data_ptr(),
-            batches_tracked=layer.num_batches_tracked.data_ptr(),
-        )
-    if kind is Normalize:
-        return _native.Layer(
-            kind=kinds.normalize, index=number, mean=layer.mean.data_ptr(), variance=layer.std.data_ptr()
-        )
-    if kind is nn.Dropout:
-        return _native.Layer(kind=kinds.dropout, index=number, p=layer.p)
-    plain = {
-        nn.ReLU: kinds.relu,
-        nn.Tanh: kinds.tanh,
-        nn.MaxPool2d: kinds.max_pool,
-        nn.AvgPool2d: kinds.average_pool,
-        nn.Flatten: kinds.flatten,
-    }
-    return _native.Layer(kind=plain[kind], index=number)
+    """One layer as the extension takes it, by its entry in the layer table."""
+    kind = kind_of(layer, number)
+    held = {name: getattr(layer, name, None) for name in ("weight", "bias")}
+    addresses = (getattr(layer, name).data_ptr() for name in kind.statistics)
+    return _native.Layer(
+        kind=getattr(_native.Kind, str(kind.native)),
+        index=number,
+        **{name: _parameter(f"{number}.{name}", value, state) for name, value in held.items()},
+        **dict(zip(("mean", "variance", "batches_tracked"), addresses, strict=False)),
+        **kind.fields(layer),
+    )
 
 
 def _parameter(name: str, parameter: torch.Tensor | None, state: OptimizerState) -> Any:

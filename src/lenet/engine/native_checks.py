@@ -3,6 +3,7 @@
 What native code does cannot be undone by an exception, so all that could be wrong is found here, before any of it runs.
 """
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import nn
 from lenet.data.plan import Plan
 from lenet.engine.base import Settings
 from lenet.errors import InputError
-from lenet.models import Normalize
+from lenet.models import Normalize, follow, kind_of
 
 _DTYPES = (torch.float32, torch.float64)
 
@@ -21,54 +22,18 @@ def covers(model: nn.Sequential, settings: Settings | None = None) -> str | None
     """Why this engine cannot train the model with these settings, naming the layer; None where it can."""
     if settings is not None and settings.device != "cpu":
         return f"it computes on the CPU, not on {settings.device}"
-    if len(model) == 0:
-        return "the model has no layers"
     if not any(isinstance(layer, nn.Linear) for layer in model):
         return "the model has no linear layer"
     flat = not isinstance(model[0], Normalize)
     for number, layer in enumerate(model):
-        reason = _uncovered(layer, number, flat)
+        kind = kind_of(layer, number)
+        reason = kind.uncovered(layer, flat) if kind.native else "is of a kind it does not have"
+        if isinstance(layer, Normalize) and number:
+            reason = "is not the first"
         if reason:
-            return f"layer {number} ({type(layer).__name__}) {reason}"
+            return f"layer {number} ({kind.name}) {reason}"
         flat = flat or isinstance(layer, nn.Flatten)
     return None
-
-
-def _uncovered(layer: Any, number: int, flat: bool) -> str | None:
-    """What this engine cannot do about one layer. flat: its input is [B, features], not maps."""
-    kind = type(layer)
-    if kind is Normalize:
-        return None if number == 0 else "is not the first"
-    if kind is nn.Conv2d:
-        if layer.kernel_size not in ((3, 3), (5, 5)):
-            return f"has a kernel of {layer.kernel_size}; this engine knows 3x3 and 5x5"
-        if layer.stride != (1, 1) or layer.dilation != (1, 1) or layer.groups != 1:
-            return "has a stride, dilation or groups other than 1"
-        if layer.padding_mode != "zeros":
-            return f"pads by '{layer.padding_mode}'; this engine pads with zeros"
-        return "comes after flattening" if flat else None
-    if kind in (nn.MaxPool2d, nn.AvgPool2d):
-        sizes = {_pair(layer.kernel_size), _pair(layer.stride)}
-        if sizes != {(2, 2)} or _pair(layer.padding) != (0, 0) or layer.ceil_mode:
-            return "is not plain 2x2 pooling"
-        if kind is nn.MaxPool2d and (_pair(layer.dilation) != (1, 1) or layer.return_indices):
-            return "is not plain 2x2 pooling"
-        if kind is nn.AvgPool2d and layer.divisor_override is not None:
-            return "has its own divisor"
-        return "comes after flattening" if flat else None
-    if kind in (nn.BatchNorm1d, nn.BatchNorm2d):
-        if not layer.affine or not layer.track_running_stats or layer.momentum is None:
-            return "is not affine, or does not track its statistics with a momentum"
-        if flat != (kind is nn.BatchNorm1d):
-            return f"does not fit its input, which is {'flat' if flat else 'maps'}"
-        return None
-    if kind is nn.Linear:
-        return None if flat else "needs a Flatten before it"
-    if kind is nn.Dropout:
-        return None if layer.p < 1 else "drops everything"
-    if kind is nn.Flatten:
-        return None if (layer.start_dim, layer.end_dim) == (1, -1) else "does not flatten from 1 to -1"
-    return None if kind in (nn.ReLU, nn.Tanh) else "is of a kind it does not know"
 
 
 def check_model(model: nn.Sequential, images: np.ndarray, settings: Settings) -> int:
@@ -82,57 +47,33 @@ def check_model(model: nn.Sequential, images: np.ndarray, settings: Settings) ->
     dtype = tensors[-1][1].dtype
     for name, tensor in tensors:
         check_tensor(name, tensor, tensor.shape, dtype)
-    return _check_shapes(model, images)
-
-
-def _check_shapes(model: nn.Sequential, images: np.ndarray) -> int:
-    """Follows one image's shape through the layers, since their sizes are what the engine addresses memory by."""
     pixels = isinstance(model[0], Normalize)
     _check_array("images", images, np.uint8 if pixels else np.float32, 4 if pixels else 2)
-    shape = (images.shape[3], images.shape[1], images.shape[2]) if pixels else images.shape[1:]
+    _check_tensors(model)
+    output = follow(model, _image_shape(images))[-1].output
+    if len(output) != 1:
+        raise InputError(f"the model gives maps of {output}, not logits: end it with Flatten and Linear")
+    return output[0]
+
+
+def _image_shape(images: np.ndarray) -> tuple[int, ...]:
+    """The shape of one image as layers see it."""
+    return (images.shape[3], *images.shape[1:3]) if images.ndim == 4 else images.shape[1:]
+
+
+def _check_tensors(model: nn.Sequential) -> None:
+    """That all tensors are of the shapes their layers' arguments imply: memory is addressed by these."""
     for number, layer in enumerate(model):
-        name = f"layer {number} ({type(layer).__name__})"
-        if isinstance(layer, nn.Conv2d):
-            (pad_y, pad_x), kernel = padding(layer), layer.kernel_size[0]
-            _check_size(name, "input channels", layer.in_channels, shape[0])
-            _check_weights(name, layer, (layer.out_channels, layer.in_channels, kernel, kernel))
-            shape = (layer.out_channels, shape[1] + 2 * pad_y - kernel + 1, shape[2] + 2 * pad_x - kernel + 1)
-        elif isinstance(layer, nn.MaxPool2d | nn.AvgPool2d):
-            shape = (shape[0], shape[1] // 2, shape[2] // 2)
-        elif isinstance(layer, nn.Flatten):
-            shape = (int(np.prod(shape)),)
-        elif isinstance(layer, nn.Linear):
-            _check_size(name, "input features", layer.in_features, shape[0])
-            _check_weights(name, layer, (layer.out_features, layer.in_features))
-            shape = (layer.out_features,)
-        elif isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
-            _check_size(name, "channels", layer.num_features, shape[0])
-            _check_weights(name, layer, (layer.num_features,))
-            for statistic in (layer.running_mean, layer.running_var):
-                if statistic is None or statistic.shape != (layer.num_features,):
-                    raise InputError(f"{name} has running statistics of another shape than [{layer.num_features}]")
-            tracked = layer.num_batches_tracked
-            if tracked is None or tracked.dtype != torch.int64 or tracked.device.type != "cpu":
-                raise InputError(f"{name} has no int64 num_batches_tracked on the CPU")
-        elif isinstance(layer, Normalize):
-            for name_of, statistic in (("mean", layer.mean), ("std", layer.std)):
-                _check_size(name, f"channels of {name_of}", statistic.numel(), shape[0])
-        if min(shape) < 1:
-            raise InputError(f"{name} leaves nothing of images of {images.shape[1:]}: use larger images")
-    if len(shape) != 1:
-        raise InputError(f"the model gives maps of {shape}, not logits: end it with Flatten and Linear")
-    return int(shape[0])
-
-
-def _check_size(name: str, what: str, expected: int, found: int) -> None:
-    if expected != found:
-        raise InputError(f"{name} takes {expected} {what}, but gets {found}")
-
-
-def _check_weights(name: str, layer: Any, shape: tuple[int, ...]) -> None:
-    for tensor, expected in ((layer.weight, shape), (layer.bias, shape[:1])):
-        if tensor is not None and tensor.shape != expected:
-            raise InputError(f"{name} has a parameter of shape {list(tensor.shape)}, not {list(expected)}")
+        kind = kind_of(layer, number)
+        expected, found = kind.tensors(layer), dict(layer.state_dict(keep_vars=True))
+        for name in expected.keys() | found.keys():
+            shape = list(found[name].shape) if name in found else None
+            if name not in expected or shape != list(expected[name]):
+                wanted = list(expected[name]) if name in expected else "nothing"
+                raise InputError(f"layer {number} ({kind.name}): {name} has shape {shape}, not {wanted}")
+        tracked = found.get("num_batches_tracked")
+        if tracked is not None and (tracked.dtype != torch.int64 or tracked.device.type != "cpu"):
+            raise InputError(f"layer {number} ({kind.name}) has no int64 num_batches_tracked on the CPU")
 
 
 def check_tensor(name: str, tensor: torch.Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> None:
@@ -198,32 +139,10 @@ def check_batch_norm(model: nn.Sequential, images: np.ndarray, plan: Plan, setti
     smallest = int((plan.steps[:, 1] - plan.steps[:, 0]).min())
     if smallest > 1:
         return
-    positions = images.shape[1] * images.shape[2] if images.ndim == 4 else 1
-    height, width = images.shape[1:3] if images.ndim == 4 else (1, 1)
-    for number, layer in enumerate(model):
-        if isinstance(layer, nn.Conv2d):
-            (pad_y, pad_x), kernel = padding(layer), layer.kernel_size[0]
-            height, width = height + 2 * pad_y - kernel + 1, width + 2 * pad_x - kernel + 1
-        elif isinstance(layer, nn.MaxPool2d | nn.AvgPool2d):
-            height, width = height // 2, width // 2
-        elif isinstance(layer, nn.Flatten):
-            height = width = 1
-        positions = height * width
-        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) and number >= settings.frozen and positions == 1:
+    for number, (layer, row) in enumerate(zip(model, follow(model, _image_shape(images)), strict=True)):
+        alone = prod(row.input[1:]) == 1
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) and number >= settings.frozen and alone:
             raise ValueError(
                 f"Expected more than 1 value per channel when training, got a batch of 1 at layer {number} "
                 f"({type(layer).__name__}): use drop_single, or another batch size"
             )
-
-
-def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
-    return (size, size) if isinstance(size, int) else size
-
-
-def padding(layer: nn.Conv2d) -> tuple[int, int]:
-    if layer.padding == "valid":
-        return 0, 0
-    if layer.padding == "same":
-        return layer.kernel_size[0] // 2, layer.kernel_size[1] // 2
-    assert not isinstance(layer.padding, str)
-    return layer.padding[0], layer.padding[1]

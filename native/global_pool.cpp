@@ -1,0 +1,63 @@
+// Global average pooling: one value per channel, the mean over all positions.
+#include "layer.h"
+
+namespace lenet {
+
+template <class T>
+class GlobalPool : public Layer<T> {
+ public:
+  GlobalPool(const Context<T>& context, const LenetLayer& spec, bool learns) : Layer<T>(context, spec, learns) {}
+
+  void forward(Schedule& schedule) override {
+    schedule.images([this](const Step&, const Slice& slice, const Worker&) {
+      const int channels = in->layout.channels;
+      for (int n = slice.images.begin; n < slice.images.end; n++) {
+        T* const y = out->image(n) + out->layout.at(0, 0);
+        for (int c = 0; c < channels; c++) y[c] = 0;
+        each_position([&](int at) {
+          const T* const x = in->image(n) + at;
+          for (int c = 0; c < channels; c++) y[c] += x[c];
+        });
+        for (int c = 0; c < channels; c++) y[c] *= share_;
+      }
+    });
+  }
+
+  void backward(Schedule& schedule) override {
+    if (!in->needs_gradient) return;
+    schedule.images([this](const Step&, const Slice& slice, const Worker&) {
+      const int channels = in->layout.channels;
+      for (int n = slice.images.begin; n < slice.images.end; n++) {
+        const T* const dy = out->image_gradient(n) + out->layout.at(0, 0);
+        each_position([&](int at) {
+          T* const dx = in->image_gradient(n) + at;
+          for (int c = 0; c < channels; c++) dx[c] = dy[c] * share_;
+        });
+      }
+    });
+  }
+
+  void pack() override { share_ = T(1) / T(in->layout.height * in->layout.width); }
+
+ private:
+  using Layer<T>::in;
+  using Layer<T>::out;
+
+  template <class Each>
+  void each_position(Each each) const {
+    for (int y = 0; y < in->layout.height; y++)
+      for (int x = 0; x < in->layout.width; x++) each(in->layout.at(y, x));
+  }
+
+  T share_ = 0;  // of one position in the mean
+};
+
+template <class T>
+LayerPointer<T> make_global_pool(const Context<T>& context, const LenetLayer& spec, bool learns) {
+  return std::make_unique<GlobalPool<T>>(context, spec, learns);
+}
+
+template LayerPointer<float> make_global_pool(const Context<float>&, const LenetLayer&, bool);
+template LayerPointer<double> make_global_pool(const Context<double>&, const LenetLayer&, bool);
+
+}  // namespace lenet

@@ -1,0 +1,24 @@
+"""Networks: the layer table, and the LeNet family as plain nn.Sequential."""
+
+from lenet.models.layers import KINDS, Kind, Normalize, kind_of
+from lenet.models.network import Layer, build, describe, follow, has_batch_norm, parameter_count, trace
+from lenet.models.shapes import SHAPES, Shape, fitted, lenet, shape_named
+
+__all__ = [
+    "KINDS",
+    "SHAPES",
+    "Kind",
+    "Layer",
+    "Normalize",
+    "Shape",
+    "build",
+    "describe",
+    "fitted",
+    "follow",
+    "has_batch_norm",
+    "kind_of",
+    "lenet",
+    "parameter_count",
+    "shape_named",
+    "trace",
+]

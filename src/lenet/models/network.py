@@ -1,0 +1,100 @@
+"""What lenet reads off a network, layer by layer, with the layer table: its description, its shapes, its costs."""
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import torch
+from torch import nn
+
+from lenet.errors import InputError
+from lenet.models.layers import BY_NAME, Kind, Shape, kind_of
+
+
+def describe(model: nn.Sequential) -> list[dict[str, Any]]:
+    """The list of layers as plain values, from which `build` makes the same network. Raises InputError."""
+    return [_described(kind_of(layer, number), layer) for number, layer in enumerate(model)]
+
+
+def build(layers: Any) -> nn.Sequential:
+    """The network that `describe` described, with fresh weights. Raises InputError naming the layer at fault."""
+    if not isinstance(layers, list) or not layers:
+        raise InputError("its list of layers is empty, or no list")
+    return nn.Sequential(*(_built(number, description) for number, description in enumerate(layers)))
+
+
+def _described(kind: Kind, layer: Any) -> dict[str, Any]:
+    values = {name: getattr(layer, name) for name in kind.arguments}
+    for name, value in values.items():
+        if name == "bias":
+            values[name] = value is not None
+        elif isinstance(value, torch.Tensor):  # the statistics of Normalize
+            values[name] = value.tolist()
+    return {"kind": kind.name, **values}
+
+
+def _built(number: int, description: Any) -> nn.Module:
+    found = description.get("kind") if isinstance(description, dict) else description
+    kind = BY_NAME.get(found) if isinstance(found, str) else None
+    if kind is None:
+        raise InputError(f"layer {number}: kind {found!r:.60} is not supported (supported: {', '.join(BY_NAME)})")
+    where = f"layer {number} ({kind.name})"
+    given = {name: value for name, value in description.items() if name != "kind"}
+    if given.keys() != kind.arguments.keys():
+        wrong = sorted(given.keys() ^ kind.arguments.keys())[0]
+        raise InputError(f"{where}: argument '{wrong:.60}' is {'missing' if wrong in kind.arguments else 'unknown'}")
+    arguments = {}
+    for name, check in kind.arguments.items():
+        try:
+            arguments[name] = check(given[name])
+        except ValueError as error:
+            raise InputError(f"{where}: {name} {error}, not {given[name]!r:.60}") from None
+    try:
+        return kind.module(**arguments)
+    except (TypeError, ValueError, RuntimeError) as error:  # arguments that contradict each other
+        raise InputError(f"{where}: {str(error).splitlines()[0]}") from None
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer at work on one image: its kind, its input's and output's shape, its parameters and multiply-adds."""
+
+    kind: str
+    input: Shape
+    output: Shape
+    parameters: int
+    multiply_adds: int
+
+
+def trace(model: nn.Sequential, input_shape: tuple[int, int, int]) -> list[Layer]:
+    """What each layer makes of one image of (height, width, channels), and what that costs; nothing is computed.
+
+    Raises InputError naming the first layer that does not take what the layer before it gives.
+    """
+    height, width, channels = input_shape
+    return follow(model, (channels, height, width))
+
+
+def follow(model: nn.Sequential, shape: Shape) -> list[Layer]:
+    """`trace` for any input: (channels, height, width) or (features,)."""
+    rows = []
+    for number, layer in enumerate(model):
+        kind, before = kind_of(layer, number), shape
+        try:
+            shape = kind.output(layer, before)
+        except ValueError as error:
+            raise InputError(f"layer {number} ({kind.name}) {error}") from None
+        parameters = sum(p.numel() for p in layer.parameters())
+        adds = prod(kind.tensors(layer)["weight"]) * prod(shape[1:]) if kind.dense else 0
+        rows.append(Layer(kind.name, before, shape, parameters, adds))
+    return rows
+
+
+def parameter_count(model: nn.Module) -> int:
+    """How many values of the model learn."""
+    return sum(p.numel() for p in model.parameters())
+
+
+def has_batch_norm(model: nn.Sequential) -> bool:
+    """Whether a batch of a single image may be too small to train on."""
+    return any(isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)) for layer in model)

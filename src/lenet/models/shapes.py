@@ -1,0 +1,134 @@
+"""The LeNet family: a table of named shapes, and one function that makes a plain nn.Sequential of any of them.
+
+Every model takes raw pixels, uint8 [B, H, W, C] of its input size, and gives logits [B, classes].
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from torch import nn
+
+from lenet.errors import InputError, did_you_mean
+from lenet.models.layers import Normalize
+from lenet.models.network import describe, trace
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A LeNet's shape: two convolutions, each with an activation and 2x2 pooling, then two linear layers and the head.
+
+    maps: output channels of the two convolutions; fc: widths of the two linear layers
+    batch_norm: nowhere, after the first linear layer ("first-fc"), or after both convolutions and both linear layers
+    dropout: between 0 and 1, after each linear layer's activation
+    origin: where it comes from, and what of it is our own choice
+    """
+
+    maps: tuple[int, int] = (6, 16)
+    fc: tuple[int, int] = (120, 84)
+    kernel: int = 5
+    activation: Literal["relu", "tanh"] = "relu"
+    pool: Literal["max", "average"] = "max"
+    batch_norm: Literal["none", "first-fc", "all"] = "none"
+    dropout: float = 0.0
+    origin: str = ""
+
+
+SHAPES: dict[str, Shape] = {
+    "lenet5": Shape(
+        activation="tanh",
+        pool="average",
+        origin="LeCun et al. 1998; the CIFAR-100 study's vanilla. "
+        "Our choice: plain averages, full connections, a linear head.",
+    ),
+    "lenet-dropout": Shape(
+        pool="average",
+        dropout=0.2,
+        origin="The CIFAR-10 study's. Our choice: LeNet-5's widths, ReLU after convolutions too, dropout of 0.2.",
+    ),
+    "lenet5-tuned": Shape(
+        fc=(64, 128),
+        batch_norm="first-fc",
+        origin="The CIFAR-100 study's tuned network. Our choice: batch norm before the activation.",
+    ),
+    "lenet5-modern": Shape(
+        batch_norm="all",
+        origin="Ours, and the default: LeNet-5's widths with ReLU, max pooling and batch norm throughout.",
+    ),
+}
+
+
+def shape_named(name: str, **changes: Any) -> Shape:
+    """The shape of that name with some of its fields changed; None leaves a field as it is. Raises InputError."""
+    if name not in SHAPES:
+        raise InputError(f"no model '{name}'{did_you_mean(name, SHAPES)}", options=["model"])
+    return replace(SHAPES[name], **{field: value for field, value in changes.items() if value is not None})
+
+
+def lenet(
+    shape: Shape,
+    input_shape: tuple[int, int, int],
+    classes: int,
+    *,
+    mean: Sequence[float] = (0.5,),
+    std: Sequence[float] = (0.25,),
+) -> nn.Sequential:
+    """A network of this shape with PyTorch's default initialisation, drawn from torch's generator.
+
+    input_shape: (height, width, channels), 16 pixels or more a side
+    mean, std: one value for each input channel (or one for all), of pixels scaled to 0..1
+    """
+    height, width, channels = input_shape
+    mean, std = (list(values) * channels if len(values) == 1 else values for values in (mean, std))
+    activation = nn.ReLU if shape.activation == "relu" else nn.Tanh
+    pool = nn.MaxPool2d if shape.pool == "max" else nn.AvgPool2d
+
+    layers: list[nn.Module] = [Normalize(mean, std)]
+    for inputs, outputs in zip((channels, shape.maps[0]), shape.maps, strict=True):
+        layers.append(nn.Conv2d(inputs, outputs, shape.kernel))
+        if shape.batch_norm == "all":
+            layers.append(nn.BatchNorm2d(outputs))
+        layers += [activation(), pool(2)]
+        height, width = ((side - shape.kernel + 1) // 2 for side in (height, width))
+    if height < 1 or width < 1:
+        raise InputError(f"an input of {input_shape[0]}x{input_shape[1]} pixels is too small for this LeNet")
+
+    layers.append(nn.Flatten())
+    features = shape.maps[1] * height * width
+    for number, (inputs, outputs) in enumerate(zip((features, shape.fc[0]), shape.fc, strict=True)):
+        layers.append(nn.Linear(inputs, outputs))
+        if shape.batch_norm == "all" or (shape.batch_norm == "first-fc" and number == 0):
+            layers.append(nn.BatchNorm1d(outputs))
+        layers.append(activation())
+        if shape.dropout:
+            layers.append(nn.Dropout(shape.dropout))
+    layers.append(nn.Linear(shape.fc[1], classes))
+    return nn.Sequential(*layers)
+
+
+def fitted(
+    model: nn.Sequential, input_shape: tuple[int, int, int], classes: int, mean: Sequence[float], std: Sequence[float]
+) -> nn.Sequential:
+    """A network of the user's own, with Normalize put before it unless it starts with one.
+
+    Raises InputError where it has a layer lenet does not know, does not take such images, or gives other logits.
+    """
+    if not isinstance(model, nn.Sequential):
+        raise InputError(f"a model must be a name or an nn.Sequential, not a {type(model).__name__}")
+    if not len(model):
+        raise InputError("the model has no layers")
+    whole = model if isinstance(model[0], Normalize) else nn.Sequential(Normalize(mean, std), *model)
+    describe(whole)
+    tensors = [tensor for layer in whole for tensor in layer.state_dict(keep_vars=True).values()]
+    if len({id(tensor) for tensor in tensors}) < len(tensors):
+        raise InputError("two layers of the model share their weights, which lenet cannot keep: give each its own")
+    try:
+        output = trace(whole, input_shape)[-1].output
+    except InputError as error:
+        height, width, channels = input_shape
+        raise InputError(
+            f"the model does not take images of {height}x{width} pixels and {channels} channel(s): {error}"
+        ) from None
+    if output != (classes,):
+        raise InputError(f"the model gives {output} logits, but the data has {classes} classes")
+    return whole

@@ -1,0 +1,108 @@
+"""The layer table against PyTorch: every entry's shapes, costs, tensors and arguments are those of the layer itself."""
+
+import json
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from lenet.engine import native
+from lenet.errors import InputError
+from lenet.models import KINDS, Normalize, build, describe, follow, kind_of
+
+SIDES = st.integers(1, 3)
+PAIRS = st.one_of(SIDES, st.tuples(SIDES, SIDES))
+
+
+@st.composite
+def layer_and_shape(draw, kind):
+    """A layer of this kind with drawn arguments, and a shape that it may or may not take."""
+    channels, height, width = draw(st.sampled_from([1, 3, 4])), draw(st.integers(1, 12)), draw(st.integers(1, 12))
+    maps, features = (channels, height, width), (channels * 5,)
+    module = kind.module
+    if module is nn.Conv2d:
+        groups = channels if draw(st.booleans()) else 1
+        if draw(st.booleans()):  # PyTorch warns of even kernels here
+            return nn.Conv2d(
+                channels, 4 * groups, draw(st.sampled_from([1, 3, 5])), padding="same", groups=groups
+            ), maps
+        options = {name: draw(PAIRS) for name in ("kernel_size", "stride", "padding", "dilation")}
+        return nn.Conv2d(channels, 4 * groups, groups=groups, **options), maps
+    if module in (nn.MaxPool2d, nn.AvgPool2d):
+        kernel = draw(st.integers(2, 4))
+        return module(kernel, draw(PAIRS), draw(st.integers(0, kernel // 2)), ceil_mode=draw(st.booleans())), maps
+    if module is nn.AdaptiveAvgPool2d:
+        return module(draw(PAIRS)), maps
+    if module is nn.BatchNorm2d:
+        return module(channels, affine=draw(st.booleans())), maps
+    if module is nn.BatchNorm1d:
+        return module(features[0]), features
+    if module is nn.Linear:
+        return module(features[0], draw(st.integers(1, 9)), bias=draw(st.booleans())), features
+    if module is Normalize:
+        channels = draw(st.sampled_from([1, 3]))
+        return module([0.5] * channels, [0.2] * channels), (channels, height, width)
+    arguments = {nn.Dropout: (0.3,), nn.LeakyReLU: (0.2,), nn.GELU: (draw(st.sampled_from(["none", "tanh"])),)}
+    return module(*arguments.get(module, ())), maps
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@settings(deadline=None)
+@given(data=st.data())
+def test_an_entry_says_what_the_layer_does(kind, data):
+    layer, shape = data.draw(layer_and_shape(kind))
+    model = nn.Sequential(layer).eval()
+    pixels = kind.module is Normalize
+    x = torch.zeros(2, *(shape[1:] + shape[:1] if pixels else shape), dtype=torch.uint8 if pixels else torch.float32)
+    try:
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            expected = tuple(model(x).shape[1:])
+    except RuntimeError:
+        with pytest.raises(InputError, match=rf"layer 0 \({kind.name}\) leaves nothing"):
+            follow(model, shape)
+        return
+    (row,) = follow(model, shape)
+    assert (row.kind, row.input, row.output) == (kind.name, shape, expected)
+    assert row.parameters == sum(p.numel() for p in layer.parameters())
+    assert row.multiply_adds == counter.get_total_flops() // 2 // len(x)
+    assert {name: tuple(tensor.shape) for name, tensor in layer.state_dict().items()} == kind.tensors(layer)
+    again = build(json.loads(json.dumps(describe(model))))
+    assert describe(again) == describe(model)
+    assert repr(again) == repr(model)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_every_argument_is_checked(kind):
+    layers = {
+        nn.Conv2d: nn.Conv2d(3, 4, 3), nn.Linear: nn.Linear(3, 4), nn.BatchNorm2d: nn.BatchNorm2d(3),
+        nn.BatchNorm1d: nn.BatchNorm1d(3), nn.MaxPool2d: nn.MaxPool2d(2), nn.AvgPool2d: nn.AvgPool2d(2),
+        nn.AdaptiveAvgPool2d: nn.AdaptiveAvgPool2d(1), nn.Dropout: nn.Dropout(0.5),
+    }  # fmt: skip
+    layer = layers[kind.module] if kind.module in layers else kind.module(*[[0.5], [0.5]][: 2 * bool(kind.statistics)])
+    (described,) = describe(nn.Sequential(layer))
+    assert set(described) == {"kind", *kind.arguments}
+    for name in kind.arguments:
+        for wrong in ({}, [1, 2, 3, 4], -7, 1e300, float("nan"), 10**30, "words"):
+            with pytest.raises(InputError, match=rf"layer 0 \({kind.name}\)"):
+                build([{**described, name: wrong}])
+        with pytest.raises(InputError, match=f"argument '{name}' is missing"):
+            build([{key: value for key, value in described.items() if key != name}])
+    with pytest.raises(InputError, match="argument 'device' is unknown"):
+        build([{**described, "device": "cuda"}])
+
+
+def test_the_native_engine_has_every_kind_that_the_table_names():
+    if native.available() is not None:
+        pytest.skip(str(native.available()))
+    from lenet import _native
+
+    kinds = {member for member in dir(_native.Kind) if not member.startswith("_")}
+    assert {kind.native for kind in KINDS} - {None} <= kinds
+
+
+def test_a_kind_that_is_not_in_the_table_is_named():
+    with pytest.raises(InputError, match=r"layer 3: Sigmoid is not supported \(supported: Normalize, Conv2d, "):
+        kind_of(nn.Sigmoid(), 3)
