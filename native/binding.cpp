@@ -1,28 +1,68 @@
-// The Python extension: describes layers and calls to the engine, and loads the engine built for an instruction set
-// level. It computes nothing itself, so it is built for the platform's baseline.
+// The Python extension: takes layers and calls as arrays, and loads the engine built for an instruction set level. It
+// computes nothing itself, so it is built for the platform's baseline.
 #include <dlfcn.h>
 #include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <cstdint>
 #include <new>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "api.h"
 
 namespace nb = nanobind;
 using namespace nanobind::literals;
-using Address = uintptr_t;  // 0: none
 
 namespace {
 
-template <class P>
-P at(Address address) {
-  return reinterpret_cast<P>(address);
+// Arrays of the caller's: contiguous, on the CPU, of exactly this type and number of dimensions, or nanobind refuses
+// them. A call holds on to its arrays, so that their memory outlives it.
+template <class T, int Dimensions>
+using Array = nb::ndarray<T, nb::ndim<Dimensions>, nb::c_contig, nb::device::cpu>;
+template <class T, int Dimensions>
+using MaybeArray = std::optional<Array<T, Dimensions>>;
+// A tensor of the model, float or double as the whole model is.
+using MaybeTensor = std::optional<nb::ndarray<nb::c_contig, nb::device::cpu>>;
+
+template <class A>
+auto pointer(const std::optional<A>& array) -> decltype(array->data()) {
+  return array ? array->data() : nullptr;
+}
+
+// A parameter and its optimizer state.
+struct Parameter {
+  MaybeTensor value, first, second;
+  MaybeArray<float, 0> steps;
+};
+
+struct Layer {
+  LenetLayer numbers;
+  Parameter weight, bias;
+  MaybeTensor mean, variance;
+  MaybeArray<int64_t, 0> batches_tracked;
+};
+
+void* pointer_of(const MaybeTensor& tensor, bool is_double) {
+  if (!tensor) return nullptr;
+  if (tensor->dtype() != (is_double ? nb::dtype<double>() : nb::dtype<float>()))
+    throw nb::type_error("a tensor is not of the model's type");
+  return tensor->data();
+}
+
+LenetParameter plain(const Parameter& from, bool is_double) {
+  for (const MaybeTensor* state : {&from.first, &from.second})
+    if (*state && (*state)->size() != from.value->size()) throw nb::value_error("optimizer state of another size");
+  return {pointer_of(from.value, is_double), pointer_of(from.first, is_double), pointer_of(from.second, is_double),
+          pointer(from.steps)};
 }
 
 // The levels this processor (and its operating system) can run, the best first.
@@ -46,9 +86,102 @@ std::vector<std::string> levels() {
   return found;
 }
 
-// A call with the layers it points to.
-struct Call : LenetCall {
-  std::vector<LenetLayer> held;
+// A call, with the layers and arrays that it points to.
+class Call {
+ public:
+  void set_network(std::vector<Layer> layers, bool is_double, int classes, int threads, int frozen) {
+    layers_ = std::move(layers);
+    for (Layer& layer : layers_) {
+      LenetLayer numbers = layer.numbers;
+      numbers.weight = plain(layer.weight, is_double);
+      numbers.bias = plain(layer.bias, is_double);
+      numbers.mean = pointer_of(layer.mean, is_double);
+      numbers.variance = pointer_of(layer.variance, is_double);
+      numbers.batches_tracked = pointer(layer.batches_tracked);
+      plain_layers_.push_back(numbers);
+    }
+    call_.layers = plain_layers_.data();
+    call_.layer_count = int32_t(plain_layers_.size());
+    call_.is_double = is_double;
+    call_.classes = classes;
+    call_.threads = threads;
+    call_.frozen = frozen;
+  }
+
+  void set_pixels(Array<const uint8_t, 4> pixels) {
+    pixels_ = std::move(pixels);
+    call_.pixels = pixels_->data();
+    call_.image_count = int64_t(pixels_->shape(0));
+    call_.height = int32_t(pixels_->shape(1));
+    call_.width = int32_t(pixels_->shape(2));
+    call_.channels = int32_t(pixels_->shape(3));
+  }
+
+  void set_features(Array<const float, 2> features) {
+    features_ = std::move(features);
+    call_.features = features_->data();
+    call_.image_count = int64_t(features_->shape(0));
+    call_.height = call_.width = 1;
+    call_.channels = int32_t(features_->shape(1));
+  }
+
+  void set_plan(Array<const int64_t, 1> order, MaybeArray<const uint8_t, 1> flips, MaybeArray<const int8_t, 2> shifts,
+                Array<const int64_t, 2> steps, Array<const double, 1> learning_rates, uint64_t dropout_key) {
+    order_ = std::move(order);
+    flips_ = std::move(flips);
+    shifts_ = std::move(shifts);
+    steps_ = std::move(steps);
+    learning_rates_ = std::move(learning_rates);
+    call_.order = order_->data();
+    call_.flips = pointer(flips_);
+    call_.shifts = pointer(shifts_);
+    call_.steps = steps_->data();
+    call_.learning_rates = learning_rates_->data();
+    call_.step_count = int64_t(steps_->shape(0));
+    call_.dropout_key = dropout_key;
+  }
+
+  void set_labels(Array<const int64_t, 1> labels) {
+    labels_ = std::move(labels);
+    call_.labels = labels_->data();
+  }
+
+  void set_soft_targets(Array<const float, 2> targets) {
+    soft_targets_ = std::move(targets);
+    call_.soft_targets = soft_targets_->data();
+  }
+
+  void set_optimizer(LenetOptimizer kind, double momentum, bool nesterov, double beta1, double beta2, double eps,
+                     double weight_decay, double label_smoothing) {
+    call_.optimizer = kind;
+    call_.momentum = momentum;
+    call_.nesterov = nesterov;
+    call_.beta1 = beta1;
+    call_.beta2 = beta2;
+    call_.eps = eps;
+    call_.weight_decay = weight_decay;
+    call_.label_smoothing = label_smoothing;
+  }
+
+  void set_logits(Array<float, 2> logits) {
+    logits_ = std::move(logits);
+    call_.logits = logits_->data();
+  }
+
+  const LenetCall& plain_call() const { return call_; }
+
+ private:
+  LenetCall call_ = {};
+  std::vector<Layer> layers_;
+  std::vector<LenetLayer> plain_layers_;
+  MaybeArray<const uint8_t, 4> pixels_;
+  MaybeArray<const float, 2> features_, soft_targets_;
+  MaybeArray<const int64_t, 1> order_, labels_;
+  MaybeArray<const uint8_t, 1> flips_;
+  MaybeArray<const int8_t, 2> shifts_;
+  MaybeArray<const int64_t, 2> steps_;
+  MaybeArray<const double, 1> learning_rates_;
+  MaybeArray<float, 2> logits_;
 };
 
 // The engine of one level, loaded for good: shared objects with threads are not safely unloaded.
@@ -66,13 +199,13 @@ class Engine {
   std::tuple<int64_t, double, int64_t, int64_t> train(const Call& call) const {
     LenetMetrics metrics = {};
     const nb::gil_scoped_release released;
-    if (train_(&call, &metrics)) throw std::bad_alloc();
+    if (train_(&call.plain_call(), &metrics)) throw std::bad_alloc();
     return {metrics.images, metrics.loss_sum, metrics.correct, metrics.nonfinite_step};
   }
 
   void logits(const Call& call) const {
     const nb::gil_scoped_release released;
-    if (logits_(&call)) throw std::bad_alloc();
+    if (logits_(&call.plain_call())) throw std::bad_alloc();
   }
 
  private:
@@ -83,7 +216,7 @@ class Engine {
 }  // namespace
 
 NB_MODULE(_native, m) {
-  m.doc() = "The native engine's binding. Addresses are unchecked: lenet.engine.native alone may call it.";
+  m.doc() = "The native engine's binding. What arrays contain is unchecked: lenet.engine.native alone may call it.";
   m.def("levels", &levels);
 
   nb::enum_<LenetKind>(m, "Kind")
@@ -102,83 +235,53 @@ NB_MODULE(_native, m) {
 
   nb::enum_<LenetOptimizer>(m, "Optimizer").value("sgd", kSgd).value("adam", kAdam).value("adamw", kAdamW);
 
-  nb::class_<LenetParameter>(m, "Parameter")
+  nb::class_<Parameter>(m, "Parameter")
       .def(
           "__init__",
-          [](LenetParameter* self, Address value, Address first, Address second, Address steps) {
-            new (self) LenetParameter{at<void*>(value), at<void*>(first), at<void*>(second), at<float*>(steps)};
+          [](Parameter* self, MaybeTensor value, MaybeTensor first, MaybeTensor second, MaybeArray<float, 0> steps) {
+            new (self) Parameter{std::move(value), std::move(first), std::move(second), std::move(steps)};
           },
-          "value"_a = 0, "first"_a = 0, "second"_a = 0, "steps"_a = 0);
+          "value"_a.none() = nb::none(), "first"_a.none() = nb::none(), "second"_a.none() = nb::none(),
+          "steps"_a.none() = nb::none());
 
-  nb::class_<LenetLayer>(m, "Layer")
+  nb::class_<Layer>(m, "Layer")
       .def(
           "__init__",
-          [](LenetLayer* self, LenetKind kind, int index, int inputs, int outputs, int kernel, int pad_y, int pad_x,
-             double eps, double momentum, double p, double slope, const LenetParameter& weight, const LenetParameter& bias,
-             Address mean, Address variance, Address batches_tracked) {
-            new (self) LenetLayer{kind,   index, inputs, outputs, kernel, pad_y, pad_x, eps, momentum, p, slope, weight, bias,
-                                  at<void*>(mean), at<void*>(variance), at<int64_t*>(batches_tracked)};
+          [](Layer* self, LenetKind kind, int index, int inputs, int outputs, int kernel, int pad_y, int pad_x,
+             double eps, double momentum, double p, double slope, const Parameter& weight, const Parameter& bias,
+             MaybeTensor mean, MaybeTensor variance, MaybeArray<int64_t, 0> batches_tracked) {
+            LenetLayer numbers = {};
+            numbers.kind = kind;
+            numbers.index = index;
+            numbers.inputs = inputs;
+            numbers.outputs = outputs;
+            numbers.kernel = kernel;
+            numbers.pad_y = pad_y;
+            numbers.pad_x = pad_x;
+            numbers.eps = eps;
+            numbers.momentum = momentum;
+            numbers.p = p;
+            numbers.slope = slope;
+            new (self) Layer{numbers, weight, bias, std::move(mean), std::move(variance), std::move(batches_tracked)};
           },
           nb::kw_only(), "kind"_a, "index"_a, "inputs"_a = 0, "outputs"_a = 0, "kernel"_a = 0, "pad_y"_a = 0,
-          "pad_x"_a = 0, "eps"_a = 0.0, "momentum"_a = 0.0, "p"_a = 0.0, "slope"_a = 0.0, "weight"_a = LenetParameter{},
-          "bias"_a = LenetParameter{}, "mean"_a = 0, "variance"_a = 0, "batches_tracked"_a = 0);
+          "pad_x"_a = 0, "eps"_a = 0.0, "momentum"_a = 0.0, "p"_a = 0.0, "slope"_a = 0.0, "weight"_a = Parameter{},
+          "bias"_a = Parameter{}, "mean"_a.none() = nb::none(), "variance"_a.none() = nb::none(),
+          "batches_tracked"_a.none() = nb::none());
 
   nb::class_<Call>(m, "Call")
       .def(nb::init<>())
-      .def("set_network",
-           [](Call& self, std::vector<LenetLayer> layers, bool is_double, int classes, int threads, int frozen) {
-             self.held = std::move(layers);
-             self.layers = self.held.data();
-             self.layer_count = int32_t(self.held.size());
-             self.is_double = is_double;
-             self.classes = classes;
-             self.threads = threads;
-             self.frozen = frozen;
-           },
-           nb::kw_only(), "layers"_a, "is_double"_a, "classes"_a, "threads"_a, "frozen"_a)
-      .def("set_images",
-           [](Call& self, Address pixels, Address features, int64_t count, int height, int width, int channels) {
-             self.pixels = at<const uint8_t*>(pixels);
-             self.features = at<const float*>(features);
-             self.image_count = count;
-             self.height = height;
-             self.width = width;
-             self.channels = channels;
-           },
-           nb::kw_only(), "pixels"_a = 0, "features"_a = 0, "count"_a, "height"_a = 1, "width"_a = 1, "channels"_a)
-      .def("set_plan",
-           [](Call& self, Address order, Address flips, Address shifts, Address steps, Address learning_rates,
-              int64_t step_count, uint64_t dropout_key) {
-             self.order = at<const int64_t*>(order);
-             self.flips = at<const uint8_t*>(flips);
-             self.shifts = at<const int8_t*>(shifts);
-             self.steps = at<const int64_t*>(steps);
-             self.learning_rates = at<const double*>(learning_rates);
-             self.step_count = step_count;
-             self.dropout_key = dropout_key;
-           },
-           nb::kw_only(), "order"_a, "flips"_a, "shifts"_a, "steps"_a, "learning_rates"_a, "step_count"_a, "dropout_key"_a)
-      .def("set_targets",
-           [](Call& self, Address labels, Address soft) {
-             self.labels = at<const int64_t*>(labels);
-             self.soft_targets = at<const float*>(soft);
-           },
-           nb::kw_only(), "labels"_a = 0, "soft"_a = 0)
-      .def("set_optimizer",
-           [](Call& self, LenetOptimizer kind, double momentum, bool nesterov, double beta1, double beta2, double eps,
-              double weight_decay, double label_smoothing) {
-             self.optimizer = kind;
-             self.momentum = momentum;
-             self.nesterov = nesterov;
-             self.beta1 = beta1;
-             self.beta2 = beta2;
-             self.eps = eps;
-             self.weight_decay = weight_decay;
-             self.label_smoothing = label_smoothing;
-           },
-           nb::kw_only(), "kind"_a, "momentum"_a, "nesterov"_a, "beta1"_a, "beta2"_a, "eps"_a, "weight_decay"_a,
-           "label_smoothing"_a)
-      .def("set_logits", [](Call& self, Address logits) { self.logits = at<float*>(logits); });
+      .def("set_network", &Call::set_network, nb::kw_only(), "layers"_a, "is_double"_a, "classes"_a, "threads"_a,
+           "frozen"_a)
+      .def("set_pixels", &Call::set_pixels)
+      .def("set_features", &Call::set_features)
+      .def("set_plan", &Call::set_plan, nb::kw_only(), "order"_a, "flips"_a.none(), "shifts"_a.none(), "steps"_a,
+           "learning_rates"_a, "dropout_key"_a)
+      .def("set_labels", &Call::set_labels)
+      .def("set_soft_targets", &Call::set_soft_targets)
+      .def("set_optimizer", &Call::set_optimizer, nb::kw_only(), "kind"_a, "momentum"_a, "nesterov"_a, "beta1"_a,
+           "beta2"_a, "eps"_a, "weight_decay"_a, "label_smoothing"_a)
+      .def("set_logits", &Call::set_logits);
 
   nb::class_<Engine>(m, "Engine")
       .def(nb::init<const std::string&>())

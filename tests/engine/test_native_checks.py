@@ -47,7 +47,7 @@ UNCOVERED = {
     "layer 1 (BatchNorm2d) is not affine": nn.BatchNorm2d(3, affine=False),
     "layer 1 (BatchNorm1d) does not fit": nn.BatchNorm1d(3),
     "layer 1 (Linear) needs a Flatten": nn.Linear(32, 4),
-    "layer 1 (Sigmoid) is of a kind": nn.Sigmoid(),
+    "layer 1 (GELU) is of a kind": nn.GELU(),
     "layer 1 (Dropout) drops everything": nn.Dropout(1.0),
     "layer 1 (Normalize) is not the first": Normalize([0.5], [0.5]),
 }
@@ -101,7 +101,7 @@ def _bad_calls():
         "shape of the state": (state(**{"1.weight/exp_avg": torch.zeros(6, 3, 5)}), "is of shape"),
         "step of the state": (state(**{"1.weight/step": torch.zeros(1)}), "single float32"),
         "dtype of images": (on("images", lambda x: x.astype(np.float32)), "images must be uint8"),
-        "images of another size": (on("images", lambda x: np.ascontiguousarray(x[:, 4:])), "takes 400 input features"),
+        "images of another size": (on("images", lambda x: np.ascontiguousarray(x[:, 4:])), "takes 400 features"),
         "images of another depth": (on("images", lambda x: np.ascontiguousarray(x[..., :1])), "channels"),
         "scattered images": (on("images", lambda x: x[:, ::-1]), "contiguous"),
         "too few images": (on("images", lambda x: x[:9]), "outside the 9 images"),

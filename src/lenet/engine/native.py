@@ -1,7 +1,7 @@
 """The native engine: the same training as the torch engine's, in one C++ call for many steps (native/, docs/engine.md).
 
-This side reads the layers of the nn.Sequential, has all checked that could go wrong (native_checks.py), and hands over
-addresses of the model's own memory.
+This side reads the layers of the nn.Sequential, checks everything that could go wrong (native_checks.py), and hands over
+the model's own tensors, in whose memory the engine works.
 """
 
 import os
@@ -78,14 +78,13 @@ def train(
     state = _state_for(model, optimizer_state, settings)
     call = _call(model, images, state, settings, classes)
     soft = targets.ndim == 2
-    call.set_targets(**{"soft" if soft else "labels": targets.ctypes.data})
+    (call.set_soft_targets if soft else call.set_labels)(targets)
     call.set_plan(
-        order=plan.order.ctypes.data,
-        flips=plan.flips.ctypes.data if plan.flips.any() else 0,
-        shifts=plan.shifts.ctypes.data if plan.shifts.any() else 0,
-        steps=plan.steps.ctypes.data,
-        learning_rates=plan.learning_rates.ctypes.data,
-        step_count=len(plan.steps),
+        order=plan.order,
+        flips=plan.flips if plan.flips.any() else None,
+        shifts=plan.shifts if plan.shifts.any() else None,
+        steps=plan.steps,
+        learning_rates=plan.learning_rates,
         dropout_key=plan.dropout_key,
     )
     call.set_optimizer(
@@ -112,7 +111,7 @@ def logits(model: nn.Sequential, images: np.ndarray, settings: Settings) -> np.n
     result = np.empty((len(images), classes), np.float32)
     if len(images):
         call = _call(model, images, {}, settings, classes)
-        call.set_logits(result.ctypes.data)
+        call.set_logits(result)
         engine.logits(call)
     return result
 
@@ -159,11 +158,7 @@ def _call(model: nn.Sequential, images: np.ndarray, state: OptimizerState, setti
         threads=settings.threads,
         frozen=settings.frozen,
     )
-    if images.ndim == 4:
-        count, height, width, channels = images.shape
-        call.set_images(pixels=images.ctypes.data, count=count, height=height, width=width, channels=channels)
-    else:
-        call.set_images(features=images.ctypes.data, count=len(images), channels=images.shape[1])
+    (call.set_pixels if images.ndim == 4 else call.set_features)(images)
     return call
 
 
@@ -171,12 +166,12 @@ def _described(number: int, layer: Any, state: OptimizerState) -> Any:
     """One layer as the extension takes it, by its entry in the layer table."""
     kind = kind_of(layer, number)
     held = {name: getattr(layer, name, None) for name in ("weight", "bias")}
-    addresses = (getattr(layer, name).data_ptr() for name in kind.statistics)
+    statistics = (getattr(layer, name) for name in kind.statistics)
     return _native.Layer(
         kind=getattr(_native.Kind, str(kind.native)),
         index=number,
         **{name: _parameter(f"{number}.{name}", value, state) for name, value in held.items()},
-        **dict(zip(("mean", "variance", "batches_tracked"), addresses, strict=False)),
+        **dict(zip(("mean", "variance", "batches_tracked"), statistics, strict=False)),
         **kind.fields(layer),
     )
 
@@ -185,12 +180,12 @@ def _parameter(name: str, parameter: torch.Tensor | None, state: OptimizerState)
     if parameter is None:
         return _native.Parameter()
 
-    def address(*pieces: str) -> int:
-        return next((state[f"{name}/{piece}"].data_ptr() for piece in pieces if f"{name}/{piece}" in state), 0)
+    def piece(*names: str) -> torch.Tensor | None:
+        return next((state[f"{name}/{each}"] for each in names if f"{name}/{each}" in state), None)
 
     return _native.Parameter(
-        value=parameter.data_ptr(),
-        first=address("momentum_buffer", "exp_avg"),
-        second=address("exp_avg_sq"),
-        steps=address("step"),
+        value=parameter.detach(),
+        first=piece("momentum_buffer", "exp_avg"),
+        second=piece("exp_avg_sq"),
+        steps=piece("step"),
     )

@@ -346,6 +346,7 @@ KINDS: tuple[Kind, ...] = (
         nn.Dropout,
         arguments={"p": number(0, 0.999)},
         native="dropout",
+        uncovered=lambda layer, flat: None if layer.p < 1 else "drops everything",
         fields=lambda layer: {"p": layer.p},
     ),
 )

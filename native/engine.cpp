@@ -1,4 +1,4 @@
-// What one instruction set level's shared object offers.
+// The two functions that each instruction set level's shared object exports.
 #include <new>
 
 #include "network.h"
