@@ -1,7 +1,7 @@
 """The native engine: the same training as the torch engine's, in one C++ call for many steps (native/, docs/engine.md).
 
-This side reads the layers of the nn.Sequential, checks everything that could go wrong (native_checks.py), and hands over
-the model's own tensors, in whose memory the engine works.
+This side reads the layers of the nn.Sequential, checks everything that could go wrong (native_checks.py), and hands
+over the model's own tensors, in whose memory the engine works.
 """
 
 import os
@@ -166,7 +166,7 @@ def _described(number: int, layer: Any, state: OptimizerState) -> Any:
     """One layer as the extension takes it, by its entry in the layer table."""
     kind = kind_of(layer, number)
     held = {name: getattr(layer, name, None) for name in ("weight", "bias")}
-    statistics = (getattr(layer, name) for name in kind.statistics)
+    statistics = (getattr(layer, name).numpy() for name in kind.statistics)
     return _native.Layer(
         kind=getattr(_native.Kind, str(kind.native)),
         index=number,
@@ -180,11 +180,11 @@ def _parameter(name: str, parameter: torch.Tensor | None, state: OptimizerState)
     if parameter is None:
         return _native.Parameter()
 
-    def piece(*names: str) -> torch.Tensor | None:
-        return next((state[f"{name}/{each}"] for each in names if f"{name}/{each}" in state), None)
+    def piece(*names: str) -> np.ndarray | None:
+        return next((state[f"{name}/{each}"].numpy() for each in names if f"{name}/{each}" in state), None)
 
     return _native.Parameter(
-        value=parameter.detach(),
+        value=parameter.detach().numpy(),
         first=piece("momentum_buffer", "exp_avg"),
         second=piece("exp_avg_sq"),
         steps=piece("step"),

@@ -13,7 +13,7 @@ from torch import nn
 from lenet.data.plan import Plan
 from lenet.engine.base import Settings
 from lenet.errors import InputError
-from lenet.models import Normalize, follow, kind_of
+from lenet.models import Normalize, kind_of, output_shapes
 
 _DTYPES = (torch.float32, torch.float64)
 
@@ -43,14 +43,10 @@ def check_model(model: nn.Sequential, images: np.ndarray, settings: Settings) ->
         raise InputError(f"the native engine does not fit: {reason}")
     if not 1 <= settings.threads <= 1024:
         raise InputError(f"threads must be between 1 and 1024, not {settings.threads}")
-    tensors = [(name, t) for name, t in model.state_dict(keep_vars=True).items() if t.is_floating_point()]
-    dtype = tensors[-1][1].dtype
-    for name, tensor in tensors:
-        check_tensor(name, tensor, tensor.shape, dtype)
     pixels = isinstance(model[0], Normalize)
     _check_array("images", images, np.uint8 if pixels else np.float32, 4 if pixels else 2)
     _check_tensors(model)
-    output = follow(model, _image_shape(images))[-1].output
+    output = output_shapes(model, _image_shape(images))[-1]
     if len(output) != 1:
         raise InputError(f"the model gives maps of {output}, not logits: end it with Flatten and Linear")
     return output[0]
@@ -63,23 +59,25 @@ def _image_shape(images: np.ndarray) -> tuple[int, ...]:
 
 def _check_tensors(model: nn.Sequential) -> None:
     """That all tensors are of the shapes their layers' arguments imply: memory is addressed by these."""
+    dtype = next(p.dtype for layer in reversed(model) for p in layer.parameters())
     for number, layer in enumerate(model):
-        kind = kind_of(layer, number)
-        expected, found = kind.tensors(layer), dict(layer.state_dict(keep_vars=True))
-        for name in expected.keys() | found.keys():
-            shape = list(found[name].shape) if name in found else None
-            if name not in expected or shape != list(expected[name]):
-                wanted = list(expected[name]) if name in expected else "nothing"
-                raise InputError(f"layer {number} ({kind.name}): {name} has shape {shape}, not {wanted}")
-        tracked = found.get("num_batches_tracked")
-        if tracked is not None and (tracked.dtype != torch.int64 or tracked.device.type != "cpu"):
-            raise InputError(f"layer {number} ({kind.name}) has no int64 num_batches_tracked on the CPU")
+        kind, found = kind_of(layer, number), {**layer._parameters, **layer._buffers}
+        expected = kind.tensors(layer)
+        for name, tensor in found.items():
+            if tensor is None:
+                continue
+            if name not in expected:
+                raise InputError(f"layer {number} ({kind.name}) has an unknown tensor '{name}'")
+            counts = name == "num_batches_tracked"
+            check_tensor(f"{number}.{name}", tensor, expected[name], torch.int64 if counts else dtype)
+        if missing := [name for name in expected if found.get(name) is None]:
+            raise InputError(f"layer {number} ({kind.name}) has no {missing[0]}")
 
 
 def check_tensor(name: str, tensor: torch.Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> None:
     if tensor.device.type != "cpu":
         raise InputError(f"{name} is on {tensor.device}; the native engine needs it on the CPU")
-    if tensor.dtype not in _DTYPES or tensor.dtype != dtype:
+    if tensor.dtype != dtype or dtype not in (*_DTYPES, torch.int64):
         raise InputError(f"{name} is {tensor.dtype}; the native engine needs all of float32, or all of float64")
     if tuple(tensor.shape) != tuple(shape):
         raise InputError(f"{name} is of shape {list(tensor.shape)}, not {list(shape)}")
@@ -139,8 +137,8 @@ def check_batch_norm(model: nn.Sequential, images: np.ndarray, plan: Plan, setti
     smallest = int((plan.steps[:, 1] - plan.steps[:, 0]).min())
     if smallest > 1:
         return
-    for number, (layer, row) in enumerate(zip(model, follow(model, _image_shape(images)), strict=True)):
-        alone = prod(row.input[1:]) == 1
+    for number, (layer, shape) in enumerate(zip(model, output_shapes(model, _image_shape(images)), strict=True)):
+        alone = prod(shape[1:]) == 1
         if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) and number >= settings.frozen and alone:
             raise ValueError(
                 f"Expected more than 1 value per channel when training, got a batch of 1 at layer {number} "

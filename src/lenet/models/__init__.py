@@ -1,7 +1,7 @@
 """Networks: the layer table, and the LeNet family as plain nn.Sequential."""
 
 from lenet.models.layers import KINDS, Kind, Normalize, kind_of
-from lenet.models.network import Layer, build, describe, follow, has_batch_norm, parameter_count, trace
+from lenet.models.network import Layer, build, describe, has_batch_norm, output_shapes, parameter_count, trace
 from lenet.models.shapes import SHAPES, Shape, fitted, lenet, shape_named
 
 __all__ = [
@@ -14,10 +14,10 @@ __all__ = [
     "build",
     "describe",
     "fitted",
-    "follow",
     "has_batch_norm",
     "kind_of",
     "lenet",
+    "output_shapes",
     "parameter_count",
     "shape_named",
     "trace",

@@ -57,10 +57,9 @@ def _built(number: int, description: Any) -> nn.Module:
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer at work on one image: its kind, its input's and output's shape, its parameters and multiply-adds."""
+    """One layer at work on one image: its kind, its output's shape, its parameters and multiply-adds."""
 
     kind: str
-    input: Shape
     output: Shape
     parameters: int
     multiply_adds: int
@@ -72,22 +71,28 @@ def trace(model: nn.Sequential, input_shape: tuple[int, int, int]) -> list[Layer
     Raises InputError naming the first layer that does not take what the layer before it gives.
     """
     height, width, channels = input_shape
-    return follow(model, (channels, height, width))
-
-
-def follow(model: nn.Sequential, shape: Shape) -> list[Layer]:
-    """`trace` for any input: (channels, height, width) or (features,)."""
     rows = []
+    for number, (layer, output) in enumerate(zip(model, output_shapes(model, (channels, height, width)), strict=True)):
+        kind = kind_of(layer, number)
+        adds = prod(kind.tensors(layer)["weight"]) * prod(output[1:]) if kind.dense else 0
+        rows.append(Layer(kind.name, output, parameter_count(layer), adds))
+    return rows
+
+
+def output_shapes(model: nn.Sequential, shape: Shape) -> list[Shape]:
+    """The output's shape of each layer for an input of (channels, height, width) or (features,).
+
+    Raises InputError naming the first layer that does not take what the layer before it gives.
+    """
+    found = []
     for number, layer in enumerate(model):
-        kind, before = kind_of(layer, number), shape
+        kind = kind_of(layer, number)
         try:
-            shape = kind.output(layer, before)
+            shape = kind.output(layer, shape)
         except ValueError as error:
             raise InputError(f"layer {number} ({kind.name}) {error}") from None
-        parameters = sum(p.numel() for p in layer.parameters())
-        adds = prod(kind.tensors(layer)["weight"]) * prod(shape[1:]) if kind.dense else 0
-        rows.append(Layer(kind.name, before, shape, parameters, adds))
-    return rows
+        found.append(shape)
+    return found
 
 
 def parameter_count(model: nn.Module) -> int:
