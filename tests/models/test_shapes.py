@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from lenet.errors import InputError
 from lenet.models import (
@@ -134,7 +133,7 @@ def uncommon():
         nn.AvgPool2d(2, divisor_override=3),
         nn.Flatten(),
         nn.Linear(6 * 4 * 4, 9, bias=False),
-        nn.BatchNorm1d(9, track_running_stats=False),
+        nn.BatchNorm1d(9, eps=1e-3, momentum=0.3),
         nn.Dropout(0.4),
         nn.Linear(9, 5),
     )
@@ -162,46 +161,24 @@ class Mine(nn.Module):
 
 
 def test_a_layer_that_cannot_be_kept_is_named():
-    with pytest.raises(InputError, match=r"layer 1 is a Mine, which lenet cannot keep; it knows .*Conv2d"):
+    with pytest.raises(InputError, match=r"layer 1: Mine is not supported \(supported: .*Conv2d"):
         describe(nn.Sequential(nn.ReLU(), Mine()))
-    with pytest.raises(InputError, match="layer 0 is a Sequential"):
+    with pytest.raises(InputError, match="layer 0: Sequential is not supported"):
         describe(nn.Sequential(nn.Sequential(nn.ReLU())))
 
 
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
-        ([{"kind": "os.system"}], "layer 0 is of an unknown kind 'os.system'"),
-        ([{}], "layer 0 is of an unknown kind None"),
-        ([{"kind": "ReLU"}, {"kind": "Linear", "in_features": 3}], r"layer 1 \(Linear\) cannot be made of"),
-        ([{"kind": "Dropout", "p": 7}], r"layer 0 \(Dropout\) cannot be made of"),
+        ([{"kind": "os.system"}], "layer 0: kind 'os.system' is not supported"),
+        ([{}], "layer 0: kind None is not supported"),
+        ([{"kind": "ReLU"}, {"kind": "Linear", "in_features": 3}], r"layer 1 \(Linear\): argument 'bias' is missing"),
+        ([{"kind": "Dropout", "p": 7}], r"layer 0 \(Dropout\): p must be a number from 0 to"),
     ],
 )
 def test_a_list_of_layers_that_is_none_is_refused(layers, message):
     with pytest.raises(InputError, match=message):
         build(layers)
-
-
-def multiply_adds(network, images):
-    """PyTorch's own count; it has two operations to each multiply-add, and none for biases."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network.eval()(images)
-    return counter.get_total_flops() // 2
-
-
-@pytest.mark.parametrize("name", SHAPES)
-@pytest.mark.parametrize("input_shape", [RGB, (16, 16, 1)])
-def test_layers_are_listed_with_what_pytorch_counts(name, input_shape):
-    network = lenet(SHAPES[name], input_shape, 10).train()
-    outputs = []
-    for layer in network:
-        layer.register_forward_hook(lambda layer, _, output: outputs.append(tuple(output.shape[1:])))
-    rows = trace(network, input_shape)
-    assert [row.kind for row in rows] == [type(layer).__name__ for layer in network]
-    assert [row.output for row in rows] == outputs
-    assert [row.parameters for row in rows] == [sum(p.numel() for p in layer.parameters()) for layer in network]
-    assert network.training  # as it was
-    assert sum(row.multiply_adds for row in rows) == multiply_adds(network, random_images(input_shape, 1))
 
 
 def test_lenet5_costs_what_arithmetic_says():
@@ -237,7 +214,7 @@ def test_a_network_of_ones_own_gets_normalize_before_it_once():
         (nn.Sequential(nn.Conv2d(1, 4, 5), nn.Flatten(), nn.Linear(576, 10)), "does not take images"),
         (nn.Sequential(nn.Flatten(), nn.BatchNorm2d(768), nn.Linear(768, 10)), "does not take images"),
         (nn.Sequential(nn.Flatten(7), nn.Linear(768, 10)), "does not take images"),
-        (nn.Sequential(Mine()), "layer 1 is a Mine"),
+        (nn.Sequential(Mine()), "layer 1: Mine is not supported"),
         (nn.Sequential(), "no layers"),
         (nn.Linear(3, 3), "must be a name or an nn.Sequential, not a Linear"),
     ],
