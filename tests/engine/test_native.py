@@ -85,7 +85,7 @@ def assert_trainings_agree(model, images, targets, plan, settings, tolerance, en
     assert our_state.keys() == their_state.keys()
     noise = before_batch_norm(model)
     for name, tensor in theirs.state_dict().items():
-        if name not in noise and "running_mean" not in name:  # a running mean holds the noisy bias
+        if name not in noise:
             torch.testing.assert_close(ours.state_dict()[name], tensor, rtol=tolerance, atol=tolerance)
     for key, tensor in their_state.items():
         if key.split("/")[0] not in noise:
