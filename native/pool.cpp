@@ -30,7 +30,7 @@ class Pool : public Layer<T> {
         for (int i = 1; i < 4; i++)
           if (four[i] > four[winner] || four[i] != four[i]) winner = i;
         y = four[winner];
-        if (winners_) winners_[n * out->layout.values() + value] = uint8_t(winner);
+        if (winners_) winners_[winner_at(n, value)] = uint8_t(winner);
       });
     });
   }
@@ -46,7 +46,7 @@ class Pool : public Layer<T> {
         T* const dx = in->image_gradient(n) + source;
         const T dy = out->image_gradient(n)[target];
         if (winners_)
-          dx[offsets[winners_[n * out->layout.values() + value]]] = dy;
+          dx[offsets[winners_[winner_at(n, value)]]] = dy;
         else
           for (int offset : offsets) dx[offset] = dy * T(0.25);
       });
@@ -65,6 +65,8 @@ class Pool : public Layer<T> {
         for (int x = 0; x < to.width; x++)
           for (int c = 0; c < to.channels; c++) each(n, value++, from.at(2 * y, 2 * x) + c, to.at(y, x) + c);
   }
+
+  size_t winner_at(int n, int value) const { return size_t(n) * size_t(out->layout.values()) + size_t(value); }
 
   uint8_t* winners_ = nullptr;  // [images][values]: which of the window's four, row by row
 };

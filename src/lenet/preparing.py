@@ -3,22 +3,26 @@
 import copy
 from collections.abc import Sequence
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from lenet.config import SHAPING, TrainConfig, checked
-from lenet.cores import usable_cores
+from lenet.cores import free_memory, usable_cores
 from lenet.data.dataset import Dataset
 from lenet.data.statistics import pixel_statistics
 from lenet.engine import Choice, Settings, choose
 from lenet.errors import InputError
-from lenet.models import fitted, lenet, shape_named
+from lenet.features import frozen_layers
+from lenet.models import fitted, lenet, parameter_count, shape_named, trace
 from lenet.training import settings_of
 
 # The batch size from which one network trains faster on two cores (1.7 times); a smaller one is a single slice.
 _SPLIT_FROM = 4
+
+_MOST_PARAMETERS = 50_000_000  # a gigabyte with gradient, optimizer state and best weights
 
 OWN_MODEL = "own"  # what the config calls a network that came as nn.Sequential; its layers are in model.json
 
@@ -81,6 +85,8 @@ def network_for(
     if own is None:
         shape = shape_named(config.model, maps=config.maps, fc=config.fc, dropout=config.dropout,
                             activation=config.activation, pool=config.pool, batch_norm=config.batch_norm)  # fmt: skip
+        with torch.device("meta"):  # of any size: nothing is allocated
+            check_memory(config, lenet(shape, input_shape, classes, mean=mean, std=std), input_shape)
         return lenet(shape, input_shape, classes, mean=mean, std=std)
     for name in SHAPING:
         if name != "dropout" and getattr(config, name) is not None:
@@ -101,12 +107,48 @@ def engine_for(config: TrainConfig, network: nn.Sequential) -> tuple[Choice, Set
             f"--device {config.device}: PyTorch finds no CUDA device here; leave --device out", options=["device"]
         )
     settings = settings_of(config, threads=config.threads or 1)
-    shape = (config.size, config.size, config.channels) if config.size and config.channels else None
+    assert config.size is not None  # `concrete` has set both
+    assert config.channels is not None
+    shape = (config.size, config.size, config.channels)
+    _check_batch_size(config, network, shape)
+    check_memory(config, network, shape)
     choice = choose(config.engine, network, settings, shape)
     if choice.name == "torch":
         return choice, settings, 1
     threads = threads_each(config, choice, config.seeds)
     return choice, replace(settings, threads=threads), max(1, usable_cores() // threads)
+
+
+def check_memory(config: TrainConfig, network: nn.Sequential, input_shape: tuple[int, int, int]) -> None:
+    """Raises InputError where the networks and a batch would not fit into the free memory.
+
+    Counts what is certainly held: weights, gradient, optimizer state and best weights of every network, and one batch's
+    activations with their gradients.
+    """
+    count = parameter_count(network)
+    if count > _MOST_PARAMETERS:
+        raise InputError(f"the network has {count:,} parameters; lenet trains at most {_MOST_PARAMETERS:,}")
+    activations = sum(prod(layer.output) for layer in trace(network, input_shape))
+    weights, batch = 5 * count * config.seeds, 2 * activations * config.batch_size
+    need, free = 4 * (weights + batch), free_memory()
+    if free is not None and need > free:
+        smaller = "use a smaller network or fewer seeds" if weights > batch else "use a smaller --batch-size"
+        raise InputError(
+            f"training needs at least {need / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free: {smaller}"
+        )
+
+
+def _check_batch_size(config: TrainConfig, network: nn.Sequential, input_shape: tuple[int, int, int]) -> None:
+    """Raises InputError where batch norm would have to learn from a single value per channel, as PyTorch does."""
+    if config.batch_size > 1:
+        return
+    frozen = 0 if config.unfreeze_after else frozen_layers(config.freeze, len(network))
+    for number, (layer, row) in enumerate(zip(network, trace(network, input_shape), strict=True)):
+        norm = isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d))
+        if norm and number >= frozen and prod(row.output[1:]) == 1:
+            raise InputError(
+                f"--batch-size 1: layer {number} ({row.kind}) cannot learn from a single image; use 2 or more"
+            )
 
 
 def threads_each(config: TrainConfig, choice: Choice, networks: int) -> int:

@@ -13,7 +13,11 @@ from lenet.models.layers import BY_NAME, Kind, Shape, kind_of
 
 def describe(model: nn.Sequential) -> list[dict[str, Any]]:
     """The list of layers as plain values, from which `build` makes the same network. Raises InputError."""
-    return [_described(kind_of(layer, number), layer) for number, layer in enumerate(model)]
+    found = []
+    for number, layer in enumerate(model):
+        kind = kind_of(layer, number)
+        found.append(_described(kind, layer, f"layer {number} ({kind.name})"))
+    return found
 
 
 def build(layers: Any) -> nn.Sequential:
@@ -23,14 +27,14 @@ def build(layers: Any) -> nn.Sequential:
     return nn.Sequential(*(_built(number, description) for number, description in enumerate(layers)))
 
 
-def _described(kind: Kind, layer: Any) -> dict[str, Any]:
+def _described(kind: Kind, layer: Any, where: str) -> dict[str, Any]:
     values = {name: getattr(layer, name) for name in kind.arguments}
     for name, value in values.items():
         if name == "bias":
             values[name] = value is not None
         elif isinstance(value, torch.Tensor):  # the statistics of Normalize
             values[name] = value.tolist()
-    return {"kind": kind.name, **values}
+    return {"kind": kind.name, **_checked(kind, values, where)}
 
 
 def _built(number: int, description: Any) -> nn.Module:
@@ -43,16 +47,20 @@ def _built(number: int, description: Any) -> nn.Module:
     if given.keys() != kind.arguments.keys():
         wrong = sorted(given.keys() ^ kind.arguments.keys())[0]
         raise InputError(f"{where}: argument '{wrong:.60}' is {'missing' if wrong in kind.arguments else 'unknown'}")
+    try:
+        return kind.module(**_checked(kind, given, where))
+    except (TypeError, ValueError, RuntimeError) as error:  # arguments that contradict each other
+        raise InputError(f"{where}: {str(error).splitlines()[0]}") from None
+
+
+def _checked(kind: Kind, given: dict[str, Any], where: str) -> dict[str, Any]:
     arguments = {}
     for name, check in kind.arguments.items():
         try:
             arguments[name] = check(given[name])
         except ValueError as error:
-            raise InputError(f"{where}: {name} {error}, not {given[name]!r:.60}") from None
-    try:
-        return kind.module(**arguments)
-    except (TypeError, ValueError, RuntimeError) as error:  # arguments that contradict each other
-        raise InputError(f"{where}: {str(error).splitlines()[0]}") from None
+            raise InputError(f"{where}: {name} {error}, not {given[name]!s:.60}") from None
+    return arguments
 
 
 @dataclass(frozen=True)

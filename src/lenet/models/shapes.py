@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import torch
 from torch import nn
 
 from lenet.errors import InputError, did_you_mean
@@ -119,6 +120,7 @@ def fitted(
         raise InputError("the model has no layers")
     whole = model if isinstance(model[0], Normalize) else nn.Sequential(Normalize(mean, std), *model)
     describe(whole)
+    _check_plain(whole)
     tensors = [tensor for layer in whole for tensor in layer.state_dict(keep_vars=True).values()]
     if len({id(tensor) for tensor in tensors}) < len(tensors):
         raise InputError("two layers of the model share their weights, which lenet cannot keep: give each its own")
@@ -132,3 +134,16 @@ def fitted(
     if output != (classes,):
         raise InputError(f"the model gives {output} logits, but the data has {classes} classes")
     return whole
+
+
+def _check_plain(model: nn.Sequential) -> None:
+    """Raises InputError for what a description of layers would lose, or one engine would do and the other not."""
+    for number, layer in enumerate(model):
+        where = f"layer {number} ({type(layer).__name__})"
+        if layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks:
+            raise InputError(f"{where} has hooks, which a checkpoint cannot keep: remove them")
+        for name, parameter in layer.named_parameters():
+            if not parameter.requires_grad:
+                raise InputError(f"{where}: {name} has requires_grad=False; use freeze to keep the first layers fixed")
+            if parameter.dtype != torch.float32:
+                raise InputError(f"{where}: {name} is {parameter.dtype}; lenet trains float32: call .float() first")

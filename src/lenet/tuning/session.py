@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from lenet.cores import usable_cores
+from lenet.cores import free_memory, usable_cores
 from lenet.errors import InputError
 
 _WORKER_BYTES = 450 << 20  # a process with Ray and PyTorch in it
@@ -66,7 +66,7 @@ def workers_here(wanted: int | None, image_bytes: int) -> int:
     """How many trials run side by side here: one a core unless told. Raises InputError where memory lacks."""
     workers = wanted or usable_cores()
     need = workers * _WORKER_BYTES + _RAY_BYTES + 2 * image_bytes
-    free = _free_memory()
+    free = free_memory()
     if free is not None and need > free:
         most = max(0, int((free - _RAY_BYTES - 2 * image_bytes) // _WORKER_BYTES))
         raise InputError(
@@ -153,22 +153,6 @@ def _folder() -> Path:
         if owner.isdigit() and not Path("/proc", owner).exists():
             shutil.rmtree(left_over, ignore_errors=True)
     return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent))
-
-
-def _free_memory() -> int | None:
-    """Bytes that this process's container or machine has left; None where nothing tells."""
-    found = []
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        found.append(next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable")))
-    except (OSError, StopIteration, ValueError):
-        pass
-    try:
-        group = Path("/sys/fs/cgroup")
-        found.append(int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
-    except (OSError, ValueError):  # no control groups, or no limit ("max")
-        pass
-    return min(found, default=None)
 
 
 def _started_by_us(folder: Path) -> list[int]:
