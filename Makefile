@@ -20,7 +20,9 @@ run: install
 transfer: install
 	$(BIN)/lenet study digits-transfer
 
-# Two files at a time: half of the tests wait, for processes that are killed or for Ray to start.
+# Two files at a time: half of the tests wait, for processes that are killed or for Ray to start. Where there is a
+# compiler, the native engine must have been built: without it most tests of it would be skipped.
+test: export LENET_REQUIRE_NATIVE ?= $(shell command -v c++ || command -v g++ || command -v clang++)
 test: install
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 

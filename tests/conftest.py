@@ -33,6 +33,15 @@ if os.environ.get("LENET_DATA"):
     os.environ["LENET_DATA"] = str(Path(os.environ["LENET_DATA"]).absolute())  # tests run in folders of their own
 
 
+def pytest_sessionstart() -> None:
+    """Without the native engine most of what matters would be skipped; where it can be built, it must be there."""
+    if os.environ.get("LENET_REQUIRE_NATIVE"):
+        from lenet.engine import native
+
+        if reason := native.available():
+            pytest.exit(f"LENET_REQUIRE_NATIVE is set: {reason}", returncode=1)
+
+
 def pytest_unconfigure() -> None:
     _home.cleanup()
 

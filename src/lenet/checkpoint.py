@@ -4,9 +4,10 @@ NAME.safetensors holds the weights (of K members, named "0.", "1.", ...; of one,
 of layers, the class names, the input's shape and fit, the config and the library versions.
 """
 
+import copy
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,10 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from lenet.data.fit import FITS
-from lenet.errors import InputError, did_you_mean
+from lenet.data.fit import FITS, MAX_SIZE, MIN_SIZE
+from lenet.errors import InputError
 from lenet.files import open_regular, read_json, write_whole
-from lenet.models import build, describe
+from lenet.models import build, describe, trace
 
 FORMAT = 1
 
@@ -77,33 +78,62 @@ def load_checkpoint(path: Path) -> Checkpoint:
     for file in (text, weights):
         if not file.is_file():
             raise InputError(f"{file.parent} has no {file.name}: it is not a finished run, or lost its weights")
-    facts = read_json(text, "restore it or train again")
     try:
-        if facts["format"] != FORMAT:
-            raise InputError(f"{text} is of format {facts['format']}, not {FORMAT}: use the lenet it names")
-        template, seeds, classes = build(facts["layers"]), list(facts["seeds"]), tuple(facts["classes"])
-        height, width, channels = facts["input_shape"]
-        checkpoint = Checkpoint(
-            members=[template if number == 0 else build(facts["layers"]) for number in range(len(seeds))],
-            classes=classes,
-            input_shape=(height, width, channels),
-            fit=facts["fit"],
-            seeds=seeds,
-            val_accuracy=list(facts["val_accuracy"]),
-            config=facts["config"],
-            versions=facts["versions"],
-        )
-        if checkpoint.fit not in FITS:
-            raise InputError(f"no fit '{checkpoint.fit}'{did_you_mean(str(checkpoint.fit), FITS)}")
-        if len(checkpoint.val_accuracy) != len(seeds):
-            raise InputError(f"{len(checkpoint.val_accuracy)} figures in val_accuracy for {len(seeds)} members")
+        checkpoint, template = _parsed(read_json(text, "restore it or train again"))
     except InputError as error:
         raise InputError(f"{text}: {error}") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{text} is damaged ({type(error).__name__}: {error}): restore it or train again") from None
-    _fill(checkpoint, read_tensors(weights, needs_digest=False), weights, text)
-    _check_shapes(checkpoint, text)
+    _fill(checkpoint, template, read_tensors(weights, needs_digest=False), weights, text)
     return checkpoint
+
+
+def _parsed(facts: Any) -> tuple[Checkpoint, nn.Sequential]:
+    """What the JSON file says, without members, and one network of its layers that holds no memory.
+
+    Raises InputError for whatever in it cannot be; the message is the end of a line.
+    """
+
+    def fact(name: str, what: str, fits: Callable[[Any], bool]) -> Any:
+        value = facts.get(name) if isinstance(facts, dict) else None
+        if not fits(value):
+            raise InputError(f"{name} must be {what}, not {value!s:.60}; restore it or train again")
+        return value
+
+    def texts(value: Any) -> bool:
+        return isinstance(value, dict) and all(isinstance(one, str) for one in value.values())
+
+    fact("format", f"{FORMAT}, as this version of lenet writes it", lambda value: value == FORMAT)
+    seeds = fact("seeds", "a list of whole numbers", _list_of(int))
+    with torch.device("meta"):
+        template = build(facts.get("layers")).eval()
+    checkpoint = Checkpoint(
+        members=[],
+        classes=tuple(fact("classes", "a list of names", _list_of(str))),
+        input_shape=tuple(fact("input_shape", "height, width and channels", _is_input_shape)),
+        fit=fact("fit", f"one of {', '.join(FITS)}", lambda value: isinstance(value, str) and value in FITS),
+        seeds=seeds,
+        val_accuracy=fact(
+            "val_accuracy",
+            f"{len(seeds)} numbers from 0 to 1, one per seed",
+            lambda value: (
+                _list_of(int, float)(value) and len(value) == len(seeds) and all(0 <= one <= 1 for one in value)
+            ),
+        ),
+        config=fact("config", "a table", lambda value: isinstance(value, dict)),
+        versions=fact("versions", "a table of texts", texts),
+    )
+    output, classes = trace(template, checkpoint.input_shape)[-1].output, len(checkpoint.classes)
+    if output != (classes,):
+        raise InputError(f"its network gives {output} logits for {classes} classes")
+    return checkpoint, template
+
+
+def _list_of(*kinds: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and bool(value) and all(type(one) in kinds for one in value)
+
+
+def _is_input_shape(value: Any) -> bool:
+    sides = _list_of(int)(value) and len(value) == 3 and value[2] in (1, 3)
+    return sides and all(MIN_SIZE <= side <= MAX_SIZE for side in value[:2])
 
 
 def write_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
@@ -146,34 +176,27 @@ def digest_of(tensors: Mapping[str, torch.Tensor]) -> str:
     return sha256.hexdigest()
 
 
-def _fill(checkpoint: Checkpoint, tensors: dict[str, torch.Tensor], weights: Path, text: Path) -> None:
-    many = len(checkpoint.members) > 1
-    expected: set[str] = set()
-    for number, member in enumerate(checkpoint.members):
+def _fill(
+    checkpoint: Checkpoint, template: nn.Sequential, tensors: dict[str, torch.Tensor], weights: Path, text: Path
+) -> None:
+    """Make the members: the template with the tensors of each. Raises InputError where they do not go together."""
+    wanted, many = template.state_dict(), len(checkpoint.seeds) > 1
+    if len(tensors) != len(wanted) * len(checkpoint.seeds):  # compared before anything is made for each
+        raise InputError(
+            f"{weights} and {text.name} contradict each other: {len(tensors)} tensors for {len(checkpoint.seeds)} "
+            f"networks of {len(wanted)}; restore the pair from one run"
+        )
+    for number in range(len(checkpoint.seeds)):
         prefix = f"{number}." if many else ""
-        own = {name: tensors.get(prefix + name) for name in member.state_dict()}
-        expected |= {prefix + name for name in own}
-        for name, wanted in member.state_dict().items():
-            found = own[name]
-            if found is None or found.shape != wanted.shape:
-                shape = "nothing" if found is None else f"shape {tuple(found.shape)}"
+        own = {name: tensors.get(prefix + name) for name in wanted}
+        for name, found in own.items():
+            shape, kind = tuple(wanted[name].shape), wanted[name].dtype
+            if found is None or tuple(found.shape) != shape or found.dtype != kind:
+                said = "nothing" if found is None else f"shape {tuple(found.shape)}, {found.dtype}"
                 raise InputError(
-                    f"{weights} and {text.name} contradict each other: {prefix}{name} should have shape "
-                    f"{tuple(wanted.shape)}, found {shape}; restore the pair from one run"
+                    f"{weights} and {text.name} contradict each other: {prefix}{name} should have shape {shape}, "
+                    f"{kind}, found {said}; restore the pair from one run"
                 )
-        member.load_state_dict(own)
-        member.eval()
-    extra = sorted(set(tensors) - expected)
-    if extra:
-        raise InputError(f"{weights} holds {extra[0]}, which {text.name} does not list; restore the pair from one run")
-
-
-def _check_shapes(checkpoint: Checkpoint, text: Path) -> None:
-    try:
-        with torch.inference_mode():
-            shape = checkpoint.members[0](torch.zeros(1, *checkpoint.input_shape, dtype=torch.uint8)).shape
-    except (RuntimeError, ValueError, IndexError, TypeError) as error:
-        first = str(error).splitlines()[0]
-        raise InputError(f"{text}: its layers do not take its input of {checkpoint.input_shape} ({first})") from None
-    if shape != (1, len(checkpoint.classes)):
-        raise InputError(f"{text}: its network gives {tuple(shape)[1:]} logits for {len(checkpoint.classes)} classes")
+        member = copy.deepcopy(template)
+        member.load_state_dict(own, assign=True)
+        checkpoint.members.append(member)

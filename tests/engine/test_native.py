@@ -362,3 +362,33 @@ def test_without_the_extension(monkeypatch):
     assert "C++17 compiler" in native.available()
     with pytest.raises(InputError, match="was not built"):
         native.logits(make_model(), make_images(1), Settings())
+
+
+_NO_MORE_THREADS = """
+import resource, sys
+import numpy as np, torch
+from pathlib import Path
+from lenet.data.plan import epoch_plan
+from lenet.engine import native
+from lenet.engine.base import Settings
+from lenet.models import SHAPES, lenet
+
+torch.manual_seed(0)
+model = lenet(SHAPES["lenet5-modern"], (16, 16, 1), 10)
+images = np.random.default_rng(0).integers(0, 256, (64, 16, 16, 1), dtype=np.uint8)
+plan = epoch_plan(np.arange(64), seed=0, epoch=0, epochs=1, batch_size=32, learning_rate=0.1)
+if sys.argv[1] == "limited":  # room for the call, not for the stacks of 200 threads
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + (256 << 20),) * 2)
+native.train(model, {}, images, np.zeros(64, np.int64), plan, Settings("sgd", threads=200))
+print(sum(float(p.double().sum()) for p in model.state_dict().values()))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's /proc")
+def test_threads_that_cannot_be_created_are_done_without():
+    outputs = []
+    for mode in ("limited", "free"):
+        command = [sys.executable, "-c", _NO_MORE_THREADS, mode]
+        outputs.append(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert outputs[0] == outputs[1]

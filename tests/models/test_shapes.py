@@ -213,7 +213,8 @@ def test_a_network_of_ones_own_gets_normalize_before_it_once():
         (small(features=100), r"does not take images of 16x16 pixels and 3 channel\(s\)"),
         (nn.Sequential(nn.Conv2d(1, 4, 5), nn.Flatten(), nn.Linear(576, 10)), "does not take images"),
         (nn.Sequential(nn.Flatten(), nn.BatchNorm2d(768), nn.Linear(768, 10)), "does not take images"),
-        (nn.Sequential(nn.Flatten(7), nn.Linear(768, 10)), "does not take images"),
+        (nn.Sequential(nn.Flatten(2), nn.Linear(768, 10)), "does not take images"),
+        (nn.Sequential(nn.Flatten(7), nn.Linear(768, 10)), r"layer 1 \(Flatten\): start_dim must be"),
         (nn.Sequential(Mine()), "layer 1: Mine is not supported"),
         (nn.Sequential(), "no layers"),
         (nn.Linear(3, 3), "must be a name or an nn.Sequential, not a Linear"),
@@ -231,6 +232,31 @@ def test_two_layers_of_one_weight_are_refused():
     model = nn.Sequential(nn.Flatten(), nn.Linear(768, 8), shared, nn.ReLU(), shared, nn.Linear(8, 10))
     with pytest.raises(InputError, match="share"):
         fitted(model, (16, 16, 3), 10, [0.5] * 3, [0.25] * 3)
+
+
+def with_hook():
+    model = small()
+    model[1].register_forward_hook(lambda *_: None)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: small().requires_grad_(False), r"layer 2 \(Linear\): weight has requires_grad=False; use freeze"),
+        (lambda: small().double(), "float64; lenet trains float32"),
+        (with_hook, r"layer 2 \(Linear\) has hooks"),
+        (lambda: nn.Sequential(nn.Dropout(1.0), *small()), r"layer 1 \(Dropout\): p must be a number from 0 to 0.999"),
+        (
+            lambda: nn.Sequential(nn.BatchNorm2d(3, track_running_stats=False), *small()),
+            r"layer 1 \(BatchNorm2d\): track_running_stats must be true",
+        ),
+        (lambda: nn.Sequential(nn.BatchNorm2d(3, momentum=None), *small()), "momentum must be a number"),
+    ],
+)
+def test_what_would_train_otherwise_than_it_says_is_refused(make, message):
+    with pytest.raises(InputError, match=message):
+        fitted(make(), (16, 16, 3), 10, [0.5] * 3, [0.25] * 3)
 
 
 def test_has_batch_norm():
