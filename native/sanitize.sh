@@ -1,6 +1,7 @@
 #!/bin/sh
 # Builds the engine's C++ test with AddressSanitizer and UndefinedBehaviorSanitizer, then with ThreadSanitizer, and runs
-# each. Needs cmake (on PATH or in .venv), make or ninja, and a C++ compiler; no Python.
+# each; then the extension with AddressSanitizer, and runs the tests of its checks from Python, which needs .venv. Needs
+# cmake (on PATH or in .venv), make or ninja, and a C++ compiler.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 PATH=$PATH:$root/.venv/bin
@@ -30,3 +31,22 @@ for sanitizers in address,undefined thread; do
   }
   UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1 $fixed "$build/$sanitizers/engine_test"
 done
+
+python=$root/.venv/bin/python
+runtime=$("${CXX:-c++}" -print-file-name=libasan.so)
+if [ ! -x "$python" ] || ! "$python" -c "import nanobind, torch" 2>/dev/null || [ ! -f "$runtime" ]; then
+  echo "sanitize: the binding is left out; it needs 'make install', and the compiler's libasan.so"
+  exit 0
+fi
+echo "sanitizers: address, from Python"
+{ CXXFLAGS="-fsanitize=address -fno-omit-frame-pointer -g1" cmake -S "$root" -B "$build/python" -DCMAKE_BUILD_TYPE=Debug \
+    -DPython_EXECUTABLE="$python" -DCMAKE_PREFIX_PATH="$("$python" -m nanobind --cmake_dir)" -DLEVELS=x86-64-v2 &&
+  cmake --build "$build/python" --parallel "$(getconf _NPROCESSORS_ONLN)"; } >"$build/log" 2>&1 || {
+  cat "$build/log"
+  exit 1
+}
+# PyTorch and Python leak at exit, by design. The smallest level compiles fastest.
+cd "$root"
+LENET_NATIVE_DIR="$build/python" LENET_ISA=x86-64-v2 LENET_REQUIRE_NATIVE=1 ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$runtime" \
+  "$python" -m pytest -q -p no:cacheprovider tests/engine/test_native_checks.py \
+  "tests/engine/test_native.py::test_any_order_of_layers" "tests/engine/test_native.py::test_frozen_layers"

@@ -98,9 +98,7 @@ def test_every_argument_is_checked(kind):
 def test_the_native_engine_has_every_kind_that_the_table_names():
     if native.available() is not None:
         pytest.skip(str(native.available()))
-    from lenet import _native
-
-    kinds = {member for member in dir(_native.Kind) if not member.startswith("_")}
+    kinds = {member for member in dir(native._native.Kind) if not member.startswith("_")}
     assert {kind.native for kind in KINDS} - {None} <= kinds
 
 

@@ -6,6 +6,7 @@ over the model's own tensors, in whose memory the engine works.
 
 import os
 from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,25 @@ from lenet.engine.native_checks import check_batch_norm, check_model, check_plan
 from lenet.errors import InputError
 from lenet.models import kind_of
 
+
+def _load() -> Any:
+    """The extension. LENET_NATIVE_DIR names a folder with another build of it, such as the sanitizers'."""
+    folder = os.environ.get("LENET_NATIVE_DIR")
+    if not folder:
+        return import_module("lenet._native")
+    path = next(Path(folder).glob("_native*.so"), None)
+    spec = spec_from_file_location("lenet._native", path) if path else None
+    if spec is None or spec.loader is None:
+        raise ImportError(f"LENET_NATIVE_DIR: no extension in {folder}")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 _native: Any = None
 _missing = ""
 try:
-    _native = import_module("lenet._native")
+    _native = _load()
 except ImportError as error:
     _missing = str(error)
 
