@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from lenet.comparison import half_width
+from lenet.evaluation.comparison import half_width
 
 Array = NDArray[Any]
 Cells = dict[tuple[object, ...], dict[str, float]]  # rates by interval, of each cell

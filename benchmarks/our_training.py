@@ -12,7 +12,7 @@ from lenet.data.dataset import load_dataset
 from lenet.data.plan import epoch_plan
 from lenet.engine import choose
 from lenet.models import SHAPES, lenet
-from lenet.training import initialised, settings_of
+from lenet.training.training import initialised, settings_of
 
 
 def main() -> None:

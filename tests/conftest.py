@@ -172,7 +172,7 @@ def low_run(tmp_path_factory):
 def no_pictures(monkeypatch):
     """Runs of this test draw nothing: of short ones that is most of the time they take."""
     for name in ("draw_curves", "draw_confusion"):
-        monkeypatch.setattr(f"lenet.plots.{name}", lambda *_: None)
+        monkeypatch.setattr(f"lenet.report.plots.{name}", lambda *_: None)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import lenet as api
-from lenet.run import Run
+from lenet.runs.run import Run
 
 
 def refused(outcome, *parts):

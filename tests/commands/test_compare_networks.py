@@ -9,8 +9,8 @@ from rich.console import Console
 
 import lenet as api
 from lenet.commands.compare import said
-from lenet.comparison import Paired
-from lenet.plots import draw_per_class
+from lenet.evaluation.comparison import Paired
+from lenet.report.plots import draw_per_class
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 
 import lenet as api
 from lenet.config import resolve
-from lenet.run import Run
+from lenet.runs.run import Run
 
 STUDY = """
 title = "Small"

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 import lenet as api
-from lenet.run import Run
+from lenet.runs.run import Run
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from lenet.training import Training
+from lenet.training.training import Training
 
 
 def refused(outcome, *parts):
@@ -32,7 +32,7 @@ def test_a_run_deleted_in_an_epoch(lenet, tmp_path, monkeypatch, epoch):
 
 def test_a_run_deleted_after_its_last_epoch(lenet, tmp_path, monkeypatch):
     path = tmp_path / "run"
-    monkeypatch.setattr("lenet.plots.draw_curves", lambda *_: shutil.rmtree(path))
+    monkeypatch.setattr("lenet.report.plots.draw_curves", lambda *_: shutil.rmtree(path))
     refused(lenet("train", "digits", "--epochs", 1, "--out", path), f"{path} is gone")
     assert not (path / "result.json").exists()
 

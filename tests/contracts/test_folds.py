@@ -6,7 +6,7 @@ import torch
 
 import lenet as api
 from lenet.data.stl10 import read_folds
-from lenet.run import Run
+from lenet.runs.run import Run
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 

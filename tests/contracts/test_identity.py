@@ -11,7 +11,7 @@ from rich.console import Console
 
 import lenet as package
 from lenet.config import resolve
-from lenet.run import Run
+from lenet.runs.run import Run
 
 WORDS = ("--epochs", 1, "--batch-size", 16, "--size", 16)
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lenet.checkpoint import write_tensors
 from lenet.engine import native
-from lenet.run import Run
-from lenet.training import Training
+from lenet.runs.checkpoint import write_tensors
+from lenet.runs.run import Run
+from lenet.training.training import Training
 
 WORDS = ("train", "digits", "--epochs", 2, "--batch-size", 32, "--augment", "flip-shift", "--dropout", 0.2)
 
@@ -51,7 +51,7 @@ def test_the_last_member_takes_the_idle_cores_and_keeps_its_bits(lenet, tmp_path
 
     monkeypatch.setattr(Training, "advance", watched)
     for cores in (1, 2):
-        monkeypatch.setattr("lenet.preparing.usable_cores", lambda cores=cores: cores)
+        monkeypatch.setattr("lenet.training.setup.usable_cores", lambda cores=cores: cores)
         words = (*WORDS, "--engine", "native", "--seeds", 3, "--out", tmp_path / str(cores))
         assert lenet(*words).code == 0
         assert max(set().union(*used.values())) == cores
@@ -63,7 +63,7 @@ def test_the_torch_engine_keeps_to_its_threads(lenet, tmp_path, monkeypatch):
     used = []
     advance = Training.advance
     monkeypatch.setattr(Training, "advance", lambda self: used.append(self.settings.threads) or advance(self))
-    monkeypatch.setattr("lenet.preparing.usable_cores", lambda: 2)
+    monkeypatch.setattr("lenet.training.setup.usable_cores", lambda: 2)
     outcome = lenet(*WORDS, "--engine", "torch", "--threads", 3, "--out", tmp_path / "run")
     assert outcome.code == 0
     assert "3 threads" in outcome.out

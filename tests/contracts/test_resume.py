@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from lenet.run import Run
+from lenet.runs.run import Run
 
 # Epochs long enough to be cut in their middle, and two members, of which one may be ahead of the other.
 WORDS = ("train", "digits", "--epochs", "3", "--batch-size", "16", "--seeds", "2", "--dropout", "0.1")

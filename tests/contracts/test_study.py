@@ -12,7 +12,7 @@ from torch import nn
 
 import lenet
 from lenet.errors import InputError
-from lenet.run import Run
+from lenet.runs.run import Run
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lenet.run import Run
+from lenet.runs.run import Run
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
@@ -54,7 +54,7 @@ def test_every_frozen_tensor_is_equal_to_the_bit_afterwards(lenet, low_run, tmp_
 def test_the_kept_features_give_the_result_of_the_images(low_run, tmp_path, lenet, engine, monkeypatch):
     words = ("transfer", low_run.path, *WORDS, "--epochs", 3, "--engine", engine, "--out")
     assert lenet(*words, tmp_path / "kept").code == 0
-    monkeypatch.setattr("lenet.training.features_of", lambda *_: None)
+    monkeypatch.setattr("lenet.training.training.features_of", lambda *_: None)
     assert lenet(*words, tmp_path / "anew").code == 0
     kept, anew = tensors(tmp_path / "kept"), tensors(tmp_path / "anew")
     assert kept.keys() == anew.keys()

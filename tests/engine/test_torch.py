@@ -13,7 +13,7 @@ from lenet.data.plan import dropout_keep, epoch_plan
 from lenet.engine import Settings, choose
 from lenet.engine import torch as engine
 from lenet.models import SHAPES, lenet
-from lenet.training import initialised
+from lenet.training.training import initialised
 
 GREY = (16, 16, 1)
 RNG = np.random.default_rng(5)

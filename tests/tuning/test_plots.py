@@ -2,7 +2,7 @@
 
 import pytest
 
-from lenet.training import EpochRow
+from lenet.runs.metrics import EpochRow
 from lenet.tuning.space import parse_space
 from lenet.tuning.table import Table
 

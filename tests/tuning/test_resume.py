@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lenet.checkpoint import read_tensors
 from lenet.files import is_left_over
+from lenet.runs.checkpoint import read_tensors
 from lenet.tuning.search import read_search
 from lenet.tuning.table import Table
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from lenet.config import TrainConfig, resolve
+from lenet.config import Config, resolve
 from lenet.errors import InputError
 from lenet.tuning.space import DEFAULT, NOT_SEARCHED, check_effects, parse_space
 
@@ -107,9 +107,9 @@ def test_combinations_and_versions_of_the_images():
     assert parse_space(DEFAULT).image_options() == [{}]
 
 
-@pytest.mark.parametrize("name", vars(TrainConfig()))
+@pytest.mark.parametrize("name", vars(Config()))
 def test_every_option_is_either_searched_or_says_why_not(name):
-    value = getattr(TrainConfig(), name)
+    value = getattr(Config(), name)
     if name in NOT_SEARCHED:
         with pytest.raises(InputError, match=re.escape(NOT_SEARCHED[name])):
             parse_space({name: [value]})

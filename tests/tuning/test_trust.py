@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 
 import lenet as package
-from lenet.checkpoint import read_tensors
 from lenet.config import resolve
 from lenet.errors import InputError
+from lenet.runs.checkpoint import read_tensors
 
 SPACE = {"batch_size": "choice(16, 32)", "lr": "loguniform(1e-3, 1e-1)", "dropout": "uniform(0.2, 0.5, 0.05)"}
 FIGURES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")

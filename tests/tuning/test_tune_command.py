@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import pytest
 from rich.console import Console
 
-from lenet.training import EpochRow
+from lenet.runs.metrics import EpochRow
 from lenet.tuning.display import TrialsView
 from lenet.tuning.table import Table
 
@@ -84,7 +84,7 @@ def test_without_ray_it_says_how_to_get_it(lenet, monkeypatch):
 
 
 def test_nothing_but_a_search_imports_ray():
-    words = "import sys, lenet.cli, lenet.commands.train, lenet.commands.tune; print('ray' in sys.modules)"
+    words = "import sys, lenet.cli.main, lenet.commands.train, lenet.commands.tune; print('ray' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True)
     assert done.stdout == "False\n", done.stderr
 

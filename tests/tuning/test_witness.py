@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from lenet.config import resolve
-from lenet.preparing import concrete, engine_for, network_for
-from lenet.training import Training
+from lenet.training.setup import concrete, engine_for, network_for
+from lenet.training.training import Training
 from lenet.tuning.witness import Witness, contradictions
 
 ASKED = {

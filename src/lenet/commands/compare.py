@@ -10,14 +10,14 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from lenet.comparison import Paired, paired
-from lenet.console import PlainConsole
-from lenet.display import clock
 from lenet.errors import InputError
+from lenet.evaluation.comparison import Paired, paired
 from lenet.files import make_folder, write_whole
-from lenet.plots import draw_runs
-from lenet.results import diverged, plus_minus
-from lenet.run import Run
+from lenet.report.console import PlainConsole
+from lenet.report.plots import draw_runs
+from lenet.report.progress import clock
+from lenet.report.text import diverged, plus_minus
+from lenet.runs.run import Run
 
 
 @dataclass(frozen=True)

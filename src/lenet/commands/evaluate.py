@@ -8,17 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from lenet.checkpoint import Checkpoint
 from lenet.commands.predict import chosen_member, load
-from lenet.config import TrainConfig, checked, names_in
+from lenet.config import Config, checked, names_in
 from lenet.data.dataset import Dataset, load_dataset
 from lenet.data.wanted import check_images, load_data
 from lenet.engine import Settings
 from lenet.engine import torch as torch_engine
 from lenet.errors import InputError
-from lenet.evaluation import Scores, confusion_csv, mean_sd, per_class_csv, scores
+from lenet.evaluation.scores import Scores, confusion_csv, mean_sd, per_class_csv, scores
 from lenet.files import make_folder, write_whole
-from lenet.run import Run
+from lenet.runs.checkpoint import Checkpoint
+from lenet.runs.run import Run
 
 
 class Evaluation(list[Scores]):
@@ -97,7 +97,7 @@ def evaluate(
     """
     run = run if isinstance(run, Run) else Run(run)
     checkpoint = load(run)
-    config = TrainConfig(**checked(checkpoint.config, f"{run.path}/model.json: "))
+    config = Config(**checked(checkpoint.config, f"{run.path}/model.json: "))
     sha256 = config.data_sha256 or (run.result or {}).get("data_sha256")
     config = replace(config, data_dir=data_dir or config.data_dir, data_sha256=sha256)
     dataset, own = _images(run, checkpoint, config, data)
@@ -118,7 +118,7 @@ def evaluate(
     )  # fmt: skip
 
 
-def _images(run: Run, checkpoint: Checkpoint, config: TrainConfig, data: str | None) -> tuple[Dataset, bool]:
+def _images(run: Run, checkpoint: Checkpoint, config: Config, data: str | None) -> tuple[Dataset, bool]:
     """The images, and whether they are those that the run was trained on; then they are split as they were."""
     if data is None:
         own = _as_trained(run, config)
@@ -145,14 +145,14 @@ def _images(run: Run, checkpoint: Checkpoint, config: TrainConfig, data: str | N
     return dataset, False
 
 
-def _as_trained(run: Run, config: TrainConfig, *, download: bool = True) -> Dataset:
+def _as_trained(run: Run, config: Config, *, download: bool = True) -> Dataset:
     """The run's own images, split as they were. Raises InputError where they are not there, or have changed."""
     dataset, _ = load_data(config, or_digits=False, download=download)
     check_images(dataset, config.data_sha256, f"{run.path} was trained on")
     return run.split_again(dataset)
 
 
-def _trained_on(run: Run, config: TrainConfig, images: np.ndarray) -> int | None:
+def _trained_on(run: Run, config: Config, images: np.ndarray) -> int | None:
     """How many of these images are, to the byte, among those that the run trained or was validated on."""
     try:
         own = _as_trained(run, config, download=False)

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from lenet.checkpoint import Checkpoint
 from lenet.data.fit import fit_image, open_image
 from lenet.engine import Settings
 from lenet.engine import torch as torch_engine
 from lenet.errors import InputError
-from lenet.evaluation import probabilities
-from lenet.run import Run
+from lenet.evaluation.scores import probabilities
+from lenet.runs.checkpoint import Checkpoint
+from lenet.runs.run import Run
 
 Picture = str | Path | Image.Image | np.ndarray
 

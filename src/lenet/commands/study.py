@@ -20,13 +20,13 @@ from lenet.commands.compare import (
 )
 from lenet.commands.train import Interrupted, train
 from lenet.commands.transfer import transfer
-from lenet.console import PlainConsole
+from lenet.config.studies import Entry, Study, read_study
 from lenet.errors import InputError
 from lenet.files import make_folder, write_whole
-from lenet.plots import draw_accuracies, draw_per_class
-from lenet.results import say_result
-from lenet.run import RUNS, Run
-from lenet.study_file import Entry, Study, read_study
+from lenet.report.console import PlainConsole
+from lenet.report.plots import draw_accuracies, draw_per_class
+from lenet.report.text import say_result
+from lenet.runs.run import RUNS, Run
 
 
 def study(
@@ -39,10 +39,10 @@ def study(
 ) -> Comparison:
     """Train all runs of a study, each in its own folder, and say what they came to; runs that are finished are kept.
 
-    name: a study that comes with lenet, or a TOML file; `lenet.study_file` says what stands in one
+    name: a study that comes with lenet, or a TOML file; `lenet.config.studies` says what stands in one
     out: the folder for all of its runs; without it runs/NAME. What it holds already is gone on from
     seeds: members of each run, in place of the study's own number
-    options: fields of `lenet.config.TrainConfig` for all runs, such as data_dir
+    options: fields of `lenet.config.Config` for all runs, such as data_dir
 
     Writes study.json, accuracy.png and, of the runs with a label, per-class.png. Raises InputError where the study or
     one of its runs cannot work, Interrupted on Ctrl-C.

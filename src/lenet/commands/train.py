@@ -11,20 +11,21 @@ from typing import Any
 from rich.console import Console
 from torch import nn
 
-from lenet.config import TrainConfig, checked, recipe_values, resolve
-from lenet.console import PlainConsole
+from lenet.config import Config, checked, recipe_values, resolve
 from lenet.data.dataset import Dataset
 from lenet.data.wanted import check_images, differing_images, is_folder, load_data, same_folder
-from lenet.display import Progress
 from lenet.engine import Choice, Settings
 from lenet.errors import InputError, naming
-from lenet.features import frozen_layers
 from lenet.models import build, parameter_count
-from lenet.preparing import OWN_MODEL, concrete, engine_for, network_for, threads_each
-from lenet.results import epochs_seconds, finish, say_result
-from lenet.run import STATE_MEND, Run, nothing_to_resume, open_run
-from lenet.start import Start, check_body, learning_parameters, read_start, settled, with_new_head
-from lenet.training import Stopped, Training
+from lenet.report.console import PlainConsole
+from lenet.report.progress import Progress
+from lenet.report.text import say_result
+from lenet.runs.run import STATE_MEND, Run, nothing_to_resume, open_run
+from lenet.training.features import frozen_layers
+from lenet.training.finish import epochs_seconds, finish
+from lenet.training.setup import OWN_MODEL, concrete, engine_for, network_for, threads_each
+from lenet.training.start import Start, check_body, learning_parameters, read_start, settled, with_new_head
+from lenet.training.training import Stopped, Training
 
 _MAY_CHANGE = ("engine", "device", "data_dir")  # on resume; anything else would be another training
 
@@ -50,7 +51,7 @@ def train(
 
     data: "auto", "cifar10", "cifar100", "digits" or a folder of class folders
     model: a named shape, or any nn.Sequential of the layers lenet knows, which starts from fresh weights
-    recipe: a name or a TOML file; options: every field of `lenet.config.TrainConfig`
+    recipe: a name or a TOML file; options: every field of `lenet.config.Config`
     out: exactly this folder; without it a fresh numbered one under runs/
     resume: go on from whatever the folder holds; overwrite: delete the run that it holds first
     or_digits: where the data is not on disk and cannot be had, train on the embedded digits and say so
@@ -90,7 +91,7 @@ def _train(
     if isinstance(model, nn.Sequential):
         given = given | {"model": OWN_MODEL}  # whatever a recipe names
     saved, settings = run.config(), values | given
-    wanted = _resumed(run, saved, settings, or_digits) if saved else replace(TrainConfig(), **{**defaults, **settings})
+    wanted = _resumed(run, saved, settings, or_digits) if saved else replace(Config(), **{**defaults, **settings})
     if run.result is not None:
         if saved and wanted.data != saved.data:
             check_images(load_data(wanted, or_digits)[0], saved.data_sha256, f"{run.path} was started with")
@@ -180,7 +181,7 @@ def _advance_all(trainings: list[Training], run: Run, workers: int, console: Con
             task.result()
 
 
-def _resumed(run: Run, saved: TrainConfig, given: dict[str, Any], or_digits: bool) -> TrainConfig:
+def _resumed(run: Run, saved: Config, given: dict[str, Any], or_digits: bool) -> Config:
     """The saved config; what was given may only repeat it, but for the few options that change no figure."""
     automatic = {name for name in ("data", "augment") if given.get(name) == "auto"}
     if or_digits and saved.data == "digits":
@@ -202,7 +203,7 @@ def _resumed(run: Run, saved: TrainConfig, given: dict[str, Any], or_digits: boo
 
 
 def _networks(
-    config: TrainConfig, dataset: Dataset, own: nn.Sequential | None, run: Run, start: Start | None
+    config: Config, dataset: Dataset, own: nn.Sequential | None, run: Run, start: Start | None
 ) -> list[nn.Sequential]:
     """Each member's network, before its own weights are drawn; a resumed one comes from the run's folder."""
     layers = run.layers()
@@ -235,7 +236,7 @@ def _opening(
     run: Run,
     dataset: Dataset,
     note: str,
-    config: TrainConfig,
+    config: Config,
     network: nn.Sequential,
     choice: Choice,
     settings: Settings,
@@ -265,7 +266,7 @@ def _opening(
     return lines
 
 
-def _start_lines(config: TrainConfig, network: nn.Sequential, said: str) -> list[str]:
+def _start_lines(config: Config, network: nn.Sequential, said: str) -> list[str]:
     """Where the weights come from and which of them learn, where that isn't from chance and all."""
     lines = [f"start   {said}; a new last layer"] if config.start else []
     if frozen := frozen_layers(config.freeze, len(network)):

@@ -6,8 +6,8 @@ from typing import Any
 from rich.console import Console
 
 from lenet.commands.train import train
-from lenet.config import TrainConfig, recipe_values
-from lenet.run import Run
+from lenet.config import Config, recipe_values
+from lenet.runs.run import Run
 
 FREEZE = "all-but-last"
 # Lower than for a training from scratch, which would undo what the start has learnt.
@@ -29,7 +29,7 @@ def transfer(
 
     run: whose best network is started from; its input's size, channels and fit are those of the images
     data: a named set or a folder of class folders, of any classes
-    options: every field of `lenet.config.TrainConfig`; above all freeze ("all-but-last", "none" or a number of layers)
+    options: every field of `lenet.config.Config`; above all freeze ("all-but-last", "none" or a number of layers)
         and unfreeze_after (epochs)
 
     The learning rate, unless told, is 0.01 with sgd, 0.001 with adam and adamw. The rest is as for `lenet.train`.
@@ -39,7 +39,7 @@ def transfer(
     """
     start = run.path if isinstance(run, Run) else run
     options = {name: value for name, value in options.items() if value is not None}
-    optimizer = {"optimizer": TrainConfig.optimizer, **recipe_values(recipe), **options}["optimizer"]
+    optimizer = {"optimizer": Config.optimizer, **recipe_values(recipe), **options}["optimizer"]
     return train(
         data,
         recipe=recipe,

@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from lenet.config import checked
-from lenet.console import PlainConsole
 from lenet.data.dataset import Dataset
 from lenet.data.statistics import pixel_statistics
 from lenet.data.wanted import check_images, differing_images, load_data
 from lenet.errors import InputError, naming
 from lenet.files import write_whole
+from lenet.report.console import PlainConsole
 from lenet.tuning.search import SEARCH_FILE, STUDY, Search, read_search, resumed_search, values_under, wanted_search
 from lenet.tuning.session import Machine, check_ray, ray_session, workers_here
 
 if TYPE_CHECKING:
     from ray.tune import ResultGrid
 
-    from lenet.run import Run
+    from lenet.runs.run import Run
     from lenet.tuning.table import TrialRecord
     from lenet.tuning.trial import Images, Job
 
@@ -83,7 +83,7 @@ def tune(
     confirm: over how many fresh seeds the winner is trained again; keep: how many trials' weights stay
     workers: trials side by side, by default one a core; gpus_per_trial: a share of a GPU for each, as 0.25
     address: a running Ray cluster, "auto" or "HOST:PORT"; without it Ray is started, and ended again
-    options: every field of `lenet.config.TrainConfig`; epochs is the most a trial gets (10), seed the search's
+    options: every field of `lenet.config.Config`; epochs is the most a trial gets (10), seed the search's
 
     Raises InputError (a ValueError) for whatever in these cannot work, Interrupted (a KeyboardInterrupt) on Ctrl-C.
     """
@@ -103,7 +103,7 @@ def tune(
         if fresh:
             tuning.load_images(or_digits=data is None)
             tuning.start_ray()
-        from lenet.run import nothing_to_resume, open_run
+        from lenet.runs.run import nothing_to_resume, open_run
 
         run = open_run(out, resume=resume, overwrite=overwrite, marker=SEARCH_FILE)
         try:
@@ -193,7 +193,7 @@ class _Tuning:
 
         differing: what to say where the images are others than its recipe's
         """
-        from lenet.preparing import concrete
+        from lenet.training.setup import concrete
         from lenet.tuning.folder import Folder
         from lenet.tuning.report import say_opening, search_facts, winner_of
         from lenet.tuning.trial import Images
@@ -316,7 +316,7 @@ class _Tuning:
         return self._tuned()
 
     def _tuned(self) -> Tuned:
-        from lenet.run import Run
+        from lenet.runs.run import Run
 
         result = self.run.result or {}
         trials = [asdict(trial) for trial in self.table]

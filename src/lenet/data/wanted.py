@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lenet.config import TrainConfig, names_in
+from lenet.config import Config, names_in
 from lenet.data.catalog import SETS
 from lenet.data.dataset import Dataset, find_auto, load_dataset
 from lenet.errors import InputError, Unavailable
@@ -14,7 +14,7 @@ _CHANGE_IMAGES = ("size", "channels", "fit", "classes")
 _HOW_TO_GET = "CIFAR-10 is not on disk: 'lenet train cifar10' downloads it, --data-dir DIR tells where it lies"
 
 
-def load_data(config: TrainConfig, or_digits: bool, *, download: bool = True) -> tuple[Dataset, str]:
+def load_data(config: Config, or_digits: bool, *, download: bool = True) -> tuple[Dataset, str]:
     """The images, and what to say where they are the embedded digits for want of CIFAR-10."""
     name = find_auto(config.data_dir) if config.data == "auto" else config.data
     note = _HOW_TO_GET if config.data == "auto" and name == "digits" else ""
@@ -62,7 +62,7 @@ def _resolved(path: str) -> Path:
     return Path(path).expanduser().resolve()
 
 
-def _load(config: TrainConfig, download: bool) -> Dataset:
+def _load(config: Config, download: bool) -> Dataset:
     return load_dataset(
         config.data,
         data_dir=config.data_dir,

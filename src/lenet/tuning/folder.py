@@ -6,11 +6,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from lenet.checkpoint import Checkpoint, read_tensors, save_checkpoint
-from lenet.config import TrainConfig, recipe_values, to_toml
+from lenet.config import Config, recipe_values, to_toml
 from lenet.files import make_folder, write_whole
-from lenet.preparing import network_for
-from lenet.results import versions
+from lenet.runs.checkpoint import Checkpoint, read_tensors, save_checkpoint
+from lenet.training.finish import versions
+from lenet.training.setup import network_for
 from lenet.tuning.search import SEARCH_FILE, Search
 from lenet.tuning.table import Table, TrialRecord
 from lenet.tuning.trial import STATE_MEND, Job, forget_weights, state_path
@@ -19,7 +19,7 @@ _BEST = "best:"  # how Training.state names the best weights
 
 
 class Folder:
-    """Where the files of a search lie, beside those of any run (see lenet.run.Run)."""
+    """Where the files of a search lie, beside those of any run (see lenet.runs.run.Run)."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -33,10 +33,10 @@ class Folder:
         """What to type to go on."""
         return f"lenet tune --resume --out {shlex.quote(str(self.path))}"
 
-    def write_recipe(self, number: int, config: TrainConfig) -> None:
+    def write_recipe(self, number: int, config: Config) -> None:
         """trials/NUMBER.toml, which `lenet train --recipe` runs again."""
         path = self.recipes / f"{number}.toml"
-        text = to_toml(config, f"Trial {number} of a search, to the bit: lenet train --recipe {path}")
+        text = to_toml(vars(config), f"Trial {number} of a search, to the bit: lenet train --recipe {path}")
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             make_folder(self.recipes)
             write_whole(path, text)
@@ -65,14 +65,14 @@ class Folder:
         """Where a winner is trained again: another winner, or more seeds, is another run."""
         return self.path / "confirm" / f"trial-{number}-x{seeds}"
 
-    def write_best(self, trial: TrialRecord, config: TrainConfig, search: Search, seen: str) -> None:
+    def write_best(self, trial: TrialRecord, config: Config, search: Search, seen: str) -> None:
         """best.toml: the winner's recipe."""
         comment = (
             f"lenet train --recipe {self.best}\n"
             f"Trial {trial.number}, the best of {search.trials} by {search.metric}: {seen} in the search, which is one "
             "seed's, and chosen for being the highest."
         )
-        write_whole(self.best, to_toml(config, comment))
+        write_whole(self.best, to_toml(vars(config), comment))
 
     def prune(self, table: Table, keep: int) -> None:
         """Leave the weights of running trials and of the `keep` best alone; of the others their figures stay."""
@@ -111,7 +111,7 @@ class Folder:
             )
             folder = self.kept / str(trial.number)
             make_folder(folder)
-            write_whole(folder / "config.toml", to_toml(config))
+            write_whole(folder / "config.toml", to_toml(vars(config)))
             save_checkpoint(folder / "model", checkpoint)
             done.append(trial.number)
         for folder in self.kept.iterdir() if self.kept.is_dir() else ():

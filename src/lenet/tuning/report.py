@@ -9,12 +9,13 @@ from typing import Any
 
 from rich.console import Console
 
-from lenet.display import clock
 from lenet.errors import InputError
-from lenet.evaluation import mean_sd
-from lenet.preparing import engine_for, network_for
-from lenet.results import percent, versions
-from lenet.run import Run
+from lenet.evaluation.scores import mean_sd
+from lenet.report.progress import clock
+from lenet.report.text import percent
+from lenet.runs.run import Run
+from lenet.training.finish import versions
+from lenet.training.setup import engine_for, network_for
 from lenet.tuning.display import figure
 from lenet.tuning.search import FACTOR, GRACE, Search
 from lenet.tuning.space import shown

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from lenet.config import TrainConfig, checked, recipe_values, to_toml
+from lenet.config import Config, checked, recipe_values, to_toml
 from lenet.data.wanted import is_folder, same_folder
 from lenet.errors import InputError, did_you_mean
 from lenet.files import read_toml
@@ -36,7 +36,7 @@ class Search:
     confirm: over how many fresh seeds the winner is trained again; keep: how many trials' weights stay
     """
 
-    config: TrainConfig
+    config: Config
     space: Space
     parts: tuple[int, ...] = (10,)
     metric: str = "val_accuracy"
@@ -104,7 +104,7 @@ class Search:
         lines = ["# A search by lenet tune; 'lenet tune --resume --out FOLDER' goes on with it."]
         lines += [f"{name} = {json.dumps(value)}" for name, value in own.items()]
         lines += ["", "[space]", *(f"{name} = {json.dumps(text)}" for name, text in self.space.texts().items())]
-        return "\n".join([*lines, "", "[config]", to_toml(self.config)])
+        return "\n".join([*lines, "", "[config]", to_toml(vars(self.config))])
 
 
 def read_search(path: Path) -> Search | None:
@@ -113,7 +113,7 @@ def read_search(path: Path) -> Search | None:
         return None
     values = read_toml(path)
     try:
-        config = replace(TrainConfig(), **checked(values.pop("config"), f"{path}: "))
+        config = replace(Config(), **checked(values.pop("config"), f"{path}: "))
         parts = tuple(map(int, values.pop("parts")))
         return Search(config=config, space=parse_space(values.pop("space")), parts=parts, **values).check()
     except (KeyError, TypeError, AttributeError) as error:
@@ -153,7 +153,7 @@ def wanted_search(
         both = [name for name in found.names if name in given]
         if both:
             raise InputError(f"{both[0].replace('_', '-')} is both searched and given: leave one out")
-    search = Search(config=replace(TrainConfig(), **values), space=found, **asked)
+    search = Search(config=replace(Config(), **values), space=found, **asked)
     grid = found.combinations() if search.searcher == "grid" else None
     if grid is not None and trials not in (None, grid):
         raise InputError(f"--search grid tries all {grid} combinations: leave --trials out")

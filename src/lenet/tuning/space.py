@@ -16,9 +16,9 @@ from itertools import product
 from math import prod
 from pathlib import Path
 from types import NoneType
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-from lenet.config import TrainConfig, checked, options
+from lenet.config import Config, checked, options
 from lenet.errors import InputError, did_you_mean
 from lenet.files import read_toml
 
@@ -155,7 +155,7 @@ def parse_space(given: Mapping[str, Any] | Iterable[str]) -> Space:
     return space
 
 
-def check_effects(space: Space, config: TrainConfig) -> None:
+def check_effects(space: Space, config: Config) -> None:
     """Raises InputError where a searched option changes nothing, since all its trials would train the same."""
     every = {axis.name: axis.every() for axis in space.axes}
 
@@ -216,7 +216,7 @@ def _axis(name: str, value: Any) -> Axis:
         if not values or len(set(values)) < len(values):
             raise InputError(f"space: {name}=choice(...) needs values, each of them once")
         return Axis(key, kind, values)
-    types = [one for one in get_args(options()[key][0]) if one is not NoneType] or [options()[key][0]]
+    types = [one for one in options()[key].kinds if one is not NoneType]
     if types not in ([int], [float]):
         raise InputError(f"space: {name} is no number: give its values as choice(...)")
     if not all(isinstance(one, (int, float)) and not isinstance(one, bool) for one in arguments):
@@ -254,7 +254,7 @@ def _parsed(name: str, value: Any) -> tuple[Kind, list[Any]]:
     if word == "choice" and len(arguments) == 1 and isinstance(arguments[0], list) and inside.strip()[:1] == "[":
         first = arguments[0]
         # choice([4, 8]) is choice(4, 8); choice([6, 16]) is one pair where the option takes pairs.
-        pairs = "tuple" in str(options()[name.replace("-", "_")][0])
+        pairs = "tuple" in str(options()[name.replace("-", "_")].kind)
         arguments = arguments if pairs and not any(isinstance(one, list) for one in first) else first
     return _FUNCTIONS[word], arguments
 

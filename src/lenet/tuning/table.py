@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from lenet.errors import InputError
 from lenet.files import write_whole
-from lenet.training import EpochRow
+from lenet.runs.metrics import EpochRow
 from lenet.tuning.search import METRICS
 
 Status = Literal["waiting", "running", "stopped", "finished", "failed"]

@@ -17,14 +17,15 @@ import numpy as np
 import torch
 from ray import tune
 
-from lenet.checkpoint import read_tensors, write_tensors
-from lenet.config import TrainConfig, to_toml
+from lenet.config import Config, to_toml
 from lenet.data.dataset import Dataset
 from lenet.engine import Engine
 from lenet.errors import InputError
 from lenet.files import make_folder
-from lenet.preparing import concrete, engine_for, network_for
-from lenet.training import EpochRow, Training, history_of
+from lenet.runs.checkpoint import read_tensors, write_tensors
+from lenet.runs.metrics import EpochRow
+from lenet.training.setup import concrete, engine_for, network_for
+from lenet.training.training import Training, history_of
 from lenet.tuning.space import IMAGE_OPTIONS, Space
 from lenet.tuning.witness import Witness, contradictions
 
@@ -51,7 +52,7 @@ class Job:
     metric: of EpochRow; sign: 1 where more is better, -1 where less is
     """
 
-    config: TrainConfig
+    config: Config
     space: Space
     images: dict[tuple[Any, ...], Images]
     seed: int
@@ -64,7 +65,7 @@ class Job:
         """The images that a trial of these values trains on."""
         return self.images[tuple(values[name] for name in IMAGE_OPTIONS if name in values)]
 
-    def config_of(self, number: int, values: dict[str, Any]) -> TrainConfig:
+    def config_of(self, number: int, values: dict[str, Any]) -> Config:
         """A trial's config: a recipe that makes it again."""
         config = replace(self.config, **values, seed=trial_seed(self.seed, number), seeds=1, threads=1)
         return concrete(config, self.images_of(values).dataset, None)
@@ -185,7 +186,7 @@ class Trial(tune.Trainable):
 
     def _identity(self) -> str:
         """What the trial trains, wherever its images lie: they are told by their hash."""
-        return to_toml(replace(self._config, data="", data_dir=None))
+        return to_toml(vars(replace(self._config, data="", data_dir=None)))
 
     def _path(self) -> Path:
         return state_path(self._job.states, self._number)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from lenet.config import TrainConfig
+from lenet.config import Config
 from lenet.data.plan import Plan, learning_rates
 from lenet.engine import Engine, Metrics, OptimizerState, Settings
 from lenet.models import has_batch_norm
@@ -51,7 +51,7 @@ class Witness:
         """See lenet.engine.base.Engine.logits."""
         return self._engine.logits(model, images, settings)
 
-    def used(self, config: TrainConfig, epoch: int, images: int) -> dict[str, Any]:
+    def used(self, config: Config, epoch: int, images: int) -> dict[str, Any]:
         """The options that show at the engine, by name: of the epoch (from 0) over so many images since `forget`.
 
         lr is the schedule's peak, worked back from the rates of the steps; it is None where they follow no such
@@ -80,7 +80,7 @@ class Witness:
             "max_shift": self._shift,
         }
 
-    def _peak(self, config: TrainConfig, epoch: int, images: int, model: nn.Sequential) -> float | None:
+    def _peak(self, config: Config, epoch: int, images: int, model: nn.Sequential) -> float | None:
         rates = np.concatenate(self._rates)
         steps = -(-images // config.batch_size)
         if has_batch_norm(model) and images > 1 and images % config.batch_size == 1:

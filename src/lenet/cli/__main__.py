@@ -1,0 +1,7 @@
+"""python -m lenet.cli"""
+
+import sys
+
+from lenet.cli import main
+
+sys.exit(main())

@@ -1,0 +1,252 @@
+"""Every option of a training: its name, type, default, range and meaning.
+
+The flags and help of the command line, the keys of a recipe and the keywords in Python are all made from these classes.
+A function takes the group that it needs; `Config` is all groups together.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from reprlib import Repr
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from lenet.errors import InputError, did_you_mean
+
+
+def option(default: Any, meaning: str, low: float | None = None, high: float | None = None) -> Any:
+    """A field of a group: its default, its meaning, and for numbers the range, both ends included."""
+    return field(default=default, metadata={"meaning": meaning, "low": low, "high": high})
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Images: where they are, how they are read, split and augmented."""
+
+    data: str = option("auto", "auto, cifar10, cifar100, stl10, digits, or a folder of images.")
+    data_sha256: str | None = option(
+        None, "SHA-256 of images and labels. lenet writes it and compares it when it reads the images again."
+    )
+    data_dir: str | None = option(
+        None,
+        "Folder in which datasets are found or downloaded. Default: $LENET_DATA, ./data, then the user cache.",
+    )
+    size: int | None = option(
+        None,
+        "Image side length in pixels. Default: the dataset's own; digits 16, stl10 and folders 32.",
+        16,
+        96,
+    )
+    channels: Literal[1, 3] | None = option(None, "1 for grey, 3 for colour. Default: as the images are.")
+    fit: Literal["crop", "pad", "squash"] = option("crop", "How an image that is not square is made square.")
+    classes: str | None = option(None, "Comma-separated names of the classes to use. Default: all.")
+    per_class: int | None = option(
+        None, "Number of training and validation images per class. Default: all.", 2, 1_000_000
+    )
+    protocol: Literal["official", "folds", "study"] = option(
+        "official",
+        "Split of stl10: official (5,000 training, 8,000 test images), folds (its ten folds, one network each), or "
+        "study (400 training and 100 test images per class).",
+    )
+    val_fraction: float = option(0.1, "Fraction of the training images used for validation.", 0.01, 0.5)
+    split_seed: int = option(0, "Random seed of the train/validation split.", 0, 2**31)
+    augment: Literal["auto", "none", "flip", "shift", "flip-shift"] = option(
+        "auto",
+        "Augmentation of training images. auto: flip-shift; none for digits and where all but the last layer are "
+        "frozen.",
+    )
+    max_shift: int = option(2, "Largest shift in pixels, in each direction.", 0, 15)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Network: a named shape, and what is changed in it."""
+
+    model: str = option("lenet5-modern", "Named network; 'lenet models' lists them.")
+    maps: tuple[int, int] | None = option(
+        None, "Output channels of the two convolutions. Default: the model's.", 1, 4096
+    )
+    fc: tuple[int, int] | None = option(None, "Widths of the two hidden linear layers. Default: the model's.", 1, 65536)
+    dropout: float | None = option(
+        None, "Dropout probability after each hidden linear layer. Default: the model's.", 0, 0.95
+    )
+    activation: Literal["relu", "tanh"] | None = option(None, "Activation function. Default: the model's.")
+    pool: Literal["max", "average"] | None = option(None, "2x2 pooling. Default: the model's.")
+    batch_norm: Literal["none", "first-fc", "all"] | None = option(
+        None, "Batch norm: none, after the first linear layer, or after every layer. Default: the model's."
+    )
+
+
+SHAPING = ("maps", "fc", "activation", "pool", "batch_norm", "dropout")  # options that change a named network
+
+
+@dataclass(frozen=True)
+class TransferConfig:
+    """Transfer: the network to start from, and which layers are trained."""
+
+    start: str | None = option(None, "Run whose best network is the start; its last layer is replaced.")
+    freeze: str = option(
+        "none", "Layers to freeze: none, all-but-last, or how many of the first ('lenet models --layers' lists them)."
+    )
+    unfreeze_after: int = option(0, "Number of epochs after which all layers are trained; 0: never.", 0, 100_000)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Training: the optimizer and its schedule."""
+
+    epochs: int = option(20, "Number of epochs.", 1, 100_000)
+    batch_size: int = option(64, "Batch size.", 1, 65536)
+    lr: float | None = option(None, "Peak learning rate. Default: 0.1 with sgd, 0.005 with adam and adamw.", 1e-9, 100)
+    schedule: Literal["constant", "cosine", "one-cycle"] = option("one-cycle", "Learning rate schedule.")
+    optimizer: Literal["sgd", "adam", "adamw"] = option("sgd", "Optimizer.")
+    momentum: float = option(0.9, "Momentum of sgd.", 0, 0.9999)
+    nesterov: bool = option(True, "Use Nesterov momentum with sgd.")
+    weight_decay: float | None = option(
+        None, "Weight decay; an L2 penalty in sgd and adam. Default: 5e-4 with sgd, 0 with adam and adamw.", 0, 10
+    )
+    label_smoothing: float = option(0.0, "Label smoothing.", 0, 0.99)
+    patience: int = option(0, "Stop after this many epochs without a higher validation accuracy; 0: never.", 0, 100_000)
+
+    @property
+    def peak_lr(self) -> float:
+        """The learning rate at the schedule's peak."""
+        if self.lr is not None:
+            return self.lr
+        return 0.1 if self.optimizer == "sgd" else 5e-3
+
+    @property
+    def decay(self) -> float:
+        """The weight decay."""
+        if self.weight_decay is not None:
+            return self.weight_decay
+        return 5e-4 if self.optimizer == "sgd" else 0.0
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Run: seeds and machine."""
+
+    seed: int = option(0, "Random seed of the first network's weights, order of images and dropout.", 0, 2**31)
+    seeds: int = option(1, "Number of networks to train, one per seed (seed, seed + 1, ...).", 1, 1000)
+    engine: Literal["auto", "native", "torch"] = option("auto", "Training engine.")
+    device: str = option("cpu", "Device of the torch engine: cpu, cuda, cuda:1, ...")
+    threads: int | None = option(
+        None, "Threads per network. Default: 1 with torch; with native, all cores shared among the networks.", 1, 1024
+    )
+
+
+@dataclass(frozen=True)
+class Config(RunConfig, TrainingConfig, TransferConfig, ModelConfig, DataConfig):
+    """All options. A dataclass collects the fields of its bases from the last to the first."""
+
+
+GROUPS: tuple[type, ...] = (DataConfig, ModelConfig, TransferConfig, TrainingConfig, RunConfig)
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option. `kind` is its type; `low` and `high` bound a number, both included."""
+
+    name: str
+    kind: Any
+    default: Any
+    meaning: str
+    low: float | None
+    high: float | None
+    group: type
+
+    @property
+    def kinds(self) -> tuple[Any, ...]:
+        """The types of its values: of `int | None`, int and NoneType."""
+        return get_args(self.kind) if get_origin(self.kind) in (Union, UnionType) else (self.kind,)
+
+
+def options() -> dict[str, Option]:
+    """Every option by name, in the order of the groups."""
+    if not _options:
+        for group in GROUPS:
+            hints = get_type_hints(group)
+            for one in fields(group):
+                assert one.default is not MISSING
+                _options[one.name] = Option(one.name, hints[one.name], one.default, group=group, **one.metadata)
+    return dict(_options)
+
+
+_options: dict[str, Option] = {}
+
+
+def names_in(listed: str | None) -> tuple[str, ...] | None:
+    """The names in "a, b, c"."""
+    return None if listed is None else tuple(name.strip() for name in listed.split(",") if name.strip())
+
+
+def checked(values: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+    """The values by option name, each in its option's type. Paths and NumPy scalars are converted.
+
+    Raises InputError, whose message opens with `where`, for an unknown option, a wrong type or a value out of range.
+    """
+    known = options()
+    result = {}
+    for name, value in values.items():
+        key = name.replace("-", "_")
+        if key not in known:
+            raise InputError(f"{where}no option '{name}'{did_you_mean(key, known)}")
+        result[key] = _converted(f"{where}{key.replace('_', '-')}", value, known[key], known[key].kind)
+    return result
+
+
+def _converted(name: str, value: Any, option: Option, kind: Any) -> Any:
+    """`value` as `kind`, within the option's range."""
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    elif getattr(value, "shape", None) == () and callable(getattr(value, "item", None)):  # a NumPy or PyTorch scalar
+        value = value.item()
+    if get_origin(kind) in (Union, UnionType):
+        if value is None:
+            return None
+        kind = next(one for one in get_args(kind) if one is not NoneType)
+    if get_origin(kind) is Literal:
+        words = get_args(kind)
+        if type(value) is not type(words[0]) or value not in words:
+            raise InputError(f"{name} cannot be '{_shown(value)}'{did_you_mean(_shown(value), map(str, words))}")
+        return value
+    if get_origin(kind) is tuple:
+        kinds = get_args(kind)
+        if not isinstance(value, (list, tuple)) or len(value) != len(kinds):
+            raise InputError(f"{name} takes {len(kinds)} numbers, not {_repr(value)}")
+        return tuple(_converted(name, one, option, each) for one, each in zip(value, kinds, strict=True))
+    if isinstance(value, int) and abs(value) >= 2**64:  # too large for a float, and for a message
+        raise InputError(f"{name} is out of range: give at most {option.high:g}")
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if isinstance(value, str):
+        _check_text(name, value)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        needed = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[kind]
+        raise InputError(f"{name} takes {needed}, not {_repr(value)}")
+    if option.low is not None and option.high is not None and not option.low <= value <= option.high:
+        raise InputError(f"{name} must lie between {option.low:g} and {option.high:g}, not {value:g}")
+    return value
+
+
+def _check_text(name: str, text: str) -> None:
+    """Raises InputError for what no TOML file can hold: a NUL, and bytes of a file name that are not UTF-8."""
+    if "\0" in text:
+        raise InputError(f"{name} holds a NUL character: leave it out")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(text).decode("utf-8", "backslashreplace")
+        raise InputError(f"{name} '{shown}' is not UTF-8, which config.toml is written in: rename it") from None
+
+
+def _repr(value: Any) -> str:
+    """At most some 60 characters of a value's repr, on one line: it may be a whole array."""
+    short = Repr()
+    short.maxstring = short.maxother = 60
+    return " ".join(short.repr(value).split())
+
+
+def _shown(value: Any) -> str:
+    return str(value) if isinstance(value, (str, int, float)) and len(str(value)) <= 60 else _repr(value)

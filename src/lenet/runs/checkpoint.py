@@ -1,0 +1,204 @@
+"""A checkpoint: safetensors and JSON that hold all a trained network needs. Never pickle.
+
+NAME.safetensors holds the weights (of K members, named "0.", "1.", ...; of one, without a prefix), NAME.json the list
+of layers, the class names, the input's shape and fit, the config and the library versions.
+"""
+
+import copy
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import nn
+
+from lenet.data.fit import FITS, MAX_SIZE, MIN_SIZE
+from lenet.errors import InputError
+from lenet.files import open_regular, read_json, write_whole
+from lenet.models import build, describe, trace
+
+FORMAT = 1
+
+
+@dataclass
+class Checkpoint:
+    """Trained members of one architecture, and what is needed to use them.
+
+    input_shape: (height, width, channels) of the uint8 images that the members take
+    fit: how an image is brought to that size ("crop", "pad" or "squash")
+    seeds: each member's seed; val_accuracy: each member's, by which the best is chosen
+    """
+
+    members: list[nn.Sequential]
+    classes: tuple[str, ...]
+    input_shape: tuple[int, int, int]
+    fit: str
+    seeds: list[int] = field(default_factory=lambda: [0])
+    val_accuracy: list[float] = field(default_factory=lambda: [0.0])
+    config: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def best(self) -> int:
+        """The number of the member with the highest validation accuracy."""
+        return max(range(len(self.members)), key=lambda number: self.val_accuracy[number])
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write `path`.safetensors, then `path`.json. Raises InputError where they cannot be written."""
+    many = len(checkpoint.members) > 1
+    tensors = {
+        f"{number}.{name}" if many else name: tensor.contiguous()
+        for number, member in enumerate(checkpoint.members)
+        for name, tensor in member.state_dict().items()
+    }
+    facts = {
+        "format": FORMAT,
+        "layers": describe(checkpoint.members[0]),
+        "classes": checkpoint.classes,
+        "input_shape": checkpoint.input_shape,
+        "fit": checkpoint.fit,
+        "seeds": checkpoint.seeds,
+        "val_accuracy": checkpoint.val_accuracy,
+        "config": checkpoint.config,
+        "versions": checkpoint.versions,
+    }
+    write_tensors(path.with_suffix(".safetensors"), tensors)
+    write_whole(path.with_suffix(".json"), json.dumps(facts, indent=1) + "\n")
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read `path`.safetensors and `path`.json. Raises InputError where they are missing, damaged or contradict."""
+    weights, text = path.with_suffix(".safetensors"), path.with_suffix(".json")
+    for file in (text, weights):
+        if not file.is_file():
+            raise InputError(f"{file.parent} has no {file.name}: it is not a finished run, or lost its weights")
+    try:
+        checkpoint, template = _parsed(read_json(text, "restore it or train again"))
+    except InputError as error:
+        raise InputError(f"{text}: {error}") from None
+    _fill(checkpoint, template, read_tensors(weights, needs_digest=False), weights, text)
+    return checkpoint
+
+
+def _parsed(facts: Any) -> tuple[Checkpoint, nn.Sequential]:
+    """What the JSON file says, without members, and one network of its layers that holds no memory.
+
+    Raises InputError for whatever in it cannot be; the message is the end of a line.
+    """
+
+    def fact(name: str, what: str, fits: Callable[[Any], bool]) -> Any:
+        value = facts.get(name) if isinstance(facts, dict) else None
+        if not fits(value):
+            raise InputError(f"{name} must be {what}, not {value!s:.60}; restore it or train again")
+        return value
+
+    def texts(value: Any) -> bool:
+        return isinstance(value, dict) and all(isinstance(one, str) for one in value.values())
+
+    fact("format", f"{FORMAT}, as this version of lenet writes it", lambda value: value == FORMAT)
+    seeds = fact("seeds", "a list of whole numbers", _list_of(int))
+    with torch.device("meta"):
+        template = build(facts.get("layers")).eval()
+    checkpoint = Checkpoint(
+        members=[],
+        classes=tuple(fact("classes", "a list of names", _list_of(str))),
+        input_shape=tuple(fact("input_shape", "height, width and channels", _is_input_shape)),
+        fit=fact("fit", f"one of {', '.join(FITS)}", lambda value: isinstance(value, str) and value in FITS),
+        seeds=seeds,
+        val_accuracy=fact(
+            "val_accuracy",
+            f"{len(seeds)} numbers from 0 to 1, one per seed",
+            lambda value: (
+                _list_of(int, float)(value) and len(value) == len(seeds) and all(0 <= one <= 1 for one in value)
+            ),
+        ),
+        config=fact("config", "a table", lambda value: isinstance(value, dict)),
+        versions=fact("versions", "a table of texts", texts),
+    )
+    output, classes = trace(template, checkpoint.input_shape)[-1].output, len(checkpoint.classes)
+    if output != (classes,):
+        raise InputError(
+            f"its network gives {'x'.join(map(str, output))} logits for {classes} classes; restore it or train again"
+        )
+    return checkpoint, template
+
+
+def _list_of(*kinds: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and bool(value) and all(type(one) in kinds for one in value)
+
+
+def _is_input_shape(value: Any) -> bool:
+    sides = _list_of(int)(value) and len(value) == 3 and value[2] in (1, 3)
+    return sides and all(MIN_SIZE <= side <= MAX_SIZE for side in value[:2])
+
+
+def write_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    """A safetensors file whose metadata holds the tensors' digest. Equal tensors give equal bytes."""
+    write_whole(path, safetensors.torch.save(tensors, {_DIGEST: digest_of(tensors)}))
+
+
+def read_tensors(
+    path: Path, *, mend: str = "restore it or train again", needs_digest: bool = True
+) -> dict[str, torch.Tensor]:
+    """The tensors of a safetensors file, by name. Raises InputError where they are not those that were written.
+
+    mend: how the message ends; needs_digest: refuse a file without a digest, as other programs write
+    """
+    try:
+        with open_regular(path) as file:
+            content = file.read()
+        tensors = safetensors.torch.load(content)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error}): {mend}") from None
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])  # safetensors has checked it
+    digest = header.get("__metadata__", {}).get(_DIGEST)
+    if digest is None and needs_digest:
+        raise InputError(f"{path} has no digest: another version of lenet or another program wrote it; {mend}")
+    if digest not in (None, digest_of(tensors)):
+        raise InputError(f"{path} is damaged (its tensors do not match their digest): {mend}")
+    return tensors
+
+
+_DIGEST = "sha256"
+
+
+def digest_of(tensors: Mapping[str, torch.Tensor]) -> str:
+    """The SHA-256 of the tensors' names, dtypes, shapes and bytes, in the order of their names."""
+    sha256 = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        sha256.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        if tensor.numel():  # an empty one may have a stride that `view` refuses
+            sha256.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return sha256.hexdigest()
+
+
+def _fill(
+    checkpoint: Checkpoint, template: nn.Sequential, tensors: dict[str, torch.Tensor], weights: Path, text: Path
+) -> None:
+    """Make the members: the template with the tensors of each. Raises InputError where they do not go together."""
+    wanted, many = template.state_dict(), len(checkpoint.seeds) > 1
+    if len(tensors) != len(wanted) * len(checkpoint.seeds):  # compared before anything is made for each
+        raise InputError(
+            f"{weights} and {text.name} contradict each other: {len(tensors)} tensors for {len(checkpoint.seeds)} "
+            f"networks of {len(wanted)}; restore the pair from one run"
+        )
+    for number in range(len(checkpoint.seeds)):
+        prefix = f"{number}." if many else ""
+        own = {name: tensors.get(prefix + name) for name in wanted}
+        for name, found in own.items():
+            shape, kind = tuple(wanted[name].shape), wanted[name].dtype
+            if found is None or tuple(found.shape) != shape or found.dtype != kind:
+                said = "nothing" if found is None else f"shape {tuple(found.shape)}, {found.dtype}"
+                raise InputError(
+                    f"{weights} and {text.name} contradict each other: {prefix}{name} should have shape {shape}, "
+                    f"{kind}, found {said}; restore the pair from one run"
+                )
+        member = copy.deepcopy(template)
+        member.load_state_dict(own, assign=True)
+        checkpoint.members.append(member)

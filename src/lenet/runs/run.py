@@ -1,0 +1,267 @@
+"""A run's folder: config.toml, metrics.csv, result.json, model.safetensors + model.json, plots/, state/ to resume."""
+
+import csv
+import io
+import json
+import re
+import shutil
+from collections.abc import Iterable
+from dataclasses import asdict, fields, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from lenet.config import Config, resolve, to_toml
+from lenet.data.dataset import Dataset
+from lenet.data.splits import splits_from
+from lenet.data.wanted import check_images
+from lenet.errors import InputError
+from lenet.files import gone, is_left_over, make_folder, read_json, write_whole
+from lenet.models import describe
+from lenet.runs.checkpoint import Checkpoint, load_checkpoint, read_tensors, save_checkpoint, write_tensors
+from lenet.runs.metrics import EpochRow
+
+RUNS = Path("runs")
+STATE_MEND = "restore it, or remove it to train this network again from its first epoch"
+
+
+class Run:
+    """One run's folder. Files of it appear whole or not at all."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    @property
+    def plots(self) -> Path:
+        """Where pictures go."""
+        return self.path / "plots"
+
+    def config(self) -> Config | None:
+        """The resolved config the run was started with; None where it was not started."""
+        path = self.path / "config.toml"
+        return resolve(path) if path.is_file() else None
+
+    def write_config(self, config: Config, comment: str) -> None:
+        """Written before training starts; a recipe that runs again as it is."""
+        write_whole(self.path / "config.toml", to_toml(vars(config), comment))
+
+    def layers(self) -> list[dict[str, Any]] | None:
+        """The list of layers the run trains; None before it has started."""
+        path = self.path / "layers.json"
+        if not path.is_file():
+            return None
+        mend = "restore it or start over with --overwrite"
+        layers = read_json(path, mend)
+        if not isinstance(layers, list):
+            raise InputError(f"{path} is damaged (not a list of layers): {mend}")
+        return layers
+
+    def write_layers(self, model: nn.Sequential) -> None:
+        """Kept from the start, since a network of the user's own has no name to make it from again."""
+        write_whole(self.path / "layers.json", json.dumps(describe(model), indent=1) + "\n")
+
+    def kept_split(self, dataset: Dataset) -> Dataset:
+        """The dataset split as it was when this run was started, which is now where nothing is kept yet.
+
+        Raises InputError where its images have changed since, or the file is damaged.
+        """
+        if not self._split.is_file():
+            parts = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
+            for number, (train, val) in enumerate(dataset.folds):
+                parts |= {f"{number}.train": train, f"{number}.val": val}
+            tensors = {name: torch.from_numpy(indices.astype(np.int64)) for name, indices in parts.items()}
+            tensors["sha256"] = torch.frombuffer(bytearray.fromhex(dataset.sha256), dtype=torch.uint8)
+            write_tensors(self._split, tensors)
+        return self.split_again(dataset)
+
+    def split_again(self, dataset: Dataset) -> Dataset:
+        """The dataset split as this run keeps it, or as it is where the run keeps none. Raises as `kept_split` does."""
+        if not self._split.is_file():
+            return dataset
+        mend = "restore it or start over with --overwrite"
+        kept = {name: tensor.numpy() for name, tensor in read_tensors(self._split, mend=mend).items()}
+        check_images(dataset, kept.pop("sha256", np.empty(0)).tobytes().hex(), f"{self.path} was started with")
+        folds = len(dataset.folds) or sum(name.endswith(".train") for name in kept)
+        try:
+            splits = splits_from(kept, len(dataset.labels), folds)
+        except ValueError as error:
+            raise InputError(f"{self._split} is damaged ({error}): {mend}") from None
+        return replace(dataset, train=splits.train, val=splits.val, test=splits.test, folds=splits.folds)
+
+    def state(self, seed: int) -> dict[str, torch.Tensor] | None:
+        """What member `seed` goes on from; None where it has no whole epoch yet."""
+        path = self.state_path(seed)
+        return read_tensors(path, mend=STATE_MEND) if path.is_file() else None
+
+    def make_state_folder(self) -> None:
+        """Made once, before the first epoch: a run that is deleted while it trains must not come back in part."""
+        make_folder(self.path / "state")
+
+    def write_state(self, seed: int, state: dict[str, torch.Tensor]) -> None:
+        """One file, so that weights, optimizer and history are always of the same epoch."""
+        write_tensors(self.state_path(seed), state)
+
+    def start(self) -> dict[str, torch.Tensor] | None:
+        """The tensors that all members start from; None where each draws its own, or nothing is kept yet."""
+        path = self.state_path("start")
+        return read_tensors(path, mend="restore it or start over with --overwrite") if path.is_file() else None
+
+    def write_start(self, body: dict[str, torch.Tensor]) -> None:
+        """Kept, so that the run goes on though the one it starts from be gone."""
+        write_tensors(self.state_path("start"), body)
+
+    def write_predictions(self, predictions: np.ndarray, labels: np.ndarray, indices: np.ndarray) -> None:
+        """The class each member gave each test image, int64 [members, N], with its label and its index, int64 [N]."""
+        tensors = {"predictions": predictions, "labels": labels, "indices": indices}
+        write_tensors(self.path / "predictions.safetensors", {n: torch.from_numpy(t) for n, t in tensors.items()})
+
+    def predictions(self) -> dict[str, np.ndarray]:
+        """What `write_predictions` wrote. Raises InputError where it did not."""
+        path = self.path / "predictions.safetensors"
+        if not path.is_file():
+            raise InputError(f"{self.path} has no {path.name}: it is not a finished run, or an older lenet's")
+        kept = {name: tensor.numpy() for name, tensor in read_tensors(path).items()}
+        names = {"predictions": 2, "labels": 1, "indices": 1}  # and their dimensions
+        right = kept.keys() == names.keys() and all(
+            kept[name].dtype == np.int64
+            and kept[name].ndim == dimensions
+            and kept[name].shape[-1:] == kept["labels"].shape
+            for name, dimensions in names.items()
+        )
+        if not right or not kept["predictions"].size:
+            raise InputError(f"{path} does not hold a class for each test image: restore it or train again")
+        return kept
+
+    def write_metrics(self, rows: Iterable[EpochRow]) -> None:
+        """metrics.csv: every member's every epoch."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, [field.name for field in fields(EpochRow)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in rows)
+        write_whole(self.path / "metrics.csv", text.getvalue())
+
+    def metrics(self) -> list[dict[str, str]]:
+        """The rows of metrics.csv as text."""
+        with (self.path / "metrics.csv").open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
+    def rows(self) -> list[EpochRow]:
+        """Every member's every epoch. Raises InputError where metrics.csv is missing or damaged."""
+        kinds = {"seed": int, "epoch": int, "engine": str}
+        try:
+            return [
+                EpochRow(
+                    **{name: kinds.get(name, float)(text) for name, text in row.items() if name != "failed_step"},
+                    failed_step=int(row["failed_step"]) if row["failed_step"] else None,
+                )
+                for row in self.metrics()
+            ]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{self.path}/metrics.csv is missing or damaged ({error}): restore it") from None
+
+    def checkpoint(self) -> Checkpoint:
+        """The best weights of every member. Raises InputError where there are none or they are damaged."""
+        self.check_exists()
+        return load_checkpoint(self.path / "model")
+
+    def write_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """The best weights of every member that did not fail."""
+        save_checkpoint(self.path / "model", checkpoint)
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """result.json, which is written last; None where the run is not finished."""
+        path = self.path / "result.json"
+        if not path.is_file():
+            return None
+        mend = "delete it and go on with --resume"
+        result = read_json(path, mend)
+        if not isinstance(result, dict):
+            raise InputError(f"{path} is damaged (not a table of figures): {mend}")
+        return result
+
+    def write_result(self, result: dict[str, Any]) -> None:
+        """The run's last file: it is there when all the others are."""
+        write_whole(self.path / "result.json", json.dumps(result, indent=1) + "\n")
+
+    def check_not_deleted(self, marker: str = "config.toml") -> None:
+        """Raises InputError where the file that was written first is gone: the folder was deleted meanwhile."""
+        if not (self.path / marker).is_file():
+            raise gone(self.path)
+
+    def check_exists(self) -> None:
+        """Raises InputError where there is no such folder, naming one beside it whose name is like it."""
+        if self.path.is_dir():
+            return
+        beside = self.path.parent.iterdir() if self.path.parent.is_dir() else ()
+        near = get_close_matches(self.path.name, [path.name for path in beside if path.is_dir()], n=1)
+        hint = f", did you mean '{self.path.with_name(near[0])}'?" if near else ""
+        raise InputError(f"no run at {self.path}: give the folder that 'lenet train' named at its end{hint}")
+
+    def state_path(self, seed: int | str) -> Path:
+        """The file of a member's state, by its seed; "start": of what all members start from."""
+        return self.path / "state" / f"{seed}.safetensors"
+
+    @property
+    def _split(self) -> Path:
+        return self.path / "split.safetensors"
+
+
+def nothing_to_resume(run: Run) -> str:
+    """What to say where a run was to be resumed, and there is none."""
+    return f"note    nothing to resume in {run.path}: starting anew"
+
+
+def open_run(
+    out: str | Path | None, *, resume: bool = False, overwrite: bool = False, marker: str = "config.toml"
+) -> Run:
+    """The folder that a training writes to: exactly `out`, or a fresh numbered one under runs/.
+
+    A folder that exists is refused unless it is resumed or overwritten; without `out`, resume takes the newest.
+    `marker` is the file that tells a run of this kind, a training or a search, from all else.
+    Raises InputError where it exists, or cannot be written.
+    """
+    if out is None:
+        newest = _newest(marker) if resume else None
+        return open_run(newest.path, resume=True, marker=marker) if newest else _fresh()
+    path = Path(out)
+    found = list(path.iterdir()) if path.is_dir() else []
+    if found and not (resume or overwrite):
+        raise InputError(f"{path} exists: --resume goes on, --overwrite starts over, or choose another --out")
+    if not (path / marker).is_file() and not all(map(is_left_over, found)):
+        raise InputError(f"{path} holds no run: lenet leaves alone what it did not make; choose another --out")
+    if overwrite and found:
+        shutil.rmtree(path)
+    make_folder(path)
+    for left_over in filter(is_left_over, list(path.rglob("*"))):
+        left_over.unlink()
+    return Run(path)
+
+
+def _fresh() -> Run:
+    number = max((int(path.name) for path in _numbered()), default=0) + 1
+    while True:
+        path = RUNS / f"{number:04d}"
+        try:
+            make_folder(path, exist_ok=False)
+            return Run(path)
+        except FileExistsError:  # another training took it meanwhile
+            number += 1
+
+
+def _newest(marker: str) -> Run | None:
+    """The newest run of this kind; one that was killed before it wrote anything is of any."""
+    kind = [path for path in _numbered() if (path / marker).is_file() or all(map(is_left_over, path.iterdir()))]
+    runs = sorted(kind, key=lambda path: int(path.name))
+    return Run(runs[-1]) if runs else None
+
+
+def _numbered() -> list[Path]:
+    return [path for path in RUNS.glob("*") if re.fullmatch(r"\d+", path.name)] if RUNS.is_dir() else []

@@ -1,0 +1,59 @@
+"""Figures against small tables counted by hand."""
+
+import numpy as np
+import pytest
+
+from lenet.evaluation.scores import confusion_csv, mean_sd, per_class_csv, probabilities, scores
+
+CLASSES = ("cat", "dog, big", "eel", "fox")
+# True and predicted: cat 2 right and 1 as dog; dog 1 right and 1 as cat; eel never predicted, its only one as dog;
+# fox has no images, and is predicted for none.
+LABELS = np.array([0, 0, 0, 1, 1, 2])
+PREDICTED = np.array([0, 0, 1, 1, 0, 1])
+LOGITS = np.eye(4, dtype=np.float32)[PREDICTED] * 3 - 1
+
+
+def test_by_hand():
+    got = scores(LOGITS, LABELS, CLASSES)
+    assert got.confusion.tolist() == [[2, 1, 0, 0], [1, 1, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]]
+    assert got.images == 6
+    assert got.accuracy == pytest.approx(3 / 6)
+    assert got.precision.tolist() == pytest.approx([2 / 3, 1 / 3, 0, 0])
+    assert got.recall.tolist() == pytest.approx([2 / 3, 1 / 2, 0, 0])
+    assert got.f1.tolist() == pytest.approx([2 / 3, 2 / 5, 0, 0])
+
+
+def test_no_images_are_no_error():
+    got = scores(np.empty((0, 4), np.float32), np.empty(0, np.int64), CLASSES)
+    assert got.images == 0
+    assert got.accuracy == 0
+    assert got.f1.tolist() == [0, 0, 0, 0]
+
+
+def test_files_hold_the_same_figures():
+    got = scores(LOGITS, LABELS, CLASSES)
+    assert per_class_csv(got).splitlines() == [
+        "class,precision,recall,f1,images",
+        "cat,0.6667,0.6667,0.6667,3",
+        '"dog, big",0.3333,0.5000,0.4000,2',
+        "eel,0.0000,0.0000,0.0000,1",
+        "fox,0.0000,0.0000,0.0000,0",
+    ]
+    assert confusion_csv(got).splitlines() == [
+        'true \\ predicted,cat,"dog, big",eel,fox',
+        "cat,2,1,0,0",
+        '"dog, big",1,1,0,0',
+        "eel,0,1,0,0",
+        "fox,0,0,0,0",
+    ]
+
+
+def test_probabilities_are_softmax_also_of_large_logits():
+    logits = np.array([[0, np.log(3)], [1000, 1000], [-2000, 0]], np.float32)
+    assert probabilities(logits) == pytest.approx(np.array([[0.25, 0.75], [0.5, 0.5], [0, 1]]))
+
+
+def test_mean_and_the_samples_deviation():
+    assert mean_sd([0.7]) == {"mean": 0.7, "sd": None, "n": 1, "each": [0.7]}
+    several = {"mean": pytest.approx(7 / 3), "sd": pytest.approx((7 / 3) ** 0.5), "n": 3, "each": [1, 2, 4]}
+    assert mean_sd([1, 2, 4]) == several

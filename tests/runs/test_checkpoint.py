@@ -1,0 +1,233 @@
+"""Checkpoints: what goes in comes out, equal tensors are equal bytes, and a bad pair is refused in one line."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+
+from lenet.engine import Settings
+from lenet.engine import torch as engine
+from lenet.errors import InputError
+from lenet.models import SHAPES, describe, lenet
+from lenet.runs.checkpoint import Checkpoint, load_checkpoint, read_tensors, save_checkpoint, write_tensors
+from lenet.training.training import initialised
+
+INPUT = (16, 20, 1)
+CLASSES = ("äpple", "pear", "plum")
+IMAGES = np.random.default_rng(0).integers(0, 256, (6, *INPUT), np.uint8)
+
+
+def made(count=1, name="lenet5-modern"):
+    template = lenet(SHAPES[name], INPUT, len(CLASSES), mean=[0.3], std=[0.2])
+    return Checkpoint(
+        members=[initialised(template, seed) for seed in range(count)],
+        classes=CLASSES,
+        input_shape=INPUT,
+        fit="pad",
+        seeds=list(range(count)),
+        val_accuracy=[0.5 + 0.1 * (number % 2) for number in range(count)],
+        config={"data": "fruit", "maps": (6, 16), "size": None},
+        versions={"torch": "1"},
+    )
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("name", SHAPES)
+def test_round_trip(tmp_path, count, name):
+    before = made(count, name)
+    save_checkpoint(tmp_path / "model", before)
+    after = load_checkpoint(tmp_path / "model")
+    assert len(after.members) == count
+    for one, other in zip(before.members, after.members, strict=True):
+        assert describe(one) == describe(other)
+        for key, tensor in one.state_dict().items():
+            assert torch.equal(tensor, other.state_dict()[key])
+        assert not other.training
+        expected = engine.logits(one, IMAGES, Settings())
+        assert np.array_equal(engine.logits(other, IMAGES, Settings()), expected)
+    assert (after.classes, after.input_shape, after.fit) == (CLASSES, INPUT, "pad")
+    assert (after.seeds, after.val_accuracy) == (before.seeds, before.val_accuracy)
+    assert after.config == {"data": "fruit", "maps": [6, 16], "size": None}
+    assert after.versions == {"torch": "1"}
+
+
+def test_names_have_a_prefix_only_where_there_are_several(tmp_path):
+    save_checkpoint(tmp_path / "one", made(1))
+    save_checkpoint(tmp_path / "two", made(2))
+    one = set(load_file(tmp_path / "one.safetensors"))
+    assert "1.weight" in one
+    assert "2.num_batches_tracked" in one
+    assert set(load_file(tmp_path / "two.safetensors")) == {f"{number}.{name}" for number in (0, 1) for name in one}
+
+
+def test_the_best_is_the_first_of_the_equals():
+    checkpoint = made(4)
+    assert checkpoint.val_accuracy == [0.5, 0.6, 0.5, 0.6]
+    assert checkpoint.best == 1
+
+
+def test_equal_tensors_are_equal_bytes(tmp_path):
+    tensors = {name: torch.arange(5.0) + ord(name) for name in "zyxabc"} | {"int": torch.tensor(3)}
+    write_tensors(tmp_path / "one", tensors)
+    write_tensors(tmp_path / "other", dict(sorted(tensors.items())))
+    one, other = (tmp_path / name for name in ("one", "other"))
+    assert one.read_bytes() == other.read_bytes()
+    save_checkpoint(tmp_path / "first", made(2))
+    save_checkpoint(tmp_path / "second", made(2))
+    for end in ("safetensors", "json"):
+        assert (tmp_path / f"first.{end}").read_bytes() == (tmp_path / f"second.{end}").read_bytes()
+
+
+def test_a_saved_network_need_not_lie_in_memory_as_written(tmp_path):
+    checkpoint = made(1)
+    with torch.no_grad():
+        weight = checkpoint.members[0][-1].weight
+        weight.data = weight.data.t().contiguous().t()
+    save_checkpoint(tmp_path / "model", checkpoint)
+    after = load_checkpoint(tmp_path / "model")
+    assert torch.equal(after.members[0][-1].weight, checkpoint.members[0][-1].weight)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    save_checkpoint(tmp_path / "model", made(2))
+    return tmp_path / "model"
+
+
+def edit_json(path, change):
+    facts = json.loads(path.with_suffix(".json").read_text())
+    change(facts)
+    path.with_suffix(".json").write_text(json.dumps(facts))
+
+
+def edit_tensors(path, change):
+    tensors = load_file(path.with_suffix(".safetensors"))
+    change(tensors)
+    save_file(tensors, path.with_suffix(".safetensors"))
+
+
+def refused(path, message):
+    with pytest.raises(InputError, match=message) as caught:
+        load_checkpoint(path)
+    assert "\n" not in str(caught.value)
+    assert str(path.parent) in str(caught.value)
+
+
+@pytest.mark.parametrize("end", ["json", "safetensors"])
+def test_a_missing_file_is_named(saved, end):
+    saved.with_suffix(f".{end}").unlink()
+    refused(saved, f"has no model.{end}: it is not a finished run, or lost its weights")
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00" * 200, b"{}", b'{"format": 1'])
+@pytest.mark.parametrize("end", ["json", "safetensors"])
+def test_a_damaged_file_is_named(saved, content, end):
+    saved.with_suffix(f".{end}").write_bytes(content)
+    refused(saved, rf"model\.{end}.*restore it or train again|model\.safetensors and model\.json contradict")
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.999])
+@pytest.mark.parametrize("end", ["json", "safetensors"])
+def test_a_truncated_file_is_named(saved, share, end):
+    path = saved.with_suffix(f".{end}")
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    refused(saved, rf"model\.{end} (is damaged|cannot be read)")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda facts: facts.update(format=2), "format must be 1, .* not 2"),
+        (lambda facts: facts.pop("fit"), "fit must be one of"),
+        (lambda facts: facts.update(fit="stretch"), "fit.*stretch"),
+        (lambda facts: facts["layers"].pop(), "contradict|does not list"),
+        (lambda facts: facts["layers"][-1].update(out_features=4), r"gives \(4,\) logits for 3 classes"),
+        (lambda facts: facts["layers"][1].update(bias=False), "contradict each other: 64 tensors for 2 networks of 31"),
+        (lambda facts: facts["layers"][0].update(kind="Exec"), "layer 0: kind 'Exec' is not supported"),
+        (lambda facts: facts["layers"].insert(0, 5), "layer 0: kind 5 is not supported"),
+        (lambda facts: facts.update(layers=[]), r"model\.json"),
+        (lambda facts: facts.update(classes=["one", "two"]), "gives .3,. logits for 2 classes"),
+        (lambda facts: facts.update(input_shape=[32, 32, 3]), "takes 1 channels, but gets 3"),
+        (lambda facts: facts.update(input_shape=[16, 20]), "input_shape must be"),
+        (lambda facts: facts.update(input_shape=["a", 20, 1]), "input_shape must be"),
+        (lambda facts: facts.update(seeds=[0]), "contradict|does not list"),
+        (
+            lambda facts: facts.update(seeds=[0, 1, 2], val_accuracy=[0.5] * 3),
+            "contradict each other: 64 tensors for 3 networks of 32",
+        ),
+        (lambda facts: facts.update(seeds=[]), r"model\.json"),
+        (lambda facts: facts.update(val_accuracy=[0.5]), "val_accuracy|members"),
+    ],
+)
+def test_facts_that_contradict_the_weights_are_refused(saved, change, message):
+    edit_json(saved, change)
+    refused(saved, message)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda tensors: tensors.pop("1.1.weight"), "contradict each other: 63 tensors"),
+        (lambda tensors: tensors.update(extra=torch.ones(1)), "contradict each other: 65 tensors"),
+        (lambda tensors: tensors.update({"0.1.bias": torch.ones(9)}), r"0\.1\.bias .*found shape \(9,\)"),
+    ],
+)
+def test_weights_that_contradict_the_facts_are_refused(saved, change, message):
+    edit_tensors(saved, change)
+    refused(saved, message)
+
+
+def test_no_file_at_all(tmp_path):
+    with pytest.raises(InputError, match="cannot be read"):
+        read_tensors(tmp_path / "none.safetensors")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_whatever_the_file_holds_is_loaded_or_refused_in_one_line(saved, data):
+    """One value somewhere in model.json is replaced by another."""
+
+    def change(facts):
+        at = facts
+        while True:
+            key = data.draw(st.sampled_from(sorted(at) if isinstance(at, dict) else range(len(at))))
+            if not isinstance(at[key], (dict, list)) or not at[key] or data.draw(st.booleans()):
+                at[key] = data.draw(JSON)
+                return
+            at = at[key]
+
+    original = saved.with_suffix(".json").read_text()
+    try:
+        edit_json(saved, change)
+        members = load_checkpoint(saved).members
+        assert len(members) == 2
+    except InputError as error:
+        assert "\n" not in str(error)  # noqa: PT017 (loading it is fine too)
+    finally:
+        saved.with_suffix(".json").write_text(original)
+
+
+def test_many_seeds_are_refused_before_a_network_is_made_for_each(saved):
+    edit_json(saved, lambda facts: facts.update(seeds=list(range(100_000)), val_accuracy=[0.5] * 100_000))
+    refused(saved, "64 tensors for 100000 networks of 32")
+
+
+def test_layers_of_any_size_are_refused_before_memory_is_taken(saved):
+    def change(facts):
+        facts["layers"][-1]["in_features"] = facts["layers"][-4]["out_features"] = 1 << 20
+        facts["layers"][-4]["in_features"] = 1 << 20
+
+    edit_json(saved, change)
+    refused(saved, r"layer \d+ \(Linear\) takes")

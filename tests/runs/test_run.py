@@ -1,0 +1,204 @@
+"""A run's folder: which one a training gets, and what it holds."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lenet.config import Config, resolve
+from lenet.errors import InputError
+from lenet.models import SHAPES, build, describe, lenet
+from lenet.runs.metrics import EpochRow
+from lenet.runs.run import Run, open_run
+
+
+def started(path):
+    """A folder that holds a run."""
+    run = open_run(path)
+    run.write_config(Config(), "")
+    return run
+
+
+def test_a_named_folder_is_exactly_that_folder(tmp_path):
+    run = open_run(tmp_path / "a" / "b")
+    assert run.path == tmp_path / "a" / "b"
+    assert run.path.is_dir()
+    assert open_run(str(tmp_path / "c")).path == tmp_path / "c"
+
+
+def test_an_empty_folder_may_be_used(tmp_path):
+    assert open_run(tmp_path).path == tmp_path
+
+
+def test_without_a_name_folders_are_numbered_on():
+    assert [open_run(None).path for _ in range(3)] == [Path("runs/0001"), Path("runs/0002"), Path("runs/0003")]
+    Path("runs/0041").mkdir()
+    Path("runs/mine").mkdir()
+    Path("runs/0100.txt").touch()
+    assert open_run(None).path == Path("runs/0042")
+    Path("runs/9999").mkdir()
+    assert open_run(None).path == Path("runs/10000")
+
+
+def test_a_run_that_exists_is_refused_by_name(tmp_path):
+    path = started(tmp_path / "mine").path
+    with pytest.raises(InputError, match=rf"{path} exists: --resume goes on, --overwrite starts over"):
+        open_run(path)
+
+
+def test_resume_takes_what_is_there(tmp_path):
+    run = started(tmp_path / "mine")
+    assert open_run(run.path, resume=True).config() == Config()
+    fresh = open_run(tmp_path / "none", resume=True)
+    assert fresh.path.is_dir()
+    assert fresh.config() is None
+
+
+def test_resume_without_a_name_takes_the_newest_by_number():
+    assert open_run(None, resume=True).path == Path("runs/0001")  # none yet: it starts one
+    for number in (9, 10, 100):
+        Path(f"runs/{number:04d}").mkdir()
+    assert open_run(None, resume=True).path == Path("runs/0100")
+
+
+def test_overwrite_deletes_the_run_it_holds(tmp_path):
+    run = started(tmp_path / "mine")
+    (run.path / "state").mkdir()
+    (run.path / "state" / "0.safetensors").touch()
+    assert open_run(run.path, overwrite=True).path == run.path
+    assert list(run.path.iterdir()) == []
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_overwrite_never_deletes_a_folder_that_is_no_run(tmp_path, resume):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(InputError, match="holds no run: lenet leaves alone what it did not make"):
+        open_run(tmp_path, overwrite=True, resume=resume)
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+def test_resume_does_not_move_into_a_folder_that_is_no_run(tmp_path):
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(InputError, match="holds no run"):
+        open_run(tmp_path, resume=True)
+
+
+def test_what_a_kill_left_over_is_no_run_and_goes(tmp_path):
+    # Killed while it wrote its first file, a run can be resumed from nothing; killed later, nothing is left to pile up.
+    (tmp_path / f".config.toml.{'0a' * 16}.part").touch()
+    assert open_run(tmp_path, resume=True).config() is None
+    assert list(tmp_path.iterdir()) == []
+    run = started(tmp_path)
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / f".0.safetensors.{'0a' * 16}.part").touch()
+    (tmp_path / ".mine.part").touch()
+    open_run(tmp_path, resume=True)
+    assert {path.name for path in tmp_path.rglob("*")} == {"config.toml", "state", ".mine.part"}
+    assert run.config() == Config()
+
+
+@pytest.mark.parametrize("how", [{}, {"resume": True}, {"overwrite": True}])
+def test_a_file_in_the_folders_place_is_named(tmp_path, how):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="file is a file, not a folder"):
+        open_run(tmp_path / "file", **how)
+
+
+def test_the_config_lies_there_as_a_recipe_that_means_the_same(tmp_path):
+    config = Config(data="digits", epochs=3, maps=(4, 8), size=16, augment="none", weight_decay=1e-4)
+    run = open_run(tmp_path)
+    assert run.config() is None
+    run.write_config(config, "CIFAR-10 is not on disk: ...\nsecond line")
+    assert run.config() == config
+    assert resolve(tmp_path / "config.toml") == config
+    assert (tmp_path / "config.toml").read_text().startswith("# CIFAR-10 is not on disk: ...\n# second line\n")
+
+
+def test_layers_state_metrics_and_result_come_back(tmp_path):
+    run = open_run(tmp_path)
+    assert (run.layers(), run.state(3), run.result) == (None, None, None)
+    network = lenet(SHAPES["lenet5-modern"], (16, 16, 1), 10)
+    run.write_layers(network)
+    assert describe(build(run.layers())) == describe(network)
+    run.make_state_folder()
+    run.write_state(3, {"model:weight": torch.arange(4.0)})
+    assert torch.equal(run.state(3)["model:weight"], torch.arange(4.0))
+    assert run.state(4) is None
+    rows = [EpochRow(seed, 1, "torch", 0.5, 0.25, 0.75, 1 / 3, 1.5, 0.5) for seed in (0, 1)]
+    run.write_metrics([*rows, replace(rows[1], epoch=2, failed_step=7, val_loss=float("nan"))])
+    read = run.metrics()
+    assert [(row["seed"], row["epoch"], row["failed_step"]) for row in read] == [
+        ("0", "1", ""),
+        ("1", "1", ""),
+        ("1", "2", "7"),
+    ]
+    assert float(read[0]["val_accuracy"]) == 1 / 3
+    run.write_result({"members": 2})
+    assert run.result == {"members": 2}
+
+
+def test_a_damaged_result_is_named(tmp_path):
+    (tmp_path / "result.json").write_text('{"members": ')
+    with pytest.raises(InputError, match=r"result.json is damaged .*: delete it and go on with --resume"):
+        _ = Run(tmp_path).result
+
+
+def test_damaged_layers_and_split_are_named(tmp_path, few_digits):
+    (tmp_path / "layers.json").write_text("[{")
+    with pytest.raises(InputError, match=r"layers\.json"):
+        Run(tmp_path).layers()
+    (tmp_path / "split.safetensors").write_text("?")
+    with pytest.raises(InputError, match=r"split\.safetensors cannot be read"):
+        Run(tmp_path).kept_split(few_digits)
+
+
+def test_the_split_is_kept_from_the_start(tmp_path, digits, few_digits):
+    run = open_run(tmp_path)
+    assert run.kept_split(few_digits) is not None
+    kept = Run(tmp_path).kept_split(digits)  # split otherwise by now, but of the same images
+    for name in ("train", "val", "test"):
+        assert np.array_equal(getattr(kept, name), getattr(few_digits, name))
+
+
+def test_images_that_changed_meanwhile_are_refused(tmp_path, few_digits):
+    run = open_run(tmp_path)
+    run.kept_split(few_digits)
+    with pytest.raises(InputError, match=r"the images of digits are not those .* was started with"):
+        run.kept_split(replace(few_digits, sha256="00" * 32))
+
+
+def test_no_run_there(tmp_path):
+    with pytest.raises(InputError, match=r"no run at .*none"):
+        Run(tmp_path / "none").checkpoint()
+    with pytest.raises(InputError, match="not a finished run"):
+        started(tmp_path / "half").checkpoint()
+
+
+def test_a_finished_run_holds_what_the_design_lists(digits_run):
+    there = {path.relative_to(digits_run.path).as_posix() for path in digits_run.path.rglob("*") if path.is_file()}
+    assert there >= {
+        *("config.toml", "metrics.csv", "result.json", "model.safetensors", "model.json"),
+        *("plots/curves.png", "plots/confusion.png", "state/0.safetensors", "state/1.safetensors"),
+    }
+    assert not [name for name in there if name.endswith(".part")]
+
+
+def test_the_result_keeps_its_keys(digits_run):
+    result = json.loads((digits_run.path / "result.json").read_text())
+    assert result.keys() >= {
+        *("command", "data", "data_sha256", "model", "parameters", "members", "engine", "epochs", "seconds"),
+        *("images_per_second", "val_accuracy", "test_accuracy", "best_epoch", "seed", "config", "versions"),
+    }
+    assert result["seconds"].keys() >= {"train", "validation", "total"}
+    assert (result["data"], result["members"], result["epochs"]) == ("digits", 2, 2)
+    for which in ("val_accuracy", "test_accuracy"):
+        each = result[which]["each"]
+        assert len(each) == 2
+        assert result[which]["mean"] == np.mean(each)
+        assert result[which]["sd"] == np.std(each, ddof=1)
+        assert min(each) > 0.5  # it did learn
+    assert result["versions"].keys() >= {"lenet", "torch", "numpy", "python"}
+    assert result["config"]["augment"] == "none"

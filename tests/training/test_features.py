@@ -1,0 +1,138 @@
+"""Frozen layers: how many they are, and features that are computed once and train as the images would."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from lenet.config import Config
+from lenet.errors import InputError
+from lenet.training.features import features_of, frozen_layers
+from lenet.training.setup import engine_for, network_for
+from lenet.training.training import Training
+
+
+@pytest.mark.parametrize(("freeze", "frozen"), [("none", 0), ("0", 0), ("all-but-last", 13), ("7", 7), ("13", 13)])
+def test_how_many_layers_are_frozen(freeze, frozen):
+    assert frozen_layers(freeze, 14) == frozen
+
+
+@pytest.mark.parametrize(
+    ("freeze", "said"),
+    [
+        ("14", "out of range: the network has 14 layers"),
+        ("99", "give 0 to 13"),
+        ("all-but-lst", "did you mean 'all-but-last'"),
+        ("-1", "freeze cannot be '-1'"),
+        ("2.5", "freeze cannot be '2.5'"),
+        ("", "freeze cannot be ''"),
+    ],
+)
+def test_what_is_no_number_of_layers(freeze, said):
+    with pytest.raises(InputError, match=said):
+        frozen_layers(freeze, 14)
+
+
+@pytest.fixture
+def training(few_digits):
+    """Makes a training on a few digits."""
+
+    def make(engine="torch", model="lenet5-tuned", cached=True, **options):
+        usual = {"augment": "none", "epochs": 3, "batch_size": 16, "size": 16, "channels": 1}
+        config = Config(model=model, engine=engine, **usual, **options)
+        network = network_for(config, few_digits)
+        choice, settings, _ = engine_for(config, network)
+        made = Training(network, few_digits, config, 0, choice, settings)
+        if not cached:
+            made._features_tried = True  # as if there were none
+        return made
+
+    return make
+
+
+def run(training):
+    while not training.finished:
+        training.advance()
+    return training
+
+
+# lenet5-tuned's layers: Normalize, twice convolution, ReLU and pool (1 to 6), Flatten 7, Linear 8, batch norm 9, ReLU
+# 10, Linear 11, ReLU 12, Linear 13.
+# Not 8 with adam: a bias before batch norm has no gradient but rounding errors, which Adam makes as large as any other.
+@pytest.mark.parametrize(
+    ("freeze", "optimizer"),
+    [("8", "sgd"), ("10", "sgd"), ("10", "adam"), ("12", "adam"), ("all-but-last", "sgd"), ("all-but-last", "adam")],
+)
+def test_features_computed_once_train_as_the_images_do(training, engine, freeze, optimizer):
+    options = {"freeze": freeze, "optimizer": optimizer, "lr": 1e-3}
+    cached, whole = (run(training(engine, cached=cached, **options)) for cached in (True, False))
+    assert cached._features is not None
+    assert whole._features is None
+    assert sorted(cached.optimizer_state) == sorted(whole.optimizer_state)
+    for name in ("best_weights", "optimizer_state"):
+        for key, tensor in getattr(cached, name).items():
+            torch.testing.assert_close(tensor, getattr(whole, name)[key], rtol=1e-4, atol=1e-5)
+    for key, tensor in cached.model.state_dict().items():
+        torch.testing.assert_close(tensor, whole.model.state_dict()[key], rtol=1e-4, atol=1e-5)
+    for row, expected in zip(cached.history, whole.history, strict=True):
+        assert row.train_loss == pytest.approx(expected.train_loss, rel=1e-4)
+        assert row.val_loss == pytest.approx(expected.val_loss, rel=1e-4)
+        assert row.val_accuracy == pytest.approx(expected.val_accuracy, abs=0.021)  # one image of fifty
+
+
+@pytest.mark.parametrize("freeze", ["3", "7"])
+def test_maps_are_not_kept(training, freeze):
+    assert run(training(freeze=freeze))._features is None
+
+
+def test_a_tail_that_drops_units_is_trained_on_images(training):
+    # Dropped units are drawn by the layer's number in the whole network.
+    assert run(training(model="lenet-dropout", freeze="8"))._features is None
+    assert run(training(model="lenet-dropout", freeze="all-but-last"))._features is not None
+
+
+def test_turned_images_are_not_kept(training, few_digits):
+    one = training(freeze="all-but-last")
+    one.config = replace(one.config, augment="flip-shift")
+    assert run(one)._features is None
+
+
+def test_features_are_of_the_images_trained_and_validated_on_alone(training, few_digits):
+    one = training(freeze="all-but-last")
+    found = features_of(one.model, 13, few_digits, one.choice, one.settings)
+    assert found is not None
+    used = np.concatenate([few_digits.train, few_digits.val])
+    with torch.inference_mode():
+        body = one.model.eval()[:13]
+        expected = body(torch.from_numpy(few_digits.images[used])).numpy()
+    np.testing.assert_allclose(found.dataset.images, expected, rtol=1e-5, atol=1e-6)
+    assert found.dataset.images.dtype == np.float32
+    assert np.array_equal(found.dataset.labels, few_digits.labels[used])
+    assert np.array_equal(used[found.dataset.train], few_digits.train)
+    assert np.array_equal(used[found.dataset.val], few_digits.val)
+
+
+def test_after_so_many_epochs_all_layers_learn(training, engine):
+    one = training(engine, freeze="all-but-last", unfreeze_after=2, optimizer="adam", lr=1e-3)
+    drawn = {name: tensor.clone() for name, tensor in one.model.state_dict().items()}
+    for frozen in (13, 13, 0):
+        assert one.frozen == frozen
+        one.advance()
+        same = {n for n, t in one.model.state_dict().items() if torch.equal(t, drawn[n]) and int(n.split(".")[0]) < 13}
+        assert same == ({n for n in drawn if int(n.split(".")[0]) < 13} if frozen else {"0.mean", "0.std"})
+    steps = {name: int(t) for name, t in one.optimizer_state.items() if name.endswith("/step")}
+    assert steps["13.weight/step"] == 3 * steps["1.weight/step"]
+
+
+def test_another_members_state_brings_other_features(training):
+    one, other = training(freeze="all-but-last"), training(freeze="all-but-last")
+    one.advance()
+    with torch.no_grad():
+        other.model[8].weight += 1
+    other.advance()
+    one.load(other.state())
+    one.advance()
+    other.advance()
+    for name, tensor in one.model.state_dict().items():
+        assert torch.equal(tensor, other.model.state_dict()[name])

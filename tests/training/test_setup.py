@@ -1,0 +1,40 @@
+"""What a training is refused for before anything of it is written."""
+
+import pytest
+
+import lenet
+from lenet.errors import InputError
+from lenet.training import setup
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"batch_size": 1},
+            r"--batch-size 1: layer 11 \(BatchNorm1d\) cannot learn from a single image; use 2 or more",
+        ),
+        ({"maps": (4096, 4096)}, "the network has 420,060,438 parameters; lenet trains at most 50,000,000"),
+        ({"fc": (65536, 65536)}, "the network has 4,297,067,074 parameters"),
+    ],
+)
+def test_what_cannot_train_is_refused_before_a_folder_is_made(tmp_path, options, message):
+    with pytest.raises(InputError, match=message):
+        lenet.train("digits", out=tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_batch_size_1_trains_where_nothing_is_normalized_over_the_batch(tmp_path):
+    options = {"batch_size": 1, "epochs": 1, "per_class": 4, "classes": "0,1"}
+    assert lenet.train("digits", model="lenet5", out=tmp_path / "plain", **options).result
+    run = lenet.train("digits", model="lenet5-tuned", epochs=1, out=tmp_path / "body")
+    frozen = lenet.transfer(run, "digits", out=tmp_path / "head", **options)  # batch norm is frozen
+    assert frozen.result
+
+
+def test_a_network_that_needs_more_memory_than_is_free_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(setup, "free_memory", lambda: 100 << 20)
+    with pytest.raises(InputError, match=r"needs at least 0\.\d GiB and 0\.1 GiB are free: use a smaller --batch-size"):
+        lenet.train("digits", batch_size=4096, out=tmp_path / "run")
+    with pytest.raises(InputError, match="use a smaller network or fewer seeds"):
+        lenet.train("digits", fc=(1000, 1000), seeds=50, out=tmp_path / "run")

@@ -1,0 +1,290 @@
+"""Training: an epoch at a time, and nothing survives between two but what `state` gives."""
+
+import threading
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from lenet.config import Config
+from lenet.data.plan import epoch_plan
+from lenet.engine import Settings, choose
+from lenet.engine import torch as torch_engine
+from lenet.models import SHAPES, lenet
+from lenet.runs.checkpoint import read_tensors, write_tensors
+from lenet.training.training import Stopped, Training, initialised, settings_of
+
+GREY = (16, 16, 1)
+
+
+@pytest.fixture
+def start(few_digits):
+    """Makes a Training on a few digits."""
+
+    def make(seed=0, dataset=few_digits, shape="lenet5-modern", engine="torch", **options):
+        usual = {
+            "epochs": 3,
+            "batch_size": 16,
+            "augment": "flip-shift",
+            "dropout": 0.2,
+            "optimizer": "adam",
+            "lr": 0.005,
+        }
+        config = Config(**(usual | options))
+        settings = settings_of(config, threads=1)
+        network = lenet(replace(SHAPES[shape], dropout=config.dropout), GREY, 10, mean=[0.3], std=[0.4])
+        choice = choose(engine, network, settings)
+        return Training(network, dataset, config, seed, choice, settings)
+
+    return make
+
+
+def figures(row):
+    """An epoch's row without its times."""
+    return {name: value for name, value in asdict(row).items() if not name.endswith("seconds")}
+
+
+def assert_same(one, other):
+    """Bits of weights, of the optimizer's state and of the best weights; and the figures."""
+    assert [figures(row) for row in one.history] == [figures(row) for row in other.history]
+    one, other = one.state(), other.state()
+    assert one.keys() == other.keys()
+    for name, tensor in one.items():
+        assert name.startswith("history") or torch.equal(tensor, other[name]), name
+
+
+@pytest.mark.parametrize("stop_after", [0, 1, 2, 3])
+@pytest.mark.parametrize(
+    "options", [{}, {"optimizer": "sgd", "schedule": "cosine", "patience": 2}, {"optimizer": "adamw", "batch_size": 7}]
+)
+def test_a_new_object_goes_on_from_the_state_to_the_same_bits(start, tmp_path, engine, stop_after, options):
+    whole = start(engine=engine, **options)
+    for _ in range(3):
+        whole.advance()
+    first = start(engine=engine, **options)
+    for _ in range(stop_after):
+        first.advance()
+    write_tensors(tmp_path / "state", first.state())
+    first.advance()  # what comes later changes nothing of what was given before
+    second = start(engine=engine, **options)
+    second.load(read_tensors(tmp_path / "state"))
+    assert second.epoch == stop_after
+    while second.epoch < 3:
+        second.advance()
+    assert_same(whole, second)
+    assert second.finished
+
+
+def test_the_same_seed_gives_the_same_bits_whatever_else_goes_on(start, engine):
+    torch.manual_seed(1)
+    np.random.seed(1)  # noqa: NPY002  the global generator is what must not matter
+    one = start(engine=engine)
+    one.advance()
+    torch.manual_seed(2)
+    np.random.seed(2)  # noqa: NPY002
+    other, beside = start(engine=engine), start(seed=5, engine=engine)
+    beside.advance()
+    other.advance()
+    assert_same(one, other)
+    assert not torch.equal(beside.model[1].weight, one.model[1].weight)
+
+
+def test_seeds_change_weights_order_and_dropout(start):
+    one, other = start(seed=0), start(seed=1)
+    assert not torch.equal(one.model[1].weight, other.model[1].weight)
+    plans = [training._plan() for training in (one, other)]
+    assert not np.array_equal(plans[0].order, plans[1].order)
+    assert plans[0].dropout_key != plans[1].dropout_key
+
+
+def test_an_epoch_is_the_plan_of_the_seed_and_the_epoch_handed_to_the_engine(start, few_digits):
+    training = start(max_shift=3)
+    training.advance()
+    training.advance()
+    settings = settings_of(training.config, threads=1)
+    model, state = (
+        initialised(lenet(replace(SHAPES["lenet5-modern"], dropout=0.2), GREY, 10, mean=[0.3], std=[0.4]), 0),
+        {},
+    )
+    for epoch in range(2):
+        plan = epoch_plan(
+            few_digits.train, seed=0, epoch=epoch, epochs=3, batch_size=16, learning_rate=training.config.lr,
+            schedule="one-cycle", flip=True, max_shift=3, drop_single=True,
+        )  # fmt: skip
+        metrics = torch_engine.train(model, state, few_digits.images, few_digits.labels, plan, settings)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, training.model.state_dict()[name])
+    assert training.history[1].train_loss == pytest.approx(metrics.loss)
+    assert training.history[1].train_accuracy == metrics.accuracy
+
+
+@pytest.mark.parametrize(
+    ("augment", "turned"),
+    [("none", (False, False)), ("flip", (True, False)), ("shift", (False, True)), ("flip-shift", (True, True))],
+)
+def test_images_are_turned_as_augment_says(start, augment, turned):
+    plan = start(augment=augment)._plan()
+    assert (bool(plan.flips.any()), bool(plan.shifts.any())) == turned
+
+
+def test_validation_is_cross_entropy_and_accuracy_of_the_validation_images(start, few_digits):
+    training = start(label_smoothing=0.3)  # which is of training alone
+    row = training.advance()
+    with torch.no_grad():
+        logits = training.model.eval()(torch.from_numpy(few_digits.images[few_digits.val]))
+    labels = torch.from_numpy(few_digits.labels[few_digits.val])
+    assert row.val_loss == pytest.approx(functional.cross_entropy(logits, labels).item(), rel=1e-5)
+    assert row.val_accuracy == pytest.approx((logits.argmax(1) == labels).float().mean().item())
+    assert (row.seed, row.epoch, row.engine) == (0, 1, "torch")
+
+
+def test_stop_gives_up_the_epoch_and_leaves_what_was_before(start):
+    training, whole = start(), start()
+    training.advance()
+    state = training.state()
+    training.stop.set()
+    with pytest.raises(Stopped):
+        training.advance()
+    assert training.epoch == 1
+    again = start()
+    again.load(state)
+    while not again.finished:
+        again.advance()
+    while not whole.finished:
+        whole.advance()
+    assert_same(again, whole)
+
+
+def test_stop_is_heard_in_the_middle_of_an_epoch(start, digits):
+    training = start(dataset=digits, batch_size=1, shape="lenet5")  # seconds long, were it not stopped
+    ended = []
+
+    def advance():
+        try:
+            training.advance()
+        except Stopped:
+            ended.append(training.so_far.images)
+
+    thread = threading.Thread(target=advance)
+    thread.start()
+    while training.so_far.images == 0:
+        thread.join(0.001)
+    training.stop.set()
+    thread.join(30)
+    assert 0 < ended[0] < len(digits.train)
+    assert training.history == []
+
+
+def test_best_is_the_first_of_the_equals_and_keeps_its_weights(start):
+    training = start(lr=1e-9, schedule="constant", shape="lenet5", epochs=3)  # validation never changes
+    training.advance()
+    first = {name: tensor.clone() for name, tensor in training.model.state_dict().items()}
+    training.advance()
+    training.advance()
+    assert len({row.val_accuracy for row in training.history}) == 1
+    assert training.best.epoch == 1
+    assert all(torch.equal(tensor, first[name]) for name, tensor in training.best_weights.items())
+    assert any(not torch.equal(tensor, first[name]) for name, tensor in training.model.state_dict().items())
+
+
+def test_best_moves_on_to_a_better_epoch(start):
+    training = start(epochs=6)
+    while not training.finished:
+        training.advance()
+    accuracies = [row.val_accuracy for row in training.history]
+    assert training.best.epoch == accuracies.index(max(accuracies)) + 1
+    assert training.best.epoch > 1
+
+
+@pytest.mark.parametrize("patience", [1, 2])
+def test_stops_early_when_validation_does_not_improve(start, patience):
+    training = start(lr=1e-9, schedule="constant", shape="lenet5", epochs=9, patience=patience)
+    while not training.finished:
+        training.advance()
+    assert training.epoch == 1 + patience
+    assert not training.failed
+
+
+def test_no_patience_is_patience_without_end(start):
+    training = start(lr=1e-9, schedule="constant", shape="lenet5", epochs=5)
+    while not training.finished:
+        training.advance()
+    assert training.epoch == 5
+
+
+def test_a_loss_that_is_not_finite_ends_the_training_and_names_the_step(start, tmp_path):
+    training = start(lr=100.0, weight_decay=10.0, optimizer="sgd", shape="lenet-dropout", schedule="constant", epochs=5)
+    while not training.finished:
+        training.advance()
+    assert training.failed
+    assert training.epoch < 5
+    step = training.history[-1].failed_step
+    assert 0 <= step < 10
+    write_tensors(tmp_path / "state", training.state())
+    again = start(lr=100.0, weight_decay=10.0, optimizer="sgd", shape="lenet-dropout", schedule="constant", epochs=5)
+    again.load(read_tensors(tmp_path / "state"))
+    assert again.failed
+    assert again.history[-1].failed_step == step
+
+
+def test_the_last_update_may_be_the_one_that_breaks(start, few_digits):
+    # One step an epoch: it is the validation that finds what its update did.
+    diverging = {"lr": 100.0, "weight_decay": 10.0, "optimizer": "sgd", "momentum": 0.0, "schedule": "constant"}
+    training = start(shape="lenet-dropout", batch_size=150, epochs=20, **diverging)
+    while not training.finished:
+        row = training.advance()
+    assert training.failed
+    assert row.failed_step == 0
+    assert all(np.isfinite(each.val_loss) for each in training.history[:-1])
+
+
+def test_a_failed_epoch_is_never_the_best(start):
+    training = start(lr=100.0, weight_decay=10.0, optimizer="sgd", shape="lenet-dropout", schedule="constant", epochs=5)
+    while not training.finished:
+        training.advance()
+    assert training.best is None or training.best.failed_step is None
+
+
+def test_a_state_of_another_network_is_refused(start):
+    training = start()
+    training.advance()
+    with pytest.raises(ValueError, match="not as the network has it"):
+        start(shape="lenet5").load(training.state())
+
+
+def test_initialised_starts_afresh_from_the_seed_alone_and_leaves_the_original():
+    template = lenet(SHAPES["lenet5-modern"], GREY, 10)
+    before = {name: tensor.clone() for name, tensor in template.state_dict().items()}
+    torch.manual_seed(3)
+    generator = torch.get_rng_state()
+    one = initialised(template, 4)
+    assert torch.equal(torch.get_rng_state(), generator)
+    with torch.no_grad():
+        for tensor in template.parameters():
+            tensor.fill_(9)
+        template[2].running_mean.fill_(9)
+    other = initialised(template, 4)
+    for name, tensor in one.state_dict().items():
+        assert torch.equal(tensor, other.state_dict()[name]), name
+    assert not torch.equal(one[1].weight, before["1.weight"])
+    assert torch.equal(one[0].mean, before["0.mean"])  # the pixels' mean is no weight
+    assert not torch.equal(one[1].weight, initialised(template, 5)[1].weight)
+
+
+def test_weights_are_pytorchs_own_for_the_seed():
+    torch.manual_seed(4)
+    expected = nn.Sequential(nn.Conv2d(1, 6, 5), nn.Linear(3, 2))
+    got = initialised(nn.Sequential(nn.Conv2d(1, 6, 5), nn.Linear(3, 2)), 4)
+    for name, tensor in expected.state_dict().items():
+        assert torch.equal(tensor, got.state_dict()[name])
+
+
+def test_settings_take_momentum_for_sgd_alone():
+    config = Config(optimizer="sgd", momentum=0.8, nesterov=True, weight_decay=0.1, label_smoothing=0.2)
+    expected = Settings(optimizer="sgd", momentum=0.8, nesterov=True, weight_decay=0.1, label_smoothing=0.2, threads=3)
+    assert settings_of(config, 3) == expected
+    adam = settings_of(replace(config, optimizer="adam"), 1)
+    assert (adam.momentum, adam.nesterov, adam.weight_decay) == (0.0, False, 0.1)
