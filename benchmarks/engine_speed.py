@@ -30,13 +30,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from comparison import machine, table
 from plain_script import PlainScript
 
+from lenet.config import TrainingConfig
 from lenet.cores import usable_cores
 from lenet.data.dataset import load_dataset
 from lenet.data.plan import epoch_plan
@@ -57,7 +58,7 @@ class Row:
     name: str
     shape: Shape
     classes: int = 10
-    optimizer: str = "sgd"
+    optimizer: Literal["sgd", "adam"] = "sgd"
     data: str = "cifar10"
 
 
@@ -171,8 +172,8 @@ class Contest:
         return several
 
     def _settings(self, threads: int) -> Settings:
-        momentum = 0.9 if self.row.optimizer == "sgd" else 0.0
-        return Settings(self.row.optimizer, momentum=momentum, weight_decay=5e-4, threads=threads)  # type: ignore[arg-type]
+        training = TrainingConfig(optimizer=self.row.optimizer, nesterov=False, weight_decay=5e-4)
+        return Settings(training, threads=threads)
 
     def _plan(self, count: int) -> Any:
         augment = self.row.data != "digits"

@@ -10,9 +10,9 @@ from lenet.config import resolve
 from lenet.data.augment import augmented
 from lenet.data.dataset import load_dataset
 from lenet.data.plan import epoch_plan
-from lenet.engine import choose
+from lenet.engine import Settings, choose
 from lenet.models import SHAPES, lenet
-from lenet.training.training import initialised, settings_of
+from lenet.training.training import initialised
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
     config = resolve(given={"optimizer": options.optimizer, "engine": options.engine, "lr": 1e-3})
     data = load_dataset("cifar10", data_dir=options.data_dir, download=False)
     model = initialised(lenet(SHAPES[options.model], (32, 32, 3), 10), 0)
-    settings = settings_of(config, threads=options.threads)
+    settings = Settings(config, threads=options.threads)
     choice = choose(options.engine, model, settings)
     plan = epoch_plan(
         data.train[: options.images],

@@ -17,6 +17,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from torch import nn
 
+from lenet.config import TrainingConfig
 from lenet.data.plan import epoch_plan
 from lenet.engine import native
 from lenet.engine import torch as reference
@@ -26,8 +27,21 @@ from lenet.models import SHAPES, Normalize, lenet
 
 pytestmark = pytest.mark.skipif(native.available() is not None, reason=str(native.available()))
 
+
+def settings_for(optimizer="adam", *, momentum=0.0, nesterov=False, weight_decay=0.0, label_smoothing=0.0, **others):
+    """Settings with only the given terms in the update; `others` are the fields of Settings itself."""
+    training = TrainingConfig(
+        optimizer=optimizer,
+        momentum=momentum,
+        nesterov=nesterov,
+        weight_decay=weight_decay,
+        label_smoothing=label_smoothing,
+    )
+    return Settings(training, **others)
+
+
 # After one step of SGD with momentum, the momentum is the gradient.
-GRADIENT = Settings(optimizer="sgd", momentum=0.9)
+GRADIENT = settings_for(optimizer="sgd", momentum=0.9)
 WITHOUT_BATCH_NORM = [name for name, shape in SHAPES.items() if shape.batch_norm == "none"]
 
 
@@ -100,23 +114,25 @@ def test_gradients_of_every_shape(name):
 
 
 OPTIONS = {
-    "sgd": Settings("sgd"),
-    "decay": Settings("sgd", weight_decay=0.01),
-    "momentum": Settings("sgd", momentum=0.9, weight_decay=5e-4),
-    "nesterov": Settings("sgd", momentum=0.9, nesterov=True, weight_decay=5e-4),
-    "adam": Settings("adam"),
-    "adam-decay": Settings("adam", weight_decay=0.01, betas=(0.8, 0.99), eps=1e-6),
-    "adamw": Settings("adamw", weight_decay=0.1),
-    "smoothing": Settings("sgd", momentum=0.9, label_smoothing=0.1),
-    "frozen": Settings("adam", frozen=4),
-    "two threads": Settings("adam", threads=2),
+    "sgd": settings_for("sgd"),
+    "decay": settings_for("sgd", weight_decay=0.01),
+    "momentum": settings_for("sgd", momentum=0.9, weight_decay=5e-4),
+    "nesterov without momentum": settings_for("sgd", nesterov=True),
+    "nesterov": settings_for("sgd", momentum=0.9, nesterov=True, weight_decay=5e-4),
+    "adam": settings_for("adam"),
+    "adam ignores momentum": settings_for("adam", momentum=0.9, nesterov=True),
+    "adam-decay": settings_for("adam", weight_decay=0.01),
+    "adamw": settings_for("adamw", weight_decay=0.1),
+    "smoothing": settings_for("sgd", momentum=0.9, label_smoothing=0.1),
+    "frozen": settings_for("adam", frozen=4),
+    "two threads": settings_for("adam", threads=2),
 }
 
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_fifty_steps_with_every_option(option):
     settings = OPTIONS[option]
-    rate = 0.001 if settings.optimizer != "sgd" else 0.02
+    rate = 0.001 if settings.training.optimizer != "sgd" else 0.02
     plan = make_plan(397, 8, learning_rate=rate, schedule="one-cycle")
     model = make_model("lenet-dropout", (20, 20, 1), pool="max")
     assert_trainings_agree(model, make_images(397, (20, 20, 1)), make_labels(397), plan, settings, 1e-9)
@@ -125,7 +141,7 @@ def test_fifty_steps_with_every_option(option):
 @pytest.mark.parametrize("name", SHAPES)
 def test_fifty_steps_of_every_shape(name):
     plan = make_plan(400, 8, learning_rate=0.01)
-    settings = Settings("sgd", momentum=0.9)
+    settings = settings_for("sgd", momentum=0.9)
     tolerance = 1e-9 if name in WITHOUT_BATCH_NORM else 1e-6
     assert_trainings_agree(make_model(name), make_images(400), make_labels(400), plan, settings, tolerance)
 
@@ -134,7 +150,7 @@ def test_soft_targets():
     classes, count = 10, 30
     soft = np.random.default_rng(0).dirichlet(np.ones(classes), count).astype(np.float32)
     plan = make_plan(count, 8, learning_rate=0.1)
-    settings = Settings("sgd", momentum=0.9, label_smoothing=0.1)
+    settings = settings_for("sgd", momentum=0.9, label_smoothing=0.1)
     model = make_model("lenet5", (16, 16, 1))
     images = make_images(count, (16, 16, 1))
     # Torch takes float32 targets with float64 logits only after a cast, which the soft targets here survive exactly.
@@ -187,9 +203,9 @@ def test_any_order_of_layers(layers):
 def test_frozen_layers(frozen):
     model = make_model("lenet5-modern", (20, 20, 3), dropout=0.2)
     images, labels = make_images(24, (20, 20, 3)), make_labels(24)
-    reference.train(model, {}, images, labels, make_plan(24, 8, learning_rate=0.1), Settings("sgd"))
+    reference.train(model, {}, images, labels, make_plan(24, 8, learning_rate=0.1), settings_for("sgd"))
     plan = make_plan(24, 8, learning_rate=0.05)
-    assert_trainings_agree(model, images, labels, plan, Settings("sgd", momentum=0.9, frozen=frozen), 1e-9)
+    assert_trainings_agree(model, images, labels, plan, settings_for("sgd", momentum=0.9, frozen=frozen), 1e-9)
 
 
 @st.composite
@@ -232,7 +248,7 @@ def test_gradients_of_random_networks(network, batch_size, label_smoothing, thre
     model, images, labels = network
     has_norm = any(isinstance(layer, nn.BatchNorm1d) for layer in model)
     assume(not has_norm or min(batch_size, len(images)) > 1)
-    settings = replace(GRADIENT, label_smoothing=label_smoothing, threads=threads, frozen=frozen)
+    settings = settings_for("sgd", momentum=0.9, label_smoothing=label_smoothing, threads=threads, frozen=frozen)
     plan = make_plan(len(images), batch_size)
     # With two images, batch norm makes +-1 of nearly every difference: rounding errors grow with it.
     assert_gradients_agree(model, images, labels, plan, settings, 1e-9 if not has_norm or batch_size > 3 else 1e-6)
@@ -249,7 +265,7 @@ def test_bits_depend_neither_on_threads_nor_on_slicing(name):
         model, state = make_model(name, dropout=0.3).float(), {}
         sums = []
         for first, last in zip((0, *cuts), (*cuts, len(plan.steps)), strict=True):
-            part = native.train(model, state, images, labels, plan.part(first, last), Settings(threads=threads))
+            part = native.train(model, state, images, labels, plan.part(first, last), settings_for(threads=threads))
             sums.append(part.correct)
         return {**model.state_dict(), **state}, sum(sums)
 
@@ -264,7 +280,7 @@ def test_bits_depend_neither_on_threads_nor_on_slicing(name):
 @pytest.mark.parametrize("name", SHAPES)
 def test_logits(name):
     model, images = make_model(name), make_images(77)
-    reference.train(model, {}, images, make_labels(77), make_plan(77, 11, learning_rate=0.01), Settings("sgd"))
+    reference.train(model, {}, images, make_labels(77), make_plan(77, 11, learning_rate=0.01), settings_for("sgd"))
     expected = reference.logits(model, images, Settings())
     for threads in (1, 2):
         np.testing.assert_allclose(
@@ -275,7 +291,7 @@ def test_logits(name):
 
 def test_resumes_what_the_other_engine_began():
     model, images, labels = make_model("lenet5"), make_images(80), make_labels(80)
-    plan, settings = make_plan(80, 8, learning_rate=0.002), Settings("adam")
+    plan, settings = make_plan(80, 8, learning_rate=0.002), settings_for("adam")
     both, state = copy.deepcopy(model), {}
     native.train(both, state, images, labels, plan.part(0, 4), settings)
     reference.train(both, state, images, labels, plan.part(4, 7), settings)
@@ -289,7 +305,7 @@ def test_resumes_what_the_other_engine_began():
 
 def test_a_nonfinite_loss_stops_before_its_update():
     images, labels = make_images(50), make_labels(50)
-    settings = Settings("sgd", momentum=0.9)
+    settings = settings_for("sgd", momentum=0.9)
     model = make_model("lenet-dropout").float()
     metrics = native.train(model, {}, images, labels, make_plan(50, 10, learning_rate=1e25), settings)
     assert metrics.nonfinite_step is not None
@@ -309,7 +325,7 @@ def test_a_nonfinite_loss_stops_before_its_update():
 def test_tiny_numbers_are_zero_within_a_call_alone(threads):
     tiny = np.float32(1e-40)
     model = make_model("lenet-dropout", dropout=0.0).float()
-    state, settings = {}, Settings("adam", threads=threads)
+    state, settings = {}, settings_for("adam", threads=threads)
     images, labels, plan = make_images(16), make_labels(16), make_plan(16, 8, learning_rate=1e-3)
     native.train(model, state, images, labels, plan, settings)
     with torch.no_grad():
@@ -380,7 +396,7 @@ plan = epoch_plan(np.arange(64), seed=0, epoch=0, epochs=1, batch_size=32, learn
 if sys.argv[1] == "limited":  # room for the call, not for the stacks of 200 threads
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + (256 << 20),) * 2)
-native.train(model, {}, images, np.zeros(64, np.int64), plan, Settings("sgd", threads=200))
+native.train(model, {}, images, np.zeros(64, np.int64), plan, Settings(threads=200))
 print(sum(float(p.double().sum()) for p in model.state_dict().values()))
 """
 

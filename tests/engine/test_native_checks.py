@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from lenet.config import TrainingConfig
 from lenet.data.plan import epoch_plan
 from lenet.engine import native
 from lenet.engine import torch as reference
@@ -34,7 +35,7 @@ def good_call(count=16, name="lenet5"):
         "images": rng.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8),
         "targets": rng.integers(0, 10, count),
         "plan": plan,
-        "settings": Settings(),
+        "settings": Settings(TrainingConfig(optimizer="adam")),
     }
 
 
@@ -124,7 +125,10 @@ def _bad_calls():
             "soft targets must be",
         ),
         "threads": (on("settings", lambda s: replace(s, threads=0)), "threads must be"),
-        "optimizer": (on("settings", lambda s: replace(s, optimizer="lion")), "no optimizer 'lion'"),
+        "optimizer": (
+            on("settings", lambda _: Settings(TrainingConfig(optimizer="lion"))),
+            "no optimizer 'lion'",
+        ),
     }
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from lenet.config import TrainingConfig
 from lenet.data.augment import augmented
 from lenet.data.plan import dropout_keep, epoch_plan
 from lenet.engine import Settings, choose
@@ -19,6 +20,18 @@ GREY = (16, 16, 1)
 RNG = np.random.default_rng(5)
 IMAGES = RNG.integers(0, 256, (60, *GREY), np.uint8)
 LABELS = RNG.integers(0, 10, 60)
+
+
+def settings_for(optimizer="adam", *, momentum=0.0, nesterov=False, weight_decay=0.0, label_smoothing=0.0, **others):
+    """Settings with only the given terms in the update; `others` are the fields of Settings itself."""
+    training = TrainingConfig(
+        optimizer=optimizer,
+        momentum=momentum,
+        nesterov=nesterov,
+        weight_decay=weight_decay,
+        label_smoothing=label_smoothing,
+    )
+    return Settings(training, **others)
 
 
 def network(name="lenet5-modern", seed=0, **changes):
@@ -76,10 +89,12 @@ OPTIMIZERS = {
         {"momentum": 0.8, "nesterov": True, "weight_decay": 0.01},
         lambda p: torch.optim.SGD(p, lr=1, fused=True, momentum=0.8, nesterov=True, weight_decay=0.01),
     ),
+    "sgd nesterov without momentum": ({"nesterov": True}, lambda p: torch.optim.SGD(p, lr=1, fused=True)),
     "adam": ({}, lambda p: torch.optim.Adam(p, lr=1, fused=True)),
+    "adam momentum": ({"momentum": 0.9, "nesterov": True}, lambda p: torch.optim.Adam(p, lr=1, fused=True)),
     "adam weight decay": (
-        {"weight_decay": 0.05, "betas": (0.8, 0.95), "eps": 1e-6},
-        lambda p: torch.optim.Adam(p, lr=1, fused=True, weight_decay=0.05, betas=(0.8, 0.95), eps=1e-6),
+        {"weight_decay": 0.05},
+        lambda p: torch.optim.Adam(p, lr=1, fused=True, weight_decay=0.05),
     ),
     "adamw": ({"weight_decay": 0.05}, lambda p: torch.optim.AdamW(p, lr=1, fused=True, weight_decay=0.05)),
 }
@@ -94,7 +109,7 @@ def test_trains_as_a_plain_loop_with_torch_optim(which, shape):
     optimizer = make(other.parameters())
     losses, right = plain_loop(other, optimizer, a_plan, LABELS[a_plan.order])
     state = {}
-    settings = Settings(optimizer=which.split()[0], **changes)
+    settings = settings_for(optimizer=which.split()[0], **changes)
     metrics = engine.train(one, state, IMAGES, LABELS, a_plan, settings)
     assert_equal(one, other.state_dict())
     assert metrics.images == 50
@@ -117,7 +132,7 @@ def test_a_few_epochs_lower_the_loss():
     # The plain loop above could agree on nothing: a few epochs must lower the loss.
     model, state = network(), {}
     losses = [
-        engine.train(model, state, IMAGES, LABELS, plan(epoch=epoch, epochs=8, learning_rate=0.01), Settings())
+        engine.train(model, state, IMAGES, LABELS, plan(epoch=epoch, epochs=8, learning_rate=0.01), settings_for())
         for epoch in range(8)
     ]
     assert losses[-1].loss < losses[0].loss / 2
@@ -127,7 +142,7 @@ def test_a_few_epochs_lower_the_loss():
 def test_label_smoothing_is_pytorchs():
     a_plan, one, other = plan(), network(), network()
     losses, _ = plain_loop(other, torch.optim.SGD(other.parameters()), a_plan, LABELS[a_plan.order], 0.2)
-    metrics = engine.train(one, {}, IMAGES, LABELS, a_plan, Settings(optimizer="sgd", label_smoothing=0.2))
+    metrics = engine.train(one, {}, IMAGES, LABELS, a_plan, settings_for(optimizer="sgd", label_smoothing=0.2))
     assert_close(one, other.state_dict())
     assert metrics.loss_sum == pytest.approx(losses, rel=1e-5)
 
@@ -138,7 +153,7 @@ def test_soft_targets_belong_to_positions(smoothing):
     soft = RNG.dirichlet(np.ones(10), 50).astype(np.float32)
     losses, right = plain_loop(other, torch.optim.SGD(other.parameters()), a_plan, soft, smoothing)
     soft.setflags(write=False)
-    metrics = engine.train(one, {}, IMAGES, soft, a_plan, Settings(optimizer="sgd", label_smoothing=smoothing))
+    metrics = engine.train(one, {}, IMAGES, soft, a_plan, settings_for(optimizer="sgd", label_smoothing=smoothing))
     assert_close(one, other.state_dict())
     assert metrics.loss_sum == pytest.approx(losses, rel=1e-5)
     assert metrics.correct == right
@@ -147,8 +162,8 @@ def test_soft_targets_belong_to_positions(smoothing):
 def test_soft_targets_of_one_class_are_that_class():
     a_plan, one, other = plan(), network(), network()
     hard = np.eye(10, dtype=np.float32)[LABELS[a_plan.order]]
-    first = engine.train(one, {}, IMAGES, hard, a_plan, Settings())
-    second = engine.train(other, {}, IMAGES, LABELS, a_plan, Settings())
+    first = engine.train(one, {}, IMAGES, hard, a_plan, settings_for())
+    second = engine.train(other, {}, IMAGES, LABELS, a_plan, settings_for())
     assert_close(one, other.state_dict(), atol=1e-5)
     assert first.correct == second.correct
 
@@ -168,13 +183,13 @@ def test_dropout_drops_the_plans_units_and_scales_the_rest():
         hidden = other[0](torch.from_numpy(features[a_plan.order[begin:end]])) * keep / 0.6
         functional.cross_entropy(other[1](hidden), torch.from_numpy(LABELS[a_plan.order[begin:end]])).backward()
         optimizer.step()
-    engine.train(model, {}, features, LABELS, a_plan, Settings(optimizer="sgd"))
+    engine.train(model, {}, features, LABELS, a_plan, settings_for(optimizer="sgd"))
     assert_close(model, {name.replace("1.", "2."): tensor for name, tensor in other.state_dict().items()})
 
 
 def test_logits_are_those_of_eval_mode():
     model = network("lenet5-modern", dropout=0.5)
-    engine.train(model, {}, IMAGES, LABELS, plan(), Settings())
+    engine.train(model, {}, IMAGES, LABELS, plan(), settings_for())
     before = copied(model)
     got = engine.logits(model, IMAGES, Settings())
     with torch.no_grad():
@@ -190,7 +205,7 @@ def test_frozen_layers_stay_as_they_are_to_the_bit(frozen, optimizer):
     model = network("lenet5-modern", dropout=0.3)
     before = copied(model)
     state = {}
-    settings = Settings(optimizer=optimizer, momentum=0.9, weight_decay=0.1, frozen=frozen)
+    settings = settings_for(optimizer=optimizer, momentum=0.9, weight_decay=0.1, frozen=frozen)
     engine.train(model, state, IMAGES, LABELS, plan(), settings)
     for name, tensor in model.state_dict().items():
         layer = int(name.split(".")[0])
@@ -204,7 +219,7 @@ def test_frozen_layers_stay_as_they_are_to_the_bit(frozen, optimizer):
 def test_frozen_layers_compute_as_in_eval_mode():
     # Batch norm by its running statistics, dropout off: a head trained on their output is the same head.
     whole = network("lenet5-modern", dropout=0.3)
-    engine.train(whole, {}, IMAGES, LABELS, plan(), Settings())  # running statistics other than 0 and 1
+    engine.train(whole, {}, IMAGES, LABELS, plan(), settings_for())  # running statistics other than 0 and 1
     frozen = 17  # all but the second dropout and the last linear layer
     assert [type(layer) for layer in whole][frozen:] == [nn.Dropout, nn.Linear]
     whole[frozen].p = 0.0  # its number differs in the head, so its units would too
@@ -212,16 +227,16 @@ def test_frozen_layers_compute_as_in_eval_mode():
     whole[-1].load_state_dict(head[-1].state_dict())
     with torch.no_grad():
         features = body.eval()(torch.from_numpy(IMAGES)).numpy()
-    one = engine.train(whole, {}, IMAGES, LABELS, plan(), Settings(frozen=frozen))
-    other = engine.train(head, {}, features, LABELS, plan(), Settings())
+    one = engine.train(whole, {}, IMAGES, LABELS, plan(), settings_for(frozen=frozen))
+    other = engine.train(head, {}, features, LABELS, plan(), settings_for())
     assert one.loss_sum == pytest.approx(other.loss_sum, rel=1e-5)
     assert torch.allclose(whole[-1].weight, head[-1].weight, atol=1e-6)
 
 
 def test_a_layer_that_thaws_later_starts_its_own_count():
     model, state = network("lenet5"), {}
-    engine.train(model, state, IMAGES, LABELS, plan(), Settings(frozen=8))
-    engine.train(model, state, IMAGES, LABELS, plan(epoch=1), Settings())
+    engine.train(model, state, IMAGES, LABELS, plan(), settings_for(frozen=8))
+    engine.train(model, state, IMAGES, LABELS, plan(epoch=1), settings_for())
     steps = {name: int(value) for name, value in state.items() if name.endswith("/step")}
     assert steps["1.weight/step"] == 4
     assert steps["12.weight/step"] == 8
@@ -233,7 +248,7 @@ def test_nothing_comes_from_or_goes_to_torchs_own_generator():
         model = network("lenet5-modern", dropout=0.5)
         torch.manual_seed(seed)
         before = torch.get_rng_state()
-        engine.train(model, {}, IMAGES, LABELS, plan(flip=True, max_shift=2), Settings())
+        engine.train(model, {}, IMAGES, LABELS, plan(flip=True, max_shift=2), settings_for())
         engine.logits(model, IMAGES, Settings())
         assert torch.equal(torch.get_rng_state(), before)
         models.append(model)
@@ -244,7 +259,7 @@ def test_nothing_comes_from_or_goes_to_torchs_own_generator():
 @pytest.mark.parametrize("cuts", [[1], [1, 2, 3], [3]])
 def test_parts_of_the_plan_in_turn_equal_the_whole_to_the_bit(optimizer, cuts):
     a_plan = plan(flip=True, max_shift=2)
-    settings = Settings(optimizer=optimizer, momentum=0.9)
+    settings = settings_for(optimizer=optimizer, momentum=0.9)
     whole, parts = network(dropout=0.2), network(dropout=0.2)
     whole_state, parts_state = {}, {}
     expected = engine.train(whole, whole_state, IMAGES, LABELS, a_plan, settings)
@@ -264,7 +279,7 @@ def test_more_steps_than_one_gathered_chunk():
     a_plan = epoch_plan(indices, seed=1, epoch=0, epochs=1, batch_size=97, learning_rate=0.001, flip=True, max_shift=3)
     one, other = network("lenet5"), network("lenet5")
     plain_loop(other, torch.optim.SGD(other.parameters()), a_plan, LABELS[a_plan.order])
-    assert engine.train(one, {}, IMAGES, LABELS, a_plan, Settings(optimizer="sgd")).images == 1_300
+    assert engine.train(one, {}, IMAGES, LABELS, a_plan, settings_for(optimizer="sgd")).images == 1_300
     assert_close(one, other.state_dict())
 
 
@@ -273,15 +288,15 @@ def test_batches_larger_than_a_gathered_chunk():
     a_plan = epoch_plan(indices, seed=1, epoch=0, epochs=1, batch_size=600, learning_rate=0.01)
     one, other = network("lenet5"), network("lenet5")
     plain_loop(other, torch.optim.SGD(other.parameters()), a_plan, LABELS[a_plan.order])
-    engine.train(one, {}, IMAGES, LABELS, a_plan, Settings(optimizer="sgd"))
+    engine.train(one, {}, IMAGES, LABELS, a_plan, settings_for(optimizer="sgd"))
     assert_close(one, other.state_dict())
 
 
 def test_a_loss_that_is_not_finite_stops_before_its_update_and_names_the_step():
     a_plan = plan(schedule="constant", learning_rate=1e30)
     model, once = network("lenet-dropout"), network("lenet-dropout")
-    metrics = engine.train(model, {}, IMAGES, LABELS, a_plan, Settings(optimizer="sgd"))
-    engine.train(once, {}, IMAGES, LABELS, a_plan.part(0, 1), Settings(optimizer="sgd"))
+    metrics = engine.train(model, {}, IMAGES, LABELS, a_plan, settings_for(optimizer="sgd"))
+    engine.train(once, {}, IMAGES, LABELS, a_plan.part(0, 1), settings_for(optimizer="sgd"))
     # The first update throws the weights out of range; the second step sees it, and does no update.
     assert metrics.nonfinite_step == 1
     assert metrics.images == 16
@@ -294,7 +309,7 @@ def test_weights_that_are_not_finite_are_told_at_the_first_step():
     with torch.no_grad():
         model[-1].bias[3] = torch.nan
     before = copied(model)
-    metrics = engine.train(model, state, IMAGES, LABELS, plan(), Settings())
+    metrics = engine.train(model, state, IMAGES, LABELS, plan(), settings_for())
     assert metrics.nonfinite_step == 0
     assert (metrics.images, metrics.loss, metrics.accuracy) == (0, 0.0, 0.0)
     for name, p in model.named_parameters():
@@ -306,7 +321,7 @@ def test_a_head_alone_takes_float_features():
     model = initialised(nn.Sequential(nn.Linear(12, 10)), 0)
     other = initialised(nn.Sequential(nn.Linear(12, 10)), 0)
     a_plan = plan()
-    engine.train(model, {}, features, LABELS, a_plan, Settings(optimizer="sgd"))
+    engine.train(model, {}, features, LABELS, a_plan, settings_for(optimizer="sgd"))
     optimizer = torch.optim.SGD(other.parameters())
     for (begin, end), rate in zip(a_plan.steps.tolist(), a_plan.learning_rates, strict=True):
         optimizer.param_groups[0]["lr"] = float(rate)
@@ -326,8 +341,8 @@ def test_images_in_a_read_only_file_are_taken_without_a_warning(tmp_path, turned
     labels.setflags(write=False)
     one, other = network(), network()
     a_plan = plan(flip=turned, max_shift=2 * turned)
-    engine.train(one, {}, mapped, labels, a_plan, Settings())  # a warning would be an error here
-    engine.train(other, {}, IMAGES, LABELS, a_plan, Settings())
+    engine.train(one, {}, mapped, labels, a_plan, settings_for())  # a warning would be an error here
+    engine.train(other, {}, IMAGES, LABELS, a_plan, settings_for())
     assert_equal(one, other.state_dict())
     assert np.array_equal(engine.logits(one, mapped, Settings()), engine.logits(other, IMAGES, Settings()))
     assert np.array_equal(mapped, IMAGES)
@@ -336,10 +351,10 @@ def test_images_in_a_read_only_file_are_taken_without_a_warning(tmp_path, turned
 @pytest.mark.parametrize("name", SHAPES)
 def test_each_shape_is_trained_by_the_chosen_engine(name):
     model = network(name)
-    choice = choose("torch", model, Settings())
+    choice = choose("torch", model, settings_for())
     assert choice.name == "torch"
     assert choice.why
-    metrics = choice.engine.train(model, {}, IMAGES, LABELS, plan(), Settings())
+    metrics = choice.engine.train(model, {}, IMAGES, LABELS, plan(), settings_for())
     assert metrics.images == 50
     assert np.isfinite(metrics.loss)
 
@@ -350,7 +365,7 @@ def test_cuda_trains_as_the_cpu_does(optimizer):
     a_plan = plan(flip=True, max_shift=2, learning_rate=0.01)
     here, there = network(dropout=0.2), network(dropout=0.2)
     here_state, there_state = {}, {}
-    settings = Settings(optimizer=optimizer, momentum=0.9)
+    settings = settings_for(optimizer=optimizer, momentum=0.9)
     one = engine.train(here, here_state, IMAGES, LABELS, a_plan, settings)
     other = engine.train(there, there_state, IMAGES, LABELS, a_plan, replace(settings, device="cuda"))
     assert other.loss_sum == pytest.approx(one.loss_sum, rel=1e-3)

@@ -15,7 +15,7 @@ from lenet.engine import Settings, choose
 from lenet.engine import torch as torch_engine
 from lenet.models import SHAPES, lenet
 from lenet.runs.checkpoint import read_tensors, write_tensors
-from lenet.training.training import Stopped, Training, initialised, settings_of
+from lenet.training.training import Stopped, Training, initialised
 
 GREY = (16, 16, 1)
 
@@ -34,7 +34,7 @@ def start(few_digits):
             "lr": 0.005,
         }
         config = Config(**(usual | options))
-        settings = settings_of(config, threads=1)
+        settings = Settings(config)
         network = lenet(replace(SHAPES[shape], dropout=config.dropout), GREY, 10, mean=[0.3], std=[0.4])
         choice = choose(engine, network, settings)
         return Training(network, dataset, config, seed, choice, settings)
@@ -104,7 +104,7 @@ def test_an_epoch_is_the_plan_of_the_seed_and_the_epoch_handed_to_the_engine(sta
     training = start(max_shift=3)
     training.advance()
     training.advance()
-    settings = settings_of(training.config, threads=1)
+    settings = Settings(training.config)
     model, state = (
         initialised(lenet(replace(SHAPES["lenet5-modern"], dropout=0.2), GREY, 10, mean=[0.3], std=[0.4]), 0),
         {},
@@ -280,11 +280,3 @@ def test_weights_are_pytorchs_own_for_the_seed():
     got = initialised(nn.Sequential(nn.Conv2d(1, 6, 5), nn.Linear(3, 2)), 4)
     for name, tensor in expected.state_dict().items():
         assert torch.equal(tensor, got.state_dict()[name])
-
-
-def test_settings_take_momentum_for_sgd_alone():
-    config = Config(optimizer="sgd", momentum=0.8, nesterov=True, weight_decay=0.1, label_smoothing=0.2)
-    expected = Settings(optimizer="sgd", momentum=0.8, nesterov=True, weight_decay=0.1, label_smoothing=0.2, threads=3)
-    assert settings_of(config, 3) == expected
-    adam = settings_of(replace(config, optimizer="adam"), 1)
-    assert (adam.momentum, adam.nesterov, adam.weight_decay) == (0.0, False, 0.1)

@@ -8,16 +8,18 @@ optimizer state in place. The model is a plain nn.Sequential of the layers in `l
 PyTorch's own, by parameter name. What an engine packs for its own use it unpacks before it returns.
 """
 
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import nn
 
+from lenet.config import TrainingConfig
 from lenet.data.plan import Plan
 
-OptimizerName = Literal["sgd", "adam", "adamw"]
+ADAM_BETAS = (0.9, 0.999)
+ADAM_EPS = 1e-8
 
 # "4.weight/exp_avg" -> tensor: parameter name, then PyTorch's name for that piece of its state. Empty before the first
 # step. Adam's step count is kept for each parameter, since a layer may start to learn later than the others.
@@ -26,20 +28,16 @@ OptimizerState = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class Settings:
-    """What stays the same from step to step. Formulas are those of torch.optim and torch.nn.CrossEntropyLoss.
+    """What is constant over a training. Formulas are those of torch.optim and torch.nn.CrossEntropyLoss.
 
-    frozen: how many of the model's first layers do not learn; they run in eval mode, batch norm and dropout included
-    threads: how many threads this one network may use
-    device: where the torch engine computes ("cpu", "cuda", "cuda:1"); the native engine knows "cpu" alone
+    training: the optimizer, its hyperparameters and label smoothing; learning rates and batches are the plan's. Adam
+        ignores momentum, and SGD without momentum ignores nesterov.
+    frozen: number of first layers that are not trained; they run in eval mode, batch norm and dropout included
+    threads: number of threads for this network
+    device: device of the torch engine ("cpu", "cuda", "cuda:1"); the native engine runs on "cpu" only
     """
 
-    optimizer: OptimizerName = "adam"
-    momentum: float = 0.0
-    nesterov: bool = False
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-    weight_decay: float = 0.0
-    label_smoothing: float = 0.0
+    training: TrainingConfig = field(default_factory=TrainingConfig)
     frozen: int = 0
     threads: int = 1
     device: str = "cpu"

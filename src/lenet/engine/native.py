@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from lenet.data.plan import Plan
-from lenet.engine.base import Metrics, OptimizerState, Settings
+from lenet.engine.base import ADAM_BETAS, ADAM_EPS, Metrics, OptimizerState, Settings
 from lenet.engine.native_checks import check_batch_norm, check_model, check_plan, check_tensor
 from lenet.errors import InputError
 from lenet.models import kind_of
@@ -103,15 +103,16 @@ def train(
         learning_rates=plan.learning_rates,
         dropout_key=plan.dropout_key,
     )
+    training = settings.training
     call.set_optimizer(
-        kind=getattr(_native.Optimizer, settings.optimizer),
-        momentum=settings.momentum,
-        nesterov=settings.nesterov,
-        beta1=settings.betas[0],
-        beta2=settings.betas[1],
-        eps=settings.eps,
-        weight_decay=settings.weight_decay,
-        label_smoothing=settings.label_smoothing,
+        kind=getattr(_native.Optimizer, training.optimizer),
+        momentum=training.momentum,
+        nesterov=training.nesterov,
+        beta1=ADAM_BETAS[0],
+        beta2=ADAM_BETAS[1],
+        eps=ADAM_EPS,
+        weight_decay=training.decay,
+        label_smoothing=training.label_smoothing,
     )
     count, loss_sum, correct, nonfinite = engine.train(call)
     if count:  # before the first step there is no state
@@ -145,9 +146,10 @@ def _engine() -> Any:
 
 def _state_for(model: nn.Sequential, optimizer_state: OptimizerState, settings: Settings) -> OptimizerState:
     """The optimizer state of everything that learns, zeros where there is none yet."""
-    if settings.optimizer not in _STATE:
-        raise InputError(f"the native engine knows no optimizer '{settings.optimizer}'")
-    pieces = () if settings.optimizer == "sgd" and settings.momentum == 0 else _STATE[settings.optimizer]
+    optimizer = settings.training.optimizer
+    if optimizer not in _STATE:
+        raise InputError(f"the native engine knows no optimizer '{optimizer}'")
+    pieces = () if optimizer == "sgd" and settings.training.momentum == 0 else _STATE[optimizer]
     state: OptimizerState = {}
     for name, parameter in model.named_parameters():
         if int(name.split(".")[0]) < settings.frozen:
@@ -156,7 +158,7 @@ def _state_for(model: nn.Sequential, optimizer_state: OptimizerState, settings: 
             key = f"{name}/{piece}"
             state[key] = optimizer_state[key] if key in optimizer_state else torch.zeros_like(parameter.data)
             check_tensor(f"optimizer state {key}", state[key], parameter.shape, parameter.dtype)
-        if settings.optimizer != "sgd":
+        if optimizer != "sgd":
             key = f"{name}/step"
             state[key] = optimizer_state[key] if key in optimizer_state else torch.zeros(())
             if state[key].dtype != torch.float32 or state[key].dim() or state[key].device.type != "cpu":

@@ -10,9 +10,10 @@ from torch.optim.adam import adam
 from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd
 
+from lenet.config import TrainingConfig
 from lenet.data.augment import augmented
 from lenet.data.plan import Plan, dropout_keep
-from lenet.engine.base import Metrics, OptimizerState, Settings
+from lenet.engine.base import ADAM_BETAS, ADAM_EPS, Metrics, OptimizerState, Settings
 
 # Batches are gathered and turned this many images at a time: a batch of eight is too small to pay numpy's overhead.
 _CHUNK = 512
@@ -34,14 +35,14 @@ def train(
     for number, layer in enumerate(model):
         layer.train(number >= settings.frozen)
     learning = {name: p for name, p in model.named_parameters() if int(name.split(".")[0]) >= settings.frozen}
-    update = _updater(learning, optimizer_state, settings)
+    update = _updater(learning, optimizer_state, settings.training)
     soft = targets.ndim == 2
 
     metrics = Metrics()
     for step, (begin, end, batch) in enumerate(_batches(images, plan)):
         y = _tensor(targets[begin:end] if soft else targets[plan.order[begin:end]]).to(device)
         logits = _forward(model, batch.to(device), plan, begin, settings.frozen)
-        loss = functional.cross_entropy(logits, y, label_smoothing=settings.label_smoothing)
+        loss = functional.cross_entropy(logits, y, label_smoothing=settings.training.label_smoothing)
         value = loss.item()
         if not np.isfinite(value):
             metrics.nonfinite_step = step
@@ -104,7 +105,9 @@ def _tensor(array: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.array(array))
 
 
-def _updater(learning: dict[str, nn.Parameter], state: OptimizerState, settings: Settings) -> Callable[[float], None]:
+def _updater(
+    learning: dict[str, nn.Parameter], state: OptimizerState, training: TrainingConfig
+) -> Callable[[float], None]:
     """A function that updates the parameters by their gradients, at the learning rate it is given.
 
     torch.optim's functions, not its classes: those import a compiler first, which takes longer than an epoch of digits.
@@ -117,31 +120,29 @@ def _updater(learning: dict[str, nn.Parameter], state: OptimizerState, settings:
         return [state[f"{key}/{name}"] for key in learning]
 
     parameters = [p.data for p in learning.values()]
-    decay = settings.weight_decay
 
     def gradients() -> list[torch.Tensor]:
         return [p.grad for p in learning.values() if p.grad is not None]
 
-    if settings.optimizer == "sgd":
-        momentum, nesterov = settings.momentum, settings.nesterov
+    if training.optimizer == "sgd":
         buffers: list[torch.Tensor | None] = [None] * len(parameters)
-        if momentum:
+        if training.momentum:
             buffers = list(pieces("momentum_buffer"))
 
         def sgd_update(rate: float) -> None:
             # Momentum starts from nought: with no dampening that is PyTorch's first step too.
-            sgd(parameters, gradients(), buffers, weight_decay=decay, momentum=momentum, lr=rate, dampening=0.0,
-                nesterov=nesterov, maximize=False, fused=True)  # fmt: skip
+            sgd(parameters, gradients(), buffers, weight_decay=training.decay, momentum=training.momentum, lr=rate,
+                dampening=0.0, nesterov=training.nesterov, maximize=False, fused=True)  # fmt: skip
 
         return sgd_update
 
-    update = adam if settings.optimizer == "adam" else adamw
+    update = adam if training.optimizer == "adam" else adamw
     averages, squares = pieces("exp_avg"), pieces("exp_avg_sq")
     steps = pieces("step", lambda p: torch.zeros((), device=p.device))
-    beta1, beta2 = settings.betas
+    beta1, beta2 = ADAM_BETAS
 
     def adam_update(rate: float) -> None:
         update(parameters, gradients(), averages, squares, [], steps, amsgrad=False, beta1=beta1, beta2=beta2, lr=rate,
-               weight_decay=decay, eps=settings.eps, maximize=False, fused=True)  # fmt: skip
+               weight_decay=training.decay, eps=ADAM_EPS, maximize=False, fused=True)  # fmt: skip
 
     return adam_update

@@ -17,7 +17,6 @@ from lenet.engine import Choice, Settings, choose
 from lenet.errors import InputError
 from lenet.models import fitted, lenet, parameter_count, shape_named, trace
 from lenet.training.features import frozen_layers
-from lenet.training.training import settings_of
 
 # The batch size from which one network trains faster on two cores (1.7 times); a smaller one is a single slice.
 _SPLIT_FROM = 4
@@ -106,7 +105,7 @@ def engine_for(config: Config, network: nn.Sequential) -> tuple[Choice, Settings
         raise InputError(
             f"--device {config.device}: PyTorch finds no CUDA device here; leave --device out", options=["device"]
         )
-    settings = settings_of(config, threads=config.threads or 1)
+    settings = Settings(config, threads=config.threads or 1, device=config.device)
     assert config.size is not None  # `concrete` has set both
     assert config.channels is not None
     shape = (config.size, config.size, config.channels)

@@ -279,16 +279,3 @@ def initialised(model: nn.Sequential, seed: int) -> nn.Sequential:
             if callable(reset := getattr(layer, "reset_parameters", None)):
                 reset()
     return model
-
-
-def settings_of(config: Config, threads: int) -> Settings:
-    """The engine's settings for this config."""
-    return Settings(
-        optimizer=config.optimizer,
-        momentum=config.momentum if config.optimizer == "sgd" else 0.0,
-        nesterov=config.nesterov and config.optimizer == "sgd" and config.momentum > 0,
-        weight_decay=config.decay,
-        label_smoothing=config.label_smoothing,
-        threads=threads,
-        device=config.device,
-    )

@@ -55,7 +55,7 @@ class Witness:
         """The options that show at the engine, by name: of the epoch (from 0) over so many images since `forget`.
 
         lr is the schedule's peak, worked back from the rates of the steps; it is None where they follow no such
-        schedule. Momentum and its form are 0 and False where the optimizer has none.
+        schedule.
         """
         settings, model = self._settings, self._model
         if settings is None or model is None:
@@ -68,11 +68,11 @@ class Witness:
         return seen | {
             "lr": self._peak(config, epoch, images, model),
             "batch_size": self._batch,
-            "optimizer": settings.optimizer,
-            "momentum": settings.momentum,
-            "nesterov": settings.nesterov,
-            "weight_decay": settings.weight_decay,
-            "label_smoothing": settings.label_smoothing,
+            "optimizer": settings.training.optimizer,
+            "momentum": settings.training.momentum,
+            "nesterov": settings.training.nesterov,
+            "weight_decay": settings.training.decay,
+            "label_smoothing": settings.training.label_smoothing,
             "dropout": dropout.pop() if len(dropout) == 1 else None if dropout else 0.0,
             "maps": convolutions,
             "fc": linear[:-1],
