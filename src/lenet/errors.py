@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from difflib import get_close_matches
 from typing import Any
 
 
@@ -25,6 +24,8 @@ class Unavailable(InputError):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The end of a message: ", did you mean 'x'?" for the nearest known word, otherwise all that are known."""
+    from difflib import get_close_matches  # loaded where there is an error only: it is slow to load
+
     known = sorted(known)
     near = get_close_matches(word, known, n=1)
     return f", did you mean '{near[0]}'?" if near else f"; known: {', '.join(known)}"

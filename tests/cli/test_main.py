@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lenet.cli.main import app
+from lenet.cli.app import app
 from lenet.config import Config
 from lenet.runs.run import Run
 
@@ -414,9 +414,10 @@ def test_training_into_a_pipe_prints_plain_lines(lenet, no_data):
     assert outcome.out.startswith("data    digits (embedded)")
     for seed in (0, 1):
         for epoch in (1, 2, 3):
-            figures = r"loss [\d.]+  accuracy [\d.]+%  validation [\d.]+%  [\d,]+ img/s  .+ left"
+            figures = r"loss [\d.]+  acc [\d.]+%  val loss [\d.]+  acc [\d.]+%  .+ left"
             assert len(re.findall(rf"^seed {seed} epoch {epoch}/3  {figures}$", outcome.out, re.MULTILINE)) == 1
-    assert re.search(r"^test    [\d.]+% ± [\d.]+ \(n = 2\) of 180 images, judged once$", outcome.out, re.MULTILINE)
+    figures = r"[\d.]+% ± [\d.]+ \(n = 2\), loss [\d.]+ ± [\d.]+; 180 images, evaluated once"
+    assert re.search(rf"^test    {figures}$", outcome.out, re.MULTILINE)
 
 
 def test_auto_says_first_and_last_what_it_took_and_how_to_get_the_other(lenet, no_data):
@@ -436,7 +437,7 @@ def test_eval_prints_a_table_and_writes_it_too(lenet, digits_run, tmp_path):
     assert outcome.code == 0
     assert not re.search("[\x1b\r]", outcome.out)
     accuracy = digits_run.result["test_accuracy"]
-    assert f"accuracy {100 * accuracy['mean']:.1f}% ± {100 * accuracy['sd']:.1f} (n = 2) of 180 images" in outcome.out
+    assert f"accuracy {100 * accuracy['mean']:.1f}% ± {100 * accuracy['sd']:.1f} (n = 2), loss " in outcome.out
     with (tmp_path / "csv" / "per-class-1.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["class"] for row in rows] == list("0123456789")
@@ -448,7 +449,7 @@ def test_eval_prints_a_table_and_writes_it_too(lenet, digits_run, tmp_path):
 
 def test_eval_of_one_member(lenet, digits_run, tmp_path):
     outcome = lenet("eval", digits_run.path, "--member", 1, "--out", tmp_path)
-    assert f"accuracy {100 * digits_run.result['test_accuracy']['each'][1]:.1f}% of 180 images" in outcome.out
+    assert f"accuracy {100 * digits_run.result['test_accuracy']['each'][1]:.1f}%, loss " in outcome.out
     assert {path.name for path in tmp_path.iterdir()} == {"scores-1.json", "per-class-1.csv", "confusion-1.csv"}
 
 

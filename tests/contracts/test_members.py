@@ -122,7 +122,7 @@ def test_where_all_fail_it_is_an_error_that_names_them(lenet, tmp_path):
     assert not (tmp_path / "run" / "result.json").exists()
 
 
-def test_the_test_images_are_judged_by_the_best_weights_of_validation(digits_run):
+def test_the_test_set_is_evaluated_with_the_best_weights_of_validation(digits_run):
     import lenet
     from lenet.data import load_dataset
     from lenet.engine import Settings
@@ -136,6 +136,8 @@ def test_the_test_images_are_judged_by_the_best_weights_of_validation(digits_run
         for which, indices in (("val_accuracy", data.val), ("test_accuracy", data.test)):
             logits = engine.logits(member, data.images[indices], Settings())
             assert np.mean(logits.argmax(1) == data.labels[indices]) == pytest.approx(result[which]["each"][number])
+        loss = torch.nn.functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(data.labels[indices]))
+        assert loss.item() == pytest.approx(result["test_loss"]["each"][number], rel=1e-4)
         own = [float(row["val_accuracy"]) for row in rows if row["seed"] == str(number)]
         assert max(own) == result["val_accuracy"]["each"][number]
         assert own.index(max(own)) + 1 == result["best_epoch"][number]

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 
-from lenet.evaluation.scores import confusion_csv, mean_sd, per_class_csv, probabilities, scores
+from lenet.evaluation.scores import confusion_csv, cross_entropy, mean_sd, per_class_csv, probabilities, scores
 
 CLASSES = ("cat", "dog, big", "eel", "fox")
 # True and predicted: cat 2 right and 1 as dog; dog 1 right and 1 as cat; eel never predicted, its only one as dog;
@@ -23,10 +24,18 @@ def test_by_hand():
     assert got.f1.tolist() == pytest.approx([2 / 3, 2 / 5, 0, 0])
 
 
+def test_loss_is_the_mean_cross_entropy_as_pytorch_computes_it():
+    want = torch.nn.functional.cross_entropy(torch.from_numpy(LOGITS), torch.from_numpy(LABELS)).item()
+    assert scores(LOGITS, LABELS, CLASSES).loss == pytest.approx(want, rel=1e-6)
+    assert cross_entropy(1000 * LOGITS[:2], LABELS[:2]) == 0
+    assert not np.isfinite(cross_entropy(np.full((2, 4), np.nan, np.float32), LABELS[:2]))
+
+
 def test_no_images_are_no_error():
     got = scores(np.empty((0, 4), np.float32), np.empty(0, np.int64), CLASSES)
     assert got.images == 0
     assert got.accuracy == 0
+    assert got.loss == 0
     assert got.f1.tolist() == [0, 0, 0, 0]
 
 

@@ -84,7 +84,7 @@ def test_without_ray_it_says_how_to_get_it(lenet, monkeypatch):
 
 
 def test_nothing_but_a_search_imports_ray():
-    words = "import sys, lenet.cli.main, lenet.commands.train, lenet.commands.tune; print('ray' in sys.modules)"
+    words = "import sys, lenet.cli.app, lenet.commands.train, lenet.commands.tune; print('ray' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True)
     assert done.stdout == "False\n", done.stderr
 

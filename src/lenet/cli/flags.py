@@ -1,13 +1,24 @@
-"""The options of a training as command-line flags."""
+"""The options of a training as command-line flags, and the arguments that several commands share."""
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import make_dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Group, Parameter, Token
 
 from lenet.config import GROUPS, options
+
+
+def help_of(name: str, default: str | None = None) -> str:
+    """An option's meaning and default. default: the text that replaces the option's own default."""
+    option = options()[name]
+    if default is not None:
+        return f"{option.meaning.partition(' Default: ')[0]} Default: {default}."
+    if option.default is None or option.default == "":
+        return option.meaning
+    return f"{option.meaning} Default: {str(option.default).lower()}."
 
 
 def whole(kind: Any, tokens: Sequence[Token]) -> int | tuple[int, ...]:
@@ -18,9 +29,6 @@ def whole(kind: Any, tokens: Sequence[Token]) -> int | tuple[int, ...]:
         raise ValueError(f"{option}'{wrong}' is not a whole number.")
     numbers = tuple(int(token.value) for token in tokens)
     return numbers[0] if len(numbers) == 1 else numbers
-
-
-Whole = Annotated[int, Parameter(converter=whole)]
 
 
 def flags_of(
@@ -38,14 +46,12 @@ def flags_of(
     for name, option in options().items():
         if name in leave_out:
             continue
-        meaning = option.meaning
-        if defaults and name in defaults:
-            meaning = f"{meaning.partition(' Default: ')[0]} Default: {defaults[name]}."
-        elif option.default is not None and option.default != "":
-            meaning = f"{meaning} Default: {str(option.default).lower()}."
-        converter = whole if {int, tuple[int, int]} & set(option.kinds) else None
-        parameter = Parameter(help=meaning, group=groups[option.group], converter=converter, show_default=False,
-                              negative_iterable=())  # fmt: skip
+        parameter = Parameter(
+            help=help_of(name, (defaults or {}).get(name)),
+            group=groups[option.group],
+            converter=whole if {int, tuple[int, int]} & set(option.kinds) else None,
+            negative_iterable=(),
+        )
         flags.append((name, Annotated[option.kind | None, parameter], None))
     return make_dataclass("Flags", flags, frozen=True, namespace={"__module__": module})
 
@@ -53,3 +59,21 @@ def flags_of(
 def given(flags: Any) -> dict[str, Any]:
     """The flags that were given, by option."""
     return {name: value for name, value in vars(flags).items() if value is not None}
+
+
+Whole = Annotated[int, Parameter(converter=whole)]
+Data = Annotated[str | None, Parameter(help=help_of("data"))]
+DataDir = Annotated[str | None, Parameter(help=help_of("data_dir"))]
+Recipe = Annotated[
+    str | None,
+    Parameter(help="Recipe: a name ('lenet recipes' lists them) or a TOML file. Command-line flags override it."),
+]
+Out = Annotated[Path | None, Parameter(help="Run folder. Default: a new numbered folder under runs/.")]
+Resume = Annotated[
+    bool, Parameter(negative="", help="Resume the run in the folder; without --out, the newest run under runs/.")
+]
+Overwrite = Annotated[bool, Parameter(negative="", help="Delete the run in the folder and start again.")]
+RunFolder = Annotated[Path, Parameter(help="Folder of a finished run.")]
+Network = Annotated[
+    int | None, Parameter(converter=whole, help="Number of one of the run's networks: 0, 1, ... Default: all.")
+]

@@ -156,8 +156,8 @@ def table_of(runs: Mapping[str, Run]) -> Table:
             f"{whole:,}" if learn == whole else f"{learn:,} of {whole:,}",
             str(result["epochs"]),
             f"{n} of {n + failed}" if failed else str(n),
-            plus_minus(result["val_accuracy"]),
-            plus_minus(result["test_accuracy"]),
+            plus_minus(result["val_accuracy"], scale=100),
+            plus_minus(result["test_accuracy"], scale=100),
             clock(result["seconds"]["total"]),
         )
     return table
@@ -165,7 +165,17 @@ def table_of(runs: Mapping[str, Run]) -> Table:
 
 def as_values(comparison: Comparison) -> dict[str, Any]:
     """The comparison in plain values."""
-    keys = ("data", "parameters", "learning_parameters", "epochs", "failed", "val_accuracy", "test_accuracy", "seconds")
+    keys = (
+        "data",
+        "parameters",
+        "learning_parameters",
+        "epochs",
+        "failed",
+        "val_accuracy",
+        "test_accuracy",
+        "test_loss",
+        "seconds",
+    )
     return {
         "runs": {
             name: {key: result.get(key) for key in keys}

@@ -74,6 +74,7 @@ class Evaluation(list[Scores]):
         keys = ("data", "source", "sha256", "split", "trained_on", "members")
         facts = {key: getattr(self, key) for key in keys}
         facts |= {"images": self[0].images, "accuracy": mean_sd([one.accuracy for one in self])}
+        facts["loss"] = mean_sd([one.loss for one in self])
         write_whole(folder / names[0], json.dumps(facts, indent=1) + "\n")
         for number, found in zip(self.members, self, strict=True):
             suffix = f"-{number}" if self.several else ""

@@ -1,4 +1,4 @@
-"""What a classifier's logits are worth against the true labels."""
+"""Scores of a classifier's logits against the true labels."""
 
 import csv
 import io
@@ -10,10 +10,11 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """How one network did on one set of images. Shares lie in 0..1.
+    """Scores of one network on one set of images. Precision, recall, F1 and accuracy lie in 0..1.
 
-    confusion: int64 [classes, classes], images of the row's class that were taken for the column's
-    precision, recall, f1: float64 [classes]; nought where a class has no images, or is never predicted
+    confusion: int64 [classes, classes], images of the row's class that were predicted as the column's
+    precision, recall, f1: float64 [classes]; 0 where a class has no images, or is never predicted
+    loss: mean cross-entropy in nats, without label smoothing
     """
 
     classes: tuple[str, ...]
@@ -21,15 +22,16 @@ class Scores:
     precision: np.ndarray
     recall: np.ndarray
     f1: np.ndarray
+    loss: float
 
     @property
     def images(self) -> int:
-        """How many images were judged."""
+        """Number of images evaluated."""
         return int(self.confusion.sum())
 
     @property
     def accuracy(self) -> float:
-        """The share of images classified right."""
+        """Fraction of the images classified correctly."""
         return float(np.trace(self.confusion) / max(self.images, 1))
 
 
@@ -42,7 +44,16 @@ def scores(logits: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) -> 
     precision = right / np.maximum(confusion.sum(axis=0), 1)
     recall = right / np.maximum(confusion.sum(axis=1), 1)
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
-    return Scores(classes, confusion, precision, recall, f1)
+    return Scores(classes, confusion, precision, recall, f1, cross_entropy(logits, labels) if len(labels) else 0.0)
+
+
+def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Mean cross-entropy in nats of float [N, classes] logits, N > 0; not finite where the logits are not."""
+    with np.errstate(all="ignore"):
+        wide = logits.astype(np.float64)
+        wide -= wide.max(axis=1, keepdims=True)
+        log_probability = wide[np.arange(len(labels)), labels] - np.log(np.exp(wide).sum(axis=1))
+        return float(-log_probability.mean())
 
 
 def probabilities(logits: np.ndarray) -> np.ndarray:

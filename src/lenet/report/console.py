@@ -1,29 +1,81 @@
-"""The console that everything is printed to."""
+"""The console that the command line prints to: control characters are shown escaped, other encodings get ASCII."""
 
-from pathlib import Path
+import codecs
+import os
+import sys
+import unicodedata
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
+_SUBSTITUTES = str.maketrans({"±": "+-", "×": "x", "−": "-", "–": "-", "…": "...", "━": "=", "╸": "-", "─": "-"})
+# Unicode categories that a terminal acts on or cannot show: control characters, marks that change the direction of
+# writing, lone surrogates, separators of lines and paragraphs.
+_NOT_SHOWN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+_JOINERS = "\u200c\u200d"  # of category Cf too; some languages and emoji need them
+
 
 class PlainConsole(Console):
-    """Rich's console, for names and paths that may hold brackets and colons: text is printed as it is.
+    """Rich's console without markup, since names and paths may hold brackets and colons.
 
-    A closed pipe is an error for its caller to answer; Rich's own console would end the process.
+    Escapes control characters in every text it prints: a class or file name could otherwise move the cursor or rename
+    the window. With NO_COLOR it writes no escape sequences at all, so neither styles nor live tables.
     """
 
     def __init__(self) -> None:
-        super().__init__(markup=False, emoji=False, highlight=False)
+        plain = bool(os.environ.get("NO_COLOR"))
+        super().__init__(markup=False, emoji=False, highlight=False, force_terminal=False if plain else None)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Called by Rich for every string that is printed or stands in a table, before widths are measured."""
+        shown = "\n".join(visible(line) for line in text.split("\n"))
+        return super().render_str(encodable(shown, self.encoding), **options)
 
     def on_broken_pipe(self) -> None:
-        """Called by Rich where the output is a pipe that nobody reads any more."""
+        """Called by Rich where the output is a closed pipe; Rich's own console would end the process."""
         raise BrokenPipeError
 
-    def print_openings(self, folder: Path) -> None:
-        """The name of each TOML file of a folder, with the comment it opens with."""
-        for path in sorted(folder.glob("*.toml")):
-            self.print(Text(path.stem, style="bold"))
-            for line in path.read_text(encoding="utf-8").splitlines():
-                if not line.startswith("#"):
-                    break
-                self.print(f"  {line[1:].strip()}", soft_wrap=True)
+
+def visible(text: str) -> str:
+    r"""The text with control characters escaped, such as \x1b, and bytes of a name that are not UTF-8, such as \xff."""
+    return text if text.isprintable() else "".join(map(_visible, text))
+
+
+def encodable(text: str, encoding: str) -> str:
+    """The text as it can be written in this encoding: "±" becomes "+-", other characters are escaped."""
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return text.encode(encoding, _HANDLER).decode(encoding)
+    return text
+
+
+def accept_all_characters() -> None:
+    """Let standard output and error write what their encoding lacks as `encodable` does, instead of raising."""
+    for stream in (sys.stdout, sys.stderr):
+        if reconfigure := getattr(stream, "reconfigure", None):
+            reconfigure(errors=_HANDLER)
+
+
+def _visible(character: str) -> str:
+    if character.isprintable() or character in _JOINERS or unicodedata.category(character) not in _NOT_SHOWN:
+        return character
+    if "\udc80" <= character <= "\udcff":  # a byte that Python could not decode
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def _substitute(error: UnicodeError) -> tuple[str, int]:
+    """A codec error handler: an ASCII substitute for what cannot be encoded."""
+    assert isinstance(error, UnicodeEncodeError)
+    characters = error.object[error.start : error.end].translate(_SUBSTITUTES)
+    return "".join(map(_ascii, characters)), error.end
+
+
+def _ascii(character: str) -> str:
+    return character if character.isascii() else visible(character).encode("ascii", "backslashreplace").decode("ascii")
+
+
+_HANDLER = "lenet.substitute"
+codecs.register_error(_HANDLER, _substitute)

@@ -1,29 +1,35 @@
-"""What a training shows while it runs: a live table on a terminal, a plain line an epoch elsewhere."""
+"""Progress of a training: a live table on a terminal, one line per epoch elsewhere."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 
 from rich.console import Console
 from rich.live import Live
+from rich.progress_bar import ProgressBar
 from rich.table import Table
-from rich.text import Text
 
 from lenet.runs.metrics import EpochRow
 from lenet.training.training import Training
 
-_ROWS = 12  # members shown at once
+_ROWS = 12  # networks shown at once
+_BAR = ""  # the bar's column has no name
+_COLUMNS = ("epoch", _BAR, "loss", "acc", "val loss", "val acc", "img/s", "left")
+_LEAVE_OUT = ("img/s", "acc", "loss", "left")  # in this order, on a terminal too narrow for all figures
+_BAR_WIDTHS = (4, 16)
+_GAP = 2  # spaces between columns
 
 
 class Progress:
-    """Follows members as they train; `update` is called by the thread that waits for them."""
+    """Shows how far networks are trained; call it with them, often, from the thread that waits for them."""
 
     def __init__(self, trainings: Sequence[Training], console: Console) -> None:
         self._trainings, self._console = trainings, console
         self._printed = [training.epoch for training in trainings]
-        self._images = [0] * len(trainings)
         self._started, self._at_start = time.perf_counter(), self._done()
-        self._live = Live(console=console, auto_refresh=False, transient=False) if console.is_terminal else None
+        # FORCE_COLOR gives a pipe colours, but a table cannot be redrawn in it.
+        redraws = console.is_terminal and not console.is_dumb_terminal and console.file.isatty()
+        self._live = Live(console=console, auto_refresh=False) if redraws else None
 
     def __enter__(self) -> "Progress":
         if self._live:
@@ -36,61 +42,55 @@ class Progress:
             self._live.stop()
 
     def update(self) -> None:
-        """Show where the members stand now."""
+        """Show where the networks stand now."""
         if self._live:
-            self._live.update(self._table(), refresh=True)
+            self._live.update(table_of(self._rows(), self._console.width), refresh=True)
             return
         for number, training in enumerate(self._trainings):
             for row in training.history[self._printed[number] :]:
-                self._console.print(self._line(training, row), highlight=False, soft_wrap=True)
+                self._console.print(self._line(training, row), soft_wrap=True)
                 self._printed[number] += 1
 
     def _line(self, training: Training, row: EpochRow) -> str:
-        who = f"seed {row.seed} " if len(self._trainings) > 1 else ""
-        epoch = f"{who}epoch {row.epoch}/{training.config.epochs}"
+        epoch = f"{self._who(training)}epoch {row.epoch}/{training.config.epochs}"
         if row.failed_step is not None:
-            return f"{epoch}  loss is no longer finite at step {row.failed_step + 1}: stopped"
-        speed = len(training.dataset.train) / max(row.train_seconds, 1e-9)
+            return f"{epoch}  diverged: the loss is not finite at step {row.failed_step + 1}"
         return (
-            f"{epoch}  loss {row.train_loss:.3f}  accuracy {100 * row.train_accuracy:.1f}%  "
-            f"validation {100 * row.val_accuracy:.1f}%  {speed:,.0f} img/s  {self._left()} left"
+            f"{epoch}  loss {row.train_loss:.3f}  acc {100 * row.train_accuracy:.1f}%  "
+            f"val loss {row.val_loss:.3f}  acc {100 * row.val_accuracy:.1f}%  {self._left()} left"
         )
 
-    def _table(self) -> Table:
-        table = Table(box=None, pad_edge=False, header_style="dim", title_justify="left", title_style="")
-        for column in ("epoch", "", "loss", "accuracy", "validation", "img/s", "left"):
-            table.add_column(column, justify="left" if not column else "right", no_wrap=True)
+    def _rows(self) -> list[tuple[float, dict[str, str]]]:
+        """Of each network shown, the fraction of the epoch that is done, and the cells by column."""
         waiting = [t for t in self._trainings if t.epoch == 0 and t.so_far.images == 0]
         shown = [t for t in self._trainings if t not in waiting] or waiting[:1]
-        for training in shown[-_ROWS:]:
-            table.add_row(*self._cells(training))
-        return table
+        return [self._row(training) for training in shown[-_ROWS:]]
 
-    def _cells(self, training: Training) -> tuple[str | Text, ...]:
-        config, so_far = training.config, training.so_far
+    def _row(self, training: Training) -> tuple[float, dict[str, str]]:
+        config, so_far, best = training.config, training.so_far, training.best
         last = training.history[-1] if training.history else None
-        if training.failed and last:
-            return f"{last.epoch}/{config.epochs}", "failed: loss not finite", "", "", "", "", ""
         running = not training.finished
-        share = so_far.images / max(len(training.dataset.train), 1) if running else 1.0
-        if last is None or (running and so_far.images and share < 1):
+        fraction = so_far.images / max(len(training.dataset.train), 1) if running else 1.0
+        if last is None or (running and so_far.images and fraction < 1):
             loss, accuracy = so_far.loss, so_far.accuracy
         else:
             loss, accuracy = last.train_loss, last.train_accuracy
-        best = training.best
-        who = f"seed {training.seed} " if len(self._trainings) > 1 else ""
-        return (
-            f"{who}{min(training.epoch + running, config.epochs)}/{config.epochs}",
-            _bar(share if running else 1.0),
-            f"{loss:.3f}",
-            f"{100 * accuracy:.1f}%",
-            f"{100 * last.val_accuracy:.1f}%" if last else "",
-            f"{self._speed():,.0f}" if running else f"best {best.epoch}" if best else "",
-            self._left() if running else "done",
-        )
+        cells = {
+            "epoch": f"{self._who(training)}{min(training.epoch + running, config.epochs)}/{config.epochs}",
+            "loss": f"{loss:.3f}",
+            "acc": f"{100 * accuracy:.1f}%",
+            "val loss": f"{last.val_loss:.3f}" if last else "",
+            "val acc": f"{100 * last.val_accuracy:.1f}%" if last else "",
+            "img/s": f"{self._speed():,.0f}" if running else f"best {best.epoch}" if best else "",
+            "left": "diverged" if training.failed else self._left() if running else "done",
+        }
+        return fraction, cells
+
+    def _who(self, training: Training) -> str:
+        return f"seed {training.seed} " if len(self._trainings) > 1 else ""
 
     def _done(self) -> float:
-        """Images trained on by all members together."""
+        """Images trained on by all networks together."""
         total = 0.0
         for training in self._trainings:
             size = len(training.dataset.train)
@@ -108,6 +108,31 @@ class Progress:
         return clock((whole - self._done()) / speed) if speed > 0 else "?"
 
 
+def table_of(rows: Sequence[tuple[float, Mapping[str, str]]], width: int) -> Table:
+    """The live table in so many columns of the terminal: first the bar gets narrower, then columns are left out."""
+    columns, bar = fitted([cells for _, cells in rows], width)
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    for fraction, cells in rows:
+        picture = ProgressBar(1.0, fraction, bar, style="dim", complete_style="none", finished_style="none")
+        table.add_row(*(picture if column == _BAR else cells[column] for column in columns))
+    return table
+
+
+def fitted(rows: Sequence[Mapping[str, str]], width: int) -> tuple[list[str], int]:
+    """The columns that fit, and the width of the bar among them."""
+    columns, (least, most) = list(_COLUMNS), _BAR_WIDTHS
+    for left_out in (None, _BAR, *_LEAVE_OUT):
+        if left_out is not None:
+            columns.remove(left_out)
+        cells = [[column, *(row[column] for row in rows)] for column in columns if column != _BAR]
+        room = width - sum(max(map(len, each)) for each in cells) - _GAP * (len(columns) - 1)
+        if room >= (least if _BAR in columns else 0):
+            break
+    return columns, min(room, most)
+
+
 def clock(seconds: float) -> str:
     """12 s, 3:05, 1:02:03."""
     whole = round(seconds)
@@ -116,8 +141,3 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(whole, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
-def _bar(share: float, width: int = 16) -> Text:
-    filled = round(share * width)
-    return Text.assemble("━" * filled, ("─" * (width - filled), "dim"))

@@ -17,8 +17,7 @@ def say_result(run: Run, console: Console) -> None:
     lines += [
         f"valid.  {percent(result['val_accuracy'], always_n=bool(lost))} "
         f"(epoch {_span(result['best_epoch'])} of {result['epochs']})",
-        f"test    {percent(result['test_accuracy'], always_n=bool(lost))} of {result['test_images']:,} images, "
-        "judged once",
+        test_line(result),
         f"took    {clock(seconds['total'])}, {clock(seconds['train'])} of it training at "
         f"{result['images_per_second']:,.0f} images a second",
         f"files   {run.path}: model.safetensors, result.json, plots/curves.png, ...",
@@ -27,16 +26,24 @@ def say_result(run: Run, console: Console) -> None:
         console.print(line, highlight=False, soft_wrap=True)
 
 
+def test_line(result: Mapping[str, Any]) -> str:
+    """Test accuracy and loss of a finished run; runs of older versions have no test loss."""
+    accuracy = percent(result["test_accuracy"], always_n=bool(result.get("failed")))
+    loss = f", loss {plus_minus(result['test_loss'], digits=3)}" if result.get("test_loss") else ""
+    return f"test    {accuracy}{loss}; {result['test_images']:,} images, evaluated once"
+
+
 def percent(accuracy: Mapping[str, Any], always_n: bool = False) -> str:
     """75.4%, or 75.4% ± 0.3 (n = 5). always_n: name n for one network too, where others were trained beside it."""
     n = len(accuracy["each"])
-    return f"{plus_minus(accuracy, '%')} (n = {n})" if n > 1 or always_n else plus_minus(accuracy, "%")
+    said = plus_minus(accuracy, scale=100, unit="%")
+    return f"{said} (n = {n})" if n > 1 or always_n else said
 
 
-def plus_minus(accuracy: Mapping[str, Any], unit: str = "") -> str:
-    """75.4 ± 0.3 in per cent, mean and sample sd; one value has no sd (runs of older versions say 0)."""
-    mean = f"{100 * accuracy['mean']:.1f}{unit}"
-    return mean if len(accuracy["each"]) == 1 else f"{mean} ± {100 * accuracy['sd']:.1f}"
+def plus_minus(values: Mapping[str, Any], *, scale: float = 1, digits: int = 1, unit: str = "") -> str:
+    """75.4 ± 0.3, mean and sample standard deviation; one value has no sd (runs of older versions say 0)."""
+    mean = f"{scale * values['mean']:.{digits}f}{unit}"
+    return mean if len(values["each"]) == 1 else f"{mean} ± {scale * values['sd']:.{digits}f}"
 
 
 def diverged(result: Mapping[str, Any]) -> str | None:

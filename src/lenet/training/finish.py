@@ -89,6 +89,7 @@ def finish(
             "images_per_second": images / max(train_seconds, 1e-9),
             "val_accuracy": mean_sd(val_accuracy),
             "test_accuracy": mean_sd([score.accuracy for score in test]),
+            "test_loss": mean_sd([score.loss for score in test]),
             "test_images": len(dataset.test),
             "best_epoch": [row.epoch for row in best_rows],
             "seed": config.seed,

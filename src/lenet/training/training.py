@@ -15,6 +15,7 @@ from lenet.config import Config
 from lenet.data.dataset import Dataset
 from lenet.data.plan import Plan, epoch_plan
 from lenet.engine import Choice, Metrics, OptimizerState, Settings
+from lenet.evaluation.scores import cross_entropy
 from lenet.models import has_batch_norm
 from lenet.runs.metrics import EpochRow
 from lenet.training.features import Features, features_of, frozen_layers
@@ -225,12 +226,9 @@ class Training:
     def _validated(self, features: Features | None) -> tuple[float, float]:
         """Mean cross-entropy and accuracy over the validation images."""
         model, dataset = (features.tail, features.dataset) if features else (self.model, self.dataset)
-        logits = self._logits(model, dataset.images, dataset.val).astype(np.float64)
+        logits = self._logits(model, dataset.images, dataset.val)
         labels = dataset.labels[dataset.val]
-        with np.errstate(all="ignore"):  # of a network whose loss is no longer finite
-            logits -= logits.max(axis=1, keepdims=True)
-            log_probability = logits[np.arange(len(labels)), labels] - np.log(np.exp(logits).sum(axis=1))
-        return float(-log_probability.mean()), float((logits.argmax(axis=1) == labels).mean())
+        return cross_entropy(logits, labels), float((logits.argmax(axis=1) == labels).mean())
 
     def _check_stop(self) -> None:
         if self.stop.is_set():

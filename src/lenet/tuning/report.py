@@ -12,7 +12,7 @@ from rich.console import Console
 from lenet.errors import InputError
 from lenet.evaluation.scores import mean_sd
 from lenet.report.progress import clock
-from lenet.report.text import percent
+from lenet.report.text import percent, test_line
 from lenet.runs.run import Run
 from lenet.training.finish import versions
 from lenet.training.setup import engine_for, network_for
@@ -62,7 +62,7 @@ def say_result(run: Run, result: Mapping[str, Any], console: Console) -> None:
     if result["members"]:
         lines += [
             f"holds   {percent(result['val_accuracy'])} validation, fresh seeds",
-            f"test    {percent(result['test_accuracy'])} of {result['test_images']:,} images, judged once",
+            test_line(result),
         ]
     failed = "; ".join(f"trial {number}: {error}" for number, error in facts["failed"].items())
     lines += [f"failed  {failed}"] if failed else []
@@ -159,6 +159,7 @@ def result_of(
         "images_per_second": len(data.train) * table.trial_epochs() / max(train, 1e-9),
         "val_accuracy": mean_sd([best["val_accuracy"]]),
         "test_accuracy": None,
+        "test_loss": None,
         "test_images": 0,
         "best_epoch": [best["epoch"]],
     }

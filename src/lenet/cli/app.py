@@ -1,0 +1,85 @@
+"""The command line: its commands, and the exit code and the line on standard error that an error becomes."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from cyclopts import App, CycloptsError, Group, Parameter
+
+from lenet.cli.listing import models, recipes
+from lenet.cli.train import study, train, transfer
+from lenet.cli.tune import tune
+from lenet.cli.use import compare, evaluate, predict
+from lenet.errors import InputError
+from lenet.report.console import PlainConsole, accept_all_characters, visible
+
+if TYPE_CHECKING:
+    from torch import nn
+
+app = App(
+    name="lenet",
+    help="Train, evaluate and use small image classifiers on a CPU.",
+    version_flags=["--version"],
+    help_format="plaintext",
+    usage="Usage: lenet COMMAND [ARGUMENTS] [OPTIONS]",
+    default_parameter=Parameter(show_default=False),  # the texts say what the default is
+    group_parameters=Group("Options", sort_key=0),
+    suppress_keyboard_interrupt=False,  # the message of ours says how to resume
+)
+_COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
+    ("train", train, "[DATA] [OPTIONS]"),
+    ("eval", evaluate, "RUN [DATA] [OPTIONS]"),
+    ("predict", predict, "RUN IMAGE... [OPTIONS]"),
+    ("compare", compare, "RUN RUN... [OPTIONS]"),
+    ("transfer", transfer, "RUN [DATA] [OPTIONS]"),
+    ("tune", tune, "[DATA] [OPTIONS]"),
+    ("study", study, "[STUDY] [OPTIONS]"),
+    ("models", models, "[OPTIONS]"),
+    ("recipes", recipes, ""),
+)
+for _number, (_name, _function, _arguments) in enumerate(_COMMANDS):
+    _usage = f"Usage: lenet {_name} {_arguments}".rstrip()
+    app.command(_function, name=_name, usage=_usage, sort_key=_number)
+
+
+def run(argv: Sequence[str] | None = None, model: "nn.Sequential | None" = None) -> int:
+    """See `lenet.cli.main`."""
+    accept_all_characters()
+    tokens = list(sys.argv[1:] if argv is None else argv)
+    try:
+        command, bound, unparsed = app.parse_args(
+            tokens, console=PlainConsole(), exit_on_error=False, print_error=False
+        )
+        command(*bound.args, **bound.kwargs, **dict.fromkeys(unparsed, model))  # train alone takes a network
+        if sys.stdout:  # None where it is closed
+            sys.stdout.flush()
+        return 0
+    except CycloptsError as error:
+        return _fail(_one_line(error))
+    except InputError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt as stop:
+        return _fail(str(stop) or "stopped", 130)
+    except BrokenPipeError:
+        _drop_output()
+        return 141
+    except OSError as error:  # a full disk under the output, a file that went away meanwhile
+        _drop_output()
+        return _fail(f"cannot go on: {error.strerror or error} ({error.filename or 'while printing'})")
+
+
+def _one_line(error: CycloptsError) -> str:
+    return " ".join(str(error).split()) + " ('lenet --help' lists commands, 'lenet COMMAND --help' options)"
+
+
+def _fail(message: str, code: int = 2) -> int:
+    """Print one line on standard error, whatever names the message holds."""
+    if sys.stderr:  # None where it is closed; print would write to standard output
+        print(f"lenet: {visible(message)}", file=sys.stderr)
+    return code
+
+
+def _drop_output() -> None:
+    """Discard what is still to be printed; otherwise Python would complain of it when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)

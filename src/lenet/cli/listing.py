@@ -1,0 +1,70 @@
+"""The commands that list what comes with lenet: models, recipes."""
+
+from pathlib import Path
+
+from rich.table import Table
+
+from lenet.cli.flags import Whole
+from lenet.cli.interrupt import loading
+from lenet.config import RECIPES
+from lenet.errors import InputError
+from lenet.report.console import PlainConsole
+
+
+def models(*, size: Whole = 32, channels: Whole = 3, classes: Whole = 10, layers: bool = False) -> None:
+    """List the named networks with their numbers of parameters and multiply-adds per image.
+
+    Parameters
+    ----------
+    size
+        Image side length in pixels. Default: 32.
+    channels
+        1 for grey, 3 for colour. Default: 3.
+    classes
+        Number of classes. Default: 10.
+    layers
+        List the layers of each network too.
+    """
+    if not 16 <= size <= 96 or channels not in (1, 3) or not 2 <= classes <= 100_000:
+        raise InputError("size must lie between 16 and 96, channels be 1 or 3, and classes at least 2")
+    with loading():
+        from lenet.models import SHAPES, lenet, trace
+
+    console = PlainConsole()
+    console.print(f"for images of {size}x{size}x{channels}, {classes} classes")
+    for name, shape in SHAPES.items():
+        rows = trace(lenet(shape, (size, size, channels), classes), (size, size, channels))
+        parameters, adds = sum(row.parameters for row in rows), sum(row.multiply_adds for row in rows)
+        console.print()
+        console.print(name, style="bold", end="")
+        console.print(f"  {parameters:,} parameters, {adds:,} multiply-adds")
+        console.print(
+            f"  maps {shape.maps[0]} and {shape.maps[1]} of {shape.kernel}x{shape.kernel}, {shape.activation}, "
+            f"{shape.pool} pool, fc {shape.fc[0]} and {shape.fc[1]}, batch norm: {shape.batch_norm}, "
+            f"dropout {shape.dropout:g}",
+        )
+        console.print(f"  {shape.origin}")
+        if layers:
+            table = Table(box=None, pad_edge=False, header_style="dim")
+            for column in ("  layer", "output", "parameters", "multiply-adds"):
+                table.add_column(column, justify="left" if column == "  layer" else "right")
+            for row in rows:
+                output = "x".join(map(str, row.output))
+                table.add_row(f"  {row.kind}", output, f"{row.parameters:,}", f"{row.multiply_adds:,}")
+            console.print(table)
+
+
+def recipes() -> None:
+    """List the recipes that come with lenet, with a description of each."""
+    print_openings(RECIPES)
+
+
+def print_openings(folder: Path) -> None:
+    """Print the name of each TOML file of a folder, and the comment that it opens with."""
+    console = PlainConsole()
+    for path in sorted(folder.glob("*.toml")):
+        console.print(path.stem, style="bold")
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if not line.startswith("#"):
+                break
+            console.print(f"  {line[1:].strip()}", soft_wrap=True)

@@ -1,0 +1,102 @@
+"""The commands that train: train, transfer, study."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from lenet.cli.flags import Data, DataDir, Out, Overwrite, Recipe, Resume, RunFolder, Whole, flags_of, given, help_of
+from lenet.cli.interrupt import loading
+from lenet.cli.listing import print_openings
+from lenet.config import SHAPING, Config
+from lenet.config.studies import STUDIES
+from lenet.report.console import PlainConsole
+
+if TYPE_CHECKING:
+    Flags = Config
+    TransferFlags = Config
+else:
+    Flags = flags_of(__name__)
+    _FROM_THE_START = ("model", *SHAPING, "start", "size", "channels")
+    TransferFlags = flags_of(
+        __name__,
+        ("data", "data_sha256", *_FROM_THE_START),
+        {"freeze": "all-but-last", "lr": "0.01 with sgd, 0.001 with adam and adamw"},
+    )
+_NONE_GIVEN, _NONE_GIVEN_TO_TRANSFER = Flags(), TransferFlags()
+
+
+def train(
+    data: Data = None, /, *, recipe: Recipe = None, out: Out = None, resume: Resume = False,
+    overwrite: Overwrite = False, flags: Annotated[Flags, Parameter(name="*")] = _NONE_GIVEN,
+    network: Annotated[Any, Parameter(parse=False)] = None,
+) -> None:  # fmt: skip
+    """Train one network, or several with different seeds, and evaluate the test set once."""
+    with loading():
+        from lenet.commands.train import train as run_train
+
+    options = given(flags)
+    run_train(
+        data,
+        recipe=recipe,
+        out=out,
+        resume=resume,
+        overwrite=overwrite,
+        console=PlainConsole(),
+        model=options.pop("model", None) or network,
+        or_digits=network is not None,
+        **options,
+    )
+
+
+def transfer(
+    run: RunFolder, data: Data = None, /, *, recipe: Recipe = None, out: Out = None, resume: Resume = False,
+    overwrite: Overwrite = False, flags: Annotated[TransferFlags, Parameter(name="*")] = _NONE_GIVEN_TO_TRANSFER,
+) -> None:  # fmt: skip
+    """Train a finished run's best network on other classes, with a new last layer.
+
+    Images are resized to the network's input size and converted to its number of channels.
+    """
+    with loading():
+        from lenet.commands.transfer import transfer as run_transfer
+
+    run_transfer(
+        run,
+        data,
+        recipe=recipe,
+        out=out,
+        resume=resume,
+        overwrite=overwrite,
+        console=PlainConsole(),
+        **given(flags),
+    )
+
+
+def study(
+    name: Annotated[str | None, Parameter(name="STUDY")] = None,
+    /,
+    *,
+    out: Path | None = None,
+    seeds: Whole | None = None,
+    data_dir: DataDir = None,
+    engine: Annotated[str | None, Parameter(help=help_of("engine"))] = None,
+) -> None:
+    """Train all runs of a study and compare them; an interrupted study is resumed by the same command.
+
+    Parameters
+    ----------
+    name
+        Name of a study that comes with lenet, or a TOML file. Default: list the studies that come with lenet.
+    out
+        Folder of all runs. Default: runs/STUDY.
+    seeds
+        Number of networks to train in each run. Default: the study's own.
+    """
+    if name is None:
+        print_openings(STUDIES)
+        return
+    with loading():
+        from lenet.commands.study import study as run_study
+
+    options = {option: value for option, value in (("data_dir", data_dir), ("engine", engine)) if value is not None}
+    run_study(name, out=out, seeds=seeds, console=PlainConsole(), **options)
