@@ -1,9 +1,11 @@
-"""The CIFAR-10 study: train its LeNet for 20 epochs, then test it. Takes every flag of 'lenet train'."""
+"""The CIFAR-10 study: train the network in model.py for 20 epochs, then test it. Takes the flags of 'lenet train'."""
 
 import sys
 
-from lenet.cli import main
-from model import lenet
+from lenet.cli import loading
 
 if __name__ == "__main__":
-    sys.exit(main(["train", "cifar10", "--recipe", "cifar10-lenet", *sys.argv[1:]], model=lenet()))
+    with loading():
+        from lenet.cli.script import main
+        from model import lenet
+    sys.exit(main(lenet()))

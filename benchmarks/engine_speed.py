@@ -37,7 +37,7 @@ import torch
 from comparison import machine, table
 from plain_script import PlainScript
 
-from lenet.config import TrainingConfig
+from lenet.config import DataConfig, TrainingConfig
 from lenet.cores import usable_cores
 from lenet.data.dataset import load_dataset
 from lenet.data.plan import epoch_plan
@@ -251,7 +251,7 @@ def main() -> None:
     print(f"{machine()}; {usable_cores()} cores; native {native_engine.level()}; medians of {options.repeats}")
     whole, header = [], ""
     for row in (row for row in ROWS if row.name in options.rows):
-        data = load_dataset(row.data, data_dir=options.data_dir, download=False)
+        data = load_dataset(DataConfig(data=row.data, data_dir=options.data_dir), download=False)
         images = np.ascontiguousarray(data.images[data.train[:16384]])
         labels = data.labels[data.train[:16384]]
         for batch in options.batches:

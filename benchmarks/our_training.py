@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from lenet.config import resolve
+from lenet.config import DataConfig, resolve
 from lenet.data.augment import augmented
 from lenet.data.dataset import load_dataset
 from lenet.data.plan import epoch_plan
@@ -27,7 +27,7 @@ def main() -> None:
     options = parser.parse_args()
 
     config = resolve(given={"optimizer": options.optimizer, "engine": options.engine, "lr": 1e-3})
-    data = load_dataset("cifar10", data_dir=options.data_dir, download=False)
+    data = load_dataset(DataConfig(data="cifar10", data_dir=options.data_dir), download=False)
     model = initialised(lenet(SHAPES[options.model], (32, 32, 3), 10), 0)
     settings = Settings(config, threads=options.threads)
     choice = choose(options.engine, model, settings)

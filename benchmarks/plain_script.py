@@ -16,6 +16,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
+from lenet.config import DataConfig
 from lenet.data.dataset import load_dataset
 from lenet.models import SHAPES, Normalize, lenet
 
@@ -86,7 +87,7 @@ def main() -> None:
     options = parser.parse_args()
 
     torch.set_num_threads(options.threads)
-    data = load_dataset("cifar10", data_dir=options.data_dir, download=False)
+    data = load_dataset(DataConfig(data="cifar10", data_dir=options.data_dir), download=False)
     images, labels = data.images[data.train[: options.images]], data.labels[data.train[: options.images]]
     held = data.val[: options.validate]
     script = PlainScript(lenet(SHAPES[options.model], (32, 32, 3), 10), options.batch_size, options.optimizer)

@@ -24,6 +24,7 @@ from ray.tune.schedulers import ASHAScheduler
 from torch import nn
 from torch.utils.data import DataLoader
 
+from lenet.config import DataConfig
 from lenet.data.dataset import load_dataset
 
 
@@ -39,7 +40,7 @@ def network(dropout: float) -> nn.Sequential:
 def train(config: dict[str, Any]) -> None:
     """One trial."""
     setting = config["setting"]
-    data = load_dataset("cifar10", data_dir=config["data_dir"], val_fraction=0.2, download=False)
+    data = load_dataset(DataConfig(data="cifar10", data_dir=config["data_dir"], val_fraction=0.2), download=False)
     train_set = Images(data.images[data.train], data.labels[data.train], True)
     val_set = Images(data.images[data.val], data.labels[data.val], False)
     loader = DataLoader(train_set, batch_size=setting["batch_size"], shuffle=True)

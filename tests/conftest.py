@@ -124,9 +124,10 @@ def process():
 @pytest.fixture(scope="session")
 def digits():
     """The embedded digits, 16x16 and grey."""
+    from lenet.config import DataConfig
     from lenet.data import load_dataset
 
-    return load_dataset("digits")
+    return load_dataset(DataConfig(data="digits"))
 
 
 @pytest.fixture(scope="session")
@@ -138,34 +139,30 @@ def few_digits(digits):
 @pytest.fixture(scope="session")
 def digits_run(tmp_path_factory):
     """A finished run of two members on digits; not to be changed."""
-    from rich.console import Console
 
     import lenet
 
     path = tmp_path_factory.mktemp("finished") / "run"
-    with (path.parent / "said.txt").open("w") as said:
-        settings = {"epochs": 2, "seeds": 2, "batch_size": 32, "optimizer": "adam", "lr": 0.005}
-        return lenet.train("digits", **settings, out=path, console=Console(file=said))
+    settings = {"epochs": 2, "seeds": 2, "batch_size": 32, "optimizer": "adam", "lr": 0.005}
+    return lenet.train("digits", **settings, out=path)
 
 
 @pytest.fixture(scope="session")
 def low_run(tmp_path_factory):
     """A finished run of two members on the digits 0 to 4; not to be changed."""
-    from rich.console import Console
 
     import lenet
 
     path = tmp_path_factory.mktemp("finished") / "low"
-    with (path.parent / "said.txt").open("w") as said:
-        settings = {
-            "epochs": 2,
-            "seeds": 2,
-            "batch_size": 32,
-            "optimizer": "adam",
-            "lr": 0.005,
-            "model": "lenet5-tuned",
-        }
-        return lenet.train("digits", classes="0,1,2,3,4", **settings, out=path, console=Console(file=said))
+    settings = {
+        "epochs": 2,
+        "seeds": 2,
+        "batch_size": 32,
+        "optimizer": "adam",
+        "lr": 0.005,
+        "model": "lenet5-tuned",
+    }
+    return lenet.train("digits", classes="0,1,2,3,4", **settings, out=path)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""lenet trains, tests and uses small image classifiers, fast, on a CPU.
+"""lenet trains, tunes and uses small image classifiers, fast, on a CPU.
 
 run = lenet.train("cifar10", epochs=20, seeds=5)
 lenet.evaluate(run)
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["InputError", "Normalize", "compare", "evaluate", "load", "predict", "study", "train", "transfer", "tune"]
 
 # Loaded when first used: importing lenet alone should not wait for torch.
-_HOMES = {
+_MODULES = {
     "Normalize": "lenet.models",
     "compare": "lenet.commands.compare",
     "evaluate": "lenet.commands.evaluate",
@@ -37,6 +37,6 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'lenet' has no attribute '{name}'")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_MODULES[name]), name)

@@ -16,8 +16,10 @@ MOST_TEXT = 16 << 20  # bytes of a TOML or JSON file; parsed, each byte can take
 _DEEPEST = 64  # levels of lists and tables; everything that walks them recurses
 
 
-def write_whole(path: Path, content: bytes | str) -> None:
+def write_whole(path: Path, content: bytes | str, *, sync: bool = True) -> None:
     """Replace `path` by `content`, so that a kill at any moment leaves the old file or the new one.
+
+    sync: also if the machine fails; it takes milliseconds
 
     Raises InputError where the disk is full or the folder cannot be written.
     """
@@ -27,8 +29,9 @@ def write_whole(path: Path, content: bytes | str) -> None:
         try:
             with aside.open("wb") as file:
                 file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+                if sync:
+                    file.flush()
+                    os.fsync(file.fileno())
             aside.replace(path)
         finally:
             aside.unlink(missing_ok=True)

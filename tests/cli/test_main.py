@@ -263,13 +263,10 @@ def test_a_full_disk_is_one_line_and_once_there_is_room_the_run_goes_on(
 @pytest.fixture(scope="session")
 def digits_run_files(tmp_path_factory):
     """The files of a run that nothing disturbed, by name."""
-    from rich.console import Console
-
     import lenet
 
     path = tmp_path_factory.mktemp("undisturbed") / "run"
-    with (path.parent / "said").open("w") as said:
-        lenet.train("digits", epochs=2, batch_size=32, out=path, console=Console(file=said))
+    lenet.train("digits", epochs=2, batch_size=32, out=path)
     return {each.name: each.read_bytes() for each in path.rglob("*") if each.is_file()}
 
 

@@ -19,13 +19,14 @@ def refused(outcome, *parts):
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, digits_run):
     """Two runs on the same digits, one that learns and one that hardly does, and one on others."""
-    from rich.console import Console
 
     folder = tmp_path_factory.mktemp("runs")
-    with (folder / "said.txt").open("w") as said:
-        settings = {"epochs": 1, "batch_size": 32, "console": Console(file=said)}
-        poor = api.train("digits", lr=1e-6, seeds=2, **settings, out=folder / "poor")
-        other = api.train("digits", classes="1,2,3", **settings, out=folder / "other")
+    settings = {
+        "epochs": 1,
+        "batch_size": 32,
+    }
+    poor = api.train("digits", lr=1e-6, seeds=2, **settings, out=folder / "poor")
+    other = api.train("digits", classes="1,2,3", **settings, out=folder / "other")
     return digits_run, poor, other
 
 

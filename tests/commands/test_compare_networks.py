@@ -1,15 +1,13 @@
 """lenet compare: one network, several networks, and networks that diverged."""
 
-import io
 import json
 import shutil
 
 import pytest
-from rich.console import Console
 
 import lenet as api
-from lenet.commands.compare import said
 from lenet.evaluation.comparison import Paired
+from lenet.report.comparison import said
 from lenet.report.plots import draw_per_class
 
 
@@ -17,7 +15,7 @@ from lenet.report.plots import draw_per_class
 def single(tmp_path_factory):
     """One network that hardly learns."""
     folder = tmp_path_factory.mktemp("single") / "run"
-    return api.train("digits", lr=1e-6, epochs=1, out=folder, console=Console(file=io.StringIO()))
+    return api.train("digits", lr=1e-6, epochs=1, out=folder)
 
 
 def changed(run, folder, **figures):

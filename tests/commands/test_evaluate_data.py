@@ -38,7 +38,7 @@ def test_the_runs_own_folder_is_known_however_it_is_spelled(trained, lenet, spel
     assert outcome.code == 0
     assert "the run's test split, 4 images" in outcome.out
     said = json.loads((trained / "eval" / "scores.json").read_text())
-    assert (said["images"], said["split"], said["trained_on"], said["members"]) == (4, "test", 0, [0, 1])
+    assert (said["images"], said["split"], said["trained_on"], said["networks"]) == (4, "test", 0, [0, 1])
     whole = json.loads((trained / "result.json").read_text())
     assert said["accuracy"]["each"] == whole["test_accuracy"]["each"]
     assert said["sha256"] == whole["data_sha256"]

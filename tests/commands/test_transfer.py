@@ -41,11 +41,11 @@ def test_the_best_networks_body_under_a_fresh_head_for_each_seed(lenet, low, tmp
     outcome = lenet("transfer", low, "digits", *HIGH, "--epochs", 2, "--seeds", 2, "--out", tmp_path / "high")
     assert outcome.code == 0, outcome
     start, made = api.load(low), api.load(tmp_path / "high")
-    best = start.members[start.best].state_dict()
-    for member in made.members:
+    best = start.networks[start.best].state_dict()
+    for member in made.networks:
         for name, tensor in body(best).items():
             assert torch.equal(member.state_dict()[name], tensor), name
-    one, other = (member[-1].weight for member in made.members)
+    one, other = (member[-1].weight for member in made.networks)
     assert not torch.equal(one, other)
     assert made.classes == ("5", "6", "7", "8", "9")
     assert f"start   {low}, the best of its 2 networks (seed {start.seeds[start.best]}): 16x16 grey" in outcome.out
@@ -64,8 +64,8 @@ def test_the_best_networks_body_under_a_fresh_head_for_each_seed(lenet, low, tmp
 def test_without_freezing_all_layers_learn_from_the_start(lenet, low, tmp_path):
     words = ("transfer", low, "digits", *HIGH, "--epochs", 1, "--freeze", "none", "--out", tmp_path / "high")
     assert lenet(*words).code == 0
-    start, made = api.load(low), api.load(tmp_path / "high").members[0].state_dict()
-    best = body(start.members[start.best].state_dict())
+    start, made = api.load(low), api.load(tmp_path / "high").networks[0].state_dict()
+    best = body(start.networks[start.best].state_dict())
     for name, tensor in best.items():
         moved = not torch.equal(made[name], tensor)
         assert moved == (not name.startswith("0."))
@@ -94,7 +94,7 @@ def test_a_network_of_ones_own_can_be_started_from(tmp_path):
     own = nn.Sequential(nn.Flatten(), nn.Linear(256, 12), nn.ReLU(), nn.Linear(12, 5))
     low = api.train("digits", model=own, classes="0,1,2,3,4", epochs=1, out=tmp_path / "low")
     high = api.transfer(low, "digits", classes="5,6,7,8,9", epochs=1, out=tmp_path / "high")
-    assert torch.equal(api.load(low).members[0][2].weight, api.load(high).members[0][2].weight)
+    assert torch.equal(api.load(low).networks[0][2].weight, api.load(high).networks[0][2].weight)
     again = api.train(recipe=tmp_path / "high" / "config.toml", out=tmp_path / "again")
     assert again.result["test_accuracy"] == high.result["test_accuracy"]
 

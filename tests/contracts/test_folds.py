@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import lenet as api
+from lenet.config import DataConfig
 from lenet.data.stl10 import read_folds
 from lenet.runs.run import Run
 
@@ -23,10 +24,10 @@ def test_each_network_is_trained_on_its_fold(lenet, small_stl10, stl10_images, t
     assert outcome.code == 0, outcome
     assert "images  10 folds of 10 training, 10 validation, 40 test; 16x16x3, 10 classes" in outcome.out
     made, result = api.load(tmp_path / "folds"), Run(tmp_path / "folds").result
-    assert len(made.members) == result["members"] == result["config"]["seeds"] == 10
+    assert len(made.networks) == result["members"] == result["config"]["seeds"] == 10
     assert result["test_images"] == 40
     splits = Run(tmp_path / "folds").kept_split(api_data())
-    for member, (train, val), fold in zip(made.members, splits.folds, read_folds(small_stl10, 100), strict=True):
+    for member, (train, val), fold in zip(made.networks, splits.folds, read_folds(small_stl10, 100), strict=True):
         assert set(train) | set(val) == set(fold)
         # Each network's first layer knows the statistics of its own images.
         expected = stl10_images[train].reshape(-1, 3).mean(axis=0) / 255
@@ -37,7 +38,7 @@ def test_each_network_is_trained_on_its_fold(lenet, small_stl10, stl10_images, t
 def api_data():
     from lenet.data import load_dataset
 
-    return load_dataset("stl10", protocol="folds")
+    return load_dataset(DataConfig(data="stl10", protocol="folds"))
 
 
 def test_a_cut_run_of_folds_goes_on(lenet, tmp_path, monkeypatch):
@@ -60,7 +61,7 @@ def test_a_cut_run_of_folds_goes_on(lenet, tmp_path, monkeypatch):
 def test_a_transfer_to_folds_and_the_number_of_seeds(lenet, low_run, tmp_path):
     words = ("transfer", low_run.path, *WORDS)
     assert lenet(*words, "--out", tmp_path / "made").code == 0
-    assert len(api.load(tmp_path / "made").members) == 10
+    assert len(api.load(tmp_path / "made").networks) == 10
     outcome = lenet(*words, "--seeds", "3", "--out", tmp_path / "other")
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
     assert "--seeds 3: a network is trained on each of the 10 folds" in outcome.err

@@ -1,13 +1,11 @@
 """Data is its content: saved settings find it from anywhere, and know it by its hash."""
 
-import io
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from rich.console import Console
 
 import lenet as package
 from lenet.config import resolve
@@ -123,7 +121,7 @@ def test_a_recipe_on_other_images_trains_and_says_so(places, trained, lenet):
 def test_images_asked_for_by_hash_are_those_or_none(places, trained, lenet):
     from lenet.errors import InputError
 
-    quiet = {"console": Console(file=io.StringIO()), "epochs": 1, "size": 16}
+    quiet = {"epochs": 1, "size": 16}
     sha256 = Run(trained).result["data_sha256"]
     package.train("photos", data_sha256=sha256, **quiet)
     with pytest.raises(InputError, match=r"the images of photos are not those of data_sha256 .*there/photos"):

@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from lenet.config import DataConfig
 from lenet.engine import native
 from lenet.runs.checkpoint import write_tensors
 from lenet.runs.run import Run
@@ -128,11 +129,11 @@ def test_the_test_set_is_evaluated_with_the_best_weights_of_validation(digits_ru
     from lenet.engine import Settings
     from lenet.engine import torch as engine
 
-    data = load_dataset("digits")
+    data = load_dataset(DataConfig(data="digits"))
     checkpoint = lenet.load(digits_run)
     result = digits_run.result
     rows = digits_run.metrics()
-    for number, member in enumerate(checkpoint.members):
+    for number, member in enumerate(checkpoint.networks):
         for which, indices in (("val_accuracy", data.val), ("test_accuracy", data.test)):
             logits = engine.logits(member, data.images[indices], Settings())
             assert np.mean(logits.argmax(1) == data.labels[indices]) == pytest.approx(result[which]["each"][number])

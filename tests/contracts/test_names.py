@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 import lenet as package
+from lenet.config import DataConfig
 from lenet.data import load_dataset
 
 
@@ -73,7 +74,7 @@ def workplace(digits_run):
     for name in [*(f"photos/{kind}/{n}.jpg" for kind in ("cat", "dog") for n in range(10)), "cat.png", "dog.png"]:
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(random.integers(0, 256, (40, 50, 3), np.uint8)).save(name)
-    digits = load_dataset("digits")
+    digits = load_dataset(DataConfig(data="digits"))
     Image.fromarray(digits.images[digits.labels == 7][0, :, :, 0]).save("seven.png")
     shutil.copytree(digits_run.path, "runs/0001")
 

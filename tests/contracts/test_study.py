@@ -7,7 +7,6 @@ import sys
 
 import pytest
 import torch
-from rich.console import Console
 from torch import nn
 
 import lenet
@@ -78,21 +77,15 @@ def own_network():
     )  # fmt: skip
 
 
-@pytest.fixture
-def quiet(tmp_path):
-    with (tmp_path / "said").open("w") as file:
-        yield Console(file=file)
-
-
-def test_a_network_of_ones_own_trains_loads_and_predicts(tmp_path, quiet, digits):
+def test_a_network_of_ones_own_trains_loads_and_predicts(tmp_path, digits):
     own = own_network()
     before = copy.deepcopy(own.state_dict())
-    run = lenet.train("digits", model=own, epochs=3, lr=0.01, out=tmp_path / "run", console=quiet)
+    run = lenet.train("digits", model=own, epochs=3, lr=0.01, out=tmp_path / "run")
     for name, tensor in own.state_dict().items():
         assert torch.equal(tensor, before[name])  # it is a pattern, not what is trained
     assert run.result["model"] == "own"
     assert run.result["test_accuracy"]["mean"] > 0.6
-    loaded = lenet.load(run).members[0]
+    loaded = lenet.load(run).networks[0]
     assert isinstance(loaded, nn.Sequential)
     assert [type(layer).__name__ for layer in loaded][1:] == [type(layer).__name__ for layer in own]
     images = digits.images[digits.test]
@@ -101,10 +94,10 @@ def test_a_network_of_ones_own_trains_loads_and_predicts(tmp_path, quiet, digits
     assert right / len(images) == pytest.approx(run.result["test_accuracy"]["mean"])
 
 
-def test_a_run_of_ones_own_network_goes_on_without_its_code(tmp_path, quiet, lenet):
+def test_a_run_of_ones_own_network_goes_on_without_its_code(tmp_path, lenet):
     import lenet as package
 
-    run = package.train("digits", model=own_network(), epochs=2, out=tmp_path / "run", console=quiet)
+    run = package.train("digits", model=own_network(), epochs=2, out=tmp_path / "run")
     weights = (run.path / "model.safetensors").read_bytes()
     (run.path / "result.json").unlink()
     (run.path / "state" / "0.safetensors").unlink()
@@ -112,14 +105,14 @@ def test_a_run_of_ones_own_network_goes_on_without_its_code(tmp_path, quiet, len
     assert (run.path / "model.safetensors").read_bytes() == weights
 
 
-def test_what_cannot_be_trained_is_refused_before_a_folder_is_made(tmp_path, quiet):
+def test_what_cannot_be_trained_is_refused_before_a_folder_is_made(tmp_path):
     for model, message in (
         (nn.Sequential(nn.Flatten(), nn.Linear(256, 9)), "gives"),
         (nn.Sequential(nn.Flatten(), nn.Bilinear(2, 2, 2)), "Bilinear"),
         ("lenet6", "did you mean"),
     ):
         with pytest.raises(InputError, match=message):
-            lenet.train("digits", model=model, epochs=1, out=tmp_path / "run", console=quiet)
+            lenet.train("digits", model=model, epochs=1, out=tmp_path / "run")
         assert not (tmp_path / "run").exists()
     with pytest.raises(InputError, match="no option 'epocs', did you mean 'epochs'"):
-        lenet.train("digits", epocs=1, out=tmp_path / "run", console=quiet)
+        lenet.train("digits", epocs=1, out=tmp_path / "run")

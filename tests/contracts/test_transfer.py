@@ -39,9 +39,9 @@ def test_every_frozen_tensor_is_equal_to_the_bit_afterwards(lenet, low_run, tmp_
     words = ("--freeze", freeze, "--augment", augment, "--epochs", 2, "--engine", engine, "--out", tmp_path / "high")
     assert lenet("transfer", low_run.path, *WORDS, *words).code == 0
     checkpoint = low_run.checkpoint()
-    start = checkpoint.members[checkpoint.best].state_dict()
+    start = checkpoint.networks[checkpoint.best].state_dict()
     last = {name: t.clone() for seed in (0, 1) for name, t in Run(tmp_path / "high").state(seed).items()}
-    models = [member.state_dict() for member in Run(tmp_path / "high").checkpoint().members]
+    models = [member.state_dict() for member in Run(tmp_path / "high").checkpoint().networks]
     models.append({name.removeprefix("model:"): t for name, t in last.items() if name.startswith("model:")})
     for model in models:
         for name, tensor in start.items():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from lenet.config import DataConfig
 from lenet.data import load_dataset
 from lenet.errors import InputError
 
@@ -12,8 +13,8 @@ def classes_of(data, indices):
 
 
 def test_so_many_images_of_each_class_are_trained_and_validated_on():
-    whole = load_dataset("digits")
-    data = load_dataset("digits", per_class=20)
+    whole = load_dataset(DataConfig(data="digits"))
+    data = load_dataset(DataConfig(data="digits", per_class=20))
     assert classes_of(data, data.train) == [18] * 10
     assert classes_of(data, data.val) == [2] * 10
     assert np.array_equal(data.test, whole.test)
@@ -23,24 +24,24 @@ def test_so_many_images_of_each_class_are_trained_and_validated_on():
 def test_fewer_images_are_among_those_of_more():
     taken = []
     for count in (5, 20, 100):
-        data = load_dataset("digits", per_class=count)
+        data = load_dataset(DataConfig(data="digits", per_class=count))
         taken.append(set(data.train) | set(data.val))
     assert taken[0] < taken[1] < taken[2]
 
 
 def test_another_split_seed_takes_others():
-    one, other = (load_dataset("digits", per_class=5, split_seed=seed) for seed in (0, 1))
+    one, other = (load_dataset(DataConfig(data="digits", per_class=5, split_seed=seed)) for seed in (0, 1))
     assert set(one.train) != set(other.train)
 
 
 def test_too_few_images_of_a_class_are_refused():
     with pytest.raises(InputError, match="class '0' of digits has 160 images to train on, not 161"):
-        load_dataset("digits", per_class=161)
+        load_dataset(DataConfig(data="digits", per_class=161))
 
 
 def test_only_the_named_classes_are_kept_in_the_datas_own_order():
-    whole = load_dataset("digits")
-    data = load_dataset("digits", keep=("7", "5", "9"))
+    whole = load_dataset(DataConfig(data="digits"))
+    data = load_dataset(DataConfig(data="digits", classes="7,5,9"))
     assert data.classes == ("5", "7", "9")
     assert np.array_equal(data.images, whole.images[np.isin(whole.labels, [5, 7, 9])])
     assert data.labels.tolist() == [{5: 0, 7: 1, 9: 2}[k] for k in whole.labels.tolist() if k in (5, 7, 9)]
@@ -54,7 +55,7 @@ def test_only_the_named_classes_are_kept_in_the_datas_own_order():
 )
 def test_wrong_classes_are_refused(keep, said):
     with pytest.raises(InputError, match=said):
-        load_dataset("digits", keep=keep)
+        load_dataset(DataConfig(data="digits", classes=",".join(keep)))
 
 
 def test_folders_can_be_filtered_too(tmp_path):
@@ -64,7 +65,7 @@ def test_folders_can_be_filtered_too(tmp_path):
         (tmp_path / "set" / name).mkdir(parents=True)
         for k in range(5):
             Image.new("L", (20, 20), 40 * k).save(tmp_path / "set" / name / f"{k}.png")
-    data = load_dataset(str(tmp_path / "set"), keep=("ant", "cow"))
+    data = load_dataset(DataConfig(data=str(tmp_path / "set"), classes="ant,cow"))
     assert data.classes == ("ant", "cow")
     assert data.files is not None
     assert {name.split("/")[0] for name in data.files} == {"ant", "cow"}
@@ -72,5 +73,5 @@ def test_folders_can_be_filtered_too(tmp_path):
 
 
 def test_other_channels_are_said():
-    assert load_dataset("digits", channels=3).notes == ("grey images, the same in all three channels",)
-    assert load_dataset("digits", channels=1).notes == ()
+    assert load_dataset(DataConfig(data="digits", channels=3)).notes == ("grey images, the same in all three channels",)
+    assert load_dataset(DataConfig(data="digits", channels=1)).notes == ()

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lenet.config import DataConfig
 from lenet.data import catalog, load_dataset
 from lenet.data.fit import fit_array
 from lenet.data.readers import AGAIN
@@ -100,13 +101,13 @@ def test_a_wrong_fold_file_is_refused(folder, change, said):
 
 
 def test_the_official_split(folder):
-    data = load_dataset("stl10", data_dir=str(folder.parent), size=SIDE)
+    data = load_dataset(DataConfig(data="stl10", data_dir=str(folder.parent), size=SIDE))
     assert (len(data.train), len(data.val), len(data.test), data.folds) == (90, 10, TEST, ())
     assert data.test.tolist() == list(range(TRAIN, TRAIN + TEST))
 
 
 def test_each_fold_is_trained_and_validated_on_alone(folder):
-    data = load_dataset("stl10", data_dir=str(folder.parent), size=SIDE, protocol="folds")
+    data = load_dataset(DataConfig(data="stl10", data_dir=str(folder.parent), size=SIDE, protocol="folds"))
     folds = read_folds(folder, TRAIN)
     assert len(data.folds) == 10
     for number, ((train, val), fold) in enumerate(zip(data.folds, folds, strict=True)):
@@ -120,18 +121,22 @@ def test_each_fold_is_trained_and_validated_on_alone(folder):
 
 
 def test_the_studys_split_takes_its_test_images_from_the_labelled_ones(folder):
-    data = load_dataset("stl10", data_dir=str(folder.parent), size=SIDE, protocol="study")
+    data = load_dataset(DataConfig(data="stl10", data_dir=str(folder.parent), size=SIDE, protocol="study"))
     assert np.bincount(data.labels[data.test]).tolist() == [2] * 10
     assert np.bincount(data.labels[np.concatenate([data.train, data.val])]).tolist() == [8] * 10
     assert max(data.train.max(), data.val.max(), data.test.max()) < TRAIN
     assert len(np.unique(np.concatenate([data.train, data.val, data.test]))) == TRAIN
-    again = load_dataset("stl10", data_dir=str(folder.parent), size=SIDE, protocol="study", split_seed=1)
+    again = load_dataset(
+        DataConfig(data="stl10", data_dir=str(folder.parent), size=SIDE, protocol="study", split_seed=1)
+    )
     assert not np.array_equal(data.test, again.test)
 
 
 def test_folds_follow_the_classes_that_are_kept(folder):
-    data = load_dataset("stl10", data_dir=str(folder.parent), size=SIDE, protocol="folds", keep=("bird", "dog"))
-    whole = load_dataset("stl10", data_dir=str(folder.parent), size=SIDE)
+    data = load_dataset(
+        DataConfig(data="stl10", data_dir=str(folder.parent), size=SIDE, protocol="folds", classes="bird,dog")
+    )
+    whole = load_dataset(DataConfig(data="stl10", data_dir=str(folder.parent), size=SIDE))
     chosen = np.flatnonzero(np.isin(whole.labels, [1, 5]))
     assert data.classes == ("bird", "dog")
     assert np.array_equal(data.images, whole.images[chosen])
@@ -142,7 +147,7 @@ def test_folds_follow_the_classes_that_are_kept(folder):
 def test_a_protocol_is_for_stl10_alone(tmp_path):
     for protocol in ("folds", "study"):
         with pytest.raises(InputError, match=f"--protocol {protocol} is stl10's, not for digits"):
-            load_dataset("digits", protocol=protocol)
+            load_dataset(DataConfig(data="digits", protocol=protocol))
 
 
 @pytest.mark.skipif(not (REAL / "stl10_binary").is_dir(), reason="STL-10 is not in $LENET_DATA")

@@ -24,7 +24,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (6, *INPUT), np.uint8)
 def made(count=1, name="lenet5-modern"):
     template = lenet(SHAPES[name], INPUT, len(CLASSES), mean=[0.3], std=[0.2])
     return Checkpoint(
-        members=[initialised(template, seed) for seed in range(count)],
+        networks=[initialised(template, seed) for seed in range(count)],
         classes=CLASSES,
         input_shape=INPUT,
         fit="pad",
@@ -41,8 +41,8 @@ def test_round_trip(tmp_path, count, name):
     before = made(count, name)
     save_checkpoint(tmp_path / "model", before)
     after = load_checkpoint(tmp_path / "model")
-    assert len(after.members) == count
-    for one, other in zip(before.members, after.members, strict=True):
+    assert len(after.networks) == count
+    for one, other in zip(before.networks, after.networks, strict=True):
         assert describe(one) == describe(other)
         for key, tensor in one.state_dict().items():
             assert torch.equal(tensor, other.state_dict()[key])
@@ -85,11 +85,11 @@ def test_equal_tensors_are_equal_bytes(tmp_path):
 def test_a_saved_network_need_not_lie_in_memory_as_written(tmp_path):
     checkpoint = made(1)
     with torch.no_grad():
-        weight = checkpoint.members[0][-1].weight
+        weight = checkpoint.networks[0][-1].weight
         weight.data = weight.data.t().contiguous().t()
     save_checkpoint(tmp_path / "model", checkpoint)
     after = load_checkpoint(tmp_path / "model")
-    assert torch.equal(after.members[0][-1].weight, checkpoint.members[0][-1].weight)
+    assert torch.equal(after.networks[0][-1].weight, checkpoint.networks[0][-1].weight)
 
 
 @pytest.fixture
@@ -211,7 +211,7 @@ def test_whatever_the_file_holds_is_loaded_or_refused_in_one_line(saved, data):
     original = saved.with_suffix(".json").read_text()
     try:
         edit_json(saved, change)
-        members = load_checkpoint(saved).members
+        members = load_checkpoint(saved).networks
         assert len(members) == 2
     except InputError as error:
         assert "\n" not in str(error)  # noqa: PT017 (loading it is fine too)

@@ -9,7 +9,7 @@ import torch
 from lenet.config import Config
 from lenet.errors import InputError
 from lenet.training.features import features_of, frozen_layers
-from lenet.training.setup import engine_for, network_for
+from lenet.training.setup import make_setup
 from lenet.training.training import Training
 
 
@@ -41,9 +41,7 @@ def training(few_digits):
     def make(engine="torch", model="lenet5-tuned", cached=True, **options):
         usual = {"augment": "none", "epochs": 3, "batch_size": 16, "size": 16, "channels": 1}
         config = Config(model=model, engine=engine, **usual, **options)
-        network = network_for(config, few_digits)
-        choice, settings, _ = engine_for(config, network)
-        made = Training(network, few_digits, config, 0, choice, settings)
+        made = Training(make_setup(config, few_digits))
         if not cached:
             made._features_tried = True  # as if there were none
         return made

@@ -15,6 +15,7 @@ from lenet.engine import Settings, choose
 from lenet.engine import torch as torch_engine
 from lenet.models import SHAPES, lenet
 from lenet.runs.checkpoint import read_tensors, write_tensors
+from lenet.training.setup import Setup
 from lenet.training.training import Stopped, Training, initialised
 
 GREY = (16, 16, 1)
@@ -33,11 +34,11 @@ def start(few_digits):
             "optimizer": "adam",
             "lr": 0.005,
         }
-        config = Config(**(usual | options))
+        config = Config(**({"seed": seed} | usual | options))
         settings = Settings(config)
         network = lenet(replace(SHAPES[shape], dropout=config.dropout), GREY, 10, mean=[0.3], std=[0.4])
         choice = choose(engine, network, settings)
-        return Training(network, dataset, config, seed, choice, settings)
+        return Training(Setup(config, dataset, [network], choice, settings, workers=1))
 
     return make
 

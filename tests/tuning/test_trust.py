@@ -1,12 +1,10 @@
 """A search can be believed: trials repeat alone, values reach their training, the winner is tried again."""
 
 import csv
-import io
 import json
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 import lenet as package
 from lenet.config import resolve
@@ -30,7 +28,7 @@ def search(tuned):
 def alone(search, number, tmp_path):
     """The trial's recipe, trained by itself."""
     recipe = search.path / "trials" / f"{number}.toml"
-    run = package.train(recipe=recipe, out=tmp_path / f"alone-{number}", console=Console(file=io.StringIO()))
+    run = package.train(recipe=recipe, out=tmp_path / f"alone-{number}")
     return run
 
 
@@ -43,8 +41,8 @@ def test_a_trials_recipe_makes_it_again_to_the_bit(search, tmp_path):
         assert len(rows) == 4  # the epochs asked for, not those the trial got
         assert figures(rows)[: len(trial["rows"])] == figures(trial["rows"])
     for kept in search.result["search"]["kept"]:
-        trained = alone(search, kept, tmp_path / "kept").checkpoint().members[0].state_dict()
-        for name, tensor in package.load(search.path / "keep" / str(kept)).members[0].state_dict().items():
+        trained = alone(search, kept, tmp_path / "kept").checkpoint().networks[0].state_dict()
+        for name, tensor in package.load(search.path / "keep" / str(kept)).networks[0].state_dict().items():
             if search.trials[kept]["status"] == "finished":
                 assert np.array_equal(tensor.numpy(), trained[name].numpy()), (kept, name)
 

@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
@@ -13,9 +12,6 @@ from lenet.cli.tune import tune
 from lenet.cli.use import compare, evaluate, predict
 from lenet.errors import InputError
 from lenet.report.console import PlainConsole, accept_all_characters, visible
-
-if TYPE_CHECKING:
-    from torch import nn
 
 app = App(
     name="lenet",
@@ -43,15 +39,12 @@ for _number, (_name, _function, _arguments) in enumerate(_COMMANDS):
     app.command(_function, name=_name, usage=_usage, sort_key=_number)
 
 
-def run(argv: Sequence[str] | None = None, model: "nn.Sequential | None" = None) -> int:
-    """See `lenet.cli.main`."""
+def run(app: App, argv: Sequence[str] | None = None) -> int:
+    """Run a command line on these arguments, by default the process's; exit codes as for `lenet.cli.main`."""
     accept_all_characters()
     tokens = list(sys.argv[1:] if argv is None else argv)
     try:
-        command, bound, unparsed = app.parse_args(
-            tokens, console=PlainConsole(), exit_on_error=False, print_error=False
-        )
-        command(*bound.args, **bound.kwargs, **dict.fromkeys(unparsed, model))  # train alone takes a network
+        app(tokens, console=PlainConsole(), exit_on_error=False, print_error=False, result_action="return_value")
         if sys.stdout:  # None where it is closed
             sys.stdout.flush()
         return 0

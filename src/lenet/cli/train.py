@@ -1,7 +1,7 @@
 """The commands that train: train, transfer, study."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -10,7 +10,6 @@ from lenet.cli.interrupt import loading
 from lenet.cli.listing import print_openings
 from lenet.config import SHAPING, Config
 from lenet.config.studies import STUDIES
-from lenet.report.console import PlainConsole
 
 if TYPE_CHECKING:
     Flags = Config
@@ -29,24 +28,12 @@ _NONE_GIVEN, _NONE_GIVEN_TO_TRANSFER = Flags(), TransferFlags()
 def train(
     data: Data = None, /, *, recipe: Recipe = None, out: Out = None, resume: Resume = False,
     overwrite: Overwrite = False, flags: Annotated[Flags, Parameter(name="*")] = _NONE_GIVEN,
-    network: Annotated[Any, Parameter(parse=False)] = None,
 ) -> None:  # fmt: skip
     """Train one network, or several with different seeds, and evaluate the test set once."""
     with loading():
         from lenet.commands.train import train as run_train
 
-    options = given(flags)
-    run_train(
-        data,
-        recipe=recipe,
-        out=out,
-        resume=resume,
-        overwrite=overwrite,
-        console=PlainConsole(),
-        model=options.pop("model", None) or network,
-        or_digits=network is not None,
-        **options,
-    )
+    run_train(data, recipe=recipe, out=out, resume=resume, overwrite=overwrite, verbose=True, **given(flags))
 
 
 def transfer(
@@ -67,7 +54,7 @@ def transfer(
         out=out,
         resume=resume,
         overwrite=overwrite,
-        console=PlainConsole(),
+        verbose=True,
         **given(flags),
     )
 
@@ -98,5 +85,4 @@ def study(
     with loading():
         from lenet.commands.study import study as run_study
 
-    options = {option: value for option, value in (("data_dir", data_dir), ("engine", engine)) if value is not None}
-    run_study(name, out=out, seeds=seeds, console=PlainConsole(), **options)
+    run_study(name, out=out, seeds=seeds, verbose=True, data_dir=data_dir, engine=engine)

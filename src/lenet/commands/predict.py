@@ -1,88 +1,128 @@
-"""Predict: labels for images, from a trained run."""
+"""Predict: the classes of images, by a trained run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Union
 
 import numpy as np
+import torch
 from PIL import Image
 
 from lenet.data.fit import fit_image, open_image
 from lenet.engine import Settings
 from lenet.engine import torch as torch_engine
+from lenet.engine.preserved import preserved_torch
 from lenet.errors import InputError
 from lenet.evaluation.scores import probabilities
 from lenet.runs.checkpoint import Checkpoint
 from lenet.runs.run import Run
 
-Picture = str | Path | Image.Image | np.ndarray
+Picture = Union[str, Path, Image.Image, np.ndarray, torch.Tensor]  # noqa: UP007 (shown in help as written)
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """One image's most probable classes, best first."""
+    """The most probable classes of one image, best first; none, and an error, if the image could not be read."""
 
     image: str
-    classes: tuple[str, ...]
-    probabilities: tuple[float, ...]
+    classes: tuple[str, ...] = ()
+    probabilities: tuple[float, ...] = ()
+    error: str | None = None
 
 
 def load(run: str | Path | Run) -> Checkpoint:
-    """The trained networks of a run: plain nn.Sequential members, the class names, the input's shape and fit.
+    """The trained networks of a run: plain nn.Sequential `networks`, class names, the input's shape and fit.
 
-    Raises InputError where the run does not exist, is not finished, or is damaged.
+    Raises InputError if the run does not exist, is not finished, or is damaged.
     """
-    return (run if isinstance(run, Run) else Run(run)).checkpoint()
+    with preserved_torch():
+        return (run if isinstance(run, Run) else Run(run)).checkpoint()
 
 
 def predict(
-    run: str | Path | Run | Checkpoint, images: Picture | Sequence[Picture], *, top: int = 5, member: int | None = None
+    run: str | Path | Run | Checkpoint, images: Picture | Sequence[Picture], *, top: int = 5, network: int | None = None
 ) -> list[Prediction]:
     """The `top` most probable classes of each image.
 
-    images: paths, PIL images, or uint8 arrays [H, W], [H, W, 1] or [H, W, 3], of any size
-    member: which network of the run (0, 1, ...); by default the best by validation
+    images: one image or a sequence of them: a path, a PIL image, a uint8 array or tensor [H, W], [H, W, C] or
+        [C, H, W] with 1 or 3 channels; an array or tensor of four dimensions holds many. Of any size
+    network: which network of the run (0, 1, ...); by default the best by validation
 
-    Raises InputError for an image that cannot be read, or a member that isn't there.
+    An image that cannot be read gets an `error`, and the others are predicted. Raises InputError if that is all of
+    them, or for a network that is not there.
     """
-    checkpoint = run if isinstance(run, Checkpoint) else load(run)
-    number = chosen_member(checkpoint, member)
-    if top < 1:
-        raise InputError(f"top must be at least 1, not {top}")
-    several = list(images) if isinstance(images, Sequence) and not isinstance(images, str) else [images]
-    if not several:
-        return []
-    size, _, channels = checkpoint.input_shape
-    pixels = np.stack([fit_image(_opened(image), size, channels, checkpoint.fit) for image in several])
-    shares = probabilities(torch_engine.logits(checkpoint.members[number], pixels, Settings()))
+    with preserved_torch():
+        checkpoint = run if isinstance(run, Checkpoint) else load(run)
+        number = chosen_network(checkpoint, network)
+        if top < 1:
+            raise InputError(f"top must be at least 1, not {top}")
+        size, _, channels = checkpoint.input_shape
+        names, pixels, errors = [], [], {}
+        for position, image in enumerate(_listed(images)):
+            names.append(str(image) if isinstance(image, (str, Path)) else f"image {position}")
+            try:
+                pixels.append(fit_image(_opened(image), size, channels, checkpoint.fit))
+            except InputError as error:
+                errors[position] = str(error)
+        if errors and not pixels:
+            more = f" (and {len(errors) - 1} more images cannot be read)" if len(errors) > 1 else ""
+            raise InputError(f"{errors[min(errors)]}{more}")
+        if not pixels:
+            return []
+        logits = torch_engine.logits(checkpoint.networks[number], np.stack(pixels), Settings())
+        predicted = iter(_ranked(probabilities(logits), checkpoint.classes, top))
+        return [
+            Prediction(name, error=errors[position]) if position in errors else Prediction(name, *next(predicted))
+            for position, name in enumerate(names)
+        ]
+
+
+def chosen_network(checkpoint: Checkpoint, network: int | None) -> int:
+    """The network's number, or the best's by validation. Raises InputError if there is no such network."""
+    if network is None:
+        return checkpoint.best
+    if not 0 <= network < len(checkpoint.networks):
+        raise InputError(f"no network {network}: the run has networks 0 to {len(checkpoint.networks) - 1}")
+    return network
+
+
+def _ranked(shares: np.ndarray, classes: tuple[str, ...], top: int) -> list[tuple[tuple[str, ...], tuple[float, ...]]]:
+    """The names and probabilities of the `top` classes of each row of float [N, classes] probabilities."""
     order = np.argsort(-shares, axis=1, kind="stable")[:, :top]
     return [
-        Prediction(
-            image=str(image) if isinstance(image, (str, Path)) else f"image {position}",
-            classes=tuple(checkpoint.classes[index] for index in best),
-            probabilities=tuple(float(share[index]) for index in best),
-        )
-        for position, (image, share, best) in enumerate(zip(several, shares, order, strict=True))
+        (tuple(classes[index] for index in best), tuple(float(share[index]) for index in best))
+        for share, best in zip(shares, order, strict=True)
     ]
 
 
-def chosen_member(checkpoint: Checkpoint, member: int | None) -> int:
-    """The member's number, or the best's by validation. Raises InputError where it isn't there."""
-    if member is None:
-        return checkpoint.best
-    if not 0 <= member < len(checkpoint.members):
-        raise InputError(f"no member {member}: the run has members 0 to {len(checkpoint.members) - 1}")
-    return member
+def _listed(images: Picture | Sequence[Picture]) -> list[Picture]:
+    """Each image by itself."""
+    if isinstance(images, (np.ndarray, torch.Tensor)):
+        return list(images) if images.ndim == 4 else [images]
+    if isinstance(images, (str, Path, Image.Image)):
+        return [images]
+    return list(images)
 
 
 def _opened(image: Picture) -> Image.Image:
+    """The image as Pillow's. Raises InputError if it cannot be read, or is no image."""
     if isinstance(image, Image.Image):
         return image
-    if isinstance(image, np.ndarray):
-        shaped = image.ndim in (2, 3) and image.size > 0 and (*image.shape, 1)[2] in (1, 3)
-        if image.dtype != np.uint8 or not shaped:
-            raise InputError(
-                f"an image array must be uint8 [H, W], [H, W, 1] or [H, W, 3], not {image.dtype} {list(image.shape)}"
-            )
-        return Image.fromarray(image[:, :, 0] if image.ndim == 3 and image.shape[2] == 1 else image)
-    return open_image(Path(image))
+    if isinstance(image, (str, Path)):
+        return open_image(Path(image))
+    if isinstance(image, torch.Tensor):
+        image = image.detach().cpu().numpy()
+    if not isinstance(image, np.ndarray):
+        raise InputError(f"an image must be a path, a PIL image, an array or a tensor, not {type(image).__name__}")
+    pixels = image
+    if pixels.ndim == 3 and pixels.shape[2] not in (1, 3) and pixels.shape[0] in (1, 3):
+        pixels = pixels.transpose(1, 2, 0)
+    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or not pixels.size or (*pixels.shape, 1)[2] not in (1, 3):
+        raise InputError(
+            f"an image must be uint8 [H, W], [H, W, C] or [C, H, W] with 1 or 3 channels, not {image.dtype} "
+            f"{list(image.shape)}"
+        )
+    return Image.fromarray(
+        np.ascontiguousarray(pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels)
+    )

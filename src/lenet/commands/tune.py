@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from lenet.config import checked
+from lenet.data import load_dataset
 from lenet.data.dataset import Dataset
+from lenet.data.identity import check_images, differing_images
 from lenet.data.statistics import pixel_statistics
-from lenet.data.wanted import check_images, differing_images, load_data
 from lenet.errors import InputError, naming
 from lenet.files import write_whole
 from lenet.report.console import PlainConsole
@@ -103,7 +104,7 @@ def tune(
         if fresh:
             tuning.load_images(or_digits=data is None)
             tuning.start_ray()
-        from lenet.runs.run import nothing_to_resume, open_run
+        from lenet.runs.run import open_run
 
         run = open_run(out, resume=resume, overwrite=overwrite, marker=SEARCH_FILE)
         try:
@@ -114,7 +115,7 @@ def tune(
                 if run.result is not None and tuning.search == saved:
                     return tuning.again(run)
             elif resume:
-                tuning.say(nothing_to_resume(run))
+                tuning.say(f"note    nothing to resume in {run.path}: starting a new search")
             if not fresh:
                 tuning.load_images(or_digits=data is None and saved is None)
             first = next(iter(tuning.datasets.values()))
@@ -145,7 +146,8 @@ class _Tuning:
     def load_images(self, *, or_digits: bool) -> None:
         """Every version of the images that the space asks for."""
         search = self.search
-        dataset, self.note = load_data(search.config, or_digits)
+        dataset = load_dataset(search.config, or_digits=or_digits)
+        self.note = dataset.substitute
         config = search.config
         self.images = dataset
         if dataset.files is not None:
@@ -155,7 +157,7 @@ class _Tuning:
             config = replace(config, data=dataset.name, size=size, channels=channels)
         self.search = replace(search, config=config)
         for options in search.space.image_options():
-            version = load_data(replace(config, **options), False)[0] if options else dataset
+            version = load_dataset(replace(config, **options)) if options else dataset
             self.datasets[tuple(options.values())] = version
 
     def start_ray(self) -> None:
@@ -193,14 +195,14 @@ class _Tuning:
 
         differing: what to say where the images are others than its recipe's
         """
-        from lenet.training.setup import concrete
+        from lenet.training.setup import resolved
         from lenet.tuning.folder import Folder
         from lenet.tuning.report import say_opening, search_facts, winner_of
         from lenet.tuning.trial import Images
 
         self.run, self.folder = run, Folder(run.path)
         first = next(iter(self.datasets.values()))
-        self.search = replace(self.search, config=concrete(self.search.config, first, None))
+        self.search = replace(self.search, config=resolved(self.search.config, first))
         if saved != self.search:
             (run.path / "result.json").unlink(missing_ok=True)  # it is there when all the others are
             write_whole(self.folder.search, self.search.text())
@@ -303,7 +305,7 @@ class _Tuning:
             again = folder.confirmation(winner.number, search.confirm)
             # By its hash, since the images may have changed while the trials ran.
             run = train(recipe=folder.best, out=again, resume=again.exists(), data_sha256=config.data_sha256, seed=seed,
-                        seeds=search.confirm, threads=None, console=self.console)  # fmt: skip
+                        seeds=search.confirm, threads=None, verbose=True)  # fmt: skip
             confirmed = dict(run.result or {})
         facts |= {"kept": kept, "disk_bytes": folder.size()}
         facts["seconds"]["confirm"] = confirmed.get("seconds", {}).get("total", 0.0)

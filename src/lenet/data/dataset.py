@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet.config import DataConfig, names_in
 from lenet.data import folders
 from lenet.data.cache import cached, digest, stamp
 from lenet.data.catalog import CIFAR10, SETS, STL10, PublishedSet
@@ -16,9 +17,10 @@ from lenet.data.fit import check_size_and_fit, fit_array
 from lenet.data.readers import Arrays, read_digits, read_published
 from lenet.data.splits import Indices, Protocol, Sources, kept_classes, split
 from lenet.data.stl10 import read_folds, read_stl10
-from lenet.errors import InputError, did_you_mean
+from lenet.errors import InputError, Unavailable, did_you_mean
 
 FOLDER_SIZE = 32
+_HOW_TO_GET = "CIFAR-10 is not on disk: 'lenet train cifar10' downloads it; --data-dir DIR tells where it is"
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +32,8 @@ class Dataset:
     labels' bytes. `source` says where it was read from ("embedded" or a path, which is absolute for a folder of
     images), `notes` what a user should be told, `files` each image's path relative to the folder's root, for folders
     only. `folds` holds (train, val) of each fold where every member trains on its own; `train` and `val` are then the
-    first fold's. `has_test` says whether the source itself sets the test images apart.
+    first fold's. `has_test` says whether the source itself sets the test images apart. `substitute` is empty, or
+    says why the embedded digits take the place of the dataset that was asked for.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Dataset:
     files: tuple[str, ...] | None = None
     folds: tuple[tuple[Indices, Indices], ...] = ()
     has_test: bool = False
+    substitute: str = ""
 
     def of_member(self, number: int) -> "Dataset":
         """The same images as member `number` (from 0) sees them: its own fold, where there are any."""
@@ -69,49 +73,60 @@ def default_size(name_or_path: str) -> int:
 
 
 def load_dataset(
-    name_or_path: str,
-    *,
-    data_dir: str | None = None,
-    size: int | None = None,
-    fit: str = "crop",
-    val_fraction: float = 0.1,
-    split_seed: int = 0,
-    classes: tuple[str, ...] | None = None,
-    channels: int | None = None,
-    keep: tuple[str, ...] | None = None,
-    per_class: int | None = None,
-    protocol: Protocol = "official",
-    download: bool = True,
+    config: DataConfig, *, classes: tuple[str, ...] | None = None, download: bool = True, or_digits: bool = False
 ) -> Dataset:
-    """Reads a named set or a folder of class folders into a Dataset of `size` x `size` pixels.
+    """The images, labels and splits that the config describes.
 
-    A named set is looked for in `data_dir`, $LENET_DATA, ./data and the user cache, and downloaded where it is in
-    none of them, unless `download` is False. Validation is `val_fraction` of the training images, stratified and
-    seeded, unless the folder brings its own; the test split hangs on `split_seed` alone. `classes` and `channels`
-    are for other data under a trained model: labels are numbered by that list, pixels given that many channels, and
-    few images of a class are then no error. `keep` leaves only these classes' images in; `per_class` trains and
-    validates on so many of each class; `protocol` is STL-10's. Raises InputError for whatever is wrong with the names
-    or the files.
+    A published dataset is searched for in `config.data_dir`, $LENET_DATA, ./data and the user cache; if it is missing,
+    it is downloaded, unless `download` is False. Validation images are `val_fraction` of the training images, by
+    class, unless a folder has its own; which images are the test images depends on `split_seed` alone.
+
+    classes: the class names of a trained model, for other images: labels are numbered by them, and a class may have few
+        images or none
+    or_digits: use the embedded digits, at 32x32 in colour, if the dataset is not on disk and cannot be downloaded
+
+    Raises InputError for whatever is wrong with the names or the files.
     """
-    check_size_and_fit(size, fit)
-    if not 0 < val_fraction < 0.9:
-        raise InputError(f"validation fraction {val_fraction} is out of range: give more than 0 and less than 0.9")
-    if split_seed < 0:
-        raise InputError(f"split seed {split_seed} is out of range: give 0 or more")
-    name = find_auto(data_dir) if name_or_path == "auto" else name_or_path
-    options = {"size": size or default_size(name), "fit": fit, "classes": classes, "channels": channels}
+    name, substitute = config.data, ""
+    if name == "auto":
+        name = find_auto(config.data_dir)
+        substitute = _HOW_TO_GET if name == "digits" else ""
+    try:
+        dataset = _load(replace(config, data=name), classes, download)
+    except Unavailable as error:
+        if not or_digits:
+            raise
+        # As CIFAR-10's images are, so that a network made for those takes them.
+        dataset = _load(replace(config, data="digits", size=32, channels=3), classes, download)
+        substitute = str(error)
+    return replace(dataset, substitute=substitute)
+
+
+def _load(config: DataConfig, classes: tuple[str, ...] | None, download: bool) -> Dataset:
+    """See `load_dataset`; `config.data` is a dataset's name or a folder."""
+    check_size_and_fit(config.size, config.fit)
+    if not 0 < config.val_fraction < 0.9:
+        raise InputError(
+            f"validation fraction {config.val_fraction} is out of range: give more than 0 and less than 0.9"
+        )
+    if config.split_seed < 0:
+        raise InputError(f"split seed {config.split_seed} is out of range: give 0 or more")
+    name, keep, protocol = config.data, names_in(config.classes), config.protocol
+    options = {
+        "size": config.size or default_size(name), "fit": config.fit, "classes": classes, "channels": config.channels
+    }  # fmt: skip
     if name in SETS:
-        loaded = _load_named(SETS[name], data_dir, download, options)
+        loaded = _load_named(SETS[name], config.data_dir, download, options)
     else:
-        loaded = _load_folder(_folder(name_or_path), options)
+        loaded = _load_folder(_folder(name), options)
     if protocol != "official":
         loaded = _by_protocol(loaded, protocol)
     if keep:
         loaded = _only(loaded, keep)
     sources = Sources(loaded.source if loaded.files else loaded.name, loaded.arrays.classes, loaded.arrays.labels,
                       loaded.train, loaded.val, loaded.test, loaded.folds)  # fmt: skip
-    splits = split(sources, val_fraction=val_fraction, seed=split_seed, protocol=protocol, per_class=per_class,
-                   strict=classes is None)  # fmt: skip
+    splits = split(sources, val_fraction=config.val_fraction, seed=config.split_seed, protocol=protocol,
+                   per_class=config.per_class, strict=classes is None)  # fmt: skip
     for shared in (loaded.arrays.images, loaded.arrays.labels):
         shared.setflags(write=False)
     return Dataset(

@@ -10,9 +10,22 @@ from matplotlib.figure import Figure
 from lenet.evaluation.scores import Scores
 from lenet.files import make_folder, write_whole
 from lenet.runs.metrics import EpochRow
+from lenet.training.finish import Tested
+from lenet.training.setup import Setup
+from lenet.training.training import Training
 
 _NAMED_CELLS = 20  # up to so many classes a confusion matrix has room for names and numbers
 _TRAIN, _VAL = "tab:blue", "tab:orange"
+
+
+def draw_run(setup: Setup, trainings: Sequence[Training], tested: Tested, folder: Path) -> None:
+    """curves.png and confusion.png of a run that was just trained and tested."""
+    best, several = tested.best, len(tested.trainings) > 1
+    title = f"{setup.config.model} on {setup.dataset.name}"
+    draw_curves([row for training in trainings for row in training.history], title, folder / "curves.png")
+    seed = f" (seed {tested.trainings[best].seed})" if several else ""
+    accuracy = f"{100 * tested.scores[best].accuracy:.1f}%"
+    draw_confusion(tested.scores[best], f"{title}, test accuracy {accuracy}{seed}", folder / "confusion.png")
 
 
 def draw_curves(rows: Sequence[EpochRow], title: str, path: Path) -> None:

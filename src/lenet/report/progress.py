@@ -1,4 +1,4 @@
-"""Progress of a training: a live table on a terminal, one line per epoch elsewhere."""
+"""Progress of a training: a live table on a terminal, a plain line per epoch elsewhere."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,12 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from lenet.report.console import PlainConsole
+from lenet.report.text import clock, opening_lines, result_lines
 from lenet.runs.metrics import EpochRow
+from lenet.runs.run import Run
+from lenet.training.loop import Watch
+from lenet.training.setup import Setup
 from lenet.training.training import Training
 
 _ROWS = 12  # networks shown at once
@@ -20,36 +25,54 @@ _BAR_WIDTHS = (4, 16)
 _GAP = 2  # spaces between columns
 
 
-class Progress:
-    """Shows how far networks are trained; call it with them, often, from the thread that waits for them."""
+class Printer:
+    """Prints a training to a console: pass it as `watch`, inside its own `with`, then call `show_result`."""
 
-    def __init__(self, trainings: Sequence[Training], console: Console) -> None:
-        self._trainings, self._console = trainings, console
-        self._printed = [training.epoch for training in trainings]
-        self._started, self._at_start = time.perf_counter(), self._done()
-        # FORCE_COLOR gives a pipe colours, but a table cannot be redrawn in it.
-        redraws = console.is_terminal and not console.is_dumb_terminal and console.file.isatty()
-        self._live = Live(console=console, auto_refresh=False) if redraws else None
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or PlainConsole()
+        self._setup: Setup | None = None
+        self._live: Live | None = None
 
-    def __enter__(self) -> "Progress":
-        if self._live:
-            self._live.start()
+    def __enter__(self) -> "Printer":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.update()
         if self._live:
             self._live.stop()
 
-    def update(self) -> None:
-        """Show where the networks stand now."""
+    def __call__(self, setup: Setup, trainings: Sequence[Training]) -> None:
+        """Show where the training is now; the first call prints what it starts from."""
+        if setup is not self._setup:
+            self._begin(setup, trainings)
         if self._live:
-            self._live.update(table_of(self._rows(), self._console.width), refresh=True)
+            self._live.update(table_of(self._rows(), self.console.width), refresh=True)
             return
-        for number, training in enumerate(self._trainings):
+        for number, training in enumerate(trainings):
             for row in training.history[self._printed[number] :]:
-                self._console.print(self._line(training, row), soft_wrap=True)
+                self.print(self._line(training, row))
                 self._printed[number] += 1
+
+    def show_result(self, run: Run) -> None:
+        """Print the figures of a finished run."""
+        for line in result_lines(run):
+            self.print(line)
+        if self._setup and self._setup.dataset.substitute:
+            self.print(self._setup.dataset.substitute)
+
+    def print(self, line: str = "") -> None:
+        """One line, which is not wrapped."""
+        self.console.print(line, highlight=False, soft_wrap=True)
+
+    def _begin(self, setup: Setup, trainings: Sequence[Training]) -> None:
+        for line in opening_lines(setup, trainings):
+            self.print(line)
+        self._setup, self._trainings = setup, trainings
+        self._printed = [training.epoch for training in trainings]
+        self._started, self._at_start = time.perf_counter(), self._done()
+        # FORCE_COLOR gives a pipe colours, but a table cannot be redrawn in it.
+        if self.console.is_terminal and not self.console.is_dumb_terminal and self.console.file.isatty():
+            self._live = Live(console=self.console, auto_refresh=False)
+            self._live.start()
 
     def _line(self, training: Training, row: EpochRow) -> str:
         epoch = f"{self._who(training)}epoch {row.epoch}/{training.config.epochs}"
@@ -133,11 +156,12 @@ def fitted(rows: Sequence[Mapping[str, str]], width: int) -> tuple[list[str], in
     return columns, min(room, most)
 
 
-def clock(seconds: float) -> str:
-    """12 s, 3:05, 1:02:03."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+def both(*watches: Watch | None) -> Watch:
+    """A watch that calls each of these that is not None."""
+
+    def watch(setup: Setup, trainings: Sequence[Training]) -> None:
+        for one in watches:
+            if one is not None:
+                one(setup, trainings)
+
+    return watch

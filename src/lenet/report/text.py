@@ -1,29 +1,72 @@
-"""Figures of a run in words."""
+"""What is printed of a run: its figures in words."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
-
-from lenet.report.progress import clock
+from lenet.models import parameter_count
 from lenet.runs.run import Run
+from lenet.training.setup import Setup
+from lenet.training.start import trained_parameters
+from lenet.training.training import Training
 
 
-def say_result(run: Run, console: Console) -> None:
-    """The finished run's figures, in a few lines."""
+def opening_lines(setup: Setup, trainings: Sequence[Training]) -> list[str]:
+    """What a training starts from."""
+    config, dataset, run = setup.config, setup.dataset, setup.run
+    height, width, channels = dataset.images.shape[1:]
+    folds = f"{len(dataset.folds)} folds of " if dataset.folds else ""
+    sizes = f"{folds}{len(dataset.train):,} training, {len(dataset.val):,} validation, {len(dataset.test):,} test"
+    threads = f", {setup.settings.threads} threads" if setup.settings.threads > 1 else ""
+    lines = [
+        f"data    {dataset.name} ({dataset.source}){': ' + dataset.substitute if dataset.substitute else ''}",
+        f"images  {sizes}; {height}x{width}x{channels}, {len(dataset.classes)} classes",
+        *(f"        {line}" for line in dataset.notes),
+        f"model   {config.model}, {parameter_count(setup.networks[0]):,} parameters; "
+        f"{config.optimizer} {config.peak_lr:g} {config.schedule}, batch size {config.batch_size}",
+        *_start_lines(setup),
+        f"engine  {setup.choice.name} ({setup.choice.why}){threads}",
+        *([f"run     {run.path}"] if run else []),
+    ]
+    past = {row.engine for training in trainings for row in training.history}
+    if past:
+        lines.append(f"        resumed after epoch {epochs_trained(trainings)} of {config.epochs}")
+    if other := past - {setup.choice.name}:
+        lines.append(f"        earlier epochs used the {other.pop()} engine: results differ in their last bits")
+    return [*lines, *(f"note    {note}" for note in setup.notes)]
+
+
+def _start_lines(setup: Setup) -> list[str]:
+    """Where the weights come from and which layers are trained, in a transfer."""
+    network, frozen, config = setup.networks[0], setup.frozen, setup.config
+    lines = [f"start   {setup.origin}; a new last layer"] if setup.origin else []
+    if frozen:
+        until = f" until epoch {config.unfreeze_after}" if config.unfreeze_after else ""
+        lines.append(
+            f"frozen  the first {frozen} of {len(network)} layers{until}; {trained_parameters(network, frozen):,} "
+            "parameters are trained"
+        )
+    return lines
+
+
+def epochs_trained(trainings: Sequence[Training]) -> str:
+    """Number of epochs: one number, or one for each network if they differ."""
+    epochs = [training.epoch for training in trainings]
+    return str(epochs[0]) if len(set(epochs)) == 1 else ", ".join(map(str, epochs))
+
+
+def result_lines(run: Run) -> list[str]:
+    """The figures of a finished run."""
     result = run.result or {}
     seconds, lost = result["seconds"], diverged(result)
-    lines = [f"failed  {lost}"] if lost else []
-    lines += [
+    return [
+        *([f"failed  {lost}"] if lost else []),
         f"valid.  {percent(result['val_accuracy'], always_n=bool(lost))} "
         f"(epoch {_span(result['best_epoch'])} of {result['epochs']})",
         test_line(result),
-        f"took    {clock(seconds['total'])}, {clock(seconds['train'])} of it training at "
-        f"{result['images_per_second']:,.0f} images a second",
+        f"time    {clock(seconds['total'])}, of which training {clock(seconds['train'])} at "
+        f"{result['images_per_second']:,.0f} images/s",
         f"files   {run.path}: model.safetensors, result.json, plots/curves.png, ...",
     ]
-    for line in lines:
-        console.print(line, highlight=False, soft_wrap=True)
 
 
 def test_line(result: Mapping[str, Any]) -> str:
@@ -60,3 +103,13 @@ def diverged(result: Mapping[str, Any]) -> str | None:
 def _span(numbers: Sequence[int]) -> str:
     low, high = min(numbers), max(numbers)
     return str(low) if low == high else f"{low}-{high}"
+
+
+def clock(seconds: float) -> str:
+    """12 s, 3:05, 1:02:03."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

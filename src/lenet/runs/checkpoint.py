@@ -34,7 +34,7 @@ class Checkpoint:
     seeds: each member's seed; val_accuracy: each member's, by which the best is chosen
     """
 
-    members: list[nn.Sequential]
+    networks: list[nn.Sequential]
     classes: tuple[str, ...]
     input_shape: tuple[int, int, int]
     fit: str
@@ -46,20 +46,20 @@ class Checkpoint:
     @property
     def best(self) -> int:
         """The number of the member with the highest validation accuracy."""
-        return max(range(len(self.members)), key=lambda number: self.val_accuracy[number])
+        return max(range(len(self.networks)), key=lambda number: self.val_accuracy[number])
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write `path`.safetensors, then `path`.json. Raises InputError where they cannot be written."""
-    many = len(checkpoint.members) > 1
+    many = len(checkpoint.networks) > 1
     tensors = {
         f"{number}.{name}" if many else name: tensor.contiguous()
-        for number, member in enumerate(checkpoint.members)
+        for number, member in enumerate(checkpoint.networks)
         for name, tensor in member.state_dict().items()
     }
     facts = {
         "format": FORMAT,
-        "layers": describe(checkpoint.members[0]),
+        "layers": describe(checkpoint.networks[0]),
         "classes": checkpoint.classes,
         "input_shape": checkpoint.input_shape,
         "fit": checkpoint.fit,
@@ -106,7 +106,7 @@ def _parsed(facts: Any) -> tuple[Checkpoint, nn.Sequential]:
     with torch.device("meta"):
         template = build(facts.get("layers")).eval()
     checkpoint = Checkpoint(
-        members=[],
+        networks=[],
         classes=tuple(fact("classes", "a list of names", _list_of(str))),
         input_shape=tuple(fact("input_shape", "height, width and channels", _is_input_shape)),
         fit=fact("fit", f"one of {', '.join(FITS)}", lambda value: isinstance(value, str) and value in FITS),
@@ -201,4 +201,4 @@ def _fill(
                 )
         member = copy.deepcopy(template)
         member.load_state_dict(own, assign=True)
-        checkpoint.members.append(member)
+        checkpoint.networks.append(member)

@@ -1,11 +1,23 @@
-"""One epoch of one network: a row of metrics.csv."""
+"""metrics.csv: one row per epoch and network."""
 
-from dataclasses import dataclass
+import csv
+import io
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from lenet.errors import InputError
+from lenet.files import gone, unwritable, write_whole
 
 
 @dataclass(frozen=True)
 class EpochRow:
-    """What one epoch came to. Losses are mean cross-entropy in nats, accuracies lie in 0..1, epoch counts from 1."""
+    """One epoch of one network. Losses are mean cross-entropy in nats, accuracies lie in 0..1, epoch counts from 1.
+
+    train_loss, train_accuracy: in training mode, over the epoch's batches, each before its update
+    failed_step: the step whose loss was not finite (from 0); None in an epoch that was completed
+    """
 
     seed: int
     epoch: int
@@ -17,3 +29,54 @@ class EpochRow:
     train_seconds: float
     val_seconds: float
     failed_step: int | None = None
+
+
+_NAMES = [field.name for field in fields(EpochRow)]
+
+
+def write_metrics(path: Path, rows: Iterable[EpochRow]) -> None:
+    """Write the whole file. Raises InputError if it cannot be written."""
+    write_whole(path, _lines(rows, header=True))
+
+
+def append_metrics(path: Path, row: EpochRow) -> None:
+    """Append one row to a file that exists: a long run of many networks must not rewrite all rows at every epoch.
+
+    Raises InputError if the file is gone or cannot be written.
+    """
+    try:
+        # In one write, so that another reader or a kill meets whole lines.
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND)
+        try:
+            os.write(handle, _lines([row], header=False).encode())
+        finally:
+            os.close(handle)
+    except FileNotFoundError:
+        raise gone(path.parent) from None
+    except OSError as error:
+        raise unwritable(path, error) from None
+
+
+def read_metrics(path: Path) -> list[EpochRow]:
+    """All rows. Raises InputError if the file is missing or damaged."""
+    kinds = {"seed": int, "epoch": int, "engine": str}
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return [
+                EpochRow(
+                    **{name: kinds.get(name, float)(text) for name, text in row.items() if name != "failed_step"},
+                    failed_step=int(row["failed_step"]) if row["failed_step"] else None,
+                )
+                for row in csv.DictReader(file)
+            ]
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise InputError(f"{path} is missing or damaged ({error}): restore it") from None
+
+
+def _lines(rows: Iterable[EpochRow], *, header: bool) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, _NAMES, lineterminator="\n")
+    if header:
+        writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    return text.getvalue()

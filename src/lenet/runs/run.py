@@ -1,12 +1,13 @@
 """A run's folder: config.toml, metrics.csv, result.json, model.safetensors + model.json, plots/, state/ to resume."""
 
-import csv
-import io
+import fcntl
 import json
+import os
 import re
 import shutil
-from collections.abc import Iterable
-from dataclasses import asdict, fields, replace
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -17,16 +18,24 @@ from torch import nn
 
 from lenet.config import Config, resolve, to_toml
 from lenet.data.dataset import Dataset
+from lenet.data.identity import check_images
 from lenet.data.splits import splits_from
-from lenet.data.wanted import check_images
 from lenet.errors import InputError
-from lenet.files import gone, is_left_over, make_folder, read_json, write_whole
+from lenet.files import gone, is_left_over, make_folder, read_json, unwritable, write_whole
 from lenet.models import describe
 from lenet.runs.checkpoint import Checkpoint, load_checkpoint, read_tensors, save_checkpoint, write_tensors
-from lenet.runs.metrics import EpochRow
+from lenet.runs.metrics import EpochRow, append_metrics, read_metrics, write_metrics
 
 RUNS = Path("runs")
 STATE_MEND = "restore it, or remove it to train this network again from its first epoch"
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Wall time in seconds, over all sessions of a run: of the training loop, and of the whole command."""
+
+    loop: float = 0.0
+    total: float = 0.0
 
 
 class Run:
@@ -140,31 +149,36 @@ class Run:
         return kept
 
     def write_metrics(self, rows: Iterable[EpochRow]) -> None:
-        """metrics.csv: every member's every epoch."""
-        text = io.StringIO()
-        writer = csv.DictWriter(text, [field.name for field in fields(EpochRow)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
-        write_whole(self.path / "metrics.csv", text.getvalue())
+        """metrics.csv, with all epochs of all networks so far."""
+        write_metrics(self._metrics, rows)
 
-    def metrics(self) -> list[dict[str, str]]:
-        """The rows of metrics.csv as text."""
-        with (self.path / "metrics.csv").open(encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
+    def append_metrics(self, row: EpochRow) -> None:
+        """One more row of metrics.csv."""
+        append_metrics(self._metrics, row)
 
     def rows(self) -> list[EpochRow]:
-        """Every member's every epoch. Raises InputError where metrics.csv is missing or damaged."""
-        kinds = {"seed": int, "epoch": int, "engine": str}
-        try:
-            return [
-                EpochRow(
-                    **{name: kinds.get(name, float)(text) for name, text in row.items() if name != "failed_step"},
-                    failed_step=int(row["failed_step"]) if row["failed_step"] else None,
-                )
-                for row in self.metrics()
-            ]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{self.path}/metrics.csv is missing or damaged ({error}): restore it") from None
+        """All epochs of all networks. Raises InputError if metrics.csv is missing or damaged."""
+        return read_metrics(self._metrics)
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """All epochs of all networks as plain values: numbers, the engine's name, None. Raises as `rows` does."""
+        return [asdict(row) for row in self.rows()]
+
+    def clock(self) -> "Clock":
+        """The wall time of earlier sessions. Raises InputError if the file is damaged."""
+        path = self.path / "state" / "clock.json"
+        if not path.is_file():
+            return Clock()
+        mend = "restore it, or remove it to count from zero"
+        values = read_json(path, mend)
+        numbers = isinstance(values, dict) and [one for one in values.values() if type(one) in (int, float)]
+        if not numbers or values.keys() != {"loop", "total"} or not all(0 <= one < 1e12 for one in numbers):
+            raise InputError(f"{path} is damaged (not two numbers of seconds): {mend}")
+        return Clock(**values)
+
+    def write_clock(self, clock: "Clock") -> None:
+        """The wall time so far."""
+        write_whole(self.path / "state" / "clock.json", json.dumps(asdict(clock)) + "\n", sync=False)
 
     def checkpoint(self) -> Checkpoint:
         """The best weights of every member. Raises InputError where there are none or they are damaged."""
@@ -185,6 +199,14 @@ class Run:
         result = read_json(path, mend)
         if not isinstance(result, dict):
             raise InputError(f"{path} is damaged (not a table of figures): {mend}")
+        return result
+
+    def figures(self) -> dict[str, Any]:
+        """result.json. Raises InputError if the run does not exist or is not finished."""
+        self.check_exists()
+        result = self.result
+        if result is None:
+            raise InputError(f"{self.path} is not finished: resume it with 'lenet train --resume --out {self.path}'")
         return result
 
     def write_result(self, result: dict[str, Any]) -> None:
@@ -210,23 +232,58 @@ class Run:
         return self.path / "state" / f"{seed}.safetensors"
 
     @property
+    def _metrics(self) -> Path:
+        return self.path / "metrics.csv"
+
+    @property
     def _split(self) -> Path:
         return self.path / "split.safetensors"
 
 
-def nothing_to_resume(run: Run) -> str:
-    """What to say where a run was to be resumed, and there is none."""
-    return f"note    nothing to resume in {run.path}: starting anew"
+@contextmanager
+def opened_run(
+    out: str | Path | None, *, resume: bool = False, overwrite: bool = False, marker: str = "config.toml"
+) -> Iterator[Run]:
+    """The run of `open_run`, locked for this process; its folder is removed again if nothing was written into it."""
+    run = open_run(out, resume=resume, overwrite=overwrite, marker=marker)
+    with _locked(run.path):
+        try:
+            yield run
+        finally:
+            if run.path.is_dir() and not any(run.path.iterdir()):
+                run.path.rmdir()
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Two processes that train in one folder would overwrite each other's files."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise unwritable(folder, error) from None
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"{folder} is in use by another lenet process: wait for it or choose another --out"
+            ) from None
+        except OSError:  # a file system without locks
+            pass
+        yield
+    finally:
+        os.close(handle)
 
 
 def open_run(
     out: str | Path | None, *, resume: bool = False, overwrite: bool = False, marker: str = "config.toml"
 ) -> Run:
-    """The folder that a training writes to: exactly `out`, or a fresh numbered one under runs/.
+    """The folder that a training writes to: exactly `out`, or a new numbered one under runs/.
 
-    A folder that exists is refused unless it is resumed or overwritten; without `out`, resume takes the newest.
-    `marker` is the file that tells a run of this kind, a training or a search, from all else.
-    Raises InputError where it exists, or cannot be written.
+    A folder that exists is refused unless it is resumed or overwritten; without `out`, resume takes the newest run.
+    marker: the file by which a run of this kind, a training or a search, is recognised
+
+    Raises InputError if the folder exists, or cannot be written.
     """
     if out is None:
         newest = _newest(marker) if resume else None
@@ -234,9 +291,11 @@ def open_run(
     path = Path(out)
     found = list(path.iterdir()) if path.is_dir() else []
     if found and not (resume or overwrite):
-        raise InputError(f"{path} exists: --resume goes on, --overwrite starts over, or choose another --out")
+        raise InputError(f"{path} exists: use --resume to continue it, --overwrite to start over, or another --out")
     if not (path / marker).is_file() and not all(map(is_left_over, found)):
-        raise InputError(f"{path} holds no run: lenet leaves alone what it did not make; choose another --out")
+        raise InputError(
+            f"{path} is not a run: lenet does not write into folders that it did not make; choose another --out"
+        )
     if overwrite and found:
         shutil.rmtree(path)
     make_folder(path)

@@ -1,119 +1,115 @@
-"""The end of a run: the test set is evaluated once, and everything that a finished run holds is written."""
+"""The end of a run: the test set is evaluated once, by the networks that validation chose."""
 
 import platform
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from lenet.config import Config
-from lenet.data.dataset import Dataset
 from lenet.errors import InputError
-from lenet.evaluation.scores import mean_sd, scores
+from lenet.evaluation.scores import Scores, mean_sd, scores
 from lenet.models import parameter_count
 from lenet.runs.checkpoint import Checkpoint
-from lenet.runs.run import Run
-from lenet.training.start import learning_parameters
+from lenet.runs.run import Clock, Run
+from lenet.training.setup import Setup
+from lenet.training.start import trained_parameters
 from lenet.training.training import Training
 
 _LIBRARIES = ("lenet", "torch", "numpy", "pillow")
 
 
-def finish(
-    run: Run, config: Config, dataset: Dataset, trainings: Sequence[Training], workers: int, seconds: float
-) -> None:
-    """Judge each member's best weights on the test images, and write all that a finished run holds.
+@dataclass(frozen=True, eq=False)
+class Tested:
+    """The networks that did not diverge, with their best weights, and the scores of each on the test images.
 
-    A member whose loss stopped being finite has no part in it. Raises InputError where that is all of them.
+    best: the number of the best by validation, among these
     """
-    from lenet.report.plots import (  # matplotlib takes as long to load as an epoch of the digits
-        draw_confusion,
-        draw_curves,
-    )
 
-    members = [training for training in trainings if not training.failed]
-    if not members:
+    trainings: list[Training]
+    scores: list[Scores]
+    best: int
+
+
+def evaluate_test_set(setup: Setup, trainings: Sequence[Training], run: Run) -> Tested:
+    """Evaluate each network's best weights on the test images, and write predictions and checkpoint into the run.
+
+    Networks that diverged are left out. Raises InputError if all of them did.
+    """
+    dataset, config = setup.dataset, setup.config
+    kept = [training for training in trainings if not training.failed]
+    if not kept:
         rows = [training.history[-1] for training in trainings]
         where = "; ".join(f"seed {row.seed} in epoch {row.epoch}, step {(row.failed_step or 0) + 1}" for row in rows)
         raise InputError(f"the loss is no longer finite ({where}): lower --lr (it is {config.peak_lr:g})")
-    test, predictions, labels = [], [], dataset.labels[dataset.test]
-    for member in members:
-        member.stop.clear()
-        member.model.load_state_dict(member.best_weights)
-        logits = member.logits(dataset.test)
+    tested, predictions, labels = [], [], dataset.labels[dataset.test]
+    for training in kept:
+        training.stop.clear()
+        training.model.load_state_dict(training.best_weights)
+        logits = training.logits(dataset.test)
         predictions.append(logits.argmax(axis=1))
-        test.append(scores(logits, labels, dataset.classes))
+        tested.append(scores(logits, labels, dataset.classes))
     run.write_predictions(np.stack(predictions), labels, dataset.test)
-    best_rows = [member.best for member in members if member.best is not None]
-    val_accuracy = [row.val_accuracy for row in best_rows]
     height, width, channels = dataset.images.shape[1:]
     checkpoint = Checkpoint(
-        members=[member.model.cpu() for member in members],
+        networks=[training.model.cpu() for training in kept],
         classes=dataset.classes,
         input_shape=(height, width, channels),
         fit=config.fit,
-        seeds=[member.seed for member in members],
-        val_accuracy=val_accuracy,
+        seeds=[training.seed for training in kept],
+        val_accuracy=[training.best.val_accuracy for training in kept if training.best],
         config=vars(config),
         versions=versions(),
     )
     run.write_checkpoint(checkpoint)
+    return Tested(kept, tested, checkpoint.best)
 
+
+def result_of(setup: Setup, trainings: Sequence[Training], tested: Tested, clock: Clock) -> dict[str, Any]:
+    """The content of result.json. Seconds are wall time, of all sessions if the run was resumed."""
+    config, dataset, kept = setup.config, setup.dataset, tested.trainings
     rows = [row for training in trainings for row in training.history]
-    best = checkpoint.best
-    title = f"{config.model} on {dataset.name}"
-    draw_curves(rows, title, run.plots / "curves.png")
-    of = f"{title}, test images: {100 * test[best].accuracy:.1f}% right"
-    draw_confusion(test[best], of + (f" (seed {members[best].seed})" if len(members) > 1 else ""),
-                   run.plots / "confusion.png")  # fmt: skip
-
-    train_seconds, val_seconds = epochs_seconds(trainings, workers)
+    # Networks train and validate at the same time: the loop's wall time is divided in the ratio of their own.
+    train, val = (sum(getattr(row, name) for row in rows) for name in ("train_seconds", "val_seconds"))
+    train_seconds = clock.loop * train / max(train + val, 1e-9)
     images = sum(len(training.dataset.train) * training.epoch for training in trainings)
-    run.check_not_deleted()
-    run.write_result(
-        {
-            "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-            "data": dataset.name,
-            "data_sha256": dataset.sha256,
-            "model": config.model,
-            "parameters": parameter_count(members[0].model),
-            "learning_parameters": learning_parameters(members[0].model, members[0].frozen),
-            "members": len(members),
-            "failed": [training.seed for training in trainings if training.failed],
-            "engine": ", ".join(sorted({row.engine for row in rows})),
-            "epochs": config.epochs,
-            "seconds": {"train": train_seconds, "validation": val_seconds, "total": seconds},
-            "images_per_second": images / max(train_seconds, 1e-9),
-            "val_accuracy": mean_sd(val_accuracy),
-            "test_accuracy": mean_sd([score.accuracy for score in test]),
-            "test_loss": mean_sd([score.loss for score in test]),
-            "test_images": len(dataset.test),
-            "best_epoch": [row.epoch for row in best_rows],
-            "seed": config.seed,
-            "config": vars(config),
-            "versions": versions(),
-        }
-    )
+    best_rows = [training.best for training in kept if training.best]
+    return {
+        "command": command(),
+        "data": dataset.name,
+        "data_sha256": dataset.sha256,
+        "model": config.model,
+        "parameters": parameter_count(kept[0].model),
+        "learning_parameters": trained_parameters(kept[0].model, kept[0].frozen),
+        "members": len(kept),
+        "failed": [training.seed for training in trainings if training.failed],
+        "engine": ", ".join(sorted({row.engine for row in rows})),
+        "epochs": config.epochs,
+        "seconds": {"train": train_seconds, "validation": clock.loop - train_seconds, "total": clock.total},
+        "images_per_second": images / max(train_seconds, 1e-9),
+        "val_accuracy": mean_sd([row.val_accuracy for row in best_rows]),
+        "val_loss": mean_sd([row.val_loss for row in best_rows]),
+        "test_accuracy": mean_sd([one.accuracy for one in tested.scores]),
+        "test_loss": mean_sd([one.loss for one in tested.scores]),
+        "test_images": len(dataset.test),
+        "best_epoch": [row.epoch for row in best_rows],
+        "seed": config.seed,
+        "config": vars(config),
+        "versions": versions(),
+    }
+
+
+def command() -> str:
+    """The command line of this process, to be typed again."""
+    name = Path(sys.argv[0]).name
+    words = {"__main__.py": ["lenet"]}.get(name, ["python", name] if name.endswith(".py") else [name])
+    return shlex.join([*words, *sys.argv[1:]])
 
 
 def versions() -> dict[str, str]:
-    """Of what the bits of a run depend on."""
+    """Versions of what the bits of a run depend on."""
     return {"python": platform.python_version()} | {name: version(name) for name in _LIBRARIES}
-
-
-def epochs_seconds(trainings: Sequence[Training], workers: int) -> tuple[float, float]:
-    """(training, validation) by the clock on the wall, of members that trained `workers` at a time."""
-
-    def wall(each: list[float]) -> float:
-        busy_until = [0.0] * workers  # members start in turn, each where a worker is free first
-        for seconds in each:
-            busy_until[busy_until.index(min(busy_until))] += seconds
-        return max(busy_until)
-
-    return (
-        wall([sum(row.train_seconds for row in training.history) for training in trainings]),
-        wall([sum(row.val_seconds for row in training.history) for training in trainings]),
-    )

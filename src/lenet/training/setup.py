@@ -1,58 +1,118 @@
-"""From a config and its images to what a training starts from: its network, its engine."""
+"""Setup: from a config and its images to the networks and the engine, in one object that is handed on whole."""
 
 import copy
-from collections.abc import Sequence
-from dataclasses import replace
-from math import prod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from lenet.config import SHAPING, Config, checked
-from lenet.cores import free_memory, usable_cores
+from lenet.cores import usable_cores
 from lenet.data.dataset import Dataset
 from lenet.data.statistics import pixel_statistics
 from lenet.engine import Choice, Settings, choose
 from lenet.errors import InputError
-from lenet.models import fitted, lenet, parameter_count, shape_named, trace
+from lenet.models import build, fitted, lenet, shape_named
+from lenet.runs.run import Run
+from lenet.training.checks import check_batch_size, check_device, check_memory
 from lenet.training.features import frozen_layers
+from lenet.training.start import Start, check_body, with_new_head
+
+OWN_MODEL = "own"  # what a config calls a network that was given as nn.Sequential; layers.json and model.json have it
 
 # The batch size from which one network trains faster on two cores (1.7 times); a smaller one is a single slice.
 _SPLIT_FROM = 4
 
-_MOST_PARAMETERS = 50_000_000  # a gigabyte with gradient, optimizer state and best weights
-
-OWN_MODEL = "own"  # what the config calls a network that came as nn.Sequential; its layers are in model.json
+Statistics = tuple[Sequence[float], Sequence[float]]
 
 
-def concrete(config: Config, dataset: Dataset, own: nn.Sequential | None) -> Config:
-    """The config with everything that was left to lenet written out, so that it means the same tomorrow, from anywhere.
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """Everything that a training starts from.
 
-    It says where the images lie, and what they are: their hash, by which whoever reads them again knows them.
+    config: with every default written out (see `resolved`)
+    networks: one per seed, before its weights are drawn
+    choice, settings: the engine and what it is told; workers: how many networks are trained at once
+    body: the tensors, by name, of the network that all start from; None if all weights are drawn
+    origin: which network that is, in words; run: the run's folder, None for a trial of a search
+    notes: what the user should be told
+    """
+
+    config: Config
+    dataset: Dataset
+    networks: Sequence[nn.Sequential]
+    choice: Choice
+    settings: Settings
+    workers: int
+    body: Mapping[str, torch.Tensor] | None = None
+    origin: str = ""
+    run: Run | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def frozen(self) -> int:
+        """How many of the first layers are frozen at the start."""
+        return frozen_layers(self.config.freeze, len(self.networks[0]))
+
+
+def make_setup(
+    config: Config,
+    dataset: Dataset,
+    *,
+    own: nn.Sequential | None = None,
+    start: Start | None = None,
+    statistics: Statistics | None = None,
+    run: Run | None = None,
+    notes: tuple[str, ...] = (),
+) -> Setup:
+    """The setup for these images. Writes nothing.
+
+    own: a network of the user's, in place of the config's named one
+    start: the network to start from, under a new last layer
+    statistics: (mean, standard deviation) of the training images' pixels, if they are known already
+    run: the run's folder; one that holds layers and a start is resumed from these
+
+    Raises InputError if the config, the network and the images do not go together, or the machine has not the memory.
+    """
+    config = resolved(config, dataset, own)
+    networks = _networks(config, dataset, own, start, statistics, run)
+    frozen_layers(config.freeze, len(networks[0]))
+    body = start.body if start else run.start() if run else None
+    if body is not None and not start and run:
+        check_body(body, networks[0], run.state_path("start"))
+    choice, settings, workers = engine_for(config, networks[0])
+    origin = start.said if start else config.start or ""
+    return Setup(config, dataset, networks, choice, settings, workers, body, origin, run, notes)
+
+
+def resolved(config: Config, dataset: Dataset, own: nn.Sequential | None = None) -> Config:
+    """The config with every default written out, so that it means the same tomorrow and in any directory.
+
+    It holds where the images are and their hash, by which whoever reads them again recognises them.
     """
     augment = config.augment
     if augment == "auto":
-        # Features of frozen layers are computed once where images stay as they are.
+        # The features of frozen layers are computed once if the images stay as they are.
         frozen = config.freeze == "all-but-last" and not config.unfreeze_after
         augment = "none" if dataset.name == "digits" or frozen else "flip-shift"
     data = dataset.source if dataset.files is not None else dataset.name
     data_dir = None if config.data_dir is None else str(Path(config.data_dir).expanduser().absolute())
-    places = checked({"data": data, "data_dir": data_dir}, "")  # of which the user may have written the last part alone
-    model = OWN_MODEL if own is not None else config.model
     size, channels = dataset.images.shape[2:]
     seeds = len(dataset.folds) or config.seeds
     if config.seeds not in (1, seeds):
         raise InputError(
-            f"--seeds {config.seeds}: a network is trained on each of the {seeds} folds; leave it out",
+            f"--seeds {config.seeds}: one network is trained on each of the {seeds} folds; leave --seeds out",
             options=["seeds"],
         )
     return replace(
         config,
-        **places,
+        **checked({"data": data, "data_dir": data_dir}),  # the user may have given the last part of the path alone
         data_sha256=dataset.sha256,
         augment=augment,
-        model=model,
+        model=OWN_MODEL if own is not None else config.model,
         size=size,
         channels=channels,
         seeds=seeds,
@@ -65,15 +125,9 @@ def network_for(
     config: Config,
     dataset: Dataset,
     own: nn.Sequential | None = None,
-    statistics: tuple[Sequence[float], Sequence[float]] | None = None,
+    statistics: Statistics | None = None,
 ) -> nn.Sequential:
-    """The network that all members start from, before their own weights are drawn.
-
-    own: a network of the user's, in place of the config's named shape
-    statistics: (mean, deviation) of the training images' pixels, where they are known already
-
-    Raises InputError where the network and the images, or the config, do not go together.
-    """
+    """The network for these images, before its weights are drawn. Arguments and errors as for `make_setup`."""
     if config.start:
         raise InputError(
             "start: only 'lenet train' and 'lenet transfer' start from another run; leave it out", options=["start"]
@@ -89,7 +143,7 @@ def network_for(
         return lenet(shape, input_shape, classes, mean=mean, std=std)
     for name in SHAPING:
         if name != "dropout" and getattr(config, name) is not None:
-            raise InputError(f"{name} shapes a named model: change it in the nn.Sequential itself", options=[name])
+            raise InputError(f"{name} changes a named model: change the nn.Sequential itself", options=[name])
     network = copy.deepcopy(fitted(own, input_shape, classes, mean, std))
     for layer in network:
         if isinstance(layer, nn.Dropout) and config.dropout is not None:
@@ -98,18 +152,13 @@ def network_for(
 
 
 def engine_for(config: Config, network: nn.Sequential) -> tuple[Choice, Settings, int]:
-    """The engine, its settings, and how many members train side by side."""
-    if config.device != "cpu" and not config.device.startswith("cuda"):
-        raise InputError(f"no device '{config.device}': use cpu, cuda, or cuda:1 and so on", options=["device"])
-    if config.device != "cpu" and not torch.cuda.is_available():
-        raise InputError(
-            f"--device {config.device}: PyTorch finds no CUDA device here; leave --device out", options=["device"]
-        )
+    """The engine, its settings, and how many networks are trained at once. Raises InputError as `make_setup` does."""
+    check_device(config)
     settings = Settings(config, threads=config.threads or 1, device=config.device)
-    assert config.size is not None  # `concrete` has set both
+    assert config.size is not None  # `resolved` has set both
     assert config.channels is not None
     shape = (config.size, config.size, config.channels)
-    _check_batch_size(config, network, shape)
+    check_batch_size(config, network, shape)
     check_memory(config, network, shape)
     choice = choose(config.engine, network, settings, shape)
     if choice.name == "torch":
@@ -118,42 +167,10 @@ def engine_for(config: Config, network: nn.Sequential) -> tuple[Choice, Settings
     return choice, replace(settings, threads=threads), max(1, usable_cores() // threads)
 
 
-def check_memory(config: Config, network: nn.Sequential, input_shape: tuple[int, int, int]) -> None:
-    """Raises InputError where the networks and a batch would not fit into the free memory.
-
-    Counts what is certainly held: weights, gradient, optimizer state and best weights of every network, and one batch's
-    activations with their gradients.
-    """
-    count = parameter_count(network)
-    if count > _MOST_PARAMETERS:
-        raise InputError(f"the network has {count:,} parameters; lenet trains at most {_MOST_PARAMETERS:,}")
-    activations = sum(prod(layer.output) for layer in trace(network, input_shape))
-    weights, batch = 5 * count * config.seeds, 2 * activations * config.batch_size
-    need, free = 4 * (weights + batch), free_memory()
-    if free is not None and need > free:
-        smaller = "use a smaller network or fewer seeds" if weights > batch else "use a smaller --batch-size"
-        raise InputError(
-            f"training needs at least {need / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free: {smaller}"
-        )
-
-
-def _check_batch_size(config: Config, network: nn.Sequential, input_shape: tuple[int, int, int]) -> None:
-    """Raises InputError where batch norm would have to learn from a single value per channel, as PyTorch does."""
-    if config.batch_size > 1:
-        return
-    frozen = 0 if config.unfreeze_after else frozen_layers(config.freeze, len(network))
-    for number, (layer, row) in enumerate(zip(network, trace(network, input_shape), strict=True)):
-        norm = isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d))
-        if norm and number >= frozen and prod(row.output[1:]) == 1:
-            raise InputError(
-                f"--batch-size 1: layer {number} ({row.kind}) cannot learn from a single image; use 2 or more"
-            )
-
-
 def threads_each(config: Config, choice: Choice, networks: int) -> int:
-    """How many threads each of so many networks may use that train at once.
+    """How many threads each of so many networks that are trained at once may use.
 
-    The torch engine keeps to what the config says: its bits depend on it.
+    The torch engine keeps to what the config says, since its bits depend on it.
     """
     if choice.name == "torch":
         return config.threads or 1
@@ -161,3 +178,27 @@ def threads_each(config: Config, choice: Choice, networks: int) -> int:
     if config.threads:
         return min(config.threads, cores)
     return max(1, cores // networks) if config.batch_size >= _SPLIT_FROM else 1
+
+
+def _networks(
+    config: Config,
+    dataset: Dataset,
+    own: nn.Sequential | None,
+    start: Start | None,
+    statistics: Statistics | None,
+    run: Run | None,
+) -> list[nn.Sequential]:
+    """One network per seed; of a run that is resumed, the one that its folder describes."""
+    layers: list[dict[str, Any]] | None = run.layers() if run else None
+    if start:
+        network = with_new_head(start, len(dataset.classes))
+    elif layers and (config.start or (own is None and config.model == OWN_MODEL)):
+        network = build(layers)
+    elif own is None and config.model == OWN_MODEL:
+        raise InputError("the network is one of your own, which only its nn.Sequential describes: pass it as model",
+                         options=["model"])  # fmt: skip
+    elif dataset.folds:  # each normalises by the statistics of its own training images
+        return [network_for(config, dataset.of_member(number), own) for number in range(config.seeds)]
+    else:
+        network = network_for(config, dataset, own, statistics)
+    return [network] * config.seeds

@@ -1,4 +1,4 @@
-"""A trained body with a new head: what a training that starts from another run takes from it."""
+"""Transfer: what a training takes from the run that it starts from."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,17 +12,17 @@ from lenet.config import SHAPING, Config, checked
 from lenet.errors import InputError
 from lenet.models import build, describe, parameter_count
 from lenet.runs.run import Run
-from lenet.training.training import check_like
+from lenet.training.state import check_like
 
 
 @dataclass(frozen=True, eq=False)
 class Start:
     """The best network of a run, by validation.
 
-    layers: its list of layers, in plain values; its last is the head, which is not taken over
+    layers: its list of layers, in plain values; the last is the head, which is replaced
     body: the tensors of all layers but the last, by name
-    input_shape: (height, width, channels) of the images it takes; fit: how they are brought to that size
-    settings: the options of its run that gave it its shape
+    input_shape: (height, width, channels) of the images it takes; fit: how they are made that size
+    settings: the options of its run that shape the network
     said: which network this is, in words
     """
 
@@ -37,22 +37,22 @@ class Start:
 def read_start(path: str | Path) -> Start:
     """The network that a transfer from this run starts from.
 
-    Raises InputError where there is no such run, it has no weights, or its last layer is not linear.
+    Raises InputError if there is no such run, it has no weights, or its last layer is not linear.
     """
     checkpoint = Run(path).checkpoint()
     best = checkpoint.best
-    network = checkpoint.members[best]
+    network = checkpoint.networks[best]
     if len(network) < 2 or not isinstance(network[-1], nn.Linear):
         raise InputError(
-            f"{path} ends in a {type(network[-1]).__name__}: a transfer puts a new linear layer in the place of one"
+            f"{path} ends in a {type(network[-1]).__name__} layer: transfer replaces a linear last layer by a new one"
         )
     height, width, channels = checkpoint.input_shape
-    many = len(checkpoint.members)
+    many = len(checkpoint.networks)
     of = f", the best of its {many} networks (seed {checkpoint.seeds[best]})" if many > 1 else ""
     kept = {name: checkpoint.config[name] for name in ("model", *SHAPING) if checkpoint.config.get(name) is not None}
     return Start(
         layers=describe(network),
-        body={name: t for name, t in network.state_dict().items() if int(name.split(".")[0]) < len(network) - 1},
+        body={name: t for name, t in network.state_dict().items() if _layer(name) < len(network) - 1},
         input_shape=checkpoint.input_shape,
         fit=checkpoint.fit,
         settings=kept,
@@ -60,43 +60,48 @@ def read_start(path: str | Path) -> Start:
     )
 
 
-def settled(config: Config, start: Start, given: Mapping[str, Any]) -> Config:
+def config_from_start(config: Config, start: Start, asked: Mapping[str, Any]) -> Config:
     """The config with what the start decides: the network's shape, and the size, channels and fit of the images.
 
-    given: what the user set. Raises InputError where that asks for another network, or for images it does not take.
+    asked: the options that the user or a recipe set. Raises InputError if they ask for another network, or for images
+    that it does not take.
     """
     size, _, channels = start.input_shape
     for name, value in (("size", size), ("channels", channels)):
-        if given.get(name, value) != value:
+        if asked.get(name, value) != value:
             raise InputError(
-                f"--{name} {given[name]}: the network of {config.start} takes {name} {value}, and images are brought "
-                "to that; leave it out",
+                f"--{name} {asked[name]}: the network of {config.start} takes {name} {value}, and images are "
+                f"converted to it; leave --{name} out",
                 options=[name],
             )
     shape = checked(start.settings, f"{config.start}: ")
     for name in ("model", *SHAPING):
-        if given.get(name, shape.get(name)) != shape.get(name):
+        if asked.get(name, shape.get(name)) != shape.get(name):
             raise InputError(
                 f"--{name.replace('_', '-')}: the network comes from {config.start}; leave it out", options=[name]
             )
-    return replace(config, **(shape | {"size": size, "channels": channels, "fit": given.get("fit", start.fit)}))
+    return replace(config, **(shape | {"size": size, "channels": channels, "fit": asked.get("fit", start.fit)}))
 
 
 def with_new_head(start: Start, classes: int) -> nn.Sequential:
-    """The start's network with a last layer for so many classes. Its weights are fresh; `Start.body` goes into them."""
+    """The start's network with a last layer for so many classes; `Start.body` is still to be loaded into it."""
     *body, head = start.layers
     return build([*body, {**head, "out_features": classes}])
 
 
 def check_body(body: Mapping[str, torch.Tensor], network: nn.Sequential, path: Path) -> None:
-    """Raises InputError where the body that was read from `path` is not that of this network."""
+    """Raises InputError if the tensors that were read from `path` are not those of the network without its head."""
     last = len(network) - 1
     try:
-        check_like(body, {name: t for name, t in network.state_dict().items() if int(name.split(".")[0]) < last})
+        check_like(body, {name: t for name, t in network.state_dict().items() if _layer(name) < last})
     except ValueError as error:
         raise InputError(f"{path} is of another network ({error}): restore it or start over with --overwrite") from None
 
 
-def learning_parameters(network: nn.Sequential, frozen: int) -> int:
-    """How many values learn while the first `frozen` layers do not."""
+def trained_parameters(network: nn.Sequential, frozen: int) -> int:
+    """How many parameters are trained while the first `frozen` layers are not."""
     return parameter_count(nn.Sequential(*list(network)[frozen:]))
+
+
+def _layer(name: str) -> int:
+    return int(name.split(".")[0])

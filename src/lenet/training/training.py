@@ -1,81 +1,73 @@
-"""Training: one network, an epoch at a time. Printing, saving, early stopping and searching are its callers'."""
+"""Training: one network, one epoch at a time. Printing, saving, early stopping and searching belong to its callers."""
 
 import copy
-import json
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import nn
 
-from lenet.config import Config
-from lenet.data.dataset import Dataset
 from lenet.data.plan import Plan, epoch_plan
-from lenet.engine import Choice, Metrics, OptimizerState, Settings
+from lenet.engine import Metrics, OptimizerState
 from lenet.evaluation.scores import cross_entropy
 from lenet.models import has_batch_norm
 from lenet.runs.metrics import EpochRow
 from lenet.training.features import Features, features_of, frozen_layers
+from lenet.training.setup import Setup
+from lenet.training.state import State, read_state
 
-_PART_SECONDS = 0.1  # how long an engine's call should take: Ctrl-C and the progress bar wait for no more
-_FIRST_PART = 4  # steps of the first call, when nothing is known of the speed yet
-_EVAL_IMAGES = 512  # images a call when validating, for the same reason
-_HISTORY = "history"
+_PART_SECONDS = 0.1  # how long one call of the engine should take: Ctrl-C and the progress bar wait for it
+_FIRST_PART = 4  # steps of the first call, when the speed is not known yet
+_EVAL_IMAGES = 512  # images per call in validation, for the same reason
 
 
 class Stopped(Exception):
-    """The epoch was given up because `Training.stop` was set; what `state` gave before it still holds."""
+    """The epoch was abandoned because `Training.stop` was set; what `state` gave before it is still valid."""
 
 
 class Training:
-    """One member of a run: a network, its optimizer's state, and where it stands.
+    """One network of a setup: its weights, its optimizer's state and its epochs so far.
 
-    `advance` does one epoch; nothing survives between two epochs but what `state` gives, so that a training resumed
-    from it goes on as if it had never stopped. Weights start from `seed`, and so does every epoch's plan.
+    `advance` trains one epoch. Nothing survives between two epochs but what `state` gives, so a training that is
+    resumed from it is bit-identical to one that was never stopped. Weights start from `seed`, and so does the plan of
+    every epoch.
 
-    body: tensors by name that take the place of drawn ones: a trained network's, but for its last layer
+    number: which of the setup's networks
     """
 
-    def __init__(
-        self,
-        model: nn.Sequential,
-        dataset: Dataset,
-        config: Config,
-        seed: int,
-        choice: Choice,
-        settings: Settings,
-        body: Mapping[str, torch.Tensor] | None = None,
-    ) -> None:
-        self.model = initialised(model, seed)
-        self.model.load_state_dict(body or {}, strict=False)
-        self._frozen = frozen_layers(config.freeze, len(model))
+    def __init__(self, setup: Setup, number: int = 0) -> None:
+        self.config = setup.config
+        self.dataset = setup.dataset.of_member(number)
+        self.seed = setup.config.seed + number
+        self.choice, self.settings = setup.choice, setup.settings
+        self.model = initialised(setup.networks[number], self.seed)
+        self.model.load_state_dict(setup.body or {}, strict=False)
+        self.optimizer_state: OptimizerState = {}
+        self.best_weights: dict[str, torch.Tensor] = {}
+        self.history: list[EpochRow] = []
+        self._frozen = frozen_layers(setup.config.freeze, len(self.model))
         self._features: Features | None = None
         self._features_tried = False
-        self.dataset, self.config, self.seed = dataset, config, seed
-        self.choice, self.settings = choice, settings
-        self.optimizer_state: OptimizerState = {}
-        self.history: list[EpochRow] = []
-        self.best_weights: dict[str, torch.Tensor] = {}
-        # Read by whoever shows progress, while `advance` runs in another thread.
+        # Read by whoever shows progress while `advance` runs in another thread.
         self.so_far = Metrics()
         self.stop = threading.Event()
 
     @property
     def epoch(self) -> int:
-        """Whole epochs done."""
+        """Number of epochs trained."""
         return len(self.history)
 
     @property
     def failed(self) -> bool:
-        """Whether the loss stopped being finite; such a network learns nothing more."""
+        """Whether the loss is no longer finite; such a network is not trained any further."""
         return bool(self.history) and self.history[-1].failed_step is not None
 
     @property
     def finished(self) -> bool:
-        """All epochs are done, or the loss is no longer finite, or validation has not improved for `patience`."""
+        """Whether all epochs are trained, the loss is not finite, or validation has not improved for `patience`."""
         patience = self.config.patience
         stale = patience > 0 and self.epoch - (self.best.epoch if self.best else 0) >= patience
         return self.failed or self.epoch >= self.config.epochs or stale
@@ -83,8 +75,8 @@ class Training:
     @property
     def best(self) -> EpochRow | None:
         """The first epoch with the highest validation accuracy."""
-        whole = [row for row in self.history if row.failed_step is None]
-        return max(whole, key=lambda row: row.val_accuracy, default=None)
+        completed = [row for row in self.history if row.failed_step is None]
+        return max(completed, key=lambda row: row.val_accuracy, default=None)
 
     def advance(self) -> EpochRow:
         """Train one epoch, then validate. Raises Stopped if `stop` is set meanwhile."""
@@ -98,9 +90,9 @@ class Training:
                 failed_step = first + self.so_far.nonfinite_step
                 break
         trained = time.perf_counter()
-        val_loss, val_accuracy = self._validated(features)
+        val_loss, val_accuracy = self._validate(features)
         if failed_step is None and not np.isfinite(val_loss):
-            failed_step = first + len(part.steps) - 1  # the last update broke it, and no step came after to tell
+            failed_step = first + len(part.steps) - 1  # the last update broke it; no later step could show it
         row = EpochRow(
             seed=self.seed,
             epoch=self.epoch + 1,
@@ -119,57 +111,28 @@ class Training:
         return row
 
     def logits(self, indices: np.ndarray) -> np.ndarray:
-        """float32 [len(indices), classes] of these images, by the weights as they are now."""
+        """float32 [len(indices), classes] of these images, by the current weights."""
         return self._logits(self.model, self.dataset.images, indices)
 
     def state(self) -> dict[str, torch.Tensor]:
-        """Everything that outlives an epoch, as tensors by name; a copy, so that training on leaves it alone."""
-        history = json.dumps([asdict(row) for row in self.history]).encode()
-        named = {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer_state,
-            "best": self.best_weights,
-            _HISTORY: {"json": torch.frombuffer(bytearray(history), dtype=torch.uint8)},
-        }
-        return {
-            f"{part}:{name}": tensor.detach().cpu().clone() for part, of in named.items() for name, tensor in of.items()
-        }
+        """Everything that outlives an epoch, as copied tensors by name (see `lenet.training.state`)."""
+        return State(self.model.state_dict(), self.optimizer_state, self.best_weights, self.history).tensors()
 
-    def load(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Go on from what `state` gave. Raises ValueError, and changes nothing, where it is not this training's."""
-        rows = history_of(state)
-        parts: dict[str, dict[str, torch.Tensor]] = {"model": {}, "optimizer": {}, "best": {}}
-        for key, tensor in state.items():
-            part, _, name = key.partition(":")
-            if part in parts:
-                parts[part][name] = tensor.clone()
-        own = self.model.state_dict()
-        check_like(parts["model"], own, "model:")
-        if parts["best"] or any(row.failed_step is None for row in rows):
-            check_like(parts["best"], own, "best:")
-        for key, tensor in parts["optimizer"].items():
-            name, _, piece = key.rpartition("/")
-            shape = () if piece == "step" or name not in own else own[name].shape
-            if name not in own or tensor.shape != shape or not tensor.is_floating_point():
-                raise ValueError(f"optimizer:{key} is not as the network has it")
-        if not [row.epoch for row in rows] == list(range(1, len(rows) + 1)) or {row.seed for row in rows} - {self.seed}:
-            raise ValueError("its history is not of this network's epochs")
-        failed = bool(rows) and rows[-1].failed_step is not None
-        if not failed and any(tensor.isnan().any() for part in parts.values() for tensor in part.values()):
-            raise ValueError("it holds NaN")
-        self.model.load_state_dict(parts["model"])
-        self.optimizer_state, self.best_weights = parts["optimizer"], parts["best"]
-        self.history = rows
+    def load(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Continue from what `state` gave. Raises ValueError, and changes nothing, if it is of another training."""
+        state = read_state(tensors, self.model.state_dict(), self.seed)
+        self.model.load_state_dict(state.model)
+        self.optimizer_state, self.best_weights, self.history = state.optimizer, state.best, state.history
         self._features, self._features_tried = None, False
 
     @property
     def frozen(self) -> int:
-        """How many of the first layers do not learn in the epoch to come."""
+        """How many of the first layers are not trained in the next epoch."""
         until = self.config.unfreeze_after
         return 0 if until and self.epoch >= until else self._frozen
 
     def _kept_features(self) -> Features | None:
-        """What the frozen layers make of the images, where that is the same in every epoch."""
+        """The frozen layers' output for all images, computed once, if it is the same in every epoch."""
         if not self.frozen or self.config.augment != "none":
             self._features = None
         elif not self._features_tried:
@@ -213,7 +176,7 @@ class Training:
         )
 
     def _parts(self, plan: Plan) -> Iterator[tuple[int, Plan]]:
-        """The plan's steps in turn, each part with its first step; a part takes about a tenth of a second."""
+        """The plan in parts of about a tenth of a second, each with the number of its first step."""
         first, count = 0, _FIRST_PART
         while first < len(plan.steps):
             self._check_stop()
@@ -223,11 +186,10 @@ class Training:
             pace = _PART_SECONDS / max(time.perf_counter() - started, 1e-6)
             count = max(1, round(count * min(max(pace, 0.25), 8.0)))
 
-    def _validated(self, features: Features | None) -> tuple[float, float]:
-        """Mean cross-entropy and accuracy over the validation images."""
+    def _validate(self, features: Features | None) -> tuple[float, float]:
+        """Mean cross-entropy and accuracy on the validation images."""
         model, dataset = (features.tail, features.dataset) if features else (self.model, self.dataset)
-        logits = self._logits(model, dataset.images, dataset.val)
-        labels = dataset.labels[dataset.val]
+        logits, labels = self._logits(model, dataset.images, dataset.val), dataset.labels[dataset.val]
         return cross_entropy(logits, labels), float((logits.argmax(axis=1) == labels).mean())
 
     def _check_stop(self) -> None:
@@ -235,41 +197,8 @@ class Training:
             raise Stopped
 
 
-def history_of(state: Mapping[str, torch.Tensor]) -> list[EpochRow]:
-    """The epochs done, out of what `Training.state` gave. Raises ValueError where it holds no such thing."""
-    packed = state.get(f"{_HISTORY}:json")
-    if packed is None or packed.dtype != torch.uint8:
-        raise ValueError("it has no history")
-    try:
-        listed = json.loads(packed.numpy().tobytes())
-    except RecursionError:
-        listed = None
-    if not isinstance(listed, list):
-        raise ValueError("its history is damaged")
-    rows = []
-    for values in listed:
-        kinds = {"seed": int, "epoch": int, "engine": str, "failed_step": int | None}
-        row = (
-            EpochRow(**values)
-            if isinstance(values, dict) and values.keys() == EpochRow.__annotations__.keys()
-            else None
-        )
-        if row is None or not all(isinstance(value, kinds.get(name, float)) for name, value in asdict(row).items()):
-            raise ValueError("its history is damaged")
-        rows.append(row)
-    return rows
-
-
-def check_like(found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], part: str = "") -> None:
-    """Raises ValueError where the tensors have not the names, shapes and dtypes wanted."""
-    for name in sorted(found.keys() | wanted.keys()):
-        one, other = found.get(name), wanted.get(name)
-        if one is None or other is None or one.shape != other.shape or one.dtype != other.dtype:
-            raise ValueError(f"{part}{name} is not as the network has it")
-
-
 def initialised(model: nn.Sequential, seed: int) -> nn.Sequential:
-    """A copy of the network whose layers start afresh, as PyTorch starts them, from this seed alone."""
+    """A copy of the network with weights that PyTorch draws from this seed alone."""
     model = copy.deepcopy(model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

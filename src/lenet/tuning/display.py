@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from lenet.report.progress import clock
+from lenet.report.text import clock
 from lenet.tuning.space import shown
 from lenet.tuning.table import Table, TrialRecord
 

@@ -100,7 +100,7 @@ class Folder:
             model.load_state_dict(weights)
             height, width, channels = images.dataset.images.shape[1:]
             checkpoint = Checkpoint(
-                members=[model],
+                networks=[model],
                 classes=images.dataset.classes,
                 input_shape=(height, width, channels),
                 fit=config.fit,

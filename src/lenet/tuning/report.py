@@ -11,8 +11,7 @@ from rich.console import Console
 
 from lenet.errors import InputError
 from lenet.evaluation.scores import mean_sd
-from lenet.report.progress import clock
-from lenet.report.text import percent, test_line
+from lenet.report.text import clock, percent, test_line
 from lenet.runs.run import Run
 from lenet.training.finish import versions
 from lenet.training.setup import engine_for, network_for

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lenet.config import Config, checked, recipe_values, to_toml
-from lenet.data.wanted import is_folder, same_folder
+from lenet.data.identity import is_folder, same_folder
 from lenet.errors import InputError, did_you_mean
 from lenet.files import read_toml
 from lenet.tuning.space import DEFAULT, Space, check_effects, parse_space

@@ -24,8 +24,9 @@ from lenet.errors import InputError
 from lenet.files import make_folder
 from lenet.runs.checkpoint import read_tensors, write_tensors
 from lenet.runs.metrics import EpochRow
-from lenet.training.setup import concrete, engine_for, network_for
-from lenet.training.training import Training, history_of
+from lenet.training.setup import make_setup, resolved
+from lenet.training.state import history_of
+from lenet.training.training import Training
 from lenet.tuning.space import IMAGE_OPTIONS, Space
 from lenet.tuning.witness import Witness, contradictions
 
@@ -68,7 +69,7 @@ class Job:
     def config_of(self, number: int, values: dict[str, Any]) -> Config:
         """A trial's config: a recipe that makes it again."""
         config = replace(self.config, **values, seed=trial_seed(self.seed, number), seeds=1, threads=1)
-        return concrete(config, self.images_of(values).dataset, None)
+        return resolved(config, self.images_of(values).dataset)
 
 
 def trial_seed(seed: int, number: int) -> int:
@@ -131,13 +132,10 @@ class Trial(tune.Trainable):
     def _started(self) -> Training:
         """The training where its state left it; from the start again where only its figures were kept."""
         images = self._job.images_of(self._values)
-        network = network_for(self._config, images.dataset, statistics=images.statistics)
-        choice, settings, _ = engine_for(self._config, network)
-        self._witness = Witness(choice.engine)
-        choice = replace(choice, engine=cast(Engine, self._witness))
-        training = Training(
-            network, images.dataset, self._config, self._config.seed, choice, replace(settings, threads=1)
-        )
+        setup = make_setup(self._config, images.dataset, statistics=images.statistics)
+        self._witness = Witness(setup.choice.engine)
+        choice = replace(setup.choice, engine=cast(Engine, self._witness))
+        training = Training(replace(setup, choice=choice, settings=replace(setup.settings, threads=1)))
         if self._state:
             try:
                 training.load(self._state)

@@ -6,8 +6,7 @@ from PIL import Image
 
 from lenet.evaluation.scores import mean_sd, scores
 from lenet.report.plots import draw_confusion, draw_curves
-from lenet.report.progress import clock
-from lenet.report.text import percent
+from lenet.report.text import clock, percent
 from lenet.runs.metrics import EpochRow
 from lenet.training.finish import versions
 

@@ -1,0 +1,58 @@
+"""The command line of main.py: the CIFAR-10 study's training, of a network that the script passes."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Parameter
+
+from lenet.cli.app import run
+from lenet.cli.flags import Out, Overwrite, Resume, flags_of, given
+from lenet.config import Config
+from lenet.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    Flags = Config
+else:
+    Flags = flags_of(__name__, ("data", "data_sha256", "model"))
+_NONE_GIVEN = Flags()
+
+
+def main(model: "nn.Sequential", argv: Sequence[str] | None = None) -> int:
+    """Train this network on CIFAR-10 and test it once; returns the exit code, as `lenet.cli.main` does.
+
+    If CIFAR-10 is not on disk and cannot be downloaded, the embedded digits take its place, with a note.
+    """
+    app = App(help="Train the CIFAR-10 study's network (model.py), and test it once.", help_format="plaintext",
+              version_flags=[], suppress_keyboard_interrupt=False)  # fmt: skip
+
+    @app.default
+    def train(
+        data: str | None = None,
+        /,
+        *,
+        recipe: str = "cifar10-lenet",
+        out: Out = None,
+        resume: Resume = False,
+        overwrite: Overwrite = False,
+        flags: Annotated[Flags, Parameter(name="*")] = _NONE_GIVEN,
+    ) -> None:
+        """Train the CIFAR-10 study's network (model.py), and test it once.
+
+        Parameters
+        ----------
+        data
+            cifar10; 'lenet train DATA' trains on other images.
+        recipe
+            Recipe by name ('lenet recipes' lists them), or a TOML file, such as the best.toml of a search. Flags
+            override it.
+        """
+        if data not in (None, "cifar10"):
+            raise InputError(f"this script trains on cifar10, not on '{data}': use lenet train '{data}'")
+        from lenet.commands.train import train as run_train
+
+        run_train("cifar10", model=model, recipe=recipe, out=out, resume=resume, overwrite=overwrite, verbose=True,
+                  or_digits=True, **given(flags))  # fmt: skip
+
+    return run(app, argv)

@@ -1,0 +1,63 @@
+"""What a command was asked for: the options of a recipe, and the user's own, which override them."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from lenet.config.options import Config, checked
+from lenet.config.recipes import recipe_values
+from lenet.errors import InputError
+
+
+@dataclass(frozen=True)
+class Request:
+    """Options by name, checked.
+
+    recipe: what the user called the recipe; values: the options that it sets
+    given: the options that the user set
+    defaults: options that replace the defaults of `Config`, for this command
+    """
+
+    recipe: str | Path | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
+    given: Mapping[str, Any] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        recipe: str | Path | None,
+        given: Mapping[str, Any],
+        defaults: Mapping[str, Any] | None = None,
+    ) -> "Request":
+        """The request for this recipe and these options; an option that is None was not set.
+
+        Raises InputError for a recipe that does not exist, an unknown option, a wrong type or a value out of range.
+        """
+        own = checked({name: value for name, value in given.items() if value is not None})
+        return cls(recipe, recipe_values(recipe), own, dict(defaults or {}))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The recipe's options, overridden by the user's."""
+        return {**self.values, **self.given}
+
+    def config(self) -> Config:
+        """The whole config: defaults, overridden by the recipe, overridden by the user."""
+        return replace(Config(), **{**self.defaults, **self.settings})
+
+    @contextmanager
+    def naming_recipe(self) -> Iterator[None]:
+        """Adds the recipe's name to an InputError about an option that the recipe has set, not the user."""
+        try:
+            yield
+        except InputError as error:
+            from_recipe = [name for name in error.options if name in self.values and name not in self.given]
+            if not from_recipe:
+                raise
+            listed = ", ".join(f"{name.replace('_', '-')} {self.values[name]}" for name in from_recipe)
+            error.args = (f"{error} (recipe {self.recipe} sets {listed})",)
+            error.options = ()
+            raise

@@ -1,0 +1,45 @@
+"""Images are identified by their content: where they were found may change, or hold other images by now."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lenet.data.catalog import SETS
+from lenet.data.dataset import Dataset
+from lenet.errors import InputError
+
+_CHANGE_IMAGES = ("size", "channels", "fit", "classes")
+
+
+def same_folder(one: str, other: str) -> bool:
+    """Whether two values of `data` name one folder, or are the same word."""
+    return one == other or (is_folder(one) and is_folder(other) and _resolved(one) == _resolved(other))
+
+
+def is_folder(data: str) -> bool:
+    """Whether a value of `data` is a folder's path. The folder may lie elsewhere now: the images' hash tells them."""
+    return data not in SETS and data != "auto"
+
+
+def check_images(dataset: Dataset, sha256: str | None, which: str) -> None:
+    """Raises InputError where the images are not those of that hash; the message says which they should be."""
+    if sha256 not in (None, dataset.sha256):
+        raise InputError(
+            f"the images of {dataset.name} are not those {which} (their SHA-256 is {dataset.sha256[:12]}..., not "
+            f"{str(sha256)[:12]}...): restore them in {dataset.source}, or give the folder in which they lie now"
+        )
+
+
+def differing_images(dataset: Dataset, recipe: object, values: Mapping[str, Any], given: Mapping[str, Any]) -> str:
+    """A note if the images are not those that the recipe was written for, else empty.
+
+    values: what the recipe sets; given: what the user set. Images of another size, or other classes, were asked for.
+    """
+    asked = any(given.get(name, values.get(name)) != values.get(name) for name in _CHANGE_IMAGES)
+    if asked or values.get("data_sha256") in (None, dataset.sha256):
+        return ""
+    return f"the images differ from those of {recipe}"
+
+
+def _resolved(path: str) -> Path:
+    return Path(path).expanduser().resolve()

@@ -1,0 +1,57 @@
+"""What a training is refused for before anything is written: memory, batch size, device."""
+
+from math import prod
+
+import torch
+from torch import nn
+
+from lenet.config import Config, RunConfig
+from lenet.cores import free_memory
+from lenet.errors import InputError
+from lenet.models import parameter_count, trace
+from lenet.training.features import frozen_layers
+
+_MOST_PARAMETERS = 50_000_000  # a gigabyte with gradient, optimizer state and best weights
+
+
+def check_memory(config: Config, network: nn.Sequential, input_shape: tuple[int, int, int]) -> None:
+    """Raises InputError if the networks and one batch do not fit into the free memory.
+
+    Counts what is certainly held: weights, gradient, optimizer state and best weights of every network, and the
+    activations of one batch with their gradients. The network may be on the meta device.
+    """
+    count = parameter_count(network)
+    if count > _MOST_PARAMETERS:
+        raise InputError(f"the network has {count:,} parameters; lenet trains at most {_MOST_PARAMETERS:,}")
+    activations = sum(prod(layer.output) for layer in trace(network, input_shape))
+    weights, batch = 5 * count * config.seeds, 2 * activations * config.batch_size
+    need, free = 4 * (weights + batch), free_memory()
+    if free is not None and need > free:
+        smaller = "use a smaller network or fewer seeds" if weights > batch else "use a smaller --batch-size"
+        raise InputError(
+            f"training needs at least {need / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free: {smaller}"
+        )
+
+
+def check_batch_size(config: Config, network: nn.Sequential, input_shape: tuple[int, int, int]) -> None:
+    """Raises InputError if batch norm would have to train on a single value per channel; PyTorch refuses that too."""
+    if config.batch_size > 1:
+        return
+    frozen = 0 if config.unfreeze_after else frozen_layers(config.freeze, len(network))
+    for number, (layer, row) in enumerate(zip(network, trace(network, input_shape), strict=True)):
+        norm = isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d))
+        if norm and number >= frozen and prod(row.output[1:]) == 1:
+            raise InputError(
+                f"--batch-size 1: layer {number} ({row.kind}) cannot train on a single image; use 2 or more",
+                options=["batch_size"],
+            )
+
+
+def check_device(config: RunConfig) -> None:
+    """Raises InputError if the device is unknown or not here."""
+    if config.device != "cpu" and not config.device.startswith("cuda"):
+        raise InputError(f"no device '{config.device}': use cpu, cuda, or cuda:1 and so on", options=["device"])
+    if config.device != "cpu" and not torch.cuda.is_available():
+        raise InputError(
+            f"--device {config.device}: PyTorch finds no CUDA device here; leave --device out", options=["device"]
+        )

@@ -1,0 +1,84 @@
+"""The training loop: every network to its end, each epoch saved as it ends."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import replace
+
+from lenet.errors import InputError
+from lenet.runs.run import STATE_MEND, Clock, Run
+from lenet.training.setup import Setup, threads_each
+from lenet.training.training import Stopped, Training
+
+Watch = Callable[[Setup, Sequence[Training]], None]
+
+_WATCH_SECONDS = 0.1
+
+
+def load_trainings(setup: Setup, run: Run) -> list[Training]:
+    """A training for each network of the setup, continued from the run's folder where that has its state.
+
+    Raises InputError for a state that is damaged or of another network.
+    """
+    trainings = [Training(setup, number) for number in range(len(setup.networks))]
+    for training in trainings:
+        state = run.state(training.seed)
+        if state is None:
+            continue
+        try:
+            training.load(state)
+        except ValueError as error:
+            path = run.state_path(training.seed)
+            raise InputError(f"{path} is of another network ({error}): {STATE_MEND}") from None
+    return trainings
+
+
+def train_all(
+    setup: Setup, trainings: Sequence[Training], run: Run, watch: Watch | None = None, started: float | None = None
+) -> Clock:
+    """Train all networks, `setup.workers` at once, and return the run's clock, which counts earlier sessions too.
+
+    watch: called before the first epoch, about ten times a second, and after the last epoch
+    started: when the command started (time.perf_counter); by default now
+    """
+    loop_started = time.perf_counter()
+    command_started = loop_started if started is None else started
+    before, saving = run.clock(), threading.Lock()
+
+    def clock() -> Clock:
+        now = time.perf_counter()
+        return Clock(loop=before.loop + now - loop_started, total=before.total + now - command_started)
+
+    def train_one(training: Training) -> None:
+        while not training.finished:
+            # Towards the end of a run the last networks take the cores of those that are finished.
+            left = sum(not one.finished for one in trainings)
+            threads = threads_each(setup.config, setup.choice, min(left, setup.workers))
+            training.settings = replace(training.settings, threads=threads)
+            row = training.advance()
+            run.write_state(training.seed, training.state())
+            with saving:  # all networks share these files
+                run.append_metrics(row)
+                run.write_clock(clock())
+
+    if watch:
+        watch(setup, trainings)
+    with ThreadPoolExecutor(setup.workers) as pool:
+        tasks = [pool.submit(train_one, training) for training in trainings]
+        try:
+            while wait(tasks, timeout=_WATCH_SECONDS, return_when=FIRST_EXCEPTION).not_done:
+                if watch:
+                    watch(setup, trainings)
+                if any(task.done() and task.exception() for task in tasks):
+                    break
+        finally:
+            for training, task in zip(trainings, tasks, strict=True):
+                training.stop.set()
+                task.cancel()
+    for task in tasks:
+        if not task.cancelled() and not isinstance(task.exception(), Stopped):
+            task.result()
+    if watch:
+        watch(setup, trainings)
+    return clock()

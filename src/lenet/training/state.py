@@ -1,0 +1,92 @@
+"""A training's state: everything of it that outlives an epoch, as tensors by name, and the checks of a state read."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import torch
+
+from lenet.runs.metrics import EpochRow
+
+_HISTORY = "history:json"
+
+
+@dataclass
+class State:
+    """Weights, the optimizer's state, the best weights by validation (empty before the first epoch), and all epochs."""
+
+    model: dict[str, torch.Tensor]
+    optimizer: dict[str, torch.Tensor]
+    best: dict[str, torch.Tensor]
+    history: list[EpochRow]
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Copies of all tensors, named "model:...", "optimizer:..." and "best:...", and the history as JSON."""
+        history = json.dumps([asdict(row) for row in self.history]).encode()
+        named = {"model": self.model, "optimizer": self.optimizer, "best": self.best}
+        tensors = {f"{part}:{name}": tensor for part, of in named.items() for name, tensor in of.items()}
+        tensors[_HISTORY] = torch.frombuffer(bytearray(history), dtype=torch.uint8)
+        return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+
+
+def read_state(tensors: Mapping[str, torch.Tensor], like: Mapping[str, torch.Tensor], seed: int) -> State:
+    """The state that `State.tensors` gave.
+
+    like: the tensors of the network that it should be of; seed: that network's seed
+
+    Raises ValueError if it is not such a state.
+    """
+    state = State({}, {}, {}, history_of(tensors))
+    parts = {"model": state.model, "optimizer": state.optimizer, "best": state.best}
+    for key, tensor in tensors.items():
+        part, _, name = key.partition(":")
+        if part in parts:
+            parts[part][name] = tensor.clone()
+    check_like(state.model, like, "model:")
+    if state.best or any(row.failed_step is None for row in state.history):
+        check_like(state.best, like, "best:")
+    for key, tensor in state.optimizer.items():
+        name, _, piece = key.rpartition("/")
+        shape = () if piece == "step" or name not in like else like[name].shape
+        if name not in like or tensor.shape != shape or not tensor.is_floating_point():
+            raise ValueError(f"optimizer:{key} does not fit the network")
+    epochs = [row.epoch for row in state.history]
+    if epochs != list(range(1, len(epochs) + 1)) or {row.seed for row in state.history} - {seed}:
+        raise ValueError("its history is not of this network's epochs")
+    failed = bool(state.history) and state.history[-1].failed_step is not None
+    if not failed and any(tensor.isnan().any() for part in parts.values() for tensor in part.values()):
+        raise ValueError("it holds NaN")
+    return state
+
+
+def history_of(tensors: Mapping[str, torch.Tensor]) -> list[EpochRow]:
+    """The epochs of a state. Raises ValueError if it has none, or they are damaged."""
+    packed = tensors.get(_HISTORY)
+    if packed is None or packed.dtype != torch.uint8:
+        raise ValueError("it has no history")
+    try:
+        listed = json.loads(packed.numpy().tobytes())
+    except RecursionError:
+        listed = None
+    if not isinstance(listed, list):
+        raise ValueError("its history is damaged")
+    rows = []
+    for values in listed:
+        kinds = {"seed": int, "epoch": int, "engine": str, "failed_step": int | None}
+        row = (
+            EpochRow(**values)
+            if isinstance(values, dict) and values.keys() == EpochRow.__annotations__.keys()
+            else None
+        )
+        if row is None or not all(isinstance(value, kinds.get(name, float)) for name, value in asdict(row).items()):
+            raise ValueError("its history is damaged")
+        rows.append(row)
+    return rows
+
+
+def check_like(found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], part: str = "") -> None:
+    """Raises ValueError if the tensors do not have the names, shapes and dtypes wanted."""
+    for name in sorted(found.keys() | wanted.keys()):
+        one, other = found.get(name), wanted.get(name)
+        if one is None or other is None or one.shape != other.shape or one.dtype != other.dtype:
+            raise ValueError(f"{part}{name} does not fit the network")
