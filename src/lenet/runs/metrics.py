@@ -3,7 +3,7 @@
 import csv
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -29,6 +29,12 @@ class EpochRow:
     train_seconds: float
     val_seconds: float
     failed_step: int | None = None
+
+
+def best_row(rows: Sequence[EpochRow]) -> EpochRow | None:
+    """The first epoch with the highest validation accuracy; None where there is no epoch with a finite loss."""
+    whole = [row for row in rows if row.failed_step is None]
+    return max(whole, key=lambda row: row.val_accuracy, default=None)
 
 
 _NAMES = [field.name for field in fields(EpochRow)]
