@@ -302,7 +302,7 @@ def test_a_run_that_is_not_finished(lenet, tmp_path, digits_run):
 
 def test_eval_on_other_data(lenet, tmp_path, digits_run):
     refused(lenet("eval", digits_run.path, photos(tmp_path)), "class 'cat'", "not among the classes of the model")
-    refused(lenet("eval", digits_run.path, "--member", 2), "no member 2", "0 to 1")
+    refused(lenet("eval", digits_run.path, "--network", 2), "no network 2", "0 to 1")
 
 
 def test_predict_on_what_is_no_image(lenet, tmp_path, digits_run):
@@ -310,7 +310,7 @@ def test_predict_on_what_is_no_image(lenet, tmp_path, digits_run):
     refused(lenet("predict", digits_run.path, tmp_path / "text.png"), "text.png", "not an image")
     refused(lenet("predict", digits_run.path, tmp_path / "none.png"), "no image at", "none.png")
     refused(lenet("predict", digits_run.path, tmp_path), str(tmp_path))
-    refused(lenet("predict", digits_run.path, picture(tmp_path / "a.png"), "--member", -1), "no member -1")
+    refused(lenet("predict", digits_run.path, picture(tmp_path / "a.png"), "--network", -1), "no network -1")
     refused(lenet("predict", digits_run.path, picture(tmp_path / "a.png"), "--top", 0), "top must be at least 1")
 
 
@@ -387,13 +387,13 @@ def test_the_flags_are_those_of_the_last_version(lenet):
     assert flags("train") == options - {"--data", "--data-sha256"} | {
         *("DATA", "--recipe", "--out", "--resume", "--overwrite", "--no-nesterov"),
     }
-    assert flags("eval") == {"RUN", "DATA", "--data-dir", "--member", "--out"}
+    assert flags("eval") == {"RUN", "DATA", "--data-dir", "--network", "--out"}
     assert flags("transfer") == options - {"--" + name for name in TRANSFER_LACKS} | {
         *("RUN", "DATA", "--recipe", "--out", "--resume", "--overwrite", "--no-nesterov"),
     }
     assert flags("compare") == {"RUN", "--out"}
     assert flags("study") == {"STUDY", "--out", "--seeds", "--data-dir", "--engine"}
-    assert flags("predict") == {"RUN", "IMAGE", "--top", "--member", "--json"}
+    assert flags("predict") == {"RUN", "IMAGE", "--top", "--network", "--json"}
     assert flags("models") == {"--size", "--channels", "--classes", "--layers", "--no-layers"}
     assert flags("recipes") == set()
 
@@ -445,8 +445,8 @@ def test_eval_prints_a_table_and_writes_it_too(lenet, digits_run, tmp_path):
     assert confusion.trace() / confusion.sum() == pytest.approx(accuracy["each"][0])
 
 
-def test_eval_of_one_member(lenet, digits_run, tmp_path):
-    outcome = lenet("eval", digits_run.path, "--member", 1, "--out", tmp_path)
+def test_eval_of_one_network(lenet, digits_run, tmp_path):
+    outcome = lenet("eval", digits_run.path, "--network", 1, "--out", tmp_path)
     assert f"accuracy {100 * digits_run.result['test_accuracy']['each'][1]:.1f}%, loss " in outcome.out
     assert {path.name for path in tmp_path.iterdir()} == {"scores-1.json", "per-class-1.csv", "confusion-1.csv"}
 

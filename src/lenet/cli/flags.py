@@ -74,6 +74,3 @@ Resume = Annotated[
 ]
 Overwrite = Annotated[bool, Parameter(negative="", help="Delete the run in the folder and start again.")]
 RunFolder = Annotated[Path, Parameter(help="Folder of a finished run.")]
-Network = Annotated[
-    int | None, Parameter(converter=whole, help="Number of one of the run's networks: 0, 1, ... Default: all.")
-]

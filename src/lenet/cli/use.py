@@ -7,14 +7,14 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.table import Table
 
-from lenet.cli.flags import DataDir, Network, RunFolder, Whole
+from lenet.cli.flags import DataDir, RunFolder, Whole
 from lenet.cli.interrupt import loading
 from lenet.errors import InputError
 from lenet.report.console import PlainConsole, visible
 
 
 def evaluate(
-    run: RunFolder, data: str | None = None, /, *, data_dir: DataDir = None, network: Network = None,
+    run: RunFolder, data: str | None = None, /, *, data_dir: DataDir = None, network: Whole | None = None,
     out: Path | None = None,
 ) -> None:  # fmt: skip
     """Evaluate a run on labelled images: accuracy, loss, precision, recall and F1 per class, confusions.
@@ -23,6 +23,8 @@ def evaluate(
     ----------
     data
         Dataset or folder of images: its test images, or all where it has no test split. Default: the run's own data.
+    network
+        Number of the network to evaluate: 0, 1, ... Default: all networks of the run.
     out
         Folder for scores.json, per-class.csv and confusion.csv. Default: RUN/eval; RUN/eval/NAME-HASH for other data.
     """
@@ -44,7 +46,7 @@ def evaluate(
 
 def predict(
     run: RunFolder, images: Annotated[list[Path], Parameter(negative="", name="IMAGE")], /, *, top: Whole = 5,
-    network: Network = None, json_: Annotated[bool, Parameter(name="json", negative="")] = False,
+    network: Whole | None = None, json_: Annotated[bool, Parameter(name="json", negative="")] = False,
 ) -> None:  # fmt: skip
     """Print the most probable classes of images.
 
@@ -54,6 +56,8 @@ def predict(
         Image files of any size.
     top
         Number of classes to print for each image. Default: 5.
+    network
+        Number of the network to use: 0, 1, ... Default: the one with the highest validation accuracy.
     json_
         Print JSON: a list with one entry per image.
     """

@@ -14,7 +14,7 @@ from lenet.data.plan import Plan, epoch_plan
 from lenet.engine import Metrics, OptimizerState
 from lenet.evaluation.scores import cross_entropy
 from lenet.models import has_batch_norm
-from lenet.runs.metrics import EpochRow
+from lenet.runs.metrics import EpochRow, best_row
 from lenet.training.features import Features, features_of, frozen_layers
 from lenet.training.setup import Setup
 from lenet.training.state import State, read_state
@@ -75,8 +75,7 @@ class Training:
     @property
     def best(self) -> EpochRow | None:
         """The first epoch with the highest validation accuracy."""
-        completed = [row for row in self.history if row.failed_step is None]
-        return max(completed, key=lambda row: row.val_accuracy, default=None)
+        return best_row(self.history)
 
     def advance(self) -> EpochRow:
         """Train one epoch, then validate. Raises Stopped if `stop` is set meanwhile."""
