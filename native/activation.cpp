@@ -1,13 +1,17 @@
-// ReLU, leaky ReLU and tanh on their own, where no convolution before them takes them along.
-#include "functions.h"
+// ReLU, leaky ReLU and tanh as single layers. After a convolution and before a pool they are part of a ConvBlock.
+#include "api.h"
+#include "blob.h"
 #include "layer.h"
+#include "schedule.h"
+#include "vector.h"
+#include "vector_math.h"
 
 namespace lenet {
 
 template <class T>
 class Activation : public Layer<T> {
  public:
-  Activation(const Context<T>& context, const LenetLayer& spec, bool learns) : Layer<T>(context, spec, learns) {}
+  using Layer<T>::Layer;
 
   void forward(Schedule& schedule) override {
     each_run(schedule, *in, *out, [this](const Step&, int n, const Run& run) {
@@ -15,7 +19,7 @@ class Activation : public Layer<T> {
       T* const y = out->image(n) + run.to;
       const int count = run.count;
       if (this->spec_.kind == kRelu)
-        // Not x > 0 ? x : 0, which would swallow the NaN that torch keeps.
+        // x > 0 ? x : 0 would turn NaN into 0; PyTorch keeps NaN.
         for (int i = 0; i < count; i++) y[i] = x[i] < 0 ? T(0) : x[i];
       else if (this->spec_.kind == kLeakyRelu)
         for (int i = 0; i < count; i++) y[i] = x[i] < 0 ? slope_ * x[i] : x[i];
@@ -33,7 +37,7 @@ class Activation : public Layer<T> {
       const int count = run.count;
       if (this->spec_.kind == kRelu)
         for (int i = 0; i < count; i++) dx[i] = y[i] > 0 ? dy[i] : T(0);
-      else if (this->spec_.kind == kLeakyRelu)  // the slope is not negative, so y has the sign of x
+      else if (this->spec_.kind == kLeakyRelu)  // the slope is not negative, so y and x have the same sign
         for (int i = 0; i < count; i++) dx[i] = y[i] > 0 ? dy[i] : slope_ * dy[i];
       else
         for (int i = 0; i < count; i++) dx[i] = dy[i] * (1 - y[i] * y[i]);
@@ -47,12 +51,6 @@ class Activation : public Layer<T> {
   const T slope_ = T(this->spec_.slope);
 };
 
-template <class T>
-LayerPointer<T> make_activation(const Context<T>& context, const LenetLayer& spec, bool learns) {
-  return std::make_unique<Activation<T>>(context, spec, learns);
-}
-
-template LayerPointer<float> make_activation(const Context<float>&, const LenetLayer&, bool);
-template LayerPointer<double> make_activation(const Context<double>&, const LenetLayer&, bool);
+LENET_DEFINE_LAYER(make_activation, Activation)
 
 }  // namespace lenet

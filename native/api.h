@@ -1,8 +1,9 @@
-// What crosses from the Python binding into the engine of one instruction set level: plain structs, two C functions.
+// The interface between the Python binding and the engine of one instruction set level: plain structs and two
+// functions.
 //
-// All is checked in Python before it comes here (lenet/engine/native.py). Pointers are to memory of the caller's that
-// outlives the call: `value`, `first`, `second`, `mean` and `variance` to scalars of the model's own type (float or
-// double) in PyTorch's layout.
+// Python checks everything first (lenet/engine/native_checks.py); the engine checks nothing. The caller owns all memory
+// and keeps it until the call returns. `value`, `first`, `second`, `mean` and `variance` point to scalars of the
+// model's type (float or double) in PyTorch's layout.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +27,7 @@ enum LenetKind : int32_t {
 
 enum LenetOptimizer : int32_t { kSgd, kAdam, kAdamW };
 
-// A parameter and its optimizer state; null where there is none.
+// A parameter and its optimizer state; null pointers for what does not exist.
 struct LenetParameter {
   void* value;
   void* first;   // momentum_buffer, or exp_avg
@@ -36,12 +37,12 @@ struct LenetParameter {
 
 struct LenetLayer {
   LenetKind kind;
-  int32_t index;              // in the nn.Sequential
+  int32_t index;              // position in the nn.Sequential
   int32_t inputs, outputs;    // channels or features
   int32_t kernel, pad_y, pad_x;
   double eps, momentum;       // batch norm
-  double p;                   // dropout
-  double slope;               // leaky ReLU, below zero
+  double p;                   // dropout probability
+  double slope;               // of leaky ReLU for negative inputs
   LenetParameter weight, bias;
   void* mean;                 // running mean; the mean of Normalize
   void* variance;             // running variance; the standard deviation of Normalize
@@ -50,16 +51,18 @@ struct LenetLayer {
 
 struct LenetCall {
   bool is_double;
-  int32_t layer_count, frozen, threads;
+  int32_t layer_count;
+  int32_t frozen;  // number of first layers that are not trained
+  int32_t threads;
   const LenetLayer* layers;
 
-  // Pixels [images, height, width, channels], or features [images, channels] with pixels null.
+  // Either pixels [images, height, width, channels], or features [images, channels]; the other pointer is null.
   const uint8_t* pixels;
   const float* features;
   int64_t image_count;
   int32_t height, width, channels, classes;
 
-  // lenet.data.plan.Plan
+  // The fields of lenet.data.plan.Plan; flips and shifts are null where no image is flipped or shifted.
   const int64_t* order;
   const uint8_t* flips;
   const int8_t* shifts;
@@ -68,7 +71,7 @@ struct LenetCall {
   int64_t step_count;
   uint64_t dropout_key;
 
-  // labels by image, or soft targets [positions, classes]
+  // Either labels [images], or soft targets [positions of `order`, classes]; the other pointer is null.
   const int64_t* labels;
   const float* soft_targets;
 
@@ -82,10 +85,10 @@ struct LenetCall {
 struct LenetMetrics {
   int64_t images, correct;
   double loss_sum;
-  int64_t nonfinite_step;  // -1: none
+  int64_t nonfinite_step;  // first step with a loss that is not finite, which ended training; -1: none
 };
 
-// 0, or 1 where memory ran out (nothing has been changed then).
+// Both return 0, or 1 if memory could not be allocated; nothing has been changed then.
 int lenet_train(const LenetCall* call, LenetMetrics* metrics);
 int lenet_logits(const LenetCall* call);
 }

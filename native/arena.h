@@ -1,5 +1,5 @@
-// All memory of a call in one piece, zeroed, each array at a multiple of 64 bytes. Nothing is allocated after it.
-// AddressSanitizer is told what lies between the arrays, so that reaching past the end of one is seen.
+// The memory of one call: a single zeroed allocation, in which every array starts at a multiple of 64 bytes. A training
+// step allocates nothing. Under AddressSanitizer the gaps between arrays are poisoned, so that it reports overruns.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +12,8 @@
 
 namespace lenet {
 
-// Used twice: layers ask for their arrays of an arena that only counts, then of one that has the memory.
+// Layers request their arrays twice: from a default-constructed arena, which only counts bytes and returns null, then
+// from one with memory. Throws std::bad_alloc.
 class Arena {
  public:
   Arena() = default;

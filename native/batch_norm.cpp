@@ -1,23 +1,34 @@
-// Batch norm of maps or features on its own, where no convolution before it takes it along.
-#include "batch_norm.h"
+// BatchNorm1d and BatchNorm2d as single layers. After a convolution and before an activation and a pool, BatchNorm2d is
+// part of a ConvBlock.
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "api.h"
+#include "arena.h"
+#include "blob.h"
+#include "channel_norm.h"
+#include "layer.h"
+#include "schedule.h"
+#include "team.h"
 
 namespace lenet {
 
 template <class T>
 class BatchNorm : public Layer<T> {
  public:
-  BatchNorm(const Context<T>& context, const LenetLayer& spec, bool learns)
-      : Layer<T>(context, spec, learns), norm_(spec) {}
+  BatchNorm(const Context<T>& context, const LenetLayer& spec, bool trained)
+      : Layer<T>(context, spec, trained), norm_(spec) {}
 
-  void allocate(Arena& arena) override { norm_.allocate(arena, this->context_, this->learns_); }
+  void allocate(Arena& arena) override { norm_.allocate(arena, this->context_, this->trained_); }
   void pack() override { norm_.pack(map()); }
   void unpack() override {
-    if (this->learns_) norm_.unpack(map());
+    if (this->trained_) norm_.unpack(map());
   }
 
   void forward(Schedule& schedule) override {
     schedule.columns(Split::features<T>(channels()), [this](const Step& step, Range columns, const Worker&) {
-      if (this->learns_)
+      if (this->trained_)
         measure(step.images, columns);
       else
         norm_.use_running(columns);
@@ -32,7 +43,7 @@ class BatchNorm : public Layer<T> {
   }
 
   void backward(Schedule& schedule) override {
-    if (!this->learns_) return;
+    if (!this->trained_) return;
     schedule.columns(Split::features<T>(channels()), [this](const Step& step, Range columns, const Worker&) {
       const int begin = columns.begin, count = columns.end - columns.begin;
       T* __restrict const dweight = norm_.dweight + begin;
@@ -64,7 +75,7 @@ class BatchNorm : public Layer<T> {
   }
 
   void count_step() override {
-    if (this->learns_) norm_.count_step();
+    if (this->trained_) norm_.count_step();
   }
 
  private:
@@ -89,7 +100,7 @@ class BatchNorm : public Layer<T> {
         for (int x = 0; x < width; x++) each(n, from.at(y, x), to.at(y, x));
   }
 
-  // The batch's mean and variance, in two passes: a single one loses digits where the mean is large.
+  // The batch's mean and variance in two passes: a single pass loses precision where the mean is large.
   void measure(int images, Range columns) {
     const int begin = columns.begin, count = columns.end - columns.begin;
     const int64_t values = int64_t(images) * positions();
@@ -112,12 +123,6 @@ class BatchNorm : public Layer<T> {
   ChannelNorm<T> norm_;
 };
 
-template <class T>
-LayerPointer<T> make_batch_norm(const Context<T>& context, const LenetLayer& spec, bool learns) {
-  return std::make_unique<BatchNorm<T>>(context, spec, learns);
-}
-
-template LayerPointer<float> make_batch_norm(const Context<float>&, const LenetLayer&, bool);
-template LayerPointer<double> make_batch_norm(const Context<double>&, const LenetLayer&, bool);
+LENET_DEFINE_LAYER(make_batch_norm, BatchNorm)
 
 }  // namespace lenet

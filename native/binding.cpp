@@ -1,5 +1,5 @@
-// The Python extension: takes layers and calls as arrays, and loads the engine built for an instruction set level. It
-// computes nothing itself, so it is built for the platform's baseline.
+// The Python extension: converts arrays to the structs of api.h and loads the engine of an instruction set level. It
+// does no arithmetic, so it is compiled for the platform's baseline.
 #include <dlfcn.h>
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
@@ -24,13 +24,13 @@ using namespace nanobind::literals;
 
 namespace {
 
-// Arrays of the caller's: contiguous, on the CPU, of exactly this type and number of dimensions, or nanobind refuses
-// them. A call holds on to its arrays, so that their memory outlives it.
+// nanobind accepts only contiguous arrays on the CPU of exactly this type and number of dimensions. A Call keeps
+// references to its arrays, so that their memory outlives it.
 template <class T, int Dimensions>
 using Array = nb::ndarray<T, nb::ndim<Dimensions>, nb::c_contig, nb::device::cpu>;
 template <class T, int Dimensions>
 using MaybeArray = std::optional<Array<T, Dimensions>>;
-// A tensor of the model, float or double as the whole model is.
+// A tensor of the model: float or double, which `pointer_of` checks.
 using MaybeTensor = std::optional<nb::ndarray<nb::c_contig, nb::device::cpu>>;
 
 template <class A>
@@ -54,24 +54,26 @@ struct Layer {
 void* pointer_of(const MaybeTensor& tensor, bool is_double) {
   if (!tensor) return nullptr;
   if (tensor->dtype() != (is_double ? nb::dtype<double>() : nb::dtype<float>()))
-    throw nb::type_error("a tensor is not of the model's type");
+    throw nb::type_error("a tensor does not have the model's dtype");
   return tensor->data();
 }
 
 LenetParameter plain(const Parameter& from, bool is_double) {
   for (const MaybeTensor* state : {&from.first, &from.second})
-    if (*state && (*state)->size() != from.value->size()) throw nb::value_error("optimizer state of another size");
+    if (*state && (*state)->size() != from.value->size())
+      throw nb::value_error("the optimizer state's size differs from its parameter's");
   return {pointer_of(from.value, is_double), pointer_of(from.first, is_double), pointer_of(from.second, is_double),
           pointer(from.steps)};
 }
 
-// The levels this processor (and its operating system) can run, the best first.
+// The levels that this processor and operating system support, highest first.
 std::vector<std::string> levels() {
   std::vector<std::string> found;
 #if defined(__x86_64__)
   __builtin_cpu_init();
   const auto has = [](auto... supported) { return (... && (supported != 0)); };
-  const bool v2 = has(__builtin_cpu_supports("sse4.2"), __builtin_cpu_supports("popcnt"), __builtin_cpu_supports("ssse3"));
+  const bool v2 =
+      has(__builtin_cpu_supports("sse4.2"), __builtin_cpu_supports("popcnt"), __builtin_cpu_supports("ssse3"));
   const bool v3 = v2 && has(__builtin_cpu_supports("avx2"), __builtin_cpu_supports("fma"), __builtin_cpu_supports("bmi"),
                             __builtin_cpu_supports("bmi2"));
   const bool v4 = v3 && has(__builtin_cpu_supports("avx512f"), __builtin_cpu_supports("avx512bw"),
@@ -86,7 +88,7 @@ std::vector<std::string> levels() {
   return found;
 }
 
-// A call, with the layers and arrays that it points to.
+// A LenetCall and the layers and arrays that it points to.
 class Call {
  public:
   void set_network(std::vector<Layer> layers, bool is_double, int classes, int threads, int frozen) {
@@ -184,7 +186,7 @@ class Call {
   MaybeArray<float, 2> logits_;
 };
 
-// The engine of one level, loaded for good: shared objects with threads are not safely unloaded.
+// The engine of one level. It is never unloaded.
 class Engine {
  public:
   explicit Engine(const std::string& path) {
@@ -192,10 +194,10 @@ class Engine {
     if (!library) throw std::runtime_error(dlerror());
     train_ = reinterpret_cast<decltype(train_)>(dlsym(library, "lenet_train"));
     logits_ = reinterpret_cast<decltype(logits_)>(dlsym(library, "lenet_logits"));
-    if (!train_ || !logits_) throw std::runtime_error(path + " is not an engine");
+    if (!train_ || !logits_) throw std::runtime_error(path + " is not a native engine");
   }
 
-  // (images, loss_sum, correct, nonfinite_step or -1)
+  // Returns (images, loss_sum, correct, nonfinite_step or -1).
   std::tuple<int64_t, double, int64_t, int64_t> train(const Call& call) const {
     LenetMetrics metrics = {};
     const nb::gil_scoped_release released;
@@ -216,7 +218,7 @@ class Engine {
 }  // namespace
 
 NB_MODULE(_native, m) {
-  m.doc() = "The native engine's binding. What arrays contain is unchecked: lenet.engine.native alone may call it.";
+  m.doc() = "Binding of the native engine. Only lenet.engine.native may call it: the contents of arrays are unchecked.";
   m.def("levels", &levels);
 
   nb::enum_<LenetKind>(m, "Kind")

@@ -1,13 +1,15 @@
-// What flows between layers: a batch of activations, and their gradients.
+// Activations of a batch between two layers, and their gradients.
 #pragma once
+
+#include <cstddef>
 
 #include "arena.h"
 #include "vector.h"
 
 namespace lenet {
 
-// How one image lies in memory: channels last, rows one after the other, so that the k * channels values under a row of
-// a kernel are contiguous. A border of zeros stands for the padding of the convolution that reads it.
+// Memory layout of one image: [height][width][channels], so that the kernel * channels values under one row of a kernel
+// are contiguous. The image has a border of zeros if the convolution that reads it pads.
 struct Layout {
   int height = 1, width = 1, channels = 0;
   int border_y = 0, border_x = 0;
@@ -15,12 +17,12 @@ struct Layout {
   int row() const { return (width + 2 * border_x) * channels; }
   int at(int y, int x) const { return (y + border_y) * row() + (x + border_x) * channels; }
   int values() const { return height * width * channels; }
-  // From one image to the next. Kernels read whole vectors, so there is one vector more than is used.
+  // Distance between two images. Kernels read whole vectors, so one more vector than the image needs is allocated.
   template <class T>
   int stride() const {
     return round_up((height + 2 * border_y) * row() + kLanes<T>, kLanes<T>);
   }
-  // PyTorch's number (channel, row, column) of the value that comes i-th without the border.
+  // PyTorch's index, in [channels][height][width], of the value with index i in [height][width][channels].
   int unit(int i) const {
     const int channel = i % channels, position = i / channels;
     return channel * height * width + position;
@@ -30,13 +32,13 @@ struct Layout {
 template <class T>
 struct Blob {
   Layout layout;
-  // Flatten changes no memory, only how it is read: as `values()` columns whose units are numbered by `layout`.
+  // After Flatten: the same memory, read as `values()` columns; `layout.unit` gives PyTorch's index of each.
   bool flat = false;
-  bool alias = false;  // of the blob before it
+  bool alias = false;  // shares the memory of the previous blob
   int stride = 0;
   T* data = nullptr;  // [images][stride]
   T* gradient = nullptr;
-  bool needs_gradient = false;  // some layer below learns
+  bool needs_gradient = false;  // whether this layer or an earlier one is trained
 
   int columns() const { return layout.values(); }
   T* image(int n) const { return data + size_t(n) * stride; }

@@ -1,17 +1,28 @@
-// A convolution on its own, where no pooling after it lets it be fused.
-#include "conv_backward.h"
+// Conv2d as a single layer, where ConvBlock does not apply.
+#include <cstddef>
+#include <cstring>
+
+#include "api.h"
+#include "arena.h"
+#include "blob.h"
+#include "conv_backward_dense.h"
+#include "conv_forward.h"
+#include "conv_weights.h"
+#include "layer.h"
+#include "schedule.h"
+#include "team.h"
 
 namespace lenet {
 
 template <class T>
 class Conv : public Layer<T> {
  public:
-  Conv(const Context<T>& context, const LenetLayer& spec, bool learns)
-      : Layer<T>(context, spec, learns), weights_(spec, learns) {}
+  Conv(const Context<T>& context, const LenetLayer& spec, bool trained)
+      : Layer<T>(context, spec, trained), weights_(spec, trained) {}
 
   void allocate(Arena& arena) override {
     weights_.allocate(arena, this->context_, false);
-    rows_ = arena.array<T>(size_t(this->context_.members) * row());
+    rows_ = arena.array<T>(size_t(this->context_.threads) * row());
   }
   void pack() override { weights_.pack(); }
   void unpack() override { weights_.unpack(); }
@@ -31,7 +42,7 @@ class Conv : public Layer<T> {
   }
 
   void backward(Schedule& schedule) override {
-    if (!this->learns_) return;
+    if (!this->trained_) return;
     schedule.images([this](const Step&, const Slice& slice, const Worker&) {
       weights_.clear(slice.index);
       for (int n = slice.images.begin; n < slice.images.end; n++) image_backward(n, slice.index);
@@ -39,7 +50,7 @@ class Conv : public Layer<T> {
   }
 
   void update(Schedule& schedule) override {
-    if (this->learns_) weights_.update(schedule, this->context_.optimizer);
+    if (this->trained_) weights_.update(schedule, this->context_.optimizer);
   }
 
  private:
@@ -47,7 +58,7 @@ class Conv : public Layer<T> {
   using Layer<T>::out;
 
   int row() const { return out->layout.width * weights_.width; }
-  // Where the windows of a row of outputs begin in the input, its border included.
+  // Offset in the input, border included, of the first window of output row y.
   int corner(int y) const { return in->layout.at(y - in->layout.border_y, -in->layout.border_x); }
 
   void image_backward(int n, int slice) {
@@ -55,22 +66,16 @@ class Conv : public Layer<T> {
     const Gradients<T> dz = {out->image_gradient(n) + to.at(0, 0), to.height, to.width, to.row(), to.channels, 1};
     conv_weight_gradient(weights_, in->image(n), from.row(), from.channels, dz, weights_.weight_gradient(slice));
     for (int y = 0; y < to.height; y++)
-      add_by_channel(dz.data + y * dz.row, to.width, to.channels, weights_.bias_gradient(slice));
+      conv_bias_gradient(dz.data + y * dz.row, to.width, to.channels, weights_.bias_gradient(slice));
     if (!in->needs_gradient) return;
     std::memset(in->image_gradient(n), 0, size_t(in->stride) * sizeof(T));
     conv_input_gradient(weights_, in->image_gradient(n), from.row(), dz);
   }
 
   ConvWeights<T> weights_;
-  T* rows_ = nullptr;  // [members][columns][width]
+  T* rows_ = nullptr;  // [threads][columns][width]
 };
 
-template <class T>
-LayerPointer<T> make_conv(const Context<T>& context, const LenetLayer& spec, bool learns) {
-  return std::make_unique<Conv<T>>(context, spec, learns);
-}
-
-template LayerPointer<float> make_conv(const Context<float>&, const LenetLayer&, bool);
-template LayerPointer<double> make_conv(const Context<double>&, const LenetLayer&, bool);
+LENET_DEFINE_LAYER(make_conv, Conv)
 
 }  // namespace lenet

@@ -1,9 +1,15 @@
-// The fused convolution's memory and forward pass.
+// ConvBlock's memory and forward pass.
 #include "conv_block.h"
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
 
-#include "functions.h"
+#include "conv_forward.h"
+#include "optimizer.h"
+#include "vector_math.h"
 
 namespace lenet {
 
@@ -12,9 +18,9 @@ ConvBlock<T, Planar>::ConvBlock(const Context<T>& context, const BlockSpec& spec
     : Layer<T>(context, *spec.conv, context.training && spec.conv->index >= context.call.frozen),
       block_(spec),
       input_(input),
-      weights_(*spec.conv, this->learns_),
+      weights_(*spec.conv, this->trained_),
       norm_(spec.norm ? std::make_unique<ChannelNorm<T>>(*spec.norm) : nullptr),
-      norm_learns_(spec.norm && context.training && spec.norm->index >= context.call.frozen),
+      norm_trained_(spec.norm && context.training && spec.norm->index >= context.call.frozen),
       maximum_(spec.pool->kind == kMaxPool),
       relu_(spec.activation->kind == kRelu) {
   if (input_) input_->serve_pixels();
@@ -31,15 +37,15 @@ void ConvBlock<T, Planar>::allocate(Arena& arena) {
   z_row_ = Planar ? outputs * 2 * half_ : (width_ + 1) * width;
   right_ = Planar ? half_ : width;
   pooled_row_ = Planar ? outputs * half_ : out->layout.width * width;
-  const bool learns = this->learns_ || norm_learns_, dense = learns && (norm_learns_ || !maximum_);
-  keeps_winners_ = learns && maximum_;
+  const bool trained = this->trained_ || norm_trained_, dense = trained && (norm_trained_ || !maximum_);
+  keeps_winners_ = trained && maximum_;
   keeps_z_ = dense;
 
-  weights_.allocate(arena, this->context_, this->learns_ && !dense && in->needs_gradient);
-  if (norm_) norm_->allocate(arena, this->context_, norm_learns_);
+  weights_.allocate(arena, this->context_, this->trained_ && !dense && in->needs_gradient);
+  if (norm_) norm_->allocate(arena, this->context_, norm_trained_);
   if (keeps_z_) z_ = arena.array<T>(size_t(images) * z_image_size());
   if (keeps_winners_) winners_ = arena.array<uint8_t>(size_t(images) * out->layout.height * pooled_row_);
-  if (norm_learns_) {
+  if (norm_trained_) {
     means_ = arena.array<T>(size_t(images) * width);
     squares_ = arena.array<T>(size_t(images) * width);
     dweights_ = arena.array<T>(size_t(kMostSlices) * width);
@@ -48,17 +54,17 @@ void ConvBlock<T, Planar>::allocate(Arena& arena) {
     constant_ = arena.array<T>(width);
   }
 
-  scratch_.resize(this->context_.members);
+  scratch_.resize(this->context_.threads);
   for (Scratch& scratch : scratch_) {
     if (Planar) {
       scratch.words = arena.array<uint32_t>(input_->words());
       scratch.planes = arena.array<T>(size_t(from.channels) * planes_.plane() + L);
       scratch.pooled = arena.array<T>(3 * pooled_row_);
-      if (this->learns_) scratch.rows = arena.array<T>(from.template stride<T>());
+      if (this->trained_) scratch.rows = arena.array<T>(from.template stride<T>());
     }
     scratch.z = arena.array<T>(size_t(dense ? height_ : 2) * z_row_);
     if (dense) scratch.sums = arena.array<T>(size_t(2) * outputs * L);
-    if (learns && !dense) {
+    if (trained && !dense) {
       scratch.slopes = arena.array<T>(padded<T>(out->layout.values()));
       scratch.winners = arena.array<Winner<T>>(std::max(outputs, out->layout.height * out->layout.width) + 1);
     }
@@ -69,30 +75,30 @@ template <class T, bool Planar>
 void ConvBlock<T, Planar>::pack() {
   weights_.pack();
   if (norm_) norm_->pack(in_order(weights_.outputs));
-  if (norm_ && !norm_learns_) norm_->use_running({0, weights_.outputs});
+  if (norm_ && !norm_trained_) norm_->use_running({0, weights_.outputs});
 }
 
 template <class T, bool Planar>
 void ConvBlock<T, Planar>::unpack() {
   weights_.unpack();
-  if (norm_learns_) norm_->unpack(in_order(weights_.outputs));
+  if (norm_trained_) norm_->unpack(in_order(weights_.outputs));
 }
 
 template <class T, bool Planar>
 void ConvBlock<T, Planar>::count_step() {
   weights_.count_step();
-  if (norm_learns_) norm_->count_step();
+  if (norm_trained_) norm_->count_step();
 }
 
 template <class T, bool Planar>
 void ConvBlock<T, Planar>::forward(Schedule& schedule) {
-  if (!norm_learns_) {
+  if (!norm_trained_) {
     schedule.images([this](const Step&, const Slice& slice, const Worker& worker) {
       for (int n = slice.images.begin; n < slice.images.end; n++) image_forward(n, scratch_[worker.index], keeps_z_);
     });
     return;
   }
-  // Batch norm must have seen all of the batch before any of it is pooled.
+  // Batch norm needs the whole batch before any of it can be pooled.
   schedule.images([this](const Step&, const Slice& slice, const Worker& worker) {
     for (int n = slice.images.begin; n < slice.images.end; n++) {
       convolve(n, scratch_[worker.index], 0, height_, z_image(n));
@@ -133,17 +139,17 @@ void ConvBlock<T, Planar>::convolve(int n, const Scratch& scratch, int first_row
 
 template <class T, bool Planar>
 Vec<T> ConvBlock<T, Planar>::activated(V x) const {
-  return relu_ ? (x < T(0) ? V{} : x) : tanh<T>(x);  // NaN stays NaN, as in torch
+  return relu_ ? (x < T(0) ? V{} : x) : tanh<T>(x);  // keeps NaN, as PyTorch does
 }
 
-// Normalises, activates and pools two rows of z.
+// Normalises, activates and pools two rows of z into the pooled row py.
 template <class T, bool Planar>
 void ConvBlock<T, Planar>::pool_row(int n, int py, const Scratch& scratch, T* z) {
   typedef uint8_t Bytes __attribute__((vector_size(L)));
   const int below = z_row_, outputs = weights_.outputs;
   T* const to = Planar ? scratch.pooled : out->image(n) + out->layout.at(py, 0);
   uint8_t* const winner_row = keeps_winners_ ? winners(n, py) : nullptr;
-  const bool keeps_activated = keeps_z_ && !norm_learns_;
+  const bool keeps_activated = keeps_z_ && !norm_trained_;
   each_group([&](const Group& group) {
     T* const at = z + group.z;
     V four[4] = {load(at), load(at + right_), load(at + below), load(at + below + right_)};
@@ -153,7 +159,8 @@ void ConvBlock<T, Planar>::pool_row(int n, int py, const Scratch& scratch, T* z)
     }
     V result;
     if (maximum_) {
-      // The first of equals wins, as in torch. Comparisons give -1 for true.
+      // Of equal values the first wins, as in PyTorch. Vector comparisons give -1 for true. Both activations are
+      // monotone, so the maximum is taken first.
       const auto top = four[1] > four[0], bottom = four[3] > four[2];
       const V above = top ? four[1] : four[0], under = bottom ? four[3] : four[2];
       const auto lower = under > above;
@@ -185,7 +192,7 @@ void ConvBlock<T, Planar>::pool_row(int n, int py, const Scratch& scratch, T* z)
   }
 }
 
-// One image's mean and squared deviations from it, by channel: the batch's follow from these without losing digits.
+// Mean and sum of squared deviations of one image, by channel. use_measures combines them without loss of precision.
 template <class T, bool Planar>
 void ConvBlock<T, Planar>::measure(int n) {
   const int outputs = weights_.outputs, width = weights_.width;
@@ -197,7 +204,7 @@ void ConvBlock<T, Planar>::measure(int n) {
     for (int i = 0; i < L; i++) lanes[i] = T(i);
     const V lane = load(lanes);
     for (int c = 0; c < outputs; c++) {
-      // Behind a row's columns lie values of no meaning.
+      // The values after a row's columns are meaningless and must not be summed.
       const auto each = [&](auto use) {
         for (int odd = 0; odd < 2; odd++)
           for (int j = 0, columns = (width_ + 1 - odd) / 2; j < columns; j += L) {
@@ -248,7 +255,7 @@ void ConvBlock<T, Planar>::use_measures(const Step& step, Range channels) {
   norm_->use_batch(channels, int64_t(step.images) * values);
 }
 
-// Vectors of positions or of channels: whichever leaves fewer lanes empty.
+// Planar where vectors of positions leave fewer lanes unused than vectors of channels.
 template <class T>
 LayerPointer<T> make_conv_block(const Context<T>& context, const BlockSpec& spec, Input<T>* input) {
   const int outputs = spec.conv->outputs;

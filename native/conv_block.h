@@ -1,17 +1,31 @@
-// Convolution [batch norm] activation 2x2 pool in one: what the convolution gives is used while it is in L1, and the
-// backward pass goes no further than the pool lets through.
+// Convolution, optional batch norm, activation and 2x2 pool as one layer: the convolution's outputs are pooled while
+// they are in the L1 cache, and after a max pool the backward pass visits only the winners.
 //
-// Planar: the convolution's vectors run along a row (conv_row), for a first layer of few output channels, which takes
-// its input as pixels. Otherwise they run over channels (conv_channels). What comes out has channels last either way.
+// Planar: the convolution's vectors hold positions of a row (conv_row). For a first layer with few output channels; it
+// reads its input from Input::planes. Otherwise vectors hold channels (conv_channels). Outputs have channels last.
 #pragma once
 
-#include "batch_norm.h"
-#include "conv_sparse.h"
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "api.h"
+#include "arena.h"
+#include "blob.h"
+#include "channel_norm.h"
+#include "conv_backward_sparse.h"
+#include "conv_weights.h"
 #include "input.h"
+#include "layer.h"
+#include "planes.h"
+#include "schedule.h"
+#include "team.h"
+#include "vector.h"
 
 namespace lenet {
 
-// The layers that a block is made of; `norm` may be null.
+// The layers that form a block; `norm` may be null.
 struct BlockSpec {
   const LenetLayer *conv, *norm, *activation, *pool;
 };
@@ -19,7 +33,7 @@ struct BlockSpec {
 template <class T, bool Planar>
 class ConvBlock : public Layer<T> {
  public:
-  // `input` is the network's where this is its first layer and Planar, otherwise null.
+  // input: the network's input if Planar, which implies that this is the first layer; otherwise null.
   ConvBlock(const Context<T>& context, const BlockSpec& spec, Input<T>* input);
 
   void allocate(Arena& arena) override;
@@ -36,25 +50,25 @@ class ConvBlock : public Layer<T> {
   using V = Vec<T>;
   static constexpr int L = kLanes<T>;
 
-  // A worker's own memory.
+  // Memory of one worker.
   struct Scratch {
-    T* planes = nullptr;   // the input in even and odd columns (Planar)
-    uint32_t* words = nullptr;
-    T* rows = nullptr;     // and with channels last
-    T* z = nullptr;        // the convolution's outputs: two rows; all, where the backward pass needs their gradient
-    T* pooled = nullptr;   // Planar: rows of pooled values by channel, [3][outputs][half]
-    T* slopes = nullptr;   // the gradient before the pool and the activation, in the layout of `out`
-    T* sums = nullptr;     // [2][outputs][L]
-    Winner<T>* winners = nullptr;  // of one channel, or of one window
+    T* planes = nullptr;   // Planar: the input in even and odd columns
+    uint32_t* words = nullptr;  // for Input::planes
+    T* rows = nullptr;     // Planar: the input with channels last
+    T* z = nullptr;        // two rows of the convolution's outputs; or the gradient of all rows
+    T* pooled = nullptr;   // Planar: three rows of pooled values, [3][outputs][half]
+    T* slopes = nullptr;   // gradient before the activation, [values of `out` without border]
+    T* sums = nullptr;     // sums by channel, [2][outputs][L]
+    Winner<T>* winners = nullptr;  // winners of one channel, or of one window
   };
 
-  // Up to L values of one pooled row, all in one vector: where their four inputs are, and whose they are.
+  // One vector of up to L values of a pooled row.
   struct Group {
-    int z;        // offset of the top left values in the two rows; the others are at right_ and z_row_ from it
-    int channel;  // the first (of L, or of all where Planar)
-    int pooled;   // offset of the values within the pooled row
-    int winner;   // and of their winners
-    int count;    // values in use
+    int z;        // offset of their windows' top left values in two rows of z; the others are right_ and z_row_ further
+    int channel;  // channel of the first value; Planar: of all of them
+    int pooled;   // offset of the values in the pooled row
+    int winner;   // offset of their winners in the row of winners
+    int count;    // number of values
   };
 
   template <class Each>
@@ -63,7 +77,7 @@ class ConvBlock : public Layer<T> {
     return Planar ? broadcast(values[channel]) : load(values + channel);
   }
   V activated(V x) const;
-  // What of a gradient passes the activation that gave y.
+  // The gradient before the activation, from the gradient after it and its output y.
   V passed(V dy, V y) const { return relu_ ? (y > T(0) ? dy : V{}) : dy * (T(1) - y * y); }
 
   void image_forward(int n, const Scratch& scratch, bool keep);
@@ -75,7 +89,8 @@ class ConvBlock : public Layer<T> {
   void image_sparse_backward(int n, int slice, const Scratch& scratch);
   void sparse_input_gradient(int n, const Scratch& scratch) const;
   void image_dense_backward(int n, int slice, const Scratch& scratch);
-  // Calls each(group, z of the window's four, gradient of each of the four before activation and pool).
+  // Calls each(group, z[4], dy[4]) for the pooled row py: the four values of each window, and their gradients before
+  // activation and pool.
   template <class Each>
   void each_gradient(int n, int py, const Scratch& scratch, Each each) const;
   void gather_row(const Layout& layout, const T* image, int py, T* to) const;
@@ -91,22 +106,22 @@ class ConvBlock : public Layer<T> {
   Input<T>* const input_;
   ConvWeights<T> weights_;
   std::unique_ptr<ChannelNorm<T>> norm_;
-  const bool norm_learns_, maximum_, relu_;
-  bool keeps_winners_ = false, keeps_z_ = false;  // for the backward pass
+  const bool norm_trained_, maximum_, relu_;
+  bool keeps_winners_ = false, keeps_z_ = false;  // whether the backward pass needs them
 
   // Set by `allocate`.
   Planes planes_ = {};
-  int height_ = 0, width_ = 0;  // of the convolution's outputs
-  int half_ = 0;                // Planar: values from a channel's even columns to its odd ones
-  int z_row_ = 0;               // values of a row of outputs
-  int right_ = 0;               // from a window's left values to its right ones
-  int pooled_row_ = 0;          // values of a pooled row, padded
+  int height_ = 0, width_ = 0;  // size of the convolution's outputs
+  int half_ = 0;                // Planar: distance from a channel's even columns to its odd ones
+  int z_row_ = 0;               // length of a row of outputs
+  int right_ = 0;               // distance from a window's left values to its right ones
+  int pooled_row_ = 0;          // length of a pooled row, padded
 
   std::vector<Scratch> scratch_;
-  T* z_ = nullptr;               // [images][height][z_row]; activated where there is no norm
-  uint8_t* winners_ = nullptr;   // [images][pooled height][pooled_row]: which of the window's four
-  T *means_ = nullptr, *squares_ = nullptr;  // [images][width]: each image's mean, and squared deviations from it
-  T *dweights_ = nullptr, *dbiases_ = nullptr;  // [slices][width]: of the norm
+  T* z_ = nullptr;               // [images][height][z_row]: the convolution's outputs; activated if there is no norm
+  uint8_t* winners_ = nullptr;   // [images][pooled height][pooled_row]: index of the maximum in its window
+  T *means_ = nullptr, *squares_ = nullptr;  // [images][width]: each image's mean and sum of squared deviations
+  T *dweights_ = nullptr, *dbiases_ = nullptr;  // [slices][width]: gradients of the norm
   T *by_z_ = nullptr, *constant_ = nullptr;  // [width]: dz = scale * dy + by_z * z + constant
 };
 

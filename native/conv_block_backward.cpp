@@ -1,13 +1,21 @@
-// The fused convolution's backward pass.
-#include "conv_backward.h"
+// ConvBlock's backward pass.
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "blob.h"
+#include "conv_backward_dense.h"
+#include "conv_backward_sparse.h"
 #include "conv_block.h"
-#include "functions.h"
+#include "schedule.h"
+#include "team.h"
+#include "vector.h"
 
 namespace lenet {
 
 template <class T, bool Planar>
 void ConvBlock<T, Planar>::backward(Schedule& schedule) {
-  if (norm_learns_) {
+  if (norm_trained_) {
     schedule.images([this](const Step&, const Slice& slice, const Worker& worker) {
       const size_t at = size_t(slice.index) * weights_.width, bytes = size_t(weights_.width) * sizeof(T);
       std::memset(dweights_ + at, 0, bytes);
@@ -18,7 +26,7 @@ void ConvBlock<T, Planar>::backward(Schedule& schedule) {
       norm_update(step, channels);
     });
   }
-  if (!this->learns_) return;
+  if (!this->trained_) return;
   schedule.images([this](const Step&, const Slice& slice, const Worker& worker) {
     weights_.clear(slice.index);
     for (int n = slice.images.begin; n < slice.images.end; n++) {
@@ -33,10 +41,10 @@ void ConvBlock<T, Planar>::backward(Schedule& schedule) {
 
 template <class T, bool Planar>
 void ConvBlock<T, Planar>::update(Schedule& schedule) {
-  if (this->learns_) weights_.update(schedule, this->context_.optimizer);
+  if (this->trained_) weights_.update(schedule, this->context_.optimizer);
 }
 
-// ---- After a max pool without batch norm.
+// ---- After a max pool without batch norm: only winners have a gradient.
 
 template <class T, bool Planar>
 void ConvBlock<T, Planar>::image_sparse_backward(int n, int slice, const Scratch& scratch) {
@@ -44,7 +52,7 @@ void ConvBlock<T, Planar>::image_sparse_backward(int n, int slice, const Scratch
   const int outputs = weights_.outputs, columns = to.width, positions = to.height * to.width;
   const int row = from.row();
 
-  // What passes the activation, without the border of `out`.
+  // The gradient before the activation, without the border of `out`.
   for (int y = 0; y < to.height; y++) {
     const T* const dy = out->image_gradient(n) + to.at(y, 0);
     const T* const value = out->image(n) + to.at(y, 0);
@@ -52,12 +60,12 @@ void ConvBlock<T, Planar>::image_sparse_backward(int n, int slice, const Scratch
     for (int i = 0; i < columns * outputs; i += L)
       store_first(g + i, passed(load(dy + i), load(value + i)), columns * outputs - i);
   }
-  add_by_channel(scratch.slopes, positions, outputs, weights_.bias_gradient(slice));
+  conv_bias_gradient(scratch.slopes, positions, outputs, weights_.bias_gradient(slice));
 
   if constexpr (Planar) input_->rows(n, scratch.rows);
   const T* const x = Planar ? scratch.rows : in->image(n);
   T* const dw = weights_.weight_gradient(slice);
-  // From the corner of a window to where each of its four outputs looks.
+  // Offsets from the inputs' corner under a pool window to the corner of each of its four outputs' windows.
   const int32_t look[4] = {0, from.channels, row, row + from.channels};
   for (int c = 0; c < outputs; c++) {
     int open = 0;
@@ -97,17 +105,17 @@ void ConvBlock<T, Planar>::sparse_input_gradient(int n, const Scratch& scratch) 
     }
 }
 
-// ---- After an average pool, or with batch norm: all outputs have a gradient.
+// ---- After an average pool, or with batch norm: every output has a gradient.
 
 template <class T, bool Planar>
 void ConvBlock<T, Planar>::image_dense_backward(int n, int slice, const Scratch& scratch) {
   const Layout& from = in->layout;
   T *const dz = scratch.z, *const sums = scratch.sums;
-  if (!norm_learns_) std::memset(sums, 0, size_t(weights_.outputs) * L * sizeof(T));
+  if (!norm_trained_) std::memset(sums, 0, size_t(weights_.outputs) * L * sizeof(T));
   for (int py = 0; py < out->layout.height; py++) {
     T* const rows = dz + 2 * py * z_row_;
     each_gradient(n, py, scratch, [&](const Group& group, const V z[4], V dy[4]) {
-      if (norm_learns_) {
+      if (norm_trained_) {
         const V scale = by_channel(norm_->scale, group.channel), by_z = by_channel(by_z_, group.channel);
         const V constant = by_channel(constant_, group.channel);
         for (int k = 0; k < 4; k++) dy[k] = scale * dy[k] + (by_z * z[k] + constant);
@@ -118,8 +126,8 @@ void ConvBlock<T, Planar>::image_dense_backward(int n, int slice, const Scratch&
       for (int k = 0; k < 4; k++) store(rows + group.z + (k >> 1) * z_row_ + (k & 1) * right_, dy[k]);
     });
   }
-  if (norm_learns_)
-    norm_rest(n, dz);  // and the gradient of a bias before a batch norm is zero
+  if (norm_trained_)
+    norm_rest(n, dz);  // the gradient of a bias before batch norm is exactly zero
   else
     for (int c = 0; c < weights_.outputs; c++)
       weights_.bias_gradient(slice)[c] += Planar ? sum_of_lanes<T>(load(sums + c * L)) : sums[c];
@@ -147,7 +155,7 @@ void ConvBlock<T, Planar>::each_gradient(int n, int py, const Scratch& scratch, 
   const Layout& to = out->layout;
   const T *dy_row = out->image_gradient(n) + to.at(py, 0), *y_row = out->image(n) + to.at(py, 0);
   if constexpr (Planar) {
-    // Behind their ends these rows are zero, and so is the gradient of what lies behind a row of z.
+    // These rows are zero after their last column, so the gradient of the meaningless values there is zero too.
     T *const dy_planar = scratch.pooled + pooled_row_, *const y_planar = dy_planar + pooled_row_;
     gather_row(to, out->image_gradient(n), py, dy_planar);
     gather_row(to, out->image(n), py, y_planar);
@@ -178,7 +186,7 @@ void ConvBlock<T, Planar>::each_gradient(int n, int py, const Scratch& scratch, 
   });
 }
 
-// A pooled row, channels last, by channel as pool_row's groups have it.
+// Copies the pooled row py of an image from channels last to [outputs][half], the layout of pool_row's groups.
 template <class T, bool Planar>
 void ConvBlock<T, Planar>::gather_row(const Layout& layout, const T* image, int py, T* to) const {
   const T* row = image + layout.at(py, 0);
@@ -187,9 +195,9 @@ void ConvBlock<T, Planar>::gather_row(const Layout& layout, const T* image, int 
     for (int c = 0; c < outputs; c++) to[c * half_ + x] = row[c];
 }
 
-// ---- Batch norm: y = scale * z + shift, with scale and shift out of the batch's own mean and deviation.
+// ---- Batch norm: y = scale * z + shift, with scale and shift from the batch's mean and variance.
 
-// Adds the image's part to the gradients of the norm's weight and bias.
+// Adds one image's part to the gradients of the norm's weight and bias.
 template <class T, bool Planar>
 void ConvBlock<T, Planar>::norm_sums(int n, int slice, const Scratch& scratch) const {
   const int outputs = weights_.outputs;
@@ -216,7 +224,8 @@ void ConvBlock<T, Planar>::norm_sums(int n, int slice, const Scratch& scratch) c
   }
 }
 
-// dz = scale * (dy - mean(dy) - normal * mean(dy * normal)), with normal = (z - mean) * inverse, multiplied out.
+// Sets by_z and constant so that dz = scale * dy + by_z * z + constant. This is dz = scale * (dy - mean(dy) - normal *
+// mean(dy * normal)) with normal = (z - mean) * inverse, multiplied out.
 template <class T, bool Planar>
 void ConvBlock<T, Planar>::norm_update(const Step& step, Range channels) {
   const T values = T(int64_t(step.images) * height_ * width_);
@@ -234,7 +243,7 @@ void ConvBlock<T, Planar>::norm_update(const Step& step, Range channels) {
   norm_->update(this->context_.optimizer, step, channels);
 }
 
-// The odd last row and column, which no pool looks at, but the batch's statistics do.
+// The gradient of an odd last row and column: the pool ignores them, but they are part of the batch's statistics.
 template <class T, bool Planar>
 void ConvBlock<T, Planar>::norm_rest(int n, T* dz) const {
   const T* const z = z_image(n);

@@ -1,14 +1,17 @@
-// A convolution's forward pass, a row of outputs at a time, with the sums of a tile in registers. Two ways to fill
-// vectors: with output channels, or, for few of them, with the positions of a row.
+// A convolution's forward pass, one row of outputs per call. The sums of a tile stay in registers. Vectors hold output
+// channels (conv_channels) or, where there are few of those, positions of a row (conv_row).
 #pragma once
 
 #include "conv_weights.h"
+#include "planes.h"
+#include "vector.h"
 
 namespace lenet {
 
-// ---- Vectors of output channels. Images have channels last, so the values under a row of the kernel are one run.
+// ---- Vectors of output channels. Images have channels last, so the values under one row of the kernel are contiguous:
+// a run.
 
-// z[p][channels] for P neighbouring positions and Q vectors of channels.
+// z[p][channel...] for P neighbouring positions and Q vectors of channels.
 template <class T, int P, int Q>
 inline void conv_channels_tile(const ConvWeights<T>& w, const T* x, int x_row, int channel, T* z) {
   Vec<T> sum[P][Q];
@@ -29,7 +32,7 @@ inline void conv_channels_tile(const ConvWeights<T>& w, const T* x, int x_row, i
     for (int q = 0; q < Q; q++) store(z + p * width + channel + q * kLanes<T>, sum[p][q]);
 }
 
-// z[count][w.width] for a row of outputs, from the window whose top left corner is at `x`.
+// z[count][w.width] for a row of outputs; `x` is the top left corner of the first window.
 template <class T>
 void conv_channels(const ConvWeights<T>& w, const T* x, int x_row, int count, T* z) {
   constexpr int kSums = kRegisters == 32 ? 24 : 12;
@@ -44,22 +47,11 @@ void conv_channels(const ConvWeights<T>& w, const T* x, int x_row, int count, T*
     });
 }
 
-// ---- Vectors of positions. Each row of each input channel comes as its even columns, then its odd ones, and so do the
-// outputs: the two columns of a pool's window are then two vectors.
+// ---- Vectors of positions. Inputs are in the layout of Planes, outputs likewise in even and odd columns: the two columns
+// of a pool's windows are then two vectors.
 
-struct Planes {
-  int height, width;  // of the input with its border
-  int half;           // values from a row's even columns to its odd ones, with room to read past the end
-
-  template <class T>
-  static Planes of(int height, int width) {
-    return {height, width, padded<T>((width + 1) / 2) + kLanes<T>};
-  }
-  int row() const { return 2 * half; }
-  int plane() const { return height * row(); }
-};
-
-// z[channel][even, odd][pairs] at the vector of pairs that starts at `x` in the even columns, for C output channels.
+// z[channel][even, odd][pair] for C output channels and one vector of column pairs; `x` is the first pair's even
+// column.
 template <class T, int C>
 inline void conv_row_tile(const ConvWeights<T>& w, const Planes& planes, const T* x, int channel, T* z, int z_half) {
   Vec<T> sum[C][2];
@@ -71,7 +63,7 @@ inline void conv_row_tile(const ConvWeights<T>& w, const Planes& planes, const T
       const T* weights = w.by_output + (ky * w.run + i) * width + channel;
       Vec<T> here = load(row);
       for (int kx = 0; kx < kernel; kx++, weights += inputs * width) {
-        // The columns kx + 1 to the right of the even outputs are those kx to the right of the odd ones.
+        // An odd output's column kx is the column kx + 1 of the even output to its left.
         const Vec<T> next = load(row + ((kx + 1) & 1) * planes.half + ((kx + 1) >> 1));
         for (int c = 0; c < C; c++) {
           const Vec<T> weight = broadcast(weights[c]);
@@ -85,7 +77,7 @@ inline void conv_row_tile(const ConvWeights<T>& w, const Planes& planes, const T
     for (int odd = 0; odd < 2; odd++) store(z + ((channel + c) * 2 + odd) * z_half, sum[c][odd]);
 }
 
-// A row of outputs, z[channel][even, odd][z_half], from the input row at `x`.
+// z[outputs][even, odd][z_half] for a row of outputs; `x` is the first row of their windows.
 template <class T>
 void conv_row(const ConvWeights<T>& w, const Planes& planes, const T* x, T* z, int z_half) {
   constexpr int kChannels = kRegisters == 32 ? 12 : 6;

@@ -1,14 +1,23 @@
-// A convolution's weights, in the layouts that its passes read, with their gradients and update.
+// A convolution's weights in the layouts that its passes read, their gradients and their update.
 #pragma once
 
+#include <cstddef>
+#include <cstring>
+
+#include "api.h"
+#include "arena.h"
 #include "layer.h"
+#include "optimizer.h"
+#include "schedule.h"
+#include "team.h"
+#include "vector.h"
 
 namespace lenet {
 
 template <class T>
 class ConvWeights {
  public:
-  ConvWeights(const LenetLayer& spec, bool learns)
+  ConvWeights(const LenetLayer& spec, bool trained)
       : kernel(spec.kernel),
         inputs(spec.inputs),
         outputs(spec.outputs),
@@ -17,32 +26,32 @@ class ConvWeights {
         width(padded<T>(spec.outputs)),
         window(round_up(run + inputs, kShortLanes<T>)),
         shifted_row(round_up(window + inputs, kShortLanes<T>)),
-        learns(learns),
+        trained(trained),
         spec_(spec) {}
 
   const int kernel, inputs, outputs;
-  const int run, run_width;  // values under one row of the kernel, contiguous in an image; padded
-  const int width;           // output channels, padded
-  const int window;          // values under one row of all kernels of a 2x2 pool's window, padded
-  const int shifted_row;     // of `shifted`
-  const bool learns;
+  const int run, run_width;  // values under one row of the kernel, contiguous in an image; and padded to vectors
+  const int width;           // output channels, padded to vectors
+  const int window;          // values under one row of the kernels of a 2x2 pool window, padded to short vectors
+  const int shifted_row;     // row length of `shifted`
+  const bool trained;
 
-  Parameter<T> weight;      // [outputs][kernel][run_width]: what is updated
+  Parameter<T> weight;      // [outputs][kernel][run_width]: the layout in which weights are updated
   Parameter<T> bias;        // [width]
-  T* by_output = nullptr;   // [kernel][run][width]: what the forward pass reads
-  T* shifted = nullptr;     // [outputs][kernel + 2][shifted_row]: see `at_winner`
+  T* by_output = nullptr;   // [kernel][run][width]: for the forward pass
+  T* shifted = nullptr;     // [outputs][kernel + 2][shifted_row]: for the input's gradient, see `at_winner`
 
   int size() const { return outputs * kernel * run_width; }
   T* weight_gradient(int slice) const { return gradients_ + size_t(slice) * (size() + width); }
   T* bias_gradient(int slice) const { return weight_gradient(slice) + size(); }
 
-  // `with_shifted`: the input's gradient will be asked for by pool windows.
+  // with_shifted: whether winners_input_gradient will be called.
   void allocate(Arena& arena, const Context<T>& context, bool with_shifted) {
-    weight.allocate(arena, size(), context.optimizer, learns);
-    bias.allocate(arena, width, context.optimizer, learns);
+    weight.allocate(arena, size(), context.optimizer, trained);
+    bias.allocate(arena, width, context.optimizer, trained);
     by_output = arena.array<T>(size_t(kernel) * run * width);
     if (with_shifted) shifted = arena.array<T>(size_t(outputs) * (kernel + 2) * shifted_row);
-    if (learns) gradients_ = arena.array<T>(size_t(kMostSlices) * (size() + width));
+    if (trained) gradients_ = arena.array<T>(size_t(kMostSlices) * (size() + width));
   }
 
   void pack() {
@@ -52,21 +61,21 @@ class ConvWeights {
   }
 
   void unpack() const {
-    if (!learns) return;
+    if (!trained) return;
     weight.save(spec_.weight, weight_map());
     bias.save(spec_.bias, in_order(outputs));
   }
 
   void count_step() {
-    if (!learns) return;
+    if (!trained) return;
     weight.steps++;
     bias.steps++;
   }
 
   void clear(int slice) { std::memset(weight_gradient(slice), 0, size_t(size() + width) * sizeof(T)); }
 
-  // A phase that sums the slices' gradients in their order and updates the weights; by rows of the kernel, since those
-  // are apart in `by_output` too: threads that write to the same line of memory wait for each other.
+  // Adds a phase that sums the gradients of the slices in order and updates the weights. It is split by rows of the
+  // kernel, which are separate in `by_output` too, so that no two threads write to the same cache line.
   void update(Schedule& schedule, const Optimizer<T>& optimizer) {
     schedule.columns(Split::singly(kernel), [this, &optimizer](const Step& step, Range rows, const Worker&) {
       const int count = (rows.end - rows.begin) * run_width, slices = slice_count(step.images);
@@ -74,7 +83,7 @@ class ConvWeights {
       for (int c = 0; c < outputs; c++) {
         const int at = (c * kernel + rows.begin) * run_width;
         T* const sum = sum_slices(at, count, slices);
-        // The padding collected what lies behind a run; it must stay zero for the input's gradient.
+        // The padding's sums are meaningless; the padding must stay zero for the input's gradient.
         for (int row = 0; row < count; row += run_width)
           for (int t = run; t < run_width; t++) sum[row + t] = 0;
         optimizer.update(weight, rates, at, count, sum);
@@ -85,15 +94,16 @@ class ConvWeights {
     });
   }
 
-  // In `shifted` a channel's kernel lies among zeros, a row above, a row below and a column on each side. Read from
-  // here as kernel + 1 rows of `window` values, it is what one output of the pool's window, at (down, right) of 0 or 1,
-  // adds to the inputs under the whole window: all four outputs then add up in the same registers.
+  // In `shifted` each channel's kernel is surrounded by zeros: a row above and below, a column on each side. From the
+  // returned address, kernel + 1 rows of `window` values are the weights of the output at (down, right), each 0 or 1,
+  // of a pool window for all inputs under that window, so that the four outputs can be summed in the same registers.
   const T* at_winner(int channel, int down, int right) const {
     return shifted + (size_t(channel) * (kernel + 2) + 1 - down) * shifted_row + (1 - right) * inputs;
   }
 
  private:
-  // Adds the slices' gradients up into the first's: `count` values from `at`, where the weights' are [0, size()).
+  // Sums `count` values from `at` over the slices, into the first slice's; the weight's gradient is at [0, size()), the
+  // bias's follows.
   T* sum_slices(int at, int count, int slices) const {
     T* __restrict const sum = weight_gradient(0) + at;
     for (int s = 1; s < slices; s++) {
@@ -103,7 +113,7 @@ class ConvWeights {
     return sum;
   }
 
-  // Writes the weights of these rows of the kernel to the other layouts.
+  // Copies the weights of these rows of the kernel to the other layouts.
   void spread(Range rows) {
     for (int ky = rows.begin; ky < rows.end; ky++) {
       const T* const from = weight.value + ky * run_width;
@@ -117,7 +127,7 @@ class ConvWeights {
     }
   }
 
-  // Theirs is [outputs][inputs][kernel][kernel].
+  // From PyTorch's [outputs][inputs][kernel][kernel] to [outputs][kernel][run_width].
   auto weight_map() const {
     return [this](auto each) {
       for (int o = 0; o < outputs; o++)
@@ -129,7 +139,7 @@ class ConvWeights {
   }
 
   const LenetLayer& spec_;
-  T* gradients_ = nullptr;  // for each slice those of the weights, then of the biases
+  T* gradients_ = nullptr;  // [slices][size() + width]: the weight's, then the bias's
 };
 
 }  // namespace lenet

@@ -1,7 +1,7 @@
-// While a DenormalsAreZero lives, its thread takes numbers below the least normal one (1e-38 in float) for zero.
+// While a DenormalsAreZero object exists, its thread treats denormal numbers (below 1e-38 in float) as zero.
 //
-// Adam's means of gradients that have ceased shrink until they are so small, and processors compute with such numbers
-// many times slower. What they would add to a weight is nothing: they are far below its last digit.
+// Where a gradient stays zero, Adam's running means decay to denormal numbers, with which processors compute many times
+// more slowly. They are too small to change a weight.
 #pragma once
 
 #if defined(__SSE__)

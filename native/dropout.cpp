@@ -1,14 +1,21 @@
-// Dropout by the hash that lenet.data.plan.dropout_keep writes down. Only layers that drop are made: in eval mode, and
-// where p is nought, there is nothing to do.
+// Dropout in training with p > 0; otherwise the network has no such layer. Which units are dropped follows from the
+// same hash as in lenet.data.plan.dropout_keep.
+#include <cstddef>
+#include <cstdint>
+
+#include "api.h"
+#include "arena.h"
+#include "blob.h"
 #include "layer.h"
+#include "schedule.h"
 
 namespace lenet {
 
 template <class T>
 class Dropout : public Layer<T> {
  public:
-  Dropout(const Context<T>& context, const LenetLayer& spec, bool learns)
-      : Layer<T>(context, spec, learns), least_(uint32_t(spec.p * 4294967296.0)), scale_(T(1 / (1 - spec.p))) {}
+  Dropout(const Context<T>& context, const LenetLayer& spec, bool trained)
+      : Layer<T>(context, spec, trained), least_(uint32_t(spec.p * 4294967296.0)), scale_(T(1 / (1 - spec.p))) {}
 
   void allocate(Arena& arena) override {
     factors_ = arena.array<T>(size_t(this->context_.most_images) * in->columns());
@@ -56,18 +63,12 @@ class Dropout : public Layer<T> {
   using Layer<T>::in;
   using Layer<T>::out;
 
-  const uint32_t least_;  // a unit stays from this hash on
+  const uint32_t least_;  // the least hash of a unit that is kept; Python ensures p < 1
   const T scale_;
   T* factors_ = nullptr;        // [images][columns]: 0, or 1 / (1 - p)
-  uint32_t* units_ = nullptr;   // [columns]: their numbers in PyTorch's order, times the hash's constant
+  uint32_t* units_ = nullptr;   // [columns]: each unit's PyTorch index times the hash's constant
 };
 
-template <class T>
-LayerPointer<T> make_dropout(const Context<T>& context, const LenetLayer& spec, bool learns) {
-  return std::make_unique<Dropout<T>>(context, spec, learns);
-}
-
-template LayerPointer<float> make_dropout(const Context<float>&, const LenetLayer&, bool);
-template LayerPointer<double> make_dropout(const Context<double>&, const LenetLayer&, bool);
+LENET_DEFINE_LAYER(make_dropout, Dropout)
 
 }  // namespace lenet

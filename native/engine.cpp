@@ -1,11 +1,13 @@
-// The two functions that each instruction set level's shared object exports.
+// The two functions that the shared object of an instruction set level exports.
+#include <cstdint>
 #include <new>
 
+#include "api.h"
 #include "network.h"
 
 namespace {
 
-// Enough images for whole tiles, few enough for L2.
+// Large enough for full tiles, small enough for the L2 cache.
 constexpr int kEvaluationBatch = 32;
 
 template <class T>

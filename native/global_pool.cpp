@@ -1,12 +1,15 @@
-// Global average pooling: one value per channel, the mean over all positions.
+// AdaptiveAvgPool2d(1): the mean over all positions, one value per channel.
+#include "blob.h"
 #include "layer.h"
+#include "schedule.h"
+#include "team.h"
 
 namespace lenet {
 
 template <class T>
 class GlobalPool : public Layer<T> {
  public:
-  GlobalPool(const Context<T>& context, const LenetLayer& spec, bool learns) : Layer<T>(context, spec, learns) {}
+  using Layer<T>::Layer;
 
   void forward(Schedule& schedule) override {
     schedule.images([this](const Step&, const Slice& slice, const Worker&) {
@@ -18,7 +21,7 @@ class GlobalPool : public Layer<T> {
           const T* const x = in->image(n) + at;
           for (int c = 0; c < channels; c++) y[c] += x[c];
         });
-        for (int c = 0; c < channels; c++) y[c] *= share_;
+        for (int c = 0; c < channels; c++) y[c] *= weight_;
       }
     });
   }
@@ -31,13 +34,13 @@ class GlobalPool : public Layer<T> {
         const T* const dy = out->image_gradient(n) + out->layout.at(0, 0);
         each_position([&](int at) {
           T* const dx = in->image_gradient(n) + at;
-          for (int c = 0; c < channels; c++) dx[c] = dy[c] * share_;
+          for (int c = 0; c < channels; c++) dx[c] = dy[c] * weight_;
         });
       }
     });
   }
 
-  void pack() override { share_ = T(1) / T(in->layout.height * in->layout.width); }
+  void pack() override { weight_ = T(1) / T(in->layout.height * in->layout.width); }
 
  private:
   using Layer<T>::in;
@@ -49,15 +52,9 @@ class GlobalPool : public Layer<T> {
       for (int x = 0; x < in->layout.width; x++) each(in->layout.at(y, x));
   }
 
-  T share_ = 0;  // of one position in the mean
+  T weight_ = 0;  // 1 / number of positions
 };
 
-template <class T>
-LayerPointer<T> make_global_pool(const Context<T>& context, const LenetLayer& spec, bool learns) {
-  return std::make_unique<GlobalPool<T>>(context, spec, learns);
-}
-
-template LayerPointer<float> make_global_pool(const Context<float>&, const LenetLayer&, bool);
-template LayerPointer<double> make_global_pool(const Context<double>&, const LenetLayer&, bool);
+LENET_DEFINE_LAYER(make_global_pool, GlobalPool)
 
 }  // namespace lenet

@@ -1,8 +1,14 @@
 #include "input.h"
 
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "team.h"
+
 namespace lenet {
 
-// An index outside [0, size) turned back at the border pixel, which itself is not repeated.
+// Reflects an index outside [0, size) at the border pixel, which is not repeated.
 static int reflected(int i, int size) {
   if (i < 0) i = -i;
   return i >= size ? 2 * (size - 1) - i : i;
@@ -23,7 +29,7 @@ void Input<T>::allocate(Arena& arena, const Context<T>& context) {
   if (!normalize_) return;
   scale_ = arena.array<T>(call_.width * call_.channels);
   shift_ = arena.array<T>(call_.width * call_.channels);
-  turned_ = arena.array<uint8_t>(size_t(context.most_images) * turned_stride());
+  augmented_ = arena.array<uint8_t>(size_t(context.most_images) * augmented_stride());
 }
 
 template <class T>
@@ -45,7 +51,7 @@ void Input<T>::forward(Schedule& schedule) {
         features(step.begin + n, out_.image(n));
         continue;
       }
-      turn(step.begin + n, turned_ + size_t(n) * turned_stride());
+      augment(step.begin + n, augmented_ + size_t(n) * augmented_stride());
       if (!serves_pixels_) rows(n, out_.image(n));
     }
   });
@@ -58,33 +64,32 @@ void Input<T>::features(int64_t position, T* out) const {
   for (int i = 0; i < call_.channels; i++) out[i] = T(features[i]);
 }
 
-// Flip first, then shift: pixel x of the result is pixel reflected(x + dx) of the mirrored row.
+// Flips, then shifts: pixel x of the result is pixel reflected(x + dx) of the flipped row.
 template <class T>
-void Input<T>::turn(int64_t position, uint8_t* turned) const {
+void Input<T>::augment(int64_t position, uint8_t* augmented) const {
   const int width = call_.width, channels = call_.channels, row = width * channels;
   const int64_t index = call_.order ? call_.order[position] : position;
   const uint8_t* const pixels = call_.pixels + index * call_.height * row;
   const bool flip = call_.flips && call_.flips[position];
   const int dy = call_.shifts ? call_.shifts[2 * position] : 0;
   const int dx = call_.shifts ? call_.shifts[2 * position + 1] : 0;
-  // All but the columns that reflect is one piece: columns [begin, end) of the result are [begin + dx, end + dx) of
-  // the mirrored row.
+  // Columns [begin, end) of the result are [begin + dx, end + dx) of the flipped row; the others are reflected.
   const int begin = dx < 0 ? -dx : 0, end = dx > 0 ? width - dx : width;
-  for (int y = 0; y < call_.height; y++, turned += row) {
+  for (int y = 0; y < call_.height; y++, augmented += row) {
     const uint8_t* const from = pixels + reflected(y + dy, call_.height) * row;
     const auto copy = [&](int x) {
-      const int mirrored = reflected(x + dx, width), source = flip ? width - 1 - mirrored : mirrored;
-      for (int c = 0; c < channels; c++) turned[x * channels + c] = from[source * channels + c];
+      const int column = reflected(x + dx, width), source = flip ? width - 1 - column : column;
+      for (int c = 0; c < channels; c++) augmented[x * channels + c] = from[source * channels + c];
     };
     for (int x = 0; x < begin; x++) copy(x);
     if (!flip) {
-      std::memcpy(turned + begin * channels, from + (begin + dx) * channels, size_t(end - begin) * channels);
+      std::memcpy(augmented + begin * channels, from + (begin + dx) * channels, size_t(end - begin) * channels);
     } else if (channels == 3 && end - begin > 2) {
-      // Three bytes move as four; the fourth is overwritten by the next pixel's. The ends, where there may be no fourth
-      // to read or to write, move one by one.
+      // Copies four bytes for three; the next pixel overwrites the fourth. At both ends there may be no fourth byte to
+      // read or write.
       copy(begin);
       const uint8_t* source = from + (width - 1 - (begin + 1 + dx)) * 3;
-      for (int x = begin + 1; x < end - 1; x++, source -= 3) std::memcpy(turned + x * 3, source, 4);
+      for (int x = begin + 1; x < end - 1; x++, source -= 3) std::memcpy(augmented + x * 3, source, 4);
       copy(end - 1);
     } else {
       for (int x = begin; x < end; x++) copy(x);
@@ -96,22 +101,22 @@ void Input<T>::turn(int64_t position, uint8_t* turned) const {
 template <class T>
 void Input<T>::rows(int n, T* out) const {
   const int row = call_.width * call_.channels;
-  const uint8_t* from = turned(n);
+  const uint8_t* from = augmented(n);
   for (int y = 0; y < call_.height; y++, from += row) {
     T* __restrict const to = out + out_.layout.at(y, 0);
     for (int i = 0; i < row; i++) to[i] = T(from[i]) * scale_[i] + shift_[i];
   }
 }
 
-// In two passes over the image: words that were just stored byte by byte are not to be had as vectors at once.
+// Two passes over the image: a vector load of words that were just stored one by one would stall.
 template <class T>
 void Input<T>::planes(int n, const Planes& shape, uint32_t* words, T* out) const {
   const int height = call_.height, width = call_.width, channels = call_.channels, border = out_.layout.border_x;
   const int halves[2] = {(width + 1) / 2, width / 2};
   out += out_.layout.border_y * shape.row();
   for (int c = 0; c < channels; c += 3) {
-    // A pixel's bytes in one word, for then its channels are shifts of it, many pixels at a time.
-    const uint8_t* from = turned(n) + c;
+    // One word per pixel: its channels are then shifts of the word, for a vector of pixels at once.
+    const uint8_t* from = augmented(n) + c;
     uint32_t* to = words;
     for (int y = 0; y < height; y++, from += width * channels)
       for (int half = 0; half < 2; half++) {

@@ -1,43 +1,51 @@
-// The first layer: picks a batch's images, mirrors and shifts them as the plan says, and normalises their pixels.
+// The network's input: gathers the images of a batch, flips and shifts them as the plan says, and normalises pixels.
 #pragma once
 
-#include "conv_forward.h"
+#include <cstddef>
+#include <cstdint>
+
+#include "api.h"
+#include "arena.h"
+#include "blob.h"
 #include "layer.h"
+#include "planes.h"
+#include "schedule.h"
+#include "vector.h"
 
 namespace lenet {
 
 template <class T>
 class Input {
  public:
-  // `normalize` is null for a head alone, whose input is features.
+  // normalize: the first layer, or null where the input is features.
   Input(const LenetCall& call, const LenetLayer* normalize, Blob<T>& out);
 
-  // The layer above takes pixels from `planes` and `rows` as it needs them: `out` is never written.
+  // The first layer will call `planes` and `rows` itself; `out` is not written.
   void serve_pixels() { serves_pixels_ = true; }
 
   void allocate(Arena& arena, const Context<T>& context);
   void pack();
   void forward(Schedule& schedule);
 
-  // Image n of the batch, normalised: channels last, in the layout of `out`.
+  // Writes image n of the batch, normalised, in the layout of `out`.
   void rows(int n, T* out) const;
-  // The same in even and odd columns, [channels][height][2][half]. `words` is room for words() of them.
+  // Writes it as [channels][height][even, odd][half]; `words` is scratch memory of words() values.
   void planes(int n, const Planes& shape, uint32_t* words, T* out) const;
   int words() const { return call_.height * (call_.width + 8); }
 
  private:
   void features(int64_t position, T* out) const;
-  void turn(int64_t position, uint8_t* turned) const;
-  const uint8_t* turned(int n) const { return turned_ + size_t(n) * turned_stride(); }
-  int turned_stride() const { return round_up(call_.height * call_.width * call_.channels + 64, 64); }
+  void augment(int64_t position, uint8_t* augmented) const;
+  const uint8_t* augmented(int n) const { return augmented_ + size_t(n) * augmented_stride(); }
+  int augmented_stride() const { return round_up(call_.height * call_.width * call_.channels + 64, 64); }
 
   const LenetCall& call_;
   const LenetLayer* const normalize_;
   Blob<T>& out_;
   bool serves_pixels_ = false;
-  T* scale_ = nullptr;  // [width * channels]: 1 / (255 * deviation), and -mean / deviation, along a row
+  T* scale_ = nullptr;  // [width * channels]: 1 / (255 * std), and -mean / std, for every value of a row
   T* shift_ = nullptr;
-  uint8_t* turned_ = nullptr;  // [images][height][width * channels]: mirrored and shifted, still in bytes
+  uint8_t* augmented_ = nullptr;  // [images][height][width * channels]: flipped and shifted pixels
 };
 
 }  // namespace lenet

@@ -1,33 +1,35 @@
-// What every layer is, and what it is made with.
+// The base class of layers.
 #pragma once
 
 #include <memory>
-#include <type_traits>
 
 #include "api.h"
+#include "arena.h"
 #include "blob.h"
 #include "optimizer.h"
 #include "schedule.h"
+#include "team.h"
 
 namespace lenet {
 
-// Everything layers share in one call.
+// What all layers of one call share.
 template <class T>
 struct Context {
   const LenetCall& call;
   Optimizer<T> optimizer;
   bool training;
-  int most_images;  // of a batch
-  int members;      // of the team
+  int most_images;  // size of the largest batch
+  int threads;
 };
 
-// A layer is built in three steps: the constructor finds the layout of `out`; `allocate` asks for memory (twice, see
-// Arena); `pack` fills it from the caller's. Then phases run, step after step, and `unpack` writes back.
+// Network sets `in` and `out`, then calls `allocate` twice (see Arena) and `pack`, which copies parameters and state
+// from the caller. `forward`, `backward` and `update` then add phases to the schedules. After the last step `unpack`
+// copies parameters and state back.
 template <class T>
 class Layer {
  public:
-  Layer(const Context<T>& context, const LenetLayer& spec, bool learns)
-      : context_(context), spec_(spec), learns_(learns) {}
+  Layer(const Context<T>& context, const LenetLayer& spec, bool trained)
+      : context_(context), spec_(spec), trained_(trained) {}
   virtual ~Layer() = default;
   Layer(const Layer&) = delete;
   Layer& operator=(const Layer&) = delete;
@@ -36,11 +38,12 @@ class Layer {
   virtual void pack() {}
   virtual void unpack() {}
   virtual void forward(Schedule&) = 0;
-  // Gradients of what learns in this layer, and of its input where that is needed.
+  // Computes the gradients of this layer's parameters, and of its input where `in->needs_gradient`.
   virtual void backward(Schedule&) {}
-  // The update of what the backward pass has not updated on its way: after all of it, lest slices wait for one another.
+  // Updates the parameters that `backward` has not updated. Runs after the whole backward pass, so that its phases by
+  // slices stay in one stage.
   virtual void update(Schedule&) {}
-  // Once after each step, on one thread.
+  // Called after each step, on one thread.
   virtual void count_step() {}
 
   Blob<T>* in = nullptr;
@@ -49,18 +52,19 @@ class Layer {
  protected:
   const Context<T>& context_;
   const LenetLayer& spec_;
-  const bool learns_;  // false: frozen, or evaluation
+  const bool trained_;  // false if frozen or in evaluation
 };
 
 template <class T>
 using LayerPointer = std::unique_ptr<Layer<T>>;
 
-// A stretch of values that lie side by side in both blobs: the first one's number in its image, and where it lies.
+// Values that are contiguous in two blobs: index of the first in the image without border, its offsets in both blobs,
+// and the number of values.
 struct Run {
   int first, from, to, count;
 };
 
-// A phase for what treats every value by itself: calls work(step, image, run) for all of a batch.
+// Adds a phase for an elementwise layer: it calls work(step, image, run) until all values of the batch are covered.
 template <class T, class Work>
 void each_run(Schedule& schedule, const Blob<T>& in, const Blob<T>& out, Work work) {
   const Layout from = in.layout, to = out.layout;
@@ -78,25 +82,34 @@ void each_run(Schedule& schedule, const Blob<T>& in, const Blob<T>& out, Work wo
   }
 }
 
-// One for each kind; each is defined in the kind's own file.
+// Creates a layer of each kind; defined in the file of the same name.
 template <class T>
-LayerPointer<T> make_conv(const Context<T>&, const LenetLayer&, bool learns);
+LayerPointer<T> make_conv(const Context<T>&, const LenetLayer&, bool trained);
 template <class T>
 class Input;
 struct BlockSpec;
 template <class T>
 LayerPointer<T> make_conv_block(const Context<T>&, const BlockSpec&, Input<T>* input);
 template <class T>
-LayerPointer<T> make_linear(const Context<T>&, const LenetLayer&, bool learns);
+LayerPointer<T> make_linear(const Context<T>&, const LenetLayer&, bool trained);
 template <class T>
-LayerPointer<T> make_batch_norm(const Context<T>&, const LenetLayer&, bool learns);
+LayerPointer<T> make_batch_norm(const Context<T>&, const LenetLayer&, bool trained);
 template <class T>
-LayerPointer<T> make_activation(const Context<T>&, const LenetLayer&, bool learns);
+LayerPointer<T> make_activation(const Context<T>&, const LenetLayer&, bool trained);
 template <class T>
-LayerPointer<T> make_pool(const Context<T>&, const LenetLayer&, bool learns);
+LayerPointer<T> make_pool(const Context<T>&, const LenetLayer&, bool trained);
 template <class T>
-LayerPointer<T> make_global_pool(const Context<T>&, const LenetLayer&, bool learns);
+LayerPointer<T> make_global_pool(const Context<T>&, const LenetLayer&, bool trained);
 template <class T>
-LayerPointer<T> make_dropout(const Context<T>&, const LenetLayer&, bool learns);
+LayerPointer<T> make_dropout(const Context<T>&, const LenetLayer&, bool trained);
+
+// Defines such a function for float and double.
+#define LENET_DEFINE_LAYER(make, Kind)                                                      \
+  template <class T>                                                                        \
+  LayerPointer<T> make(const Context<T>& context, const LenetLayer& spec, bool trained) {   \
+    return std::make_unique<Kind<T>>(context, spec, trained);                               \
+  }                                                                                         \
+  template LayerPointer<float> make(const Context<float>&, const LenetLayer&, bool trained); \
+  template LayerPointer<double> make(const Context<double>&, const LenetLayer&, bool trained);
 
 }  // namespace lenet

@@ -1,14 +1,25 @@
-// A fully connected layer. Its weights lie by input: row i holds those from input i to all outputs, padded to vectors,
-// so that the forward pass and the weights' gradient both run along a row. A row's gradient is formed, used to update
-// the row and forgotten while the row is in L1. All passes are split by rows: a thread's weights and their optimizer
-// state never leave its core, and the forward pass gives a sum for each part of the rows, which are then added up.
+// Linear. Row i of the weights holds those from input i to all outputs, padded to vectors, so that the forward pass and
+// the weight's gradient both run along a row. The gradient of a row is computed and used to update the row while the
+// row is in the L1 cache; it is not kept. All passes are split by rows, so that a thread's weights and their optimizer
+// state stay in its core's cache. The forward pass computes one sum for each part of the rows and then adds these sums
+// up.
+#include <cstddef>
+#include <cstring>
+
+#include "api.h"
+#include "arena.h"
+#include "blob.h"
 #include "layer.h"
+#include "optimizer.h"
+#include "schedule.h"
+#include "team.h"
+#include "vector.h"
 
 namespace lenet {
 
 namespace {
 
-// y[b][o] = sum over i of x[b][i] w[i][o], for Images rows of x and Q vectors of outputs, all in registers.
+// y[b][o] = sum over i of x[b][i] w[i][o], for Images rows of x and Q vectors of outputs.
 template <class T, int Images, int Q>
 void forward_tile(const T* x, int x_stride, const T* w, int w_stride, int inputs, T* y, int y_stride) {
   Vec<T> sum[Images][Q] = {};
@@ -40,8 +51,8 @@ void gradient_tile(const T* x, int x_stride, const T* dy, int dy_stride, int ima
     for (int q = 0; q < Q; q++) store(gradient + r * width + q * kLanes<T>, sum[r][q]);
 }
 
-// dx[b][r] = sum over o of dy[b][o] w[r][o], for two images and half a vector's lanes of inputs: as many sums as lanes.
-// The second image may be the first again.
+// dx[b][r] = sum over o of dy[b][o] w[r][o], for two images and half as many inputs as a vector has lanes, which makes
+// as many sums as lanes. The second image may be the same as the first.
 template <class T>
 void input_gradient_tile(const T* dy0, const T* dy1, const T* w, int width, T* dx0, T* dx1, int count) {
   constexpr int L = kLanes<T>, kInputs = L / 2;
@@ -67,17 +78,17 @@ void input_gradient_tile(const T* dy0, const T* dy1, const T* w, int width, T* d
 template <class T>
 class Linear : public Layer<T> {
  public:
-  Linear(const Context<T>& context, const LenetLayer& spec, bool learns)
-      : Layer<T>(context, spec, learns),
+  Linear(const Context<T>& context, const LenetLayer& spec, bool trained)
+      : Layer<T>(context, spec, trained),
         inputs_(spec.inputs),
         width_(padded<T>(spec.outputs)),
         rows_(Split::features<T>(spec.inputs)) {}
 
   void allocate(Arena& arena) override {
-    weight_.allocate(arena, size_t(round_up(inputs_, kRows)) * width_, this->context_.optimizer, this->learns_);
-    bias_.allocate(arena, width_, this->context_.optimizer, this->learns_);
+    weight_.allocate(arena, size_t(round_up(inputs_, kRows)) * width_, this->context_.optimizer, this->trained_);
+    bias_.allocate(arena, width_, this->context_.optimizer, this->trained_);
     sums_ = arena.array<T>(size_t(rows_.parts) * this->context_.most_images * width_);
-    if (this->learns_) gradient_ = arena.array<T>(size_t(this->context_.members) * kRows * width_);
+    if (this->trained_) gradient_ = arena.array<T>(size_t(this->context_.threads) * kRows * width_);
   }
 
   void pack() override {
@@ -86,7 +97,7 @@ class Linear : public Layer<T> {
   }
 
   void unpack() override {
-    if (!this->learns_) return;
+    if (!this->trained_) return;
     weight_.save(this->spec_.weight, weight_map());
     bias_.save(this->spec_.bias, in_order(this->spec_.outputs));
   }
@@ -102,14 +113,14 @@ class Linear : public Layer<T> {
       schedule.columns(outputs, [this](const Step& step, Range columns, const Worker&) {
         for (int n = 0; n < step.images; n++) add_parts(n, columns);
       });
-    else  // too few to share out; and the loss goes by images, in the same stage
+    else  // too few to split; by images, they form one stage with the loss
       schedule.images([this](const Step&, const Slice& slice, const Worker&) {
         for (int n = slice.images.begin; n < slice.images.end; n++) add_parts(n, {0, this->spec_.outputs});
       });
   }
 
   void backward(Schedule& schedule) override {
-    if (!this->learns_) return;
+    if (!this->trained_) return;
     schedule.barrier();
     schedule.columns(rows_, [this](const Step& step, Range rows, const Worker& worker) {
       const auto& optimizer = this->context_.optimizer;
@@ -117,7 +128,7 @@ class Linear : public Layer<T> {
       T* const gradient = gradient_ + size_t(worker.index) * kRows * width_;
       for (int i = rows.begin; i < rows.end; i += kRows) {
         const int count = rows.end - i < kRows ? rows.end - i : kRows;
-        // The input's gradient comes first: it is that of the weights before their update.
+        // The input's gradient needs the weights before their update.
         if (in->needs_gradient) input_gradient(step.images, i, count);
         weight_gradient(step.images, i, count, gradient);
         optimizer.update(weight_, rates, size_t(i) * width_, count * width_, gradient);
@@ -134,7 +145,7 @@ class Linear : public Layer<T> {
   }
 
   void count_step() override {
-    if (!this->learns_) return;
+    if (!this->trained_) return;
     weight_.steps++;
     bias_.steps++;
   }
@@ -145,9 +156,9 @@ class Linear : public Layer<T> {
 
   static constexpr int kRows = kLanes<T>;
 
-  // The outputs' sums over one part of the inputs.
+  // Sums over one part of the inputs, for all outputs and images.
   void sum_part(int images, int part) {
-    // A row of weights is read once for so many images; the sums fill the registers.
+    // A row of weights is read once for kImages images; their sums fill the registers.
     constexpr int kImages = kRegisters == 32 ? 8 : 4, kVectors = 3;
     const int vectors = width_ / kLanes<T>, begin = rows_.edge(part), count = rows_.edge(part + 1) - begin;
     const int together = even_part(vectors, kVectors), some = even_part(images, kImages);
@@ -186,7 +197,7 @@ class Linear : public Layer<T> {
       });
   }
 
-  // Rows past the last input are zero.
+  // Reads whole tiles of rows; those after the last input are zero.
   void input_gradient(int images, int i, int count) {
     constexpr int kInputs = kLanes<T> / 2;
     for (int b = 0; b < images; b += 2) {
@@ -198,7 +209,7 @@ class Linear : public Layer<T> {
     }
   }
 
-  // Theirs is [outputs][units], with units in PyTorch's order.
+  // From PyTorch's [outputs][units] to [inputs][width].
   auto weight_map() const {
     return [this](auto each) {
       for (int i = 0; i < inputs_; i++)
@@ -211,16 +222,10 @@ class Linear : public Layer<T> {
   const Split rows_;
   Parameter<T> weight_;  // [inputs][width]
   Parameter<T> bias_;    // [width]
-  T* sums_ = nullptr;      // [parts][most images][width]: the outputs' sums over each part of the inputs
-  T* gradient_ = nullptr;  // [members][kRows][width]
+  T* sums_ = nullptr;      // [parts][images][width]: sums over each part of the inputs
+  T* gradient_ = nullptr;  // [threads][kRows][width]
 };
 
-template <class T>
-LayerPointer<T> make_linear(const Context<T>& context, const LenetLayer& spec, bool learns) {
-  return std::make_unique<Linear<T>>(context, spec, learns);
-}
-
-template LayerPointer<float> make_linear(const Context<float>&, const LenetLayer&, bool);
-template LayerPointer<double> make_linear(const Context<double>&, const LenetLayer&, bool);
+LENET_DEFINE_LAYER(make_linear, Linear)
 
 }  // namespace lenet

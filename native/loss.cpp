@@ -1,8 +1,12 @@
 #include "loss.h"
 
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
 
-#include "functions.h"
+#include "team.h"
+#include "vector.h"
+#include "vector_math.h"
 
 namespace lenet {
 

@@ -1,7 +1,12 @@
-// Cross-entropy over the logits, with label smoothing or soft targets, by the formulas of torch.nn.CrossEntropyLoss.
+// Cross-entropy of the logits with label smoothing and optional soft targets, as torch.nn.CrossEntropyLoss.
 #pragma once
 
-#include "layer.h"
+#include <cstdint>
+
+#include "api.h"
+#include "arena.h"
+#include "blob.h"
+#include "schedule.h"
 
 namespace lenet {
 
@@ -12,10 +17,10 @@ class Loss {
 
   void allocate(Arena& arena, int most_images);
 
-  // Each image's loss, whether it was right, and the gradient of the batch's mean loss.
+  // Adds a phase that computes each image's loss, whether its prediction is correct, and the gradient of the mean loss.
   void forward(Schedule& schedule);
 
-  // The batch's sums. Every worker asks for itself, and gets the same.
+  // The batch's summed loss and number of correct predictions, after that phase.
   double sum(int images) const;
   int correct(int images) const;
 
@@ -24,7 +29,7 @@ class Loss {
 
   const LenetCall& call_;
   Blob<T>& logits_;
-  T* targets_ = nullptr;     // [images][classes]: what the softmax should be
+  T* targets_ = nullptr;     // [images][classes, padded]: target probabilities
   double* losses_ = nullptr;  // [images]
   uint8_t* right_ = nullptr;  // [images]
 };

@@ -1,13 +1,18 @@
 #include "network.h"
 
-#include "conv_block.h"
-
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
+#include <memory>
+#include <utility>
+
+#include "conv_block.h"
+#include "optimizer.h"
+#include "team.h"
 
 namespace lenet {
 
-// Flatten: the same memory, read as columns.
+// Flatten shares its input's memory.
 template <class T>
 class Flatten : public Layer<T> {
  public:
@@ -29,7 +34,7 @@ Network<T>::Network(const LenetCall& call, bool training, int most_images)
   arena_ = std::make_unique<Arena>(count.size());
   allocate(*arena_);
 
-  if (input_) input_->pack();
+  input_->pack();
   for (auto& layer : layers_) layer->pack();
 
   input_->forward(forward_);
@@ -38,7 +43,7 @@ Network<T>::Network(const LenetCall& call, bool training, int most_images)
     loss_->forward(forward_);
     for (auto layer = layers_.rbegin(); layer != layers_.rend(); ++layer) (*layer)->backward(backward_);
     for (auto& layer : layers_) layer->update(backward_);
-    // There must be a stage after the loss, though nothing learns.
+    // `train` reads the loss at the first backward stage, so there must be one even if nothing is trained.
     if (backward_.empty()) backward_.images([](const Step&, const Slice&, const Worker&) {});
   }
   forward_.make_stages();
@@ -53,7 +58,7 @@ void Network<T>::build() {
   input_ = std::make_unique<Input<T>>(call, pixels ? &call.layers[0] : nullptr, blobs_.back());
   for (int i = pixels ? 1 : 0; i < call.layer_count; i++) {
     const LenetLayer& spec = call.layers[i];
-    const bool learns = context_.training && spec.index >= call.frozen;
+    const bool trained = context_.training && spec.index >= call.frozen;
     Blob<T>& in = blobs_.back();
     Blob<T> out;
     out.layout = in.layout;
@@ -68,7 +73,7 @@ void Network<T>::build() {
         out.layout.height = in.layout.height + 2 * spec.pad_y - spec.kernel + 1;
         out.layout.width = in.layout.width + 2 * spec.pad_x - spec.kernel + 1;
         out.layout.channels = spec.outputs;
-        out.needs_gradient |= learns;
+        out.needs_gradient |= trained;
         BlockSpec block;
         if (const int length = block_at(i, block)) {
           out.layout.height /= 2;
@@ -77,7 +82,7 @@ void Network<T>::build() {
           add(make_conv_block(context_, block, first ? input_.get() : nullptr), out);
           i += length - 1;
         } else {
-          add(make_conv(context_, spec, learns), out);
+          add(make_conv(context_, spec, trained), out);
         }
         break;
       }
@@ -85,45 +90,45 @@ void Network<T>::build() {
         out.layout = Layout();
         out.layout.channels = spec.outputs;
         out.flat = false;
-        out.needs_gradient |= learns;
-        add(make_linear(context_, spec, learns), out);
+        out.needs_gradient |= trained;
+        add(make_linear(context_, spec, trained), out);
         break;
       case kBatchNorm:
-        out.needs_gradient |= learns;
-        add(make_batch_norm(context_, spec, learns), out);
+        out.needs_gradient |= trained;
+        add(make_batch_norm(context_, spec, trained), out);
         break;
       case kRelu:
       case kTanh:
       case kLeakyRelu:
-        add(make_activation(context_, spec, learns), out);
+        add(make_activation(context_, spec, trained), out);
         break;
       case kMaxPool:
       case kAveragePool:
         out.layout.height /= 2;
         out.layout.width /= 2;
-        add(make_pool(context_, spec, learns), out);
+        add(make_pool(context_, spec, trained), out);
         break;
       case kGlobalAveragePool:
         out.layout.height = out.layout.width = 1;
-        add(make_global_pool(context_, spec, learns), out);
+        add(make_global_pool(context_, spec, trained), out);
         break;
       case kFlatten:
         out.flat = out.alias = true;
         add(std::make_unique<Flatten<T>>(context_, spec), out);
         break;
       case kDropout:
-        if (learns && spec.p > 0) add(make_dropout(context_, spec, learns), out);
+        if (trained && spec.p > 0) add(make_dropout(context_, spec, trained), out);
         break;
       case kNormalize:
         break;
     }
   }
-  // The loss writes the logits' gradient even where nothing learns.
+  // The loss writes the logits' gradient even if nothing is trained.
   blobs_.back().needs_gradient = context_.training;
   loss_ = std::make_unique<Loss<T>>(call, blobs_.back());
 }
 
-// How many layers from the i-th on make a fused block; 0 where they do not.
+// If a block starts at layer i, sets `block` and returns its number of layers; otherwise returns 0.
 template <class T>
 int Network<T>::block_at(int i, BlockSpec& block) const {
   const LenetCall& call = context_.call;
@@ -147,7 +152,7 @@ void Network<T>::add(LayerPointer<T> layer, Blob<T> out) {
 
 template <class T>
 void Network<T>::allocate(Arena& arena) {
-  // What the forward pass writes comes first: evaluation then touches neighbouring memory alone.
+  // Activations first, so that those of evaluation are close together.
   for (auto& blob : blobs_)
     if (!blob.alias) blob.allocate(arena, context_.most_images);
   input_->allocate(arena, context_);
@@ -161,7 +166,7 @@ LenetMetrics Network<T>::train() {
   LenetMetrics metrics = {0, 0, 0.0, -1};
   const int forward = forward_.stages(), each = forward + backward_.stages();
   Step step = {};
-  // Between two stages one thread alone counts what is done, and says what comes.
+  // Called by one thread between two stages: counts what is done and returns the next stage's number of pieces.
   const auto pieces = [&](int64_t stage) {
     const int part = int(stage % each);
     if (part == 0) {
@@ -180,10 +185,10 @@ LenetMetrics Network<T>::train() {
       metrics.loss_sum += loss;
       metrics.correct += loss_->correct(step.images);
     }
-    return part < forward ? forward_.pieces(part, step, context_.members)
-                          : backward_.pieces(part - forward, step, context_.members);
+    return part < forward ? forward_.pieces(part, step, context_.threads)
+                          : backward_.pieces(part - forward, step, context_.threads);
   };
-  run_team(context_.members, pieces, [&](int64_t stage, int piece, const Worker& worker) {
+  run_team(context_.threads, pieces, [&](int64_t stage, int piece, const Worker& worker) {
     const int part = int(stage % each);
     if (part < forward)
       forward_.work(part, piece, step, worker);
@@ -209,9 +214,9 @@ void Network<T>::logits() {
       if (begin >= call.image_count) return 0;
       step = {int(std::min<int64_t>(batch, call.image_count - begin)), begin, 0, 0.0};
     }
-    return forward_.pieces(int(stage % each), step, context_.members);
+    return forward_.pieces(int(stage % each), step, context_.threads);
   };
-  run_team(context_.members, pieces, [&](int64_t stage, int piece, const Worker& worker) {
+  run_team(context_.threads, pieces, [&](int64_t stage, int piece, const Worker& worker) {
     forward_.work(int(stage % each), piece, step, worker);
   });
 }

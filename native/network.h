@@ -1,21 +1,28 @@
-// A network built of the caller's layers for one call: its memory, its passes, and the steps it takes.
+// The network of one call: built from the caller's layers, trained for the plan's steps or evaluated.
 #pragma once
 
 #include <deque>
+#include <memory>
 #include <vector>
 
+#include "api.h"
+#include "arena.h"
+#include "blob.h"
 #include "input.h"
+#include "layer.h"
 #include "loss.h"
+#include "schedule.h"
 
 namespace lenet {
 
 template <class T>
 class Network {
  public:
+  // most_images: size of the largest batch. Throws std::bad_alloc.
   Network(const LenetCall& call, bool training, int most_images);
 
-  LenetMetrics train();
-  void logits();
+  LenetMetrics train();  // changes the caller's parameters, statistics and optimizer state
+  void logits();         // writes the caller's logits
 
  private:
   void build();
@@ -24,7 +31,7 @@ class Network {
   void allocate(Arena& arena);
 
   Context<T> context_;
-  std::deque<Blob<T>> blobs_;  // the input's, then each layer's; addresses stay
+  std::deque<Blob<T>> blobs_;  // the input, then each layer's output; a deque, since layers keep pointers to them
   std::vector<LayerPointer<T>> layers_;
   std::unique_ptr<Input<T>> input_;
   std::unique_ptr<Loss<T>> loss_;

@@ -1,11 +1,12 @@
-// SGD, Adam and AdamW by the formulas of torch.optim, on arrays in whatever layout the layer keeps its parameter.
+// SGD, Adam and AdamW by the formulas of torch.optim. They are elementwise, so each layer's layout serves.
 #pragma once
 
 #include <cmath>
+#include <cstddef>
 
 #include "api.h"
 #include "arena.h"
-#include "functions.h"
+#include "vector_math.h"
 #include "vector.h"
 
 namespace lenet {
@@ -13,21 +14,22 @@ namespace lenet {
 template <class T>
 class Optimizer;
 
-// A layer's parameter in the layer's own layout, with its optimizer state beside it.
+// A parameter and its optimizer state in the layer's layout.
 template <class T>
 struct Parameter {
   T* value = nullptr;
   T* first = nullptr;   // momentum, or Adam's mean of gradients
   T* second = nullptr;  // Adam's mean of squared gradients
-  double steps = 0;     // that Adam has done
+  double steps = 0;     // number of Adam's steps so far
 
-  void allocate(Arena& arena, size_t count, const Optimizer<T>& optimizer, bool learns) {
+  void allocate(Arena& arena, size_t count, const Optimizer<T>& optimizer, bool trained) {
     value = arena.array<T>(count);
-    if (learns && optimizer.has_first()) first = arena.array<T>(count);
-    if (learns && optimizer.has_second()) second = arena.array<T>(count);
+    if (trained && optimizer.has_first()) first = arena.array<T>(count);
+    if (trained && optimizer.has_second()) second = arena.array<T>(count);
   }
 
-  // `map` calls its argument with (index in theirs, index in ours) for every value there is.
+  // Copies from and to the caller's tensors. map(each) calls each(index in the caller's, index in ours) for every
+  // value.
   template <class Map>
   void load(const LenetParameter& theirs, Map map) {
     if (!theirs.value) return;
@@ -66,7 +68,7 @@ class Optimizer {
   bool has_first() const { return kind_ != kSgd || momentum_ != 0; }
   bool has_second() const { return kind_ != kSgd; }
 
-  // What is the same for all values of a parameter in one step.
+  // Factors of one step that are the same for all values of a parameter.
   struct Rates {
     T rate, keep, scale;
   };
@@ -78,7 +80,7 @@ class Optimizer {
             T(1 / std::sqrt(1 - std::pow(beta2_, steps)))};
   }
 
-  // One step on the values [at, at + count) of the parameter.
+  // Updates the values [at, at + count) of the parameter; `gradient` is that of the first of them.
   void update(const Parameter<T>& parameter, const Rates& rates, size_t at, int count, const T* gradient) const {
     T* const value = parameter.value + at;
     if (kind_ == kSgd && momentum_ == 0)
@@ -98,7 +100,7 @@ class Optimizer {
   void sgd_momentum(T* __restrict value, T* __restrict first, const T* __restrict gradient, int count,
                     const Rates& rates) const {
     const T decay = T(decay_), momentum = T(momentum_);
-    // Plain: value -= rate * m. Nesterov: value -= rate * (g + momentum * m).
+    // Without Nesterov value -= rate * m; with it value -= rate * (g + momentum * m).
     const T of_gradient = nesterov_ ? rates.rate : T(0), of_first = nesterov_ ? rates.rate * momentum : rates.rate;
     for (int i = 0; i < count; i++) {
       const T g = gradient[i] + decay * value[i];
@@ -125,7 +127,7 @@ class Optimizer {
       store(first + i, m);
       store(second + i, v);
     }
-    // A few values left over, with the same roots.
+    // The remaining values, with the same square root so that results do not depend on their position.
     for (; i < count; i++)
       step(gradient[i], value[i], first[i], second[i], [](T x) { return square_root<T>(broadcast(x))[0]; });
   }
@@ -135,7 +137,7 @@ class Optimizer {
   double momentum_, beta1_, beta2_, eps_, decay_;
 };
 
-// The map of an array that both keep in the same order.
+// The map of an array whose order is the same on both sides.
 inline auto in_order(size_t count) {
   return [count](auto each) {
     for (size_t i = 0; i < count; i++) each(i, i);

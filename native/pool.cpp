@@ -1,12 +1,21 @@
-// 2x2 pooling on its own, where no convolution before it takes it along. An odd last row or column is left out.
+// 2x2 max and average pooling as a single layer, where ConvBlock does not apply. An odd last row or column is ignored.
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "api.h"
+#include "arena.h"
+#include "blob.h"
 #include "layer.h"
+#include "schedule.h"
+#include "team.h"
 
 namespace lenet {
 
 template <class T>
 class Pool : public Layer<T> {
  public:
-  Pool(const Context<T>& context, const LenetLayer& spec, bool learns) : Layer<T>(context, spec, learns) {}
+  using Layer<T>::Layer;
 
   void allocate(Arena& arena) override {
     if (in->needs_gradient && this->spec_.kind == kMaxPool)
@@ -24,7 +33,7 @@ class Pool : public Layer<T> {
           y = (x[0] + x[right] + x[below] + x[below + right]) * T(0.25);
           return;
         }
-        // As torch: the first of equals wins, and NaN beats everything.
+        // As in PyTorch, the first of equal values wins, and NaN wins over all.
         const T four[] = {x[0], x[right], x[below], x[below + right]};
         int winner = 0;
         for (int i = 1; i < 4; i++)
@@ -57,6 +66,7 @@ class Pool : public Layer<T> {
   using Layer<T>::in;
   using Layer<T>::out;
 
+  // Calls each(image, index of the pooled value, offset of its window's top left input, offset of the pooled value).
   template <class Each>
   void each_value(const Slice& slice, Each each) {
     const Layout &from = in->layout, &to = out->layout;
@@ -68,15 +78,9 @@ class Pool : public Layer<T> {
 
   size_t winner_at(int n, int value) const { return size_t(n) * size_t(out->layout.values()) + size_t(value); }
 
-  uint8_t* winners_ = nullptr;  // [images][values]: which of the window's four, row by row
+  uint8_t* winners_ = nullptr;  // [images][values]: index of the maximum in its window
 };
 
-template <class T>
-LayerPointer<T> make_pool(const Context<T>& context, const LenetLayer& spec, bool learns) {
-  return std::make_unique<Pool<T>>(context, spec, learns);
-}
-
-template LayerPointer<float> make_pool(const Context<float>&, const LenetLayer&, bool);
-template LayerPointer<double> make_pool(const Context<double>&, const LenetLayer&, bool);
+LENET_DEFINE_LAYER(make_pool, Pool)
 
 }  // namespace lenet

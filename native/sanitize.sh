@@ -1,7 +1,7 @@
 #!/bin/sh
-# Builds the engine's C++ test with AddressSanitizer and UndefinedBehaviorSanitizer, then with ThreadSanitizer, and runs
-# each; then the extension with AddressSanitizer, and runs the tests of its checks from Python, which needs .venv. Needs
-# cmake (on PATH or in .venv), make or ninja, and a C++ compiler.
+# Builds and runs the engine's C++ test with AddressSanitizer and UndefinedBehaviorSanitizer, then with ThreadSanitizer.
+# Then builds the extension with AddressSanitizer and runs Python tests with it, if .venv exists. Needs cmake (on PATH or
+# in .venv), make or ninja, and a C++ compiler.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 PATH=$PATH:$root/.venv/bin
@@ -10,12 +10,12 @@ missing() {
   echo "sanitize: no $1; $2" >&2
   exit 1
 }
-command -v cmake >/dev/null || missing cmake "install it by 'apt install cmake' or 'pip install cmake'"
-command -v "${CXX:-c++}" >/dev/null || missing "C++ compiler" "install one by 'apt install g++'"
-command -v make >/dev/null || command -v ninja >/dev/null || missing "make or ninja" "install one by 'apt install make'"
+command -v cmake >/dev/null || missing cmake "install it with 'apt install cmake' or 'pip install cmake'"
+command -v "${CXX:-c++}" >/dev/null || missing "C++ compiler" "install one with 'apt install g++'"
+command -v make >/dev/null || command -v ninja >/dev/null || missing "make or ninja" "install one with 'apt install make'"
 command -v make >/dev/null || export CMAKE_GENERATOR=Ninja
 
-# ThreadSanitizer cannot place its shadow memory where the kernel randomises addresses by many bits.
+# ThreadSanitizer fails to map its shadow memory under strong address space randomisation.
 fixed=
 if setarch "$(uname -m)" -R true 2>/dev/null; then fixed="setarch $(uname -m) -R"; fi
 
@@ -35,7 +35,7 @@ done
 python=$root/.venv/bin/python
 runtime=$("${CXX:-c++}" -print-file-name=libasan.so)
 if [ ! -x "$python" ] || ! "$python" -c "import nanobind, torch" 2>/dev/null || [ ! -f "$runtime" ]; then
-  echo "sanitize: the binding is left out; it needs 'make install', and the compiler's libasan.so"
+  echo "sanitize: skipped the Python binding; it needs 'make install' and the compiler's libasan.so"
   exit 0
 fi
 echo "sanitizers: address, from Python"
@@ -45,7 +45,7 @@ echo "sanitizers: address, from Python"
   cat "$build/log"
   exit 1
 }
-# PyTorch and Python leak at exit, by design. The smallest level compiles fastest.
+# Leak detection is off because PyTorch and Python do not free everything at exit. Level 2 compiles fastest.
 cd "$root"
 LENET_NATIVE_DIR="$build/python" LENET_ISA=x86-64-v2 LENET_REQUIRE_NATIVE=1 ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$runtime" \
   "$python" -m pytest -q -p no:cacheprovider tests/engine/test_native_checks.py \

@@ -1,11 +1,12 @@
-// A pass over the network as a list of phases, and how the team works through it.
-//
-// A phase is split in one of two ways, and its bits depend on neither the split nor the number of threads:
-//   images:  by slices of the batch, fixed by its size. Neighbouring phases run slice by slice, while it is in L1.
-//   columns: by columns (features, channels, rows of weights), each of which sees the whole batch. They are cut into
-//            parts fixed by their number, and neighbouring phases that are cut alike run part by part.
+// A pass over the network as a list of phases, each split among threads in one of two ways:
+//   images:  by slices of the batch, which depend only on the batch's size.
+//   columns: by columns (features, channels or rows of weights), each over the whole batch. Columns are cut into parts
+//            that depend only on their number.
+// Consecutive phases with the same split form a stage: a slice or part runs through all of them while it is in the L1
+// cache. Results do not depend on the number of threads.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <utility>
@@ -17,13 +18,13 @@
 namespace lenet {
 
 struct Step {
-  int images;     // of this batch
-  int64_t begin;  // its first position in the epoch's order
-  int64_t number; // counted from 0 within the call
+  int images;      // batch size
+  int64_t begin;   // the batch's first position in the epoch's order
+  int64_t number;  // from 0 within the call
   double learning_rate;
 };
 
-// At most kMostSlices slices of at least kLeastSlice images each: sums over a batch are sums of its slices' sums.
+// At most kMostSlices slices of at least kLeastSlice images each. A sum over a batch is the sum of its slices' sums.
 constexpr int kLeastSlice = 2, kMostSlices = 16;
 
 inline int slice_size(int images) {
@@ -42,13 +43,14 @@ inline Slice slice_at(int index, int images) {
   return {index, {begin, begin + size < images ? begin + size : images}};
 }
 
-// How columns are cut: a thread does one part or several neighbours, so that sums over columns may be by part.
+// How columns are cut into parts. A thread processes one part or several consecutive ones, so a sum over columns can be
+// the sum of the parts' sums.
 struct Split {
   int count;
-  int unit;   // parts begin at multiples of it: a vector's lanes
+  int unit;   // parts begin at multiples of it
   int parts;
 
-  // Parts of 24 features at least: what a smaller one computes is not worth its sums.
+  // Parts of at least 24 features: the sums of smaller parts would cost more than splitting gains.
   template <class T>
   static Split features(int count) {
     int parts = 1;
@@ -75,12 +77,12 @@ class Schedule {
 
   void columns(const Split& split, Columns phase) { phases_.push_back({nullptr, std::move(phase), split}); }
 
-  // What follows needs all that came before, from every worker.
+  // Ends a stage: the following phases need the results of all workers.
   void barrier() { phases_.push_back({}); }
 
   bool empty() const { return phases_.empty(); }
 
-  // Once all phases are in: neighbours that are split alike make one stage.
+  // Groups phases into stages. Call it after all phases have been added.
   void make_stages() {
     for (size_t i = 0; i < phases_.size();) {
       size_t end = i + 1;
@@ -92,11 +94,11 @@ class Schedule {
 
   int stages() const { return int(stages_.size()); }
 
-  // How many pieces a stage has: slices of the batch, or shares of the columns' parts.
-  int pieces(int stage, const Step& step, int members) const {
+  // Number of pieces of a stage: the batch's slices, or groups of the columns' parts.
+  int pieces(int stage, const Step& step, int threads) const {
     const Phase& phase = phases_[stages_[stage].begin];
     if (phase.images) return slice_count(step.images);
-    const int most = members < kMostPieces ? members : kMostPieces;
+    const int most = threads < kMostPieces ? threads : kMostPieces;
     return phase.split.parts < most ? phase.split.parts : most;
   }
 
@@ -107,8 +109,8 @@ class Schedule {
       for (size_t p = begin; p < end; p++) phases_[p].images(step, slice_at(piece, step.images), worker);
       return;
     }
-    const int shares = pieces(stage, step, worker.members);
-    const auto edge = [&](int share) { return first.split.edge(first.split.parts * share / shares); };
+    const int groups = pieces(stage, step, worker.threads);
+    const auto edge = [&](int group) { return first.split.edge(first.split.parts * group / groups); };
     for (size_t p = begin; p < end; p++) phases_[p].columns(step, {edge(piece), edge(piece + 1)}, worker);
   }
 
@@ -119,7 +121,7 @@ class Schedule {
     Split split = {};
   };
   struct Stage {
-    size_t begin, end;  // of its phases
+    size_t begin, end;  // its phases
   };
 
   static bool split_alike(const Phase& a, const Phase& b) {

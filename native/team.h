@@ -1,15 +1,16 @@
-// The threads of one call, and how they share its work out.
+// The threads of one call and the distribution of work among them.
 //
-// Work comes in stages, one after the other, each cut into pieces that any thread may do. A worker does the pieces that
-// are its own by number (its cache knows their memory), then takes those that nobody has begun. So no stage waits for a
-// thread that the system is not running, unless that happens in the middle of a piece: on a busy machine a team is as
-// fast as one thread, where a barrier of all threads would be many times slower.
+// Work comes in consecutive stages, each cut into pieces. A worker first takes the pieces assigned to it by number,
+// whose memory is in its cache, then any that no worker has started. A stage therefore waits for a thread that the
+// operating system has suspended only if that thread is in the middle of a piece: on a busy machine several threads are
+// about as fast as one, where a barrier would be many times slower.
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <memory>
-#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -17,24 +18,24 @@
 
 namespace lenet {
 
-// A half-open range of anything countable.
+// [begin, end)
 struct Range {
   int begin, end;
 };
 
-// One thread of a team, for memory that is its own.
+// One of `threads` threads; `index` selects its scratch memory.
 struct Worker {
-  int index, members;
+  int index, threads;
 };
 
 constexpr int kMostPieces = 128;
 
-// Where the team stands: the stage, its pieces, and who has begun which.
+// The current stage, and which of its pieces have been taken and finished.
 class Board {
  public:
   static constexpr int64_t kOver = -1;
 
-  // The stage and how many pieces it has, in one number; kOver after the last.
+  // The stage and its number of pieces in one number; kOver after the last stage.
   int64_t now() const { return now_.load(std::memory_order_acquire); }
   static int64_t stage_of(int64_t now) { return now >> 8; }
   static int pieces_of(int64_t now) { return int(now & 255); }
@@ -44,14 +45,14 @@ class Board {
     now_.store(pieces ? stage << 8 | pieces : kOver, std::memory_order_release);
   }
 
-  // Whether the caller is the one to do it. A worker that slept through some stages finds its old one's pieces taken.
+  // Whether the caller may work on the piece. For a stage that is over it returns false.
   bool take(int64_t stage, int piece) {
     std::atomic<int64_t>& last = taken_[piece].stage;
     int64_t before = last.load(std::memory_order_relaxed);
     return before < stage && last.compare_exchange_strong(before, stage, std::memory_order_acq_rel);
   }
 
-  // Whether it was the stage's last piece to be finished.
+  // Whether this was the last unfinished piece of the stage.
   bool finish_piece() { return left_.fetch_sub(1, std::memory_order_acq_rel) == 1; }
 
   void wait_until_not(int64_t seen) const {
@@ -64,7 +65,7 @@ class Board {
   }
 
  private:
-  static constexpr int kSpins = 4000;  // some tens of microseconds, longer than any stage's imbalance
+  static constexpr int kSpins = 4000;  // tens of microseconds: longer than workers usually wait for each other
 
   static void pause() {
 #if defined(__x86_64__)
@@ -80,12 +81,12 @@ class Board {
   Taken taken_[kMostPieces];
 };
 
-// Runs stages 0, 1, 2, ... on `members` threads, the caller's own among them.
-// pieces(stage): how many it has, at most kMostPieces, and 0 after the last stage. Called once for each, by one thread,
-// when the stage before is done. work(stage, piece, worker) does one.
+// Runs stages 0, 1, 2, ... on up to `threads` threads, including the caller's; throws std::bad_alloc. pieces(stage):
+// the stage's number of pieces, at most kMostPieces, or 0 after the last stage; called once per stage, by one thread,
+// when the previous stage is done. work(stage, piece, worker) processes one piece.
 template <class Pieces, class Work>
-void run_team(int members, const Pieces& pieces, const Work& work) {
-  if (members == 1) {
+void run_team(int threads, const Pieces& pieces, const Work& work) {
+  if (threads == 1) {
     const DenormalsAreZero here;
     const Worker self = {0, 1};
     for (int64_t stage = 0; const int count = pieces(stage); stage++)
@@ -96,7 +97,7 @@ void run_team(int members, const Pieces& pieces, const Work& work) {
   board->begin(0, pieces(0));
   const auto follow = [&](int index) {
     const DenormalsAreZero here;
-    const Worker self = {index, members};
+    const Worker self = {index, threads};
     const auto try_piece = [&](int64_t stage, int piece) {
       if (!board->take(stage, piece)) return;
       work(stage, piece, self);
@@ -105,16 +106,17 @@ void run_team(int members, const Pieces& pieces, const Work& work) {
     for (int64_t now; (now = board->now()) != Board::kOver;) {
       const int64_t stage = Board::stage_of(now);
       const int count = Board::pieces_of(now);
-      for (int piece = index; piece < count; piece += members) try_piece(stage, piece);
+      for (int piece = index; piece < count; piece += threads) try_piece(stage, piece);
       for (int piece = 0; piece < count; piece++) try_piece(stage, piece);
       board->wait_until_not(now);
     }
   };
   std::vector<std::thread> others;
+  others.reserve(size_t(threads - 1));  // growing it could throw while threads are running
   try {
-    for (int i = 1; i < members; i++) others.emplace_back(follow, i);
-  } catch (const std::system_error&) {
-    // The system gives no more threads: those that there are take every piece, and the bits are the same.
+    for (int i = 1; i < threads; i++) others.emplace_back(follow, i);
+  } catch (const std::exception&) {
+    // No more threads can be created. Those that exist process all pieces, with identical results.
   }
   follow(0);
   for (auto& thread : others) thread.join();

@@ -1,4 +1,5 @@
-// Vectors as wide as the instruction set level, by the compiler's own vector types: + - * / < ?: work lane by lane.
+// Vectors as wide as the instruction set level allows, as GCC's and Clang's vector types: + - * / < ?: work lane by
+// lane.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +24,7 @@ constexpr int kVectorBytes = 32;
 constexpr int kVectorBytes = 16;
 #endif
 
-// Wide vectors that start anywhere straddle two cache lines every time. Where most do, shorter ones are faster.
+// An unaligned 64-byte vector always crosses a cache line. Where most loads are unaligned, 32 bytes are faster.
 constexpr int kShortBytes = kVectorBytes < 32 ? kVectorBytes : 32;
 
 template <class T, int Bytes>
@@ -32,7 +33,7 @@ struct VectorOf {
   typedef T anywhere __attribute__((vector_size(Bytes), aligned(alignof(T)), may_alias));
 };
 
-// The signed integer of a scalar's size: what comparing vectors of it gives.
+// The signed integer of a scalar's size, which comparisons of vectors give.
 template <class T>
 struct SameSize;
 template <>
@@ -62,7 +63,8 @@ inline void store(T* p, Vec<T, Bytes> v) {
   *reinterpret_cast<typename VectorOf<T, Bytes>::anywhere*>(p) = v;
 }
 
-// The first n lanes alone: what lies behind them may be another thread's, or a border that must stay zero.
+// Stores only the first n lanes: the memory after them may belong to another thread, or be a border that must stay
+// zero.
 template <class T>
 inline void store_first(T* p, Vec<T> v, int n) {
   if (n >= kLanes<T>) {
@@ -74,7 +76,7 @@ inline void store_first(T* p, Vec<T> v, int n) {
   }
 }
 
-// x - 0 is x for every x, minus zero and NaN too, so this is a bare broadcast.
+// x - 0 is x for every x, including minus zero and NaN, so compilers make this a plain broadcast.
 template <int Bytes = kVectorBytes, class T>
 inline Vec<T, Bytes> broadcast(T x) {
   return x - Vec<T, Bytes>{};
@@ -89,7 +91,7 @@ inline T sum_of_lanes(Vec<T> v) {
   return lanes[0];
 }
 
-// Lane i of the result is a's lane i or, where i has the bit `Half`, b's; `crossed`: each lane's neighbour at that bit.
+// Lane i of the result is lane i of a, or of b if i has the bit `Half`. crossed: from lane i ^ Half instead.
 template <class T, int Half>
 inline Vec<T> halves(Vec<T> a, Vec<T> b, bool crossed) {
   typedef typename SameSize<T>::type Index __attribute__((vector_size(kVectorBytes)));
@@ -110,8 +112,8 @@ inline Vec<T> halves(Vec<T> a, Vec<T> b, bool crossed) {
 #endif
 }
 
-// Lane i of the result is the sum of v[i]'s lanes, for as many vectors as lanes: a tree in which each level halves the
-// number of vectors. Destroys v.
+// Lane i of the result is the sum of the lanes of v[i], for as many vectors as lanes. Each level of recursion halves
+// the number of vectors. Overwrites v.
 template <class T, int Half = kLanes<T> / 2>
 inline Vec<T> sums_of_lanes(Vec<T>* v) {
   for (int i = 0; i < Half; i++) v[i] = halves<T, Half>(v[i], v[i + Half], false) + halves<T, Half>(v[i], v[i + Half], true);
@@ -119,7 +121,7 @@ inline Vec<T> sums_of_lanes(Vec<T>* v) {
   return v[0];
 }
 
-// Whether x is anything but +0, without a floating-point comparison.
+// Whether x is not +0, by its bits, which costs no floating-point comparison.
 template <class T>
 inline bool has_bits(T x) {
   typename SameSize<T>::type bits;
@@ -127,8 +129,8 @@ inline bool has_bits(T x) {
   return bits != 0;
 }
 
-// Calls use(std::integral_constant<int, N>) with N = count, for 1 <= count <= Most: what is kept in registers needs a
-// constant number of them.
+// Calls use(std::integral_constant<int, N>) with N = count, for 1 <= count <= Most: values stay in registers only if
+// their number is a compile-time constant.
 template <int Most, class Use>
 inline void with_constant(int count, Use use) {
   if constexpr (Most > 1) {
@@ -137,8 +139,8 @@ inline void with_constant(int count, Use use) {
   use(std::integral_constant<int, Most>());
 }
 
-// Calls use(std::integral_constant<int, N>) with the most of Most, Most / 2, ... 1 that are left, and gives N. Tiles of a
-// run are cut so where one of each size from 1 to Most would be too much code.
+// Calls use(std::integral_constant<int, N>) with the largest N of Most, Most / 2, ... 1 that is at most `left`, and
+// returns N. For tiles where code for every size from 1 to Most would be too large.
 template <int Most, class Use>
 inline int with_power_of_two(int left, Use use) {
   if constexpr (Most > 1) {
@@ -148,7 +150,7 @@ inline int with_power_of_two(int left, Use use) {
   return Most;
 }
 
-// Cuts `count` into the fewest parts of at most `most`, as equal as can be: the size of all but the last.
+// The size of all parts but the last if `count` is cut into as few parts of at most `most` as possible, of equal size.
 constexpr int even_part(int count, int most) {
   const int parts = (count + most - 1) / most;
   return (count + parts - 1) / parts;

@@ -1,8 +1,11 @@
-// The engine without Python, for the sanitizers (native/sanitize.sh): trains small networks of every kind on noise, in
-// float and double, compares the bits of any number of threads, and holds gradients against differences of the loss.
-// Every array of the caller's is a heap block of its own, of exactly its size, so that overruns are seen.
+// Tests of the engine without Python, for the sanitizers (native/sanitize.sh). Trains small networks with every kind of
+// layer on random images in float and double, checks that results are bit-identical on any number of threads, and
+// compares gradients with finite differences of the loss. Every array is its own heap block of exactly its size, so
+// that the sanitizers detect overruns.
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <deque>
@@ -21,7 +24,7 @@ void check(bool right, const std::string& what) {
   if (!right) std::printf("FAILED: %s\n", what.c_str());
 }
 
-// The same numbers everywhere, unlike the standard library's distributions.
+// Random numbers that are the same on every platform, unlike the standard library's distributions.
 class Noise {
  public:
   explicit Noise(uint64_t seed) : state_(seed) {}
@@ -35,7 +38,7 @@ class Noise {
   uint64_t state_;
 };
 
-// ---- What is trained. Sizes of inputs follow from the layer before.
+// ---- Networks. Input sizes follow from the previous layer.
 
 struct LayerDesign {
   LenetKind kind;
@@ -46,8 +49,8 @@ struct LayerDesign {
 struct Design {
   const char* name;
   int height, width, channels, classes;
-  int frozen;   // layers
-  bool pixels;  // otherwise features: `channels` of them
+  int frozen;   // number of first layers that are not trained
+  bool pixels;  // if false, the input is `channels` features
   std::vector<LayerDesign> layers;
 };
 
@@ -68,7 +71,7 @@ const std::vector<Design> kDesigns = {
     {"odd sizes", 17, 19, 1, 3, 0, true,
      {{kNormalize}, {kConv, 5, 3, 1, 1}, {kRelu}, {kMaxPool}, {kConv, 7, 3, 1, 1}, {kRelu}, {kMaxPool}, {kFlatten},
       {kLinear, 13}, {kRelu}, {kLinear, 3}}},
-    {"nothing to fuse", 12, 15, 3, 6, 0, true,
+    {"no block", 12, 15, 3, 6, 0, true,
      {{kNormalize}, {kConv, 5, 3, 0, 1}, {kTanh}, {kDropout, 0, 0, 0, 0, 0.3}, {kConv, 7, 3, 1, 0}, {kMaxPool},
       {kBatchNorm}, {kConv, 34, 3, 1, 1}, {kRelu}, {kBatchNorm}, {kAveragePool}, {kFlatten}, {kDropout, 0, 0, 0, 0, 0.1},
       {kBatchNorm}, {kLinear, 6}}},
@@ -81,20 +84,20 @@ const std::vector<Design> kDesigns = {
     {"frozen to the middle of a block", 14, 14, 1, 5, 6, true,
      {{kNormalize}, {kConv, 6, 3}, {kRelu}, {kMaxPool}, {kDropout, 0, 0, 0, 0, 0.5}, {kConv, 8, 3}, {kBatchNorm}, {kRelu},
       {kMaxPool}, {kFlatten}, {kLinear, 5}}},
-    {"only a linear layer learns", 12, 12, 3, 67, 5, true,
+    {"only a linear layer is trained", 12, 12, 3, 67, 5, true,
      {{kNormalize}, {kConv, 3, 5}, {kTanh}, {kMaxPool}, {kFlatten}, {kLinear, 67}}},
-    {"a head alone", 1, 1, 37, 7, 0, false,
+    {"a head on features", 1, 1, 37, 7, 0, false,
      {{kLinear, 19}, {kBatchNorm}, {kRelu}, {kDropout, 0, 0, 0, 0, 0.3}, {kLinear, 7}}},
 };
 
 template <class T>
 struct Tensor {
   int layer;
-  bool weight, learns;
+  bool weight, trained;
   std::vector<T> value, first, second;
 };
 
-// A network with its optimizer state; the same for the same design.
+// A network with its optimizer state. Networks of the same design start with the same values.
 template <class T>
 class Model {
  public:
@@ -117,8 +120,8 @@ class Model {
       const auto parameter = [&](int count, bool weight, double low, double high) {
         tensors.push_back({index, weight, index >= design.frozen, numbers(noise, count, low, high), {}, {}});
         Tensor<T>& tensor = tensors.back();
-        if (has_first && tensor.learns) tensor.first.resize(count);
-        if (has_second && tensor.learns) tensor.second.resize(count);
+        if (has_first && tensor.trained) tensor.first.resize(count);
+        if (has_second && tensor.trained) tensor.second.resize(count);
         steps.push_back(std::vector<float>(1));
         return LenetParameter{tensor.value.data(), tensor.first.data(), tensor.second.data(), steps.back().data()};
       };
@@ -171,7 +174,7 @@ class Model {
   }
 
   const Design& design;
-  std::vector<LenetLayer> layers;  // point to what follows, whose addresses stay
+  std::vector<LenetLayer> layers;  // point into the deques below, whose elements do not move
   std::deque<Tensor<T>> tensors;
   std::deque<std::vector<T>> others;  // statistics
   std::deque<std::vector<float>> steps;
@@ -188,10 +191,10 @@ class Model {
   }
 };
 
-// ---- What it is trained on, and how.
+// ---- Data and optimizers.
 
 struct Data {
-  Data(const Design& design, int count, int batch, bool turned)
+  Data(const Design& design, int count, int batch, bool augmented)
       : labels(count), order(count), flips(count), shifts(2 * count), soft(size_t(count) * design.classes) {
     Noise noise(5);
     const size_t values = size_t(count) * design.height * design.width * design.channels;
@@ -202,8 +205,8 @@ struct Data {
     for (int i = 0; i < count; i++) {
       labels[i] = noise.below(design.classes);
       order[i] = count - 1 - i;
-      flips[i] = turned ? uint8_t(noise.below(2)) : 0;
-      for (int k = 0; k < 2; k++) shifts[2 * i + k] = turned ? int8_t(int(noise.below(7)) - 3) : int8_t(0);
+      flips[i] = augmented ? uint8_t(noise.below(2)) : 0;
+      for (int k = 0; k < 2; k++) shifts[2 * i + k] = augmented ? int8_t(int(noise.below(7)) - 3) : int8_t(0);
       soft[i * design.classes + noise.below(design.classes)] += 0.75f;
       soft[i * design.classes + noise.below(design.classes)] += 0.25f;
     }
@@ -300,9 +303,9 @@ std::string label(const Design& design, const std::string& what) {
   return std::string(design.name) + (sizeof(T) == sizeof(double) ? ", double: " : ", float: ") + what;
 }
 
-// ---- The checks.
+// ---- Checks.
 
-// An epoch on any number of threads, in one call or in two, leaves the same bits; so do the logits after it.
+// Weights, metrics and logits after an epoch are bit-identical on any number of threads, in one call or in two.
 template <class T>
 void check_threads(const Design& design, int batch, const Recipe& recipe) {
   constexpr int kImages = 35;  // a last partial batch of 2 or 3
@@ -313,10 +316,10 @@ void check_threads(const Design& design, int batch, const Recipe& recipe) {
     return label<T>(design, what + " (" + recipe.name + ", batch " + std::to_string(batch) + ")");
   };
   Model<T> one = fresh();
-  if (batch == 1 && one.has(kBatchNorm)) return;  // Python refuses it
+  if (batch == 1 && one.has(kBatchNorm)) return;  // refused in Python
   const LenetMetrics expected = train(one, data, recipe, 1, rates);
-  check(expected.images == kImages && expected.nonfinite_step == -1, says("all images, all finite"));
-  check(!one.same_bits(fresh()), says("something was learned"));
+  check(expected.images == kImages && expected.nonfinite_step == -1, says("all images are trained on, with a finite loss"));
+  check(!one.same_bits(fresh()), says("training changes the weights"));
   const std::vector<float> answers = logits(one, data, 1);
   for (int threads : {2, 3}) {
     Model<T> many = fresh();
@@ -342,11 +345,11 @@ void check_learning(const Design& design, const Recipe& recipe) {
   const double before = train(model, data, recipe, 2, rates).loss_sum;
   double after = before;
   for (int epoch = 1; epoch < kEpochs; epoch++) after = train(model, data, recipe, 1 + epoch % 2, rates).loss_sum;
-  check(after < 0.7 * before, label<T>(design, std::string("the loss goes down (") + recipe.name + ", " +
+  check(after < 0.7 * before, label<T>(design, std::string("training lowers the loss (") + recipe.name + ", " +
                                                    std::to_string(before) + " to " + std::to_string(after) + ")"));
 }
 
-// Where nothing drops and no batch norm learns, the training's loss is that of the logits.
+// Without dropout and batch norm, the training loss equals the cross-entropy of the logits.
 template <class T>
 void check_loss(const Design& design) {
   constexpr int kImages = 33;
@@ -365,10 +368,11 @@ void check_loss(const Design& design) {
     }
     expected += std::log(all) - (1 - kPlain.smoothing) * row[data.labels[n]] - kPlain.smoothing * mean;
   }
-  check(std::abs(found - expected) < 1e-4, label<T>(design, "the loss is that of the logits"));
+  check(std::abs(found - expected) < 1e-4, label<T>(design, "the loss is the cross-entropy of the logits"));
 }
 
-// One step of plain SGD at rate 1 takes the gradient off the weights; central differences of the loss must agree.
+// One step of plain SGD with learning rate 1 subtracts the gradient from the weights. It must agree with central
+// differences of the loss.
 void check_gradients(const Design& design, bool soft) {
   constexpr int kImages = 9;
   Recipe recipe = kPlain;
@@ -389,13 +393,13 @@ void check_gradients(const Design& design, bool soft) {
     }
     const double most = std::abs(gradient[top]);
     const std::string where = " of layer " + std::to_string(model.tensors[k].layer);
-    if (!model.tensors[k].learns) {
-      check(most == 0, label<double>(design, "no step" + where));
+    if (!model.tensors[k].trained) {
+      check(most == 0, label<double>(design, "no change" + where));
       continue;
     }
-    if (model.tensors[k].weight) check(most > 1e-5, label<double>(design, "a gradient" + where));
+    if (model.tensors[k].weight) check(most > 1e-5, label<double>(design, "a gradient other than 0" + where));
     for (const size_t i : {top, size_t(0), value.size() - 1, size_t(noise.below(uint32_t(value.size())))}) {
-      // A difference may straddle a kink, of which there are many, but not at every distance.
+      // A difference may straddle a kink of ReLU or a max pool, but not at every distance.
       double error = std::numeric_limits<double>::infinity();
       const double middle = value[i];
       for (double h : {1e-5, 1e-6, 1e-7}) {
@@ -412,7 +416,7 @@ void check_gradients(const Design& design, bool soft) {
   }
 }
 
-// A rate that is no number spoils what learns in step 1: step 2 sees it, and is neither done nor counted.
+// A NaN learning rate makes the weights NaN in step 1, so step 2 has a loss that is not finite: it is not counted.
 template <class T>
 void check_nonfinite(const Design& design) {
   const Data data(design, 20, 5, design.pixels);
@@ -421,7 +425,7 @@ void check_nonfinite(const Design& design) {
     const LenetMetrics found =
         train(model, data, kNesterov, threads, {0.01, std::numeric_limits<double>::quiet_NaN(), 0.01, 0.01});
     check(found.nonfinite_step == 2 && found.images == 10 && std::isfinite(found.loss_sum),
-          label<T>(design, "a loss that is not finite stops at its step"));
+          label<T>(design, "a loss that is not finite stops training before its update"));
   }
 }
 

@@ -1,7 +1,18 @@
-// Batch norm's parameters and statistics, by channel; and batch norm of the batch once its mean and variance are known.
+// Parameters and running statistics of a batch norm layer, and its scale and shift once the batch's mean and variance
+// are known. BatchNorm and ConvBlock use it.
 #pragma once
 
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+
+#include "api.h"
+#include "arena.h"
 #include "layer.h"
+#include "optimizer.h"
+#include "schedule.h"
+#include "team.h"
+#include "vector.h"
 
 namespace lenet {
 
@@ -10,10 +21,10 @@ class ChannelNorm {
  public:
   explicit ChannelNorm(const LenetLayer& spec) : spec_(spec) {}
 
-  void allocate(Arena& arena, const Context<T>& context, bool learns) {
+  void allocate(Arena& arena, const Context<T>& context, bool trained) {
     const int count = padded<T>(spec_.outputs);
-    weight_.allocate(arena, count, context.optimizer, learns);
-    bias_.allocate(arena, count, context.optimizer, learns);
+    weight_.allocate(arena, count, context.optimizer, trained);
+    bias_.allocate(arena, count, context.optimizer, trained);
     for (T** array : {&running_mean_, &running_variance_, &mean, &inverse, &scale, &shift, &dweight, &dbias})
       *array = arena.array<T>(count);
   }
@@ -42,7 +53,7 @@ class ChannelNorm {
     });
   }
 
-  // From the running statistics (eval mode).
+  // Sets mean, inverse, scale and shift from the running statistics (eval mode).
   void use_running(Range channels) {
     for (int c = channels.begin; c < channels.end; c++) {
       mean[c] = running_mean_[c];
@@ -51,7 +62,8 @@ class ChannelNorm {
     use(channels);
   }
 
-  // From the batch's: `mean` is set, `inverse` holds the sum of squared deviations of so many values.
+  // Sets inverse, scale and shift from the batch and updates the running statistics. Before the call `mean` holds the
+  // batch's mean and `inverse` the sum of squared deviations from it, over `values` values per channel.
   void use_batch(Range channels, int64_t values) {
     const T momentum = T(spec_.momentum);
     for (int c = channels.begin; c < channels.end; c++) {
@@ -62,7 +74,7 @@ class ChannelNorm {
     use(channels);
   }
 
-  // By the gradients in `dweight` and `dbias`.
+  // Updates weight and bias by the gradients in `dweight` and `dbias`.
   void update(const Optimizer<T>& optimizer, const Step& step, Range channels) {
     const int begin = channels.begin, count = channels.end - begin;
     optimizer.update(weight_, optimizer.rates(weight_, step.learning_rate), begin, count, dweight + begin);
@@ -75,6 +87,7 @@ class ChannelNorm {
     ++*spec_.batches_tracked;
   }
 
+  // Each [channels, padded].
   T *mean = nullptr, *inverse = nullptr;  // inverse: 1 / sqrt(variance + eps)
   T *scale = nullptr, *shift = nullptr;   // y = scale * x + shift
   T *dweight = nullptr, *dbias = nullptr;

@@ -1,37 +1,24 @@
-// A convolution's backward passes after a max pool: only the winner of each 2x2 window has a gradient, and only where
-// its activation was open. Lists of those are made first, so that the loops over them are without branches.
+// A convolution's gradients after an activation and a max pool: only the maximum of each 2x2 window, its winner, has a
+// gradient, and with ReLU only where it is positive. The caller lists the winners with a gradient other than zero, so
+// that the loops over them have no branches.
 #pragma once
 
-#include "conv_forward.h"
+#include <cstdint>
+
+#include "conv_weights.h"
+#include "vector.h"
 
 namespace lenet {
 
-// One output's gradient, and where its window lies in the input.
+// The gradient of one output, and the offset at which its factors start (see winners_tile).
 template <class T>
 struct Winner {
   T gradient;
   int32_t offset;
 };
 
-// sums[c] += values[i][c] for so many positions. Flat, every `channels`-th vector holds the same channels.
-template <class T>
-void add_by_channel(const T* values, int positions, int channels, T* sums) {
-  constexpr int kMost = 32;
-  int i = 0;
-  if (channels <= kMost) {
-    Vec<T> lanes[kMost] = {};
-    for (; i + kLanes<T> <= positions; i += kLanes<T>)
-      for (int v = 0; v < channels; v++) lanes[v] += load(values + i * channels + v * kLanes<T>);
-    for (int v = 0, c = 0; v < channels; v++)
-      for (int l = 0; l < kLanes<T>; l++, c = c + 1 < channels ? c + 1 : 0) sums[c] += lanes[v][l];
-  }
-  for (; i < positions; i++)
-    for (int c = 0; c < channels; c++) sums[c] += values[i * channels + c];
-}
-
-// Winners' windows start anywhere, so this loop goes by short vectors.
-
-// to[r][t] += sum over winners of gradient * from[offset + r][t], for Rows rows and Q vectors of their values.
+// to[r][t] += sum over winners of gradient * from[offset + r][t], for Rows rows and Q vectors of their values. Short
+// vectors, since offsets are not aligned.
 template <class T, int Rows, int Q>
 inline void winners_tile(const Winner<T>* winners, int count, const T* from, int from_row, T* to, int to_row) {
   constexpr int L = kShortLanes<T>;
@@ -48,7 +35,7 @@ inline void winners_tile(const Winner<T>* winners, int count, const T* from, int
     for (int q = 0; q < Q; q++) store<kShortBytes>(to + r * to_row + q * L, sum[r][q]);
 }
 
-// Adds to one channel's dw, [kernel][run_width]: a winner's window of x, times its gradient.
+// Adds to the weight's gradient of one channel, [kernel][run_width]: each winner's gradient times its window of x.
 template <class T>
 void winners_weight_gradient(const ConvWeights<T>& w, const Winner<T>* winners, int count, const T* x, int x_row, T* dw) {
   constexpr int kSums = kRegisters == 32 ? 24 : 12, L = kShortLanes<T>;
@@ -64,8 +51,9 @@ void winners_weight_gradient(const ConvWeights<T>& w, const Winner<T>* winners, 
     });
 }
 
-// Adds one window's part to the input's gradient, whose corner under the window is at `dx`: all open channels' winners
-// in the same registers, whichever of the four positions won (see ConvWeights::at_winner).
+// Adds the part of one pool window to the input's gradient; `dx` is the top left corner of the inputs under the window.
+// The winners of all channels are summed in the same registers, whichever of the four positions each won at (see
+// ConvWeights::at_winner).
 template <class T>
 void winners_input_gradient(const ConvWeights<T>& w, const Winner<T>* winners, int count, T* dx, int dx_row) {
   constexpr int kSums = kRegisters == 32 ? 30 : 12, kVectors = 5, L = kShortLanes<T>;

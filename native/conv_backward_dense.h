@@ -1,18 +1,36 @@
-// A convolution's backward passes over a dense gradient of its outputs.
+// A convolution's gradients where every output has a gradient.
 #pragma once
 
-#include "conv_sparse.h"
+#include "conv_weights.h"
+#include "vector.h"
 
 namespace lenet {
 
-// Where the gradient of an image's (or some rows') outputs lies: channel c of column x of row y is at
-// data[y * row + x * column + c * channel], for columns first, first + 1 ... of so many.
+// Gradient of the outputs of an image, or of some of its rows and columns: channel c of column x of row y is
+// data[y * row + x * column + c * channel].
 template <class T>
 struct Gradients {
   const T* data;
   int rows, columns;
   int row, column, channel;
 };
+
+// sums[c] += the sum over positions of dz[i][c], for values with channels last: the bias's gradient. The vectors run
+// over the values as they lie in memory, so every `channels`-th vector holds the same channels.
+template <class T>
+void conv_bias_gradient(const T* dz, int positions, int channels, T* sums) {
+  constexpr int kMost = 32;
+  int i = 0;
+  if (channels <= kMost) {
+    Vec<T> lanes[kMost] = {};
+    for (; i + kLanes<T> <= positions; i += kLanes<T>)
+      for (int v = 0; v < channels; v++) lanes[v] += load(dz + i * channels + v * kLanes<T>);
+    for (int v = 0, c = 0; v < channels; v++)
+      for (int l = 0; l < kLanes<T>; l++, c = c + 1 < channels ? c + 1 : 0) sums[c] += lanes[v][l];
+  }
+  for (; i < positions; i++)
+    for (int c = 0; c < channels; c++) sums[c] += dz[i * channels + c];
+}
 
 // dw[c][ky][t] += sum over positions of dz[y][x][c] * input[y + ky][x][t], for C channels and Q vectors of a run.
 template <class T, int C, int Q>
@@ -37,8 +55,8 @@ inline void weight_gradient_tile(const T* x, int x_row, int x_column, const Grad
     for (int q = 0; q < Q; q++) store(dw + c * dw_step + q * kLanes<T>, sum[c][q]);
 }
 
-// Adds to dw, [outputs][kernel][run_width]. `x` is the corner of the first output's window; its neighbour's is
-// x_column values on.
+// Adds to the weight's gradient, [outputs][kernel][run_width]. `x` is the top left corner of the first output's window;
+// the next output's window is x_column values further on.
 template <class T>
 void conv_weight_gradient(const ConvWeights<T>& w, const T* x, int x_row, int x_column, const Gradients<T>& dz, T* dw) {
   constexpr int kSums = kRegisters == 32 ? 24 : 12;
@@ -56,8 +74,8 @@ void conv_weight_gradient(const ConvWeights<T>& w, const T* x, int x_row, int x_
       });
 }
 
-// dx[ky][x + t] += sum over c of dz[x][c] * w[c][ky][t], for P positions one below the other and Q short vectors of a
-// run: runs start anywhere.
+// dx[ky][x + t] += sum over c of dz[x][c] * w[c][ky][t], for P positions of one column and Q vectors of a run. Short
+// vectors, since runs are not aligned.
 template <class T, int P, int Q>
 inline void input_gradient_tile(const ConvWeights<T>& w, const T* weights, const Gradients<T>& dz, const T* d, T* dx,
                                 int dx_row) {
@@ -79,8 +97,8 @@ inline void input_gradient_tile(const ConvWeights<T>& w, const T* weights, const
     }
 }
 
-// Adds to the input's gradient, whose corner under the first output is at `dx`. Neighbours' runs overlap, so a tile
-// goes down a column: none of it waits for what was stored just before.
+// Adds to the input's gradient; `dx` is the top left corner of the first output's window. Runs of neighbouring columns
+// overlap, so a tile covers positions of one column: then no load depends on the previous store.
 template <class T>
 void conv_input_gradient(const ConvWeights<T>& w, T* dx, int dx_row, const Gradients<T>& dz) {
   constexpr int kSums = kRegisters == 32 ? 24 : 12, L = kShortLanes<T>;

@@ -1,5 +1,8 @@
-// exp, tanh and square root, ours so that their bits do not depend on the C library, in vectors, to the scalar type's own accuracy.
+// exp, tanh and square root of vectors, accurate to the last bit or two of the scalar type. Results do not depend on
+// the C library.
 #pragma once
+
+#include <cstdint>
 
 #include "vector.h"
 
@@ -12,10 +15,10 @@ template <>
 struct Constants<float> {
   static constexpr int kMantissaBits = 23, kBias = 127;
   static constexpr float kRounder = 12582912.0f;                           // 1.5 * 2^23: adding it rounds to an integer
-  static constexpr float kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;  // the high part has 9 bits: n * it is exact
+  static constexpr float kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;  // kLn2High has 9 bits: n * it is exact
   static constexpr float kLeast = -87.0f, kMost = 88.0f, kTanhOne = 9.5f;
   static constexpr int kTerms = 7;
-  static constexpr int32_t kRootGuess = 0x5F3759DF;  // minus half a number's bits: a guess at 1 / sqrt(number)
+  static constexpr int32_t kRootGuess = 0x5F3759DF;  // minus half the bits of x: an estimate of 1 / sqrt(x)
   static constexpr int kRootSteps = 1;
 };
 
@@ -38,11 +41,11 @@ inline void split_exp(Vec<T> x, Vec<T>& power, Vec<T>& rest) {
   const Vec<T> shifted = x * T(1.4426950408889634) + C::kRounder;
   const Vec<T> n = shifted - C::kRounder;
   const Vec<T> r = (x - n * C::kLn2High) - n * C::kLn2Low;
-  // The Taylor series is short enough on this range, and correct to the last bit or two.
+  // On this range so few terms of the Taylor series give the last bit or two.
   Vec<T> series = broadcast(T(1));
   for (int k = C::kTerms; k >= 2; k--) series = series * r * T(1.0 / k) + T(1);
   rest = series * r;
-  // The rounded number's low bits hold n in two's complement.
+  // The low bits of `shifted` are n in two's complement.
   power = (Vec<T>)(((Bits)shifted + C::kBias) << C::kMantissaBits);
 }
 
@@ -55,7 +58,7 @@ inline Vec<T> exp(Vec<T> x) {
   return power + power * rest;
 }
 
-// (e^2x - 1) / (e^2x + 1), with e^2x - 1 computed as such: small x keep their digits.
+// (e^2x - 1) / (e^2x + 1), with e^2x - 1 computed without cancellation, so that small x keep their precision.
 template <class T>
 inline Vec<T> tanh(Vec<T> x) {
   using C = Constants<T>;
@@ -66,21 +69,21 @@ inline Vec<T> tanh(Vec<T> x) {
   return minus_one / (minus_one + T(2));
 }
 
-// The square root of x >= 0 by multiplication alone: a division beside it then has the processor's slow divider to
-// itself. The guess g at 1 / sqrt(x) is 3.5% off at most, so that t = x g^2 - 1 is within 7%, and 1 / sqrt(1 + t), a
-// polynomial there (to 2.3e-8, the best of its degree), mends it.
+// The square root of x >= 0 by multiplications only: the processor's slow divider stays free for Adam's division. The
+// estimate g of 1 / sqrt(x) has a relative error of at most 3.5%, so |t| <= 7% with t = x g^2 - 1, and it is corrected
+// by 1 / sqrt(1 + t), as the minimax polynomial of degree 4 (error 2.3e-8).
 template <class T>
 inline Vec<T> square_root(Vec<T> x) {
   using C = Constants<T>;
   typedef typename SameSize<T>::type Bits __attribute__((vector_size(kVectorBytes)));
   Vec<T> inverse = (Vec<T>)(C::kRootGuess - ((Bits)x >> 1));
-  const auto mend = [](Vec<T> value, Vec<T> t) {
+  const auto corrected = [](Vec<T> value, Vec<T> t) {
     const Vec<T> series = T(-0.49999832) + t * (T(0.37500059) + t * (T(-0.31393924) + t * T(0.2740688)));
     return value + value * t * series;
   };
-  for (int i = 1; i < C::kRootSteps; i++) inverse = mend(inverse, x * inverse * inverse - T(1));
+  for (int i = 1; i < C::kRootSteps; i++) inverse = corrected(inverse, x * inverse * inverse - T(1));
   const Vec<T> root = x * inverse;
-  return mend(root, root * inverse - T(1));
+  return corrected(root, root * inverse - T(1));
 }
 
 }  // namespace lenet
