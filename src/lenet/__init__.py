@@ -5,12 +5,10 @@ lenet.evaluate(run)
 lenet.predict(run, "cat.png")
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-from lenet.errors import InputError
-
+TYPE_CHECKING = False  # typing is slow to load, and type checkers know this name
 if TYPE_CHECKING:
+    from typing import Any
+
     from lenet.commands.compare import compare
     from lenet.commands.evaluate import evaluate
     from lenet.commands.predict import load, predict
@@ -18,12 +16,14 @@ if TYPE_CHECKING:
     from lenet.commands.train import train
     from lenet.commands.transfer import transfer
     from lenet.commands.tune import tune
+    from lenet.errors import InputError
     from lenet.models import Normalize
 
 __all__ = ["InputError", "Normalize", "compare", "evaluate", "load", "predict", "study", "train", "transfer", "tune"]
 
-# Loaded when first used: importing lenet alone should not wait for torch.
+# Loaded when first used: importing lenet must not wait for PyTorch, and the command line answers Ctrl-C only after it.
 _MODULES = {
+    "InputError": "lenet.errors",
     "Normalize": "lenet.models",
     "compare": "lenet.commands.compare",
     "evaluate": "lenet.commands.evaluate",
@@ -36,7 +36,9 @@ _MODULES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
+    from importlib import import_module
+
     if name not in _MODULES:
         raise AttributeError(f"module 'lenet' has no attribute '{name}'")
     return getattr(import_module(_MODULES[name]), name)

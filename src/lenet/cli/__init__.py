@@ -3,14 +3,16 @@
 Importing this package loads nothing: the entry point loads the rest while `loading` answers Ctrl-C.
 """
 
-from collections.abc import Sequence
-
 from lenet.cli.interrupt import loading
+
+TYPE_CHECKING = False  # typing is slow to load, and type checkers know this name
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["loading", "main"]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: "Sequence[str] | None" = None) -> int:
     """Run a command and return its exit code: 0 done, 2 an error, 130 Ctrl-C, 141 a closed pipe."""
     with loading():
         from lenet.cli.app import app, run

@@ -6,8 +6,8 @@ from types import TracebackType
 
 from rich.console import Console
 from rich.live import Live
-from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 from lenet.report.console import PlainConsole
 from lenet.report.text import clock, opening_lines, result_lines
@@ -138,8 +138,7 @@ def table_of(rows: Sequence[tuple[float, Mapping[str, str]]], width: int) -> Tab
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
     for fraction, cells in rows:
-        picture = ProgressBar(1.0, fraction, bar, style="dim", complete_style="none", finished_style="none")
-        table.add_row(*(picture if column == _BAR else cells[column] for column in columns))
+        table.add_row(*(_bar(fraction, bar) if column == _BAR else cells[column] for column in columns))
     return table
 
 
@@ -154,6 +153,11 @@ def fitted(rows: Sequence[Mapping[str, str]], width: int) -> tuple[list[str], in
         if room >= (least if _BAR in columns else 0):
             break
     return columns, min(room, most)
+
+
+def _bar(fraction: float, width: int) -> Text:
+    done = round(min(fraction, 1.0) * width)
+    return Text.assemble("━" * done, ("─" * (width - done), "dim"))
 
 
 def both(*watches: Watch | None) -> Watch:
