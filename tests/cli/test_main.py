@@ -79,7 +79,7 @@ def photos(folder, classes=("cat", "dog"), each=12):
         ("train digits --epocs 3", ["--epocs", "--epochs"]),
         ("train digits more", ["more"]),
         ("train digits --epochs", ["--epochs"]),
-        ("train digits --epochs 0", ["epochs must lie between 1 and 100000, not 0"]),
+        ("train digits --epochs 0", ["epochs must lie between 1 and 100,000, not 0"]),
         ("train digits --epochs many", ["--epochs: 'many' is not a whole number"]),
         ("train digits --epochs 2.5", ["--epochs: '2.5' is not a whole number"]),
         ("train digits --maps 6 7.5", ["--maps: '7.5' is not a whole number"]),
@@ -491,7 +491,7 @@ def test_an_error_of_a_process_is_one_line_too(process):
     running = process("train", "digits", "--epochs", 0)
     out, err = running.communicate()
     assert (running.returncode, out) == (2, "")
-    assert err == "lenet: epochs must lie between 1 and 100000, not 0\n"
+    assert err == "lenet: epochs must lie between 1 and 100,000, not 0\n"
 
 
 @pytest.mark.parametrize("words", ["models --layers", "--help", "train digits --epochs 1"])

@@ -102,13 +102,17 @@ def test_both_ends_of_a_range_are_in_and_what_lies_beyond_is_not(name, kinds, lo
         ("maps", [6], r"maps takes 2 numbers, not \[6\]"),
         ("maps", 6, "maps takes 2 numbers, not 6"),
         ("maps", [6, 1.5], "maps takes a whole number, not 1.5"),
-        ("maps", [6, 0], "maps must lie between 1 and 4096, not 0"),
+        ("maps", [6, 0], "maps must lie between 1 and 4,096, not 0"),
         ("schedule", "cosin", "schedule cannot be 'cosin', did you mean 'cosine'"),
         ("fit", "zoom", "fit cannot be 'zoom'; known: crop, pad, squash"),
         ("epocs", 3, "no option 'epocs', did you mean 'epochs'"),
         ("colour", 3, "no option 'colour'"),
         ("channels", 2, "channels cannot be '2'; known: 1, 3"),
         ("channels", True, "channels cannot be 'True'"),
+        ("classes", "", "classes '' lists no class: give names separated by commas"),
+        ("classes", " , ", "classes ' , ' lists no class"),
+        ("classes", "cat,dog, cat", "classes lists 'cat' twice: list each class once"),
+        ("per_class", 1, "per-class must lie between 2 and 1,000,000, not 1"),
     ],
 )
 def test_a_wrong_value_is_named_with_the_mend(name, value, message):
@@ -139,7 +143,7 @@ def test_flag_over_recipe_over_default(tmp_path):
     ("text", "message"),
     [
         ("epocs = 3", "mine.toml: no option 'epocs', did you mean 'epochs'"),
-        ("epochs = 0", "mine.toml: epochs must lie between 1 and 100000, not 0"),
+        ("epochs = 0", "mine.toml: epochs must lie between 1 and 100,000, not 0"),
         ("epochs = '3'", "mine.toml: epochs takes a whole number, not '3'"),
         ("epochs = 3\nlr = = 1", "mine.toml is not TOML: .*line 2"),
         ("[train]\nepochs = 3", "mine.toml: no option 'train'"),
@@ -163,7 +167,7 @@ def test_a_recipe_that_is_wrong_is_named_with_its_file(tmp_path, text, message):
     [
         ("data", "a\0b", "data holds a NUL"),
         ("data", "caf\udce9", r"data 'caf\\xe9' is not UTF-8"),
-        ("epochs", 10**5000, "epochs is out of range: give at most 100000"),
+        ("epochs", 10**5000, "epochs is out of range: give at most 100,000"),
         ("lr", 10**400, "lr is out of range: give at most 100"),
         ("lr", -(10**400), "lr is out of range"),
     ],

@@ -54,7 +54,7 @@ def test_a_study_is_a_list_of_runs(read):
     ("old", "new", "said"),
     [
         ("seeds = 2", "seed = 2", "no key 'seed', did you mean 'seeds'"),
-        ("seeds = 2", "seeds = 0", "seeds must lie between 1 and 1000"),
+        ("seeds = 2", "seeds = 0", "seeds must lie between 1 and 1,000"),
         ("seeds = 2", "seeds = [", "is not TOML"),
         ("[runs.small]", "[run.small]", "no key 'run', did you mean 'runs'"),
         ("epochs = 1", "epoch = 1", "runs.small: no option 'epoch', did you mean 'epochs'"),

@@ -13,12 +13,7 @@ from lenet.config import GROUPS, options
 
 def help_of(name: str, default: str | None = None) -> str:
     """An option's meaning and default. default: the text that replaces the option's own default."""
-    option = options()[name]
-    if default is not None:
-        return f"{option.meaning.partition(' Default: ')[0]} Default: {default}."
-    if option.default is None or option.default == "":
-        return option.meaning
-    return f"{option.meaning} Default: {str(option.default).lower()}."
+    return options()[name].described(default)
 
 
 def whole(kind: Any, tokens: Sequence[Token]) -> int | tuple[int, ...]:

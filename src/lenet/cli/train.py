@@ -1,14 +1,15 @@
 """The commands that train: train, transfer, study."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from lenet.cli.flags import Data, DataDir, Out, Overwrite, Recipe, Resume, RunFolder, Whole, flags_of, given, help_of
 from lenet.cli.interrupt import loading
 from lenet.cli.listing import print_openings
-from lenet.config import SHAPING, Config
+from lenet.config import Config
+from lenet.config.keywords import FROM_START, TRANSFER_DEFAULTS
 from lenet.config.studies import STUDIES
 
 if TYPE_CHECKING:
@@ -16,12 +17,7 @@ if TYPE_CHECKING:
     TransferFlags = Config
 else:
     Flags = flags_of(__name__)
-    _FROM_THE_START = ("model", *SHAPING, "start", "size", "channels")
-    TransferFlags = flags_of(
-        __name__,
-        ("data", "data_sha256", *_FROM_THE_START),
-        {"freeze": "all-but-last", "lr": "0.01 with sgd, 0.001 with adam and adamw"},
-    )
+    TransferFlags = flags_of(__name__, ("data", "data_sha256", *FROM_START), TRANSFER_DEFAULTS)
 _NONE_GIVEN, _NONE_GIVEN_TO_TRANSFER = Flags(), TransferFlags()
 
 
@@ -85,4 +81,5 @@ def study(
     with loading():
         from lenet.commands.study import study as run_study
 
-    run_study(name, out=out, seeds=seeds, verbose=True, data_dir=data_dir, engine=engine)
+    options: dict[str, Any] = {"seeds": seeds, "data_dir": data_dir, "engine": engine}
+    run_study(name, out=out, verbose=True, **options)

@@ -3,11 +3,13 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from lenet.commands.compare import Comparison, compared
 from lenet.commands.train import Interrupted, train
 from lenet.commands.transfer import transfer
+from lenet.config import checked
+from lenet.config.keywords import Options, with_options
 from lenet.config.studies import Entry, Study, read_study
 from lenet.errors import InputError
 from lenet.files import make_folder, write_whole
@@ -19,27 +21,28 @@ from lenet.runs.run import RUNS, Run
 from lenet.training.loop import Watch
 
 
+@with_options(leave_out=("data", "model"), defaults={"seeds": "the study's"})
 def study(
     name: str | Path,
     *,
     out: str | Path | None = None,
-    seeds: int | None = None,
     verbose: bool = False,
     watch: Watch | None = None,
-    **options: Any,
+    **options: Unpack[Options],
 ) -> Comparison:
     """Train all runs of a study, each in its own folder, and compare them; finished runs are kept, others resumed.
 
     name: a study that comes with lenet, or a TOML file (see `lenet.config.studies`)
     out: the folder for all runs; by default runs/NAME
-    seeds: number of networks per run; by default the study's
     verbose, watch: as for `lenet.train`
-    options: options of `lenet.train` for all runs, such as data_dir
+    options: options of all runs; they override the study's
 
     Writes study.json, accuracy.png and, for the runs with a label, per-class.png. Raises InputError if the study or one
     of its runs cannot work, Interrupted on Ctrl-C.
     """
     plan = read_study(name)
+    asked = checked({name: value for name, value in options.items() if value is not None})
+    seeds = asked.pop("seeds", plan.seeds)
     console = PlainConsole() if verbose else None
     folder = Path(out) if out is not None else RUNS / plan.name
     make_folder(folder)
@@ -50,7 +53,7 @@ def study(
         # In a log the epochs of many runs would hide their results.
         live = console is not None and console.is_terminal
         try:
-            run = _run(plan, entry, folder, seeds or plan.seeds, options, verbose=live, watch=watch)
+            run = _run(plan, entry, folder, seeds, asked, verbose=live, watch=watch)
         except Interrupted:
             raise Interrupted(f"stopped in {entry.name}; the same command resumes the study") from None
         except InputError as error:
@@ -78,13 +81,12 @@ def _run(
     entry: Entry,
     folder: Path,
     seeds: int,
-    options: Mapping[str, Any],
+    asked: Mapping[str, Any],
     *,
     verbose: bool,
     watch: Watch | None,
 ) -> Run:
     where = folder / entry.name
-    asked = {name: value for name, value in options.items() if value is not None}
     given = {**entry.options, **asked, "recipe": entry.recipe, "out": where, "resume": where.exists()}
     if given.get("protocol") != "folds":  # there each fold has its network
         given["seeds"] = seeds

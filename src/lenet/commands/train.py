@@ -3,10 +3,11 @@
 import time
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 from torch import nn
 
+from lenet.config.keywords import Options, with_options
 from lenet.config.request import Request
 from lenet.engine.preserved import preserved_torch
 from lenet.report.progress import Printer, both
@@ -23,6 +24,7 @@ class Interrupted(KeyboardInterrupt):
     """Ctrl-C during a run; the message says how to resume it."""
 
 
+@with_options()
 def train(
     data: str | Path | None = None,
     *,
@@ -34,7 +36,7 @@ def train(
     verbose: bool = False,
     watch: Watch | None = None,
     or_digits: bool = False,
-    **options: Any,
+    **options: Unpack[Options],
 ) -> Run:
     """Train one network or several that differ by seed, evaluate them once on the test set, and return the run.
 

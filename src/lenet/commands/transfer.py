@@ -1,19 +1,24 @@
 """Transfer: a trained network with a new last layer, for other classes."""
 
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 from lenet.commands.train import run_training
 from lenet.config import Config
+from lenet.config.keywords import (
+    FROM_START,
+    TRANSFER_DEFAULTS,
+    TRANSFER_FREEZE,
+    TRANSFER_LR,
+    TransferOptions,
+    with_options,
+)
 from lenet.config.request import Request
 from lenet.runs.run import Run
 from lenet.training.loop import Watch
 
-FREEZE = "all-but-last"
-# Lower than for a training from scratch, which would overwrite what the network has learned.
-LEARNING_RATES = {"sgd": 0.01, "adam": 1e-3, "adamw": 1e-3}
 
-
+@with_options(leave_out=FROM_START, defaults=TRANSFER_DEFAULTS)
 def transfer(
     run: str | Path | Run,
     data: str | Path | None = None,
@@ -24,15 +29,14 @@ def transfer(
     overwrite: bool = False,
     verbose: bool = False,
     watch: Watch | None = None,
-    **options: Any,
+    **options: Unpack[TransferOptions],
 ) -> Run:
     """Train a new last layer, or all layers, of a finished run's best network; test it once, and return the new run.
 
     run: the finished run; images are converted to the size, channels and fit that its networks take
     data: "cifar10", "cifar100", "stl10", "digits" or a folder of class folders, with any classes
-    recipe, out, resume, overwrite, verbose, watch: as for `lenet.train`
-
-    By default all layers but the last are frozen, and the learning rate is 0.01 with sgd and 0.001 with adam and adamw.
+    recipe: a recipe's name, or the path of a TOML file; options override it
+    out, resume, overwrite, verbose, watch: as for `lenet.train`
 
     Raises InputError if the run does not exist or has no weights, if its network has no linear last layer, and for
     everything that `lenet.train` does.
@@ -41,6 +45,6 @@ def transfer(
     request = Request.of(recipe, {"data": data, "start": str(start), **options})
     optimizer = request.settings.get("optimizer", Config.optimizer)
     request = Request(
-        request.recipe, request.values, request.given, {"freeze": FREEZE, "lr": LEARNING_RATES[optimizer]}
+        request.recipe, request.values, request.given, {"freeze": TRANSFER_FREEZE, "lr": TRANSFER_LR[optimizer]}
     )
     return run_training(request, out=out, resume=resume, overwrite=overwrite, verbose=verbose, watch=watch)

@@ -161,6 +161,24 @@ class Option:
         """The types of its values: of `int | None`, int and NoneType."""
         return get_args(self.kind) if get_origin(self.kind) in (Union, UnionType) else (self.kind,)
 
+    @property
+    def values(self) -> str:
+        """Its values in words: "int, 1 to 1,000", or "'sgd', 'adam' or 'adamw'"."""
+        kind = next(one for one in self.kinds if one is not NoneType)
+        if get_origin(kind) is Literal:
+            *words, last = map(repr, get_args(kind))
+            return f"{', '.join(words)} or {last}"
+        text = "two ints" if get_origin(kind) is tuple else str(kind.__name__)
+        return text if self.low is None or self.high is None else f"{text}, {_number(self.low)} to {_number(self.high)}"
+
+    def described(self, default: str | None = None) -> str:
+        """Its meaning and default. default: a text that replaces the option's own default."""
+        if default is not None:
+            return f"{self.meaning.partition(' Default: ')[0]} Default: {default}."
+        if self.default is None or self.default == "":
+            return self.meaning
+        return f"{self.meaning} Default: {str(self.default).lower()}."
+
 
 def options() -> dict[str, Option]:
     """Every option by name, in the order of the groups."""
@@ -217,16 +235,19 @@ def _converted(name: str, value: Any, option: Option, kind: Any) -> Any:
             raise InputError(f"{name} takes {len(kinds)} numbers, not {_repr(value)}")
         return tuple(_converted(name, one, option, each) for one, each in zip(value, kinds, strict=True))
     if isinstance(value, int) and abs(value) >= 2**64:  # too large for a float, and for a message
-        raise InputError(f"{name} is out of range: give at most {option.high:g}")
+        raise InputError(f"{name} is out of range: give at most {_number(option.high or 0)}")
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if isinstance(value, str):
         _check_text(name, value)
+        if option.name == "classes":
+            _check_classes(name, value)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         needed = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[kind]
         raise InputError(f"{name} takes {needed}, not {_repr(value)}")
     if option.low is not None and option.high is not None and not option.low <= value <= option.high:
-        raise InputError(f"{name} must lie between {option.low:g} and {option.high:g}, not {value:g}")
+        low, high = _number(option.low), _number(option.high)
+        raise InputError(f"{name} must lie between {low} and {high}, not {_number(value)}")
     return value
 
 
@@ -239,6 +260,20 @@ def _check_text(name: str, text: str) -> None:
     except UnicodeEncodeError:
         shown = os.fsencode(text).decode("utf-8", "backslashreplace")
         raise InputError(f"{name} '{shown}' is not UTF-8, which config.toml is written in: rename it") from None
+
+
+def _check_classes(name: str, listed: str) -> None:
+    """Raises InputError for a list of no names, and for a name that is listed twice."""
+    names = names_in(listed) or ()
+    if not names:
+        raise InputError(f"{name} '{listed}' lists no class: give names separated by commas, or leave it out")
+    if doubled := next((one for one in names if names.count(one) > 1), None):
+        raise InputError(f"{name} lists '{doubled}' twice: list each class once")
+
+
+def _number(value: float) -> str:
+    """1,000,000 or 1e-09."""
+    return f"{int(value):,}" if float(value).is_integer() and abs(value) < 1e12 else f"{value:g}"
 
 
 def _repr(value: Any) -> str:
