@@ -62,7 +62,7 @@ def test_the_only_network_left_says_that_it_is_one(lenet, single, tmp_path):
     left = changed(single, tmp_path / "left", failed=[1])
     outcome = lenet("train", "--resume", "--out", left)
     assert "failed  1 of 2 networks diverged and is not in the mean: seed 1" in outcome.out
-    assert outcome.out.count("% (n = 1) ") == 2
+    assert outcome.out.count("% (n = 1)") == 2
 
 
 def test_what_is_said_of_a_pair():

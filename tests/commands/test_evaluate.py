@@ -20,11 +20,11 @@ def write(folder, images, labels, names="0123456789"):
 
 def test_its_own_test_images_give_the_figures_of_its_end(digits_run):
     judged = lenet.evaluate(digits_run)
-    assert [one.accuracy for one in judged] == pytest.approx(digits_run.result["test_accuracy"]["each"])
-    assert {one.images for one in judged} == {180}
+    assert [one.accuracy for one in judged.scores] == pytest.approx(digits_run.result["test_accuracy"]["each"])
+    assert {one.images for one in judged.scores} == {180}
     again = lenet.evaluate(str(digits_run.path), "digits")
-    assert [one.accuracy for one in again] == [one.accuracy for one in judged]
-    assert lenet.evaluate(digits_run, member=1)[0].accuracy == judged[1].accuracy
+    assert [one.accuracy for one in again.scores] == [one.accuracy for one in judged.scores]
+    assert lenet.evaluate(digits_run, network=1).scores[0].accuracy == judged.scores[1].accuracy
 
 
 def test_a_folder_of_other_images_is_judged_whole(tmp_path, digits_run, digits):
@@ -32,10 +32,10 @@ def test_a_folder_of_other_images_is_judged_whole(tmp_path, digits_run, digits):
     folder = write(tmp_path / "flat", digits.images[chosen], digits.labels[chosen])
     judged = lenet.evaluate(digits_run, str(folder))
     logits_right = [
-        [found.classes[0] for found in lenet.predict(digits_run, list(digits.images[chosen]), top=1, member=member)]
-        for member in range(2)
+        [found.classes[0] for found in lenet.predict(digits_run, list(digits.images[chosen]), top=1, network=number)]
+        for number in range(2)
     ]
-    for one, classes in zip(judged, logits_right, strict=True):
+    for one, classes in zip(judged.scores, logits_right, strict=True):
         assert one.images == 60
         assert one.accuracy == np.mean(np.array(classes) == digits.labels[chosen].astype(str))
 
@@ -43,14 +43,14 @@ def test_a_folder_of_other_images_is_judged_whole(tmp_path, digits_run, digits):
 def test_of_a_folder_with_splits_the_test_images_are_judged(tmp_path, digits_run, digits):
     for split, chosen in (("train", digits.train[:40]), ("test", digits.test[:30])):
         write(tmp_path / split, digits.images[chosen], digits.labels[chosen])
-    assert lenet.evaluate(digits_run, str(tmp_path))[0].images == 30
+    assert lenet.evaluate(digits_run, str(tmp_path)).images == 30
 
 
 def test_a_class_that_is_missing_shifts_no_label(tmp_path, digits_run, digits):
     chosen = digits.test[np.isin(digits.labels[digits.test], (1, 7, 9))]
     folder = write(tmp_path, digits.images[chosen], digits.labels[chosen])
-    (one,) = lenet.evaluate(digits_run, str(folder), member=0)
-    (whole,) = lenet.evaluate(digits_run, member=0)
+    (one,) = lenet.evaluate(digits_run, str(folder), network=0).scores
+    (whole,) = lenet.evaluate(digits_run, network=0).scores
     for number in (1, 7, 9):
         assert one.confusion[number].tolist() == whole.confusion[number].tolist()
     assert one.confusion.sum() == len(chosen)
@@ -64,5 +64,5 @@ def test_classes_the_run_does_not_know_are_refused(tmp_path, digits_run, digits)
 
 def test_a_run_moved_elsewhere_is_judged_all_the_same(tmp_path, digits_run):
     shutil.copytree(digits_run.path, tmp_path / "moved")
-    moved = lenet.evaluate(tmp_path / "moved", member=0)
-    assert moved[0].accuracy == digits_run.result["test_accuracy"]["each"][0]
+    moved = lenet.evaluate(tmp_path / "moved", network=0)
+    assert moved.scores[0].accuracy == digits_run.result["test_accuracy"]["each"][0]

@@ -58,7 +58,7 @@ def test_training_images_among_others_are_counted(trained, lenet):
     used = json.loads((trained / "eval" / f"some-{own.sha256[:8]}" / "scores.json").read_text())["trained_on"]
     assert own.trained_on == used
     assert 6 <= used <= 10  # of ten, less those that chance put into the test split
-    assert f"trained or was validated on {used} of these 12 images" in outcome.out
+    assert f"{used} of these 12 images" in outcome.out
 
 
 def test_other_images_are_said_to_be_other_and_have_files_of_their_own(trained, lenet):
@@ -77,9 +77,9 @@ def test_other_images_are_said_to_be_other_and_have_files_of_their_own(trained, 
         }
 
 
-def test_one_member_has_files_of_its_own(trained, lenet):
-    for member in (0, 1):
-        assert lenet("eval", trained, "--member", member).code == 0
+def test_one_network_has_files_of_its_own(trained, lenet):
+    for number in (0, 1):
+        assert lenet("eval", trained, "--network", number).code == 0
     names = {path.name for path in (trained / "eval").iterdir()}
     assert {"scores-0.json", "scores-1.json", "per-class-0.csv", "per-class-1.csv"} <= names
 
@@ -89,20 +89,20 @@ def test_where_the_runs_images_are_gone_that_is_said(trained, lenet):
     shutil.rmtree(trained.parent / "photos")
     outcome = lenet("eval", trained, "new")
     assert outcome.code == 0
-    assert "not checked for images that it trained on" in outcome.out
+    assert "not checked for training images" in outcome.out
     assert package.evaluate(trained, "new").trained_on is None
 
 
 def test_own_images_with_more_classes_are_known_too(low_run):
     own = package.evaluate(low_run, "digits")
     assert own.own
-    assert [one.accuracy for one in own] == low_run.result["test_accuracy"]["each"]
+    assert [one.accuracy for one in own.scores] == low_run.result["test_accuracy"]["each"]
 
 
 def test_a_split_folder_in_capitals_counts(tmp_path, trained):
     photos(tmp_path / "capital" / "Train", seed=3)
     photos(tmp_path / "capital" / "Test", seed=4, each=3)
-    assert package.evaluate(trained, str(tmp_path / "capital"))[0].images == 6
+    assert package.evaluate(trained, str(tmp_path / "capital")).images == 6
 
 
 def test_an_evaluation_writes_nothing_into_the_run_but_its_own_folder(trained, lenet):

@@ -1,4 +1,4 @@
-"""Labels for images: any kind of picture, by the best member or the one asked for."""
+"""Labels for images: any kind of picture, by the best network or the one asked for."""
 
 import json
 import shutil
@@ -57,20 +57,20 @@ def test_images_of_any_size_and_colour_are_brought_to_the_networks(digits_run):
     assert len(found) == len(shapes)
 
 
-def test_the_best_member_by_validation_unless_another_is_asked_for(tmp_path, digits_run, sevens):
+def test_the_best_network_by_validation_unless_another_is_asked_for(tmp_path, digits_run, sevens):
     path = tmp_path / "run"
     shutil.copytree(digits_run.path, path)
     images = list(sevens[0])
-    by_member = [lenet.predict(path, images, member=number) for number in range(2)]
-    assert by_member[0] != by_member[1]
+    by_network = [lenet.predict(path, images, network=number) for number in range(2)]
+    assert by_network[0] != by_network[1]
     facts = json.loads((path / "model.json").read_text())
     for best in range(2):
         facts["val_accuracy"] = [0.9 if number == best else 0.1 for number in range(2)]
         (path / "model.json").write_text(json.dumps(facts))
-        assert lenet.predict(path, images) == by_member[best]
-    for member in (-1, 2):
-        with pytest.raises(InputError, match=f"no member {member}: the run has members 0 to 1"):
-            lenet.predict(path, images, member=member)
+        assert lenet.predict(path, images) == by_network[best]
+    for number in (-1, 2):
+        with pytest.raises(InputError, match=f"no network {number}: the run has networks 0 to 1"):
+            lenet.predict(path, images, network=number)
 
 
 def test_a_loaded_checkpoint_serves_as_the_run_does(digits_run, sevens):

@@ -87,10 +87,10 @@ def test_ctrl_c_says_in_which_run(lenet, made, monkeypatch):
     study, folder, *_ = made
     shutil.rmtree(folder / "scratch-10")
     with monkeypatch.context() as patched:
-        patched.setattr(Run, "write_metrics", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr(Run, "append_metrics", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         outcome = lenet("study", study, "--out", folder)
     assert outcome.code == 130
-    assert outcome.err == "lenet: stopped in scratch-10; the same command goes on from there\n"
+    assert outcome.err == "lenet: stopped in scratch-10; the same command resumes the study\n"
     assert lenet("study", study, "--out", folder).code == 0
 
 

@@ -49,10 +49,10 @@ def test_the_best_networks_body_under_a_fresh_head_for_each_seed(lenet, low, tmp
     assert not torch.equal(one, other)
     assert made.classes == ("5", "6", "7", "8", "9")
     assert f"start   {low}, the best of its 2 networks (seed {start.seeds[start.best]}): 16x16 grey" in outcome.out
-    assert "frozen  the first 13 of 14 layers; 645 parameters learn" in outcome.out
+    assert "frozen  the first 13 of 14 layers; 645 parameters are trained" in outcome.out
     result = Run(tmp_path / "high").result
     again = api.evaluate(tmp_path / "high")
-    assert [scores.accuracy for scores in again] == pytest.approx(result["test_accuracy"]["each"])
+    assert [scores.accuracy for scores in again.scores] == pytest.approx(result["test_accuracy"]["each"])
     assert result["learning_parameters"] == 645
     assert result["config"]["start"] == str(low)
     assert result["config"]["freeze"] == "all-but-last"
@@ -160,7 +160,7 @@ def test_a_start_without_a_linear_head(lenet, low, tmp_path):
     facts = json.loads((tmp_path / "odd" / "model.json").read_text())
     facts["layers"].append({"kind": "ReLU"})
     (tmp_path / "odd" / "model.json").write_text(json.dumps(facts))
-    refused(lenet("transfer", tmp_path / "odd", "digits"), "ends in a ReLU", "linear layer")
+    refused(lenet("transfer", tmp_path / "odd", "digits"), "ends in a ReLU", "ends in a ReLU layer")
 
 
 @pytest.mark.parametrize(

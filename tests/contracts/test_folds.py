@@ -32,7 +32,7 @@ def test_each_network_is_trained_on_its_fold(lenet, small_stl10, stl10_images, t
         # Each network's first layer knows the statistics of its own images.
         expected = stl10_images[train].reshape(-1, 3).mean(axis=0) / 255
         torch.testing.assert_close(member[0].mean, torch.tensor(expected, dtype=torch.float32), atol=1e-5, rtol=0)
-    assert [scores.accuracy for scores in api.evaluate(tmp_path / "folds")] == result["test_accuracy"]["each"]
+    assert [scores.accuracy for scores in api.evaluate(tmp_path / "folds").scores] == result["test_accuracy"]["each"]
 
 
 def api_data():
@@ -45,13 +45,13 @@ def test_a_cut_run_of_folds_goes_on(lenet, tmp_path, monkeypatch):
     assert lenet("train", *WORDS, "--out", tmp_path / "whole").code == 0
     saved = []
 
-    def cut(run, rows):
-        saved.append(rows)
+    def cut(run, row):
+        saved.append(row)
         if len(saved) == 5:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(Run, "write_metrics", cut)
+        patched.setattr(Run, "append_metrics", cut)
         assert lenet("train", *WORDS, "--out", tmp_path / "cut").code == 130
     assert lenet("train", "--resume", "--out", tmp_path / "cut").code == 0
     one, other = (Run(tmp_path / name).predictions() for name in ("whole", "cut"))
@@ -64,7 +64,7 @@ def test_a_transfer_to_folds_and_the_number_of_seeds(lenet, low_run, tmp_path):
     assert len(api.load(tmp_path / "made").networks) == 10
     outcome = lenet(*words, "--seeds", "3", "--out", tmp_path / "other")
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
-    assert "--seeds 3: a network is trained on each of the 10 folds" in outcome.err
+    assert "--seeds 3: one network is trained on each of the 10 folds" in outcome.err
     assert not (tmp_path / "other").exists()
 
 

@@ -63,7 +63,7 @@ def test_a_config_holds_an_absolute_data_dir(small_stl10, lenet, monkeypatch, no
 def test_from_another_directory_the_same_images_are_read(places, trained, lenet, monkeypatch):
     accuracy = Run(trained).result["test_accuracy"]["each"]
     monkeypatch.chdir(places[1])  # where other photos lie
-    assert [one.accuracy for one in package.evaluate(trained)] == accuracy
+    assert [one.accuracy for one in package.evaluate(trained).scores] == accuracy
     outcome = lenet("train", "--recipe", trained / "config.toml", "--out", "again")
     assert outcome.code == 0
     assert "differ" not in outcome.out

@@ -31,7 +31,7 @@ def test_members_equal_the_runs_of_their_seeds_alone(lenet, tmp_path, engine):
             assert torch.equal(tensor, three[f"{number}.{name}"]), (seed, name)
         for which in ("val_accuracy", "test_accuracy"):
             assert result[which]["each"][number] == Run(path).result[which]["mean"]
-        own = [row for row in rows if row["seed"] == str(seed)]
+        own = [row for row in rows if row["seed"] == seed]
         for one, other in zip(own, Run(path).metrics(), strict=True):
             assert {k: v for k, v in one.items() if "seconds" not in k} == {
                 k: v for k, v in other.items() if "seconds" not in k
@@ -96,7 +96,7 @@ def test_a_member_that_fails_is_named_and_the_others_go_on(lenet, tmp_path):
     write_tensors(path / "state" / "1.safetensors", state)
     outcome = lenet("train", "--resume", "--out", path)
     assert outcome.code == 0
-    assert "seed 1 epoch 2/3  loss is no longer finite at step 1: stopped" in outcome.out
+    assert "seed 1 epoch 2/3  diverged: the loss is not finite at step 1" in outcome.out
     assert "failed  1 of 3 networks diverged and is not in the mean: seed 1\n" in outcome.out
     result = Run(path).result
     assert (result["members"], result["failed"], len(result["test_accuracy"]["each"])) == (2, [1], 2)
@@ -104,8 +104,8 @@ def test_a_member_that_fails_is_named_and_the_others_go_on(lenet, tmp_path):
     for number, before in ((0, 0), (1, 2)):
         assert torch.equal(left[f"{number}.1.weight"], whole[f"{before}.1.weight"])
     assert json.loads((path / "model.json").read_text())["seeds"] == [0, 2]
-    row = next(row for row in Run(path).metrics() if row["failed_step"])
-    assert (row["seed"], row["epoch"], row["failed_step"]) == ("1", "2", "0")
+    row = next(row for row in Run(path).metrics() if row["failed_step"] is not None)
+    assert (row["seed"], row["epoch"], row["failed_step"]) == (1, 2, 0)
     again = lenet("train", "--resume", "--out", path)
     assert "failed  1 of 3 networks diverged" in again.out
     assert lenet("eval", path, "--out", tmp_path / "csv").code == 0
@@ -139,6 +139,6 @@ def test_the_test_set_is_evaluated_with_the_best_weights_of_validation(digits_ru
             assert np.mean(logits.argmax(1) == data.labels[indices]) == pytest.approx(result[which]["each"][number])
         loss = torch.nn.functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(data.labels[indices]))
         assert loss.item() == pytest.approx(result["test_loss"]["each"][number], rel=1e-4)
-        own = [float(row["val_accuracy"]) for row in rows if row["seed"] == str(number)]
+        own = [float(row["val_accuracy"]) for row in rows if row["seed"] == number]
         assert max(own) == result["val_accuracy"]["each"][number]
         assert own.index(max(own)) + 1 == result["best_epoch"][number]

@@ -3,7 +3,8 @@
 import pytest
 from torch import nn
 
-from lenet.cli import main
+import lenet as api
+from lenet.errors import InputError
 
 
 def refused(outcome, *parts):
@@ -54,16 +55,16 @@ def test_a_search_names_the_recipe(lenet, digits_run):
     refused(lenet("tune", "--recipe", path, "--out", "search"), "leave seeds out", f"(recipe {path} sets seeds 2)")
 
 
-def test_a_recipe_that_shapes_a_network_of_the_users_own_is_named(capsys, tmp_path):
+def test_a_recipe_that_shapes_a_network_of_the_users_own_is_named(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text("maps = [4, 8]\n")
     network = nn.Sequential(nn.Flatten(), nn.Linear(16 * 16, 10))
-    assert main(["train", "digits", "--recipe", str(path)], model=network) == 2
-    assert f"(recipe {path} sets maps (4, 8))" in capsys.readouterr().err
+    with pytest.raises(InputError, match=rf"\(recipe {path} sets maps \(4, 8\)\)"):
+        api.train("digits", recipe=path, model=network)
 
 
 def test_resuming_nothing_says_so(lenet, no_pictures):
-    note = "note    nothing to resume in new: starting anew\n"
+    note = "note    nothing to resume in new: starting a new run\n"
     assert note in lenet("train", "digits", "--epochs", 1, "--resume", "--out", "new").out
     assert note not in lenet("train", "digits", "--epochs", 1, "--resume", "--out", "new").out
     assert note not in lenet("train", "digits", "--epochs", 1, "--overwrite", "--out", "new").out
@@ -79,4 +80,4 @@ def test_a_search_that_resumes_nothing_says_so(lenet):
     words = ("tune", "digits", "--recipe", "none", "--epochs", 1, "--trials", 1, "--space", "lr=choice(0.01)")
     outcome = lenet(*words, "--confirm", 0, "--resume", "--out", "new")
     assert outcome.code == 0, outcome
-    assert "note    nothing to resume in new: starting anew\n" in outcome.out
+    assert "note    nothing to resume in new: starting a new search\n" in outcome.out

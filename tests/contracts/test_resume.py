@@ -62,13 +62,13 @@ def test_ctrl_c_says_how_to_go_on_and_nothing_is_lost(process, lenet, uninterrup
     running.send_signal(signal.SIGINT)
     out, err = running.communicate(timeout=5)  # half a second is promised; a busy machine gets more
     assert running.returncode == 130
-    assert re.fullmatch(rf"lenet: stopped after epoch [\d, ]+ of 3; go on with: (.+ --resume --out {path})\n", err), err
+    assert re.fullmatch(rf"lenet: stopped after epoch [\d, ]+ of 3; resume with: .+ --resume --out {path}\n", err), err
     assert "Traceback" not in out
     assert not (path / "result.json").exists()
-    command = re.search(r"go on with: lenet (.+)\n", err)[1]
+    command = re.search(r"resume with: lenet (.+)\n", err)[1]
     again = lenet(*command.split())
     assert again.code == 0
-    assert "going on after epoch" in again.out
+    assert "resumed after epoch" in again.out
     assert bits(path) == uninterrupted(engine, lenet)
 
 
@@ -175,17 +175,21 @@ def test_the_engine_may_change_and_it_is_said(lenet, tmp_path):
 
     if reason := native.available():
         pytest.skip(reason)
-    # Two epochs of four: it stops early, and then is told that it need not.
+    import lenet as api
+
+    def stop(setup, trainings):
+        if trainings[0].epoch:
+            raise KeyboardInterrupt
+
     half = tmp_path / "half"
-    words = ["train", "digits", "--epochs", 4, "--patience", 1, "--lr", 1e-9, "--model", "lenet5"]
-    assert lenet(*words, "--engine", "torch", "--out", half).code == 0
-    (half / "result.json").unlink()
-    text = (half / "config.toml").read_text()
-    (half / "config.toml").write_text(text.replace("patience = 1", "patience = 0"))
+    with pytest.raises(KeyboardInterrupt, match="resume with"):
+        api.train("digits", model="lenet5", epochs=40, engine="torch", out=half, watch=stop)
+    before = len(Run(half).rows())
     outcome = lenet("train", "--resume", "--engine", "native", "--out", half)
     assert outcome.code == 0
-    assert re.search("bits .*differ", outcome.out)
-    assert [row["engine"] for row in Run(half).metrics()] == ["torch", "torch", "native", "native"]
+    assert re.search("results differ in their last bits", outcome.out)
+    assert [row["engine"] for row in Run(half).metrics()] == ["torch"] * before + ["native"] * (40 - before)
+    assert 0 < before < 40
     assert Run(half).result["engine"] == "native, torch"
 
 

@@ -76,13 +76,13 @@ def test_a_run_that_was_cut_is_the_run_that_was_not(lenet, low_run, tmp_path, mo
 
     saved = []
 
-    def cut(run, rows):
-        saved.append(rows)
+    def cut(run, row):
+        saved.append(row)
         if len(saved) == 3:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(Run, "write_metrics", cut)
+        patched.setattr(Run, "append_metrics", cut)
         assert lenet(*words, tmp_path / "cut").code == 130
     shutil.rmtree(start)  # after the first epoch it is no longer needed
     assert lenet("train", "--resume", "--out", tmp_path / "cut").code == 0

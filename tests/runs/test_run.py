@@ -45,7 +45,7 @@ def test_without_a_name_folders_are_numbered_on():
 
 def test_a_run_that_exists_is_refused_by_name(tmp_path):
     path = started(tmp_path / "mine").path
-    with pytest.raises(InputError, match=rf"{path} exists: --resume goes on, --overwrite starts over"):
+    with pytest.raises(InputError, match=rf"{path} exists: use --resume to continue it, --overwrite to start over"):
         open_run(path)
 
 
@@ -75,14 +75,14 @@ def test_overwrite_deletes_the_run_it_holds(tmp_path):
 @pytest.mark.parametrize("resume", [False, True])
 def test_overwrite_never_deletes_a_folder_that_is_no_run(tmp_path, resume):
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(InputError, match="holds no run: lenet leaves alone what it did not make"):
+    with pytest.raises(InputError, match="is not a run: lenet does not write into folders that it did not make"):
         open_run(tmp_path, overwrite=True, resume=resume)
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
 def test_resume_does_not_move_into_a_folder_that_is_no_run(tmp_path):
     (tmp_path / "thesis.tex").touch()
-    with pytest.raises(InputError, match="holds no run"):
+    with pytest.raises(InputError, match="is not a run"):
         open_run(tmp_path, resume=True)
 
 
@@ -131,11 +131,11 @@ def test_layers_state_metrics_and_result_come_back(tmp_path):
     run.write_metrics([*rows, replace(rows[1], epoch=2, failed_step=7, val_loss=float("nan"))])
     read = run.metrics()
     assert [(row["seed"], row["epoch"], row["failed_step"]) for row in read] == [
-        ("0", "1", ""),
-        ("1", "1", ""),
-        ("1", "2", "7"),
+        (0, 1, None),
+        (1, 1, None),
+        (1, 2, 7),
     ]
-    assert float(read[0]["val_accuracy"]) == 1 / 3
+    assert read[0]["val_accuracy"] == 1 / 3
     run.write_result({"members": 2})
     assert run.result == {"members": 2}
 

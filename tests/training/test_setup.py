@@ -4,7 +4,7 @@ import pytest
 
 import lenet
 from lenet.errors import InputError
-from lenet.training import setup
+from lenet.training import checks
 
 
 @pytest.mark.parametrize(
@@ -12,7 +12,7 @@ from lenet.training import setup
     [
         (
             {"batch_size": 1},
-            r"--batch-size 1: layer 11 \(BatchNorm1d\) cannot learn from a single image; use 2 or more",
+            r"--batch-size 1: layer 11 \(BatchNorm1d\) cannot train on a single image; use 2 or more",
         ),
         ({"maps": (4096, 4096)}, "the network has 420,060,438 parameters; lenet trains at most 50,000,000"),
         ({"fc": (65536, 65536)}, "the network has 4,297,067,074 parameters"),
@@ -33,7 +33,7 @@ def test_batch_size_1_trains_where_nothing_is_normalized_over_the_batch(tmp_path
 
 
 def test_a_network_that_needs_more_memory_than_is_free_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(setup, "free_memory", lambda: 100 << 20)
+    monkeypatch.setattr(checks, "free_memory", lambda: 100 << 20)
     with pytest.raises(InputError, match=r"needs at least 0\.\d GiB and 0\.1 GiB are free: use a smaller --batch-size"):
         lenet.train("digits", batch_size=4096, out=tmp_path / "run")
     with pytest.raises(InputError, match="use a smaller network or fewer seeds"):

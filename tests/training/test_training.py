@@ -252,7 +252,7 @@ def test_a_failed_epoch_is_never_the_best(start):
 def test_a_state_of_another_network_is_refused(start):
     training = start()
     training.advance()
-    with pytest.raises(ValueError, match="not as the network has it"):
+    with pytest.raises(ValueError, match="does not fit the network"):
         start(shape="lenet5").load(training.state())
 
 

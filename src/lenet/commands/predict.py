@@ -55,8 +55,8 @@ def predict(
     with preserved_torch():
         checkpoint = run if isinstance(run, Checkpoint) else load(run)
         number = chosen_network(checkpoint, network)
-        if top < 1:
-            raise InputError(f"top must be at least 1, not {top}")
+        if type(top) is not int or top < 1:
+            raise InputError(f"top must be a whole number of at least 1, not {top}")
         size, _, channels = checkpoint.input_shape
         names, pixels, errors = [], [], {}
         for position, image in enumerate(_listed(images)):
@@ -100,9 +100,9 @@ def _listed(images: Picture | Sequence[Picture]) -> list[Picture]:
     """Each image by itself."""
     if isinstance(images, (np.ndarray, torch.Tensor)):
         return list(images) if images.ndim == 4 else [images]
-    if isinstance(images, (str, Path, Image.Image)):
-        return [images]
-    return list(images)
+    if isinstance(images, Sequence) and not isinstance(images, (str, bytes)):
+        return list(images)
+    return [images]
 
 
 def _opened(image: Picture) -> Image.Image:

@@ -93,6 +93,7 @@ def run_training(
 
             draw_run(setup, trainings, tested, run.plots)
             run.check_not_deleted()
+            run.write_metrics(row for training in trainings for row in training.history)  # in order, not as they came
             run.write_result(result_of(setup, trainings, tested, clock))
     if printer:
         printer.show_result(run)

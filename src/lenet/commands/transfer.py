@@ -14,6 +14,7 @@ from lenet.config.keywords import (
     with_options,
 )
 from lenet.config.request import Request
+from lenet.errors import InputError
 from lenet.runs.run import Run
 from lenet.training.loop import Watch
 
@@ -42,6 +43,8 @@ def transfer(
     everything that `lenet.train` does.
     """
     start = run.path if isinstance(run, Run) else run
+    if options.get("model") is not None:
+        raise InputError(f"the network comes from {start}: leave model out", options=["model"])
     request = Request.of(recipe, {"data": data, "start": str(start), **options})
     optimizer = request.settings.get("optimizer", Config.optimizer)
     request = Request(

@@ -1,6 +1,7 @@
 """A run's folder: config.toml, metrics.csv, result.json, model.safetensors + model.json, plots/, state/ to resume."""
 
 import fcntl
+import hashlib
 import json
 import os
 import re
@@ -27,6 +28,7 @@ from lenet.runs.checkpoint import Checkpoint, load_checkpoint, read_tensors, sav
 from lenet.runs.metrics import EpochRow, append_metrics, read_metrics, write_metrics
 
 RUNS = Path("runs")
+MAY_CHANGE = ("engine", "device", "data_dir")  # options, when a run is resumed; any other would be another training
 STATE_MEND = "restore it, or remove it to train this network again from its first epoch"
 
 
@@ -57,6 +59,16 @@ class Run:
         path = self.path / "config.toml"
         return resolve(path) if path.is_file() else None
 
+    def check_config(self) -> None:
+        """Raises InputError if config.toml was changed since the run was started."""
+        config = self.config()
+        if config is None or not self._split.is_file():
+            return
+        mend = "restore it or start over with --overwrite"
+        kept = read_tensors(self._split, mend=mend).get("config")
+        if kept is not None and kept.numpy().tobytes() != _identity(config):
+            raise InputError(f"{self.path / 'config.toml'} was changed since the run was started: {mend}")
+
     def write_config(self, config: Config, comment: str) -> None:
         """Written before training starts; a recipe that runs again as it is."""
         write_whole(self.path / "config.toml", to_toml(vars(config), comment))
@@ -76,7 +88,7 @@ class Run:
         """Kept from the start, since a network of the user's own has no name to make it from again."""
         write_whole(self.path / "layers.json", json.dumps(describe(model), indent=1) + "\n")
 
-    def kept_split(self, dataset: Dataset) -> Dataset:
+    def kept_split(self, dataset: Dataset, config: Config | None = None) -> Dataset:
         """The dataset split as it was when this run was started, which is now where nothing is kept yet.
 
         Raises InputError where its images have changed since, or the file is damaged.
@@ -86,6 +98,8 @@ class Run:
             for number, (train, val) in enumerate(dataset.folds):
                 parts |= {f"{number}.train": train, f"{number}.val": val}
             tensors = {name: torch.from_numpy(indices.astype(np.int64)) for name, indices in parts.items()}
+            if config is not None:
+                tensors["config"] = torch.frombuffer(bytearray(_identity(config)), dtype=torch.uint8)
             tensors["sha256"] = torch.frombuffer(bytearray.fromhex(dataset.sha256), dtype=torch.uint8)
             write_tensors(self._split, tensors)
         return self.split_again(dataset)
@@ -97,6 +111,7 @@ class Run:
         mend = "restore it or start over with --overwrite"
         kept = {name: tensor.numpy() for name, tensor in read_tensors(self._split, mend=mend).items()}
         check_images(dataset, kept.pop("sha256", np.empty(0)).tobytes().hex(), f"{self.path} was started with")
+        kept.pop("config", None)
         folds = len(dataset.folds) or sum(name.endswith(".train") for name in kept)
         try:
             splits = splits_from(kept, len(dataset.labels), folds)
@@ -214,8 +229,9 @@ class Run:
         write_whole(self.path / "result.json", json.dumps(result, indent=1) + "\n")
 
     def check_not_deleted(self, marker: str = "config.toml") -> None:
-        """Raises InputError where the file that was written first is gone: the folder was deleted meanwhile."""
-        if not (self.path / marker).is_file():
+        """Raises InputError if a file that was written at the start is gone: the folder was deleted meanwhile."""
+        names = (marker,) if marker != "config.toml" else (marker, "layers.json", self._split.name)
+        if not all((self.path / name).is_file() for name in names):
             raise gone(self.path)
 
     def check_exists(self) -> None:
@@ -238,6 +254,12 @@ class Run:
     @property
     def _split(self) -> Path:
         return self.path / "split.safetensors"
+
+
+def _identity(config: Config) -> bytes:
+    """A digest of all options but those that may change when a run is resumed."""
+    fixed = {name: value for name, value in vars(config).items() if name not in (*MAY_CHANGE, "data")}
+    return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).digest()
 
 
 @contextmanager

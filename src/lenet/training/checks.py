@@ -33,18 +33,21 @@ def check_memory(config: Config, network: nn.Sequential, input_shape: tuple[int,
         )
 
 
-def check_batch_size(config: Config, network: nn.Sequential, input_shape: tuple[int, int, int]) -> None:
-    """Raises InputError if batch norm would have to train on a single value per channel; PyTorch refuses that too."""
-    if config.batch_size > 1:
+def check_batch_size(config: Config, network: nn.Sequential, input_shape: tuple[int, int, int], images: int) -> None:
+    """Raises InputError if batch norm would have to train on a single value per channel; PyTorch refuses that too.
+
+    images: number of training images
+    """
+    if min(config.batch_size, images) > 1:
         return
     frozen = 0 if config.unfreeze_after else frozen_layers(config.freeze, len(network))
     for number, (layer, row) in enumerate(zip(network, trace(network, input_shape), strict=True)):
         norm = isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d))
         if norm and number >= frozen and prod(row.output[1:]) == 1:
-            raise InputError(
-                f"--batch-size 1: layer {number} ({row.kind}) cannot train on a single image; use 2 or more",
-                options=["batch_size"],
-            )
+            which, what = f"layer {number} ({row.kind})", "cannot train on a single image"
+            if config.batch_size > 1:
+                raise InputError(f"one training image: {which} {what}; use two images or more")
+            raise InputError(f"--batch-size 1: {which} {what}; use 2 or more", options=["batch_size"])
 
 
 def check_device(config: RunConfig) -> None:

@@ -10,13 +10,11 @@ from lenet.config.request import Request
 from lenet.data import load_dataset
 from lenet.data.identity import check_images, differing_images, is_folder, same_folder
 from lenet.errors import InputError
-from lenet.runs.run import Run
+from lenet.runs.run import MAY_CHANGE, Run
 from lenet.training.loop import load_trainings
 from lenet.training.setup import Setup, make_setup
 from lenet.training.start import config_from_start, read_start
 from lenet.training.training import Training
-
-_MAY_CHANGE = ("engine", "device", "data_dir")  # on resume; any other change would be another training
 
 
 def prepare(run: Run, request: Request, own: nn.Sequential | None, *, or_digits: bool, notes: Sequence[str]) -> Setup:
@@ -27,6 +25,7 @@ def prepare(run: Run, request: Request, own: nn.Sequential | None, *, or_digits:
     Raises InputError if the request does not go together, or not with the run that is resumed.
     """
     saved = run.config()
+    run.check_config()
     config = _resumed(run, saved, request, or_digits) if saved else request.config()
     begun = run.start() is not None and run.layers() is not None
     start = read_start(config.start) if config.start and not begun else None
@@ -51,7 +50,7 @@ def begin(setup: Setup, run: Run) -> list[Training]:
     run.make_state_folder()
     if setup.body is not None and run.start() is None:
         run.write_start(dict(setup.body))
-    run.kept_split(setup.dataset)
+    run.kept_split(setup.dataset, setup.config)
     trainings = load_trainings(setup, run)
     # Whole, since a kill may have come between a state and its row.
     run.write_metrics(row for training in trainings for row in training.history)
@@ -80,11 +79,11 @@ def _resumed(run: Run, saved: Config, request: Request, or_digits: bool) -> Conf
             saved = replace(saved, data=asked["data"])
     automatic.add("data_sha256")  # the images themselves are compared with it
     told = {name: value for name, value in asked.items() if name not in automatic}
-    changed = [name for name, value in told.items() if name not in _MAY_CHANGE and value != getattr(saved, name)]
+    changed = [name for name, value in told.items() if name not in MAY_CHANGE and value != getattr(saved, name)]
     if changed:
         listed = ", ".join(f"{name} {getattr(saved, name)} -> {told[name]}" for name in changed)
         raise InputError(
             f"{run.path} was started with other settings ({listed}): leave them out, or use another --out",
             options=changed,
         )
-    return replace(saved, **{name: told[name] for name in _MAY_CHANGE if name in told})
+    return replace(saved, **{name: told[name] for name in MAY_CHANGE if name in told})

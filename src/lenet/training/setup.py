@@ -83,6 +83,9 @@ def make_setup(
     body = start.body if start else run.start() if run else None
     if body is not None and not start and run:
         check_body(body, networks[0], run.state_path("start"))
+    trained = min((len(train) for train, _ in dataset.folds), default=len(dataset.train))
+    height, width, channels = dataset.images.shape[1:]
+    check_batch_size(config, networks[0], (height, width, channels), trained)
     choice, settings, workers = engine_for(config, networks[0])
     origin = start.said if start else config.start or ""
     return Setup(config, dataset, networks, choice, settings, workers, body, origin, run, notes)
@@ -99,7 +102,9 @@ def resolved(config: Config, dataset: Dataset, own: nn.Sequential | None = None)
         frozen = config.freeze == "all-but-last" and not config.unfreeze_after
         augment = "none" if dataset.name == "digits" or frozen else "flip-shift"
     data = dataset.source if dataset.files is not None else dataset.name
-    data_dir = None if config.data_dir is None else str(Path(config.data_dir).expanduser().absolute())
+    data_dir, start = (
+        None if path is None else str(Path(path).expanduser().absolute()) for path in (config.data_dir, config.start)
+    )
     size, channels = dataset.images.shape[2:]
     seeds = len(dataset.folds) or config.seeds
     if config.seeds not in (1, seeds):
@@ -109,7 +114,7 @@ def resolved(config: Config, dataset: Dataset, own: nn.Sequential | None = None)
         )
     return replace(
         config,
-        **checked({"data": data, "data_dir": data_dir}),  # the user may have given the last part of the path alone
+        **checked({"data": data, "data_dir": data_dir, "start": start}),  # whole paths may hold what TOML cannot
         data_sha256=dataset.sha256,
         augment=augment,
         model=OWN_MODEL if own is not None else config.model,
@@ -158,7 +163,6 @@ def engine_for(config: Config, network: nn.Sequential) -> tuple[Choice, Settings
     assert config.size is not None  # `resolved` has set both
     assert config.channels is not None
     shape = (config.size, config.size, config.channels)
-    check_batch_size(config, network, shape)
     check_memory(config, network, shape)
     choice = choose(config.engine, network, settings, shape)
     if choice.name == "torch":

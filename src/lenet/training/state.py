@@ -1,8 +1,9 @@
 """A training's state: everything of it that outlives an epoch, as tensors by name, and the checks of a state read."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 
@@ -42,15 +43,19 @@ def read_state(tensors: Mapping[str, torch.Tensor], like: Mapping[str, torch.Ten
         part, _, name = key.partition(":")
         if part in parts:
             parts[part][name] = tensor.clone()
+        elif key != _HISTORY:
+            raise ValueError(f"it holds an unknown tensor, {key}")
     check_like(state.model, like, "model:")
     if state.best or any(row.failed_step is None for row in state.history):
         check_like(state.best, like, "best:")
     for key, tensor in state.optimizer.items():
         name, _, piece = key.rpartition("/")
         shape = () if piece == "step" or name not in like else like[name].shape
-        if name not in like or tensor.shape != shape or not tensor.is_floating_point():
+        if name not in like or tensor.shape != shape or tensor.dtype != torch.float32:
             raise ValueError(f"optimizer:{key} does not fit the network")
     epochs = [row.epoch for row in state.history]
+    if not epochs and (state.optimizer or state.best):
+        raise ValueError("it has trained weights and no history")
     if epochs != list(range(1, len(epochs) + 1)) or {row.seed for row in state.history} - {seed}:
         raise ValueError("its history is not of this network's epochs")
     failed = bool(state.history) and state.history[-1].failed_step is not None
@@ -72,16 +77,44 @@ def history_of(tensors: Mapping[str, torch.Tensor]) -> list[EpochRow]:
         raise ValueError("its history is damaged")
     rows = []
     for values in listed:
-        kinds = {"seed": int, "epoch": int, "engine": str, "failed_step": int | None}
-        row = (
-            EpochRow(**values)
-            if isinstance(values, dict) and values.keys() == EpochRow.__annotations__.keys()
-            else None
-        )
-        if row is None or not all(isinstance(value, kinds.get(name, float)) for name, value in asdict(row).items()):
+        if not isinstance(values, dict) or values.keys() != EpochRow.__annotations__.keys():
             raise ValueError("its history is damaged")
-        rows.append(row)
+        for name, value in values.items():
+            if not _CHECKS[name](value, values["failed_step"] is not None):
+                raise ValueError(f"its history is damaged ({name} {value!s:.40})")
+        rows.append(EpochRow(**values))
     return rows
+
+
+def _loss(value: Any, failed: bool) -> bool:
+    return type(value) is float and (failed or value >= 0)
+
+
+def _accuracy(value: Any, failed: bool) -> bool:
+    return type(value) is float and (failed or 0 <= value <= 1)
+
+
+def _seconds(value: Any, failed: bool) -> bool:
+    return type(value) is float and 0 <= value < 1e12
+
+
+def _count(value: Any, failed: bool) -> bool:
+    return type(value) is int and value >= 0
+
+
+# What each value of a row must be; the figures of an epoch in which the network diverged may be anything.
+_CHECKS: dict[str, Callable[[Any, bool], bool]] = {
+    "seed": _count,
+    "epoch": _count,
+    "engine": lambda value, failed: value in ("native", "torch"),
+    "train_loss": _loss,
+    "train_accuracy": _accuracy,
+    "val_loss": _loss,
+    "val_accuracy": _accuracy,
+    "train_seconds": _seconds,
+    "val_seconds": _seconds,
+    "failed_step": lambda value, failed: value is None or _count(value, failed),
+}
 
 
 def check_like(found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], part: str = "") -> None:

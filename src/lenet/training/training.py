@@ -120,6 +120,8 @@ class Training:
     def load(self, tensors: Mapping[str, torch.Tensor]) -> None:
         """Continue from what `state` gave. Raises ValueError, and changes nothing, if it is of another training."""
         state = read_state(tensors, self.model.state_dict(), self.seed)
+        if len(state.history) > self.config.epochs:
+            raise ValueError(f"it has {len(state.history)} epochs of {self.config.epochs}")
         self.model.load_state_dict(state.model)
         self.optimizer_state, self.best_weights, self.history = state.optimizer, state.best, state.history
         self._features, self._features_tried = None, False
