@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Unpack
 
+from torch import nn
+
 from lenet.commands.train import run_training
 from lenet.config import Config
 from lenet.config.keywords import (
@@ -43,7 +45,7 @@ def transfer(
     everything that `lenet.train` does.
     """
     start = run.path if isinstance(run, Run) else run
-    if options.get("model") is not None:
+    if isinstance(options.get("model"), nn.Module):
         raise InputError(f"the network comes from {start}: leave model out", options=["model"])
     request = Request.of(recipe, {"data": data, "start": str(start), **options})
     optimizer = request.settings.get("optimizer", Config.optimizer)

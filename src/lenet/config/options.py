@@ -195,13 +195,8 @@ _options: dict[str, Option] = {}
 
 
 def names_in(listed: str | None) -> tuple[str, ...] | None:
-    """The names in "a, b, c". Raises InputError if there are none, or one is there twice."""
-    if listed is None:
-        return None
-    names = tuple(name.strip() for name in listed.split(",") if name.strip())
-    if not names or len(set(names)) < len(names):
-        raise InputError(f"--classes '{listed}' names {'a class twice' if names else 'no class'}", options=["classes"])
-    return names
+    """The names in "a, b, c"."""
+    return None if listed is None else tuple(name.strip() for name in listed.split(",") if name.strip())
 
 
 def checked(values: Mapping[str, Any], where: str = "") -> dict[str, Any]:
