@@ -240,9 +240,23 @@ def with_hook():
     return model
 
 
+class Zeroed(nn.Sequential):
+    def forward(self, images):
+        return 0 * super().forward(images)
+
+
+def with_buffer():
+    model = small()
+    model[1].register_buffer("extra", torch.zeros(3))
+    return model
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda: Zeroed(*small()), "Zeroed has its own forward method"),
+        (with_buffer, r"layer 2 \(Linear\) has an extra tensor 'extra'"),
+        (lambda: small().to("meta"), r"layer 2 \(Linear\): weight is on the meta device"),
         (lambda: small().requires_grad_(False), r"layer 2 \(Linear\): weight has requires_grad=False; use freeze"),
         (lambda: small().double(), "float64; lenet trains float32"),
         (with_hook, r"layer 2 \(Linear\) has hooks"),

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from lenet.errors import InputError, did_you_mean
-from lenet.models.layers import Normalize
+from lenet.models.layers import Normalize, kind_of
 from lenet.models.network import describe, trace
 
 
@@ -116,6 +116,10 @@ def fitted(
     """
     if not isinstance(model, nn.Sequential):
         raise InputError(f"a model must be a name or an nn.Sequential, not a {type(model).__name__}")
+    if type(model).forward is not nn.Sequential.forward:
+        raise InputError(
+            f"{type(model).__name__} has its own forward method, which a checkpoint cannot keep: use nn.Sequential"
+        )
     if not len(model):
         raise InputError("the model has no layers")
     whole = model if isinstance(model[0], Normalize) else nn.Sequential(Normalize(mean, std), *model)
@@ -142,7 +146,12 @@ def _check_plain(model: nn.Sequential) -> None:
         where = f"layer {number} ({type(layer).__name__})"
         if layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks:
             raise InputError(f"{where} has hooks, which a checkpoint cannot keep: remove them")
+        stray = set(layer.state_dict()) - set(kind_of(layer, number).tensors(layer))
+        if stray:
+            raise InputError(f"{where} has an extra tensor '{min(stray)}', which a checkpoint cannot keep: remove it")
         for name, parameter in layer.named_parameters():
+            if parameter.is_meta:
+                raise InputError(f"{where}: {name} is on the meta device and has no values; make the layer on the CPU")
             if not parameter.requires_grad:
                 raise InputError(f"{where}: {name} has requires_grad=False; use freeze to keep the first layers fixed")
             if parameter.dtype != torch.float32:
