@@ -8,10 +8,11 @@ INSTALLED := $(VENV)/.installed
 
 install: $(INSTALLED)
 
-# Again whenever the dependencies or the native engine's sources change. No compiler is no error: lenet says so itself.
-$(INSTALLED): pyproject.toml $(wildcard CMakeLists.txt native/*)
+# Again whenever the dependencies or the native engine's sources change. A missing compiler is no error: lenet then
+# trains with PyTorch, and says so.
+$(INSTALLED): pyproject.toml constraints.txt $(wildcard CMakeLists.txt native/*)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 run: install
@@ -20,8 +21,8 @@ run: install
 transfer: install
 	$(BIN)/lenet study digits-transfer
 
-# Two files at a time: half of the tests wait, for processes that are killed or for Ray to start. Where there is a
-# compiler, the native engine must have been built: without it most tests of it would be skipped.
+# Two files at a time: half of the tests wait, for processes that are killed or for Ray to start. If there is a
+# compiler, a native engine that was not built is an error: its tests would be skipped.
 test: export LENET_REQUIRE_NATIVE ?= $(shell command -v c++ || command -v g++ || command -v clang++)
 test: install
 	$(BIN)/python -m pytest -n 2 --dist loadfile
