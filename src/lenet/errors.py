@@ -1,4 +1,4 @@
-"""The one error that users cause and users can mend, and the hint that goes with it."""
+"""Errors that the user can correct, and the hint "did you mean"."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -6,9 +6,9 @@ from typing import Any
 
 
 class InputError(ValueError):
-    """What the user gave cannot work. The message is one line: what is wrong, where, and how to mend it.
+    """The input cannot work. The message is one line: what is wrong, where, and what to do.
 
-    The command line prints it without a traceback and exits with 2; from Python it is a ValueError.
+    The command line prints it without a traceback and exits with code 2.
 
     options: the options whose values cannot work, so that `naming` can say where they were set
     """
@@ -19,14 +19,16 @@ class InputError(ValueError):
 
 
 class Unavailable(InputError):
-    """A published data set is neither on disk nor to be downloaded now."""
+    """A published dataset is not on disk and cannot be downloaded now."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The end of a message: ", did you mean 'x'?" for the nearest known word, otherwise all that are known."""
-    from difflib import get_close_matches  # loaded where there is an error only: it is slow to load
+    """The end of a message: ", did you mean 'x'?" if a known word is similar, otherwise the list of known words."""
+    from difflib import get_close_matches  # imported here because it is slow to load
 
     known = sorted(known)
+    if not known:
+        return ""
     near = get_close_matches(word, known, n=1)
     return f", did you mean '{near[0]}'?" if near else f"; known: {', '.join(known)}"
 

@@ -1,4 +1,4 @@
-"""Options: each stands once, checks its values, and default < recipe < flag."""
+"""Options: names, ranges and checks; default < recipe < flag."""
 
 import tomllib
 from dataclasses import fields, replace
@@ -18,7 +18,7 @@ from lenet.config import (
 )
 from lenet.errors import InputError
 
-# An option that changes its name breaks recipes, scripts and runs to be resumed: change this list on purpose alone.
+# Renaming an option breaks recipes, scripts and the resuming of runs: change this list only on purpose.
 NAMES = [
     *(
         "data",
@@ -42,7 +42,7 @@ NAMES = [
 ]
 
 
-def test_the_options_are_those_of_the_last_version():
+def test_option_names_have_not_changed():
     assert [field.name for field in fields(Config)] == NAMES
     assert list(options()) == NAMES
 
@@ -73,7 +73,7 @@ def numbers():
 
 
 @pytest.mark.parametrize(("name", "kinds", "low", "high"), list(numbers()))
-def test_both_ends_of_a_range_are_in_and_what_lies_beyond_is_not(name, kinds, low, high):
+def test_ranges_include_both_ends(name, kinds, low, high):
     pair = tuple[int, int] in kinds
     whole = int in kinds or pair
     step = 1 if whole else 1e-3
@@ -115,12 +115,12 @@ def test_both_ends_of_a_range_are_in_and_what_lies_beyond_is_not(name, kinds, lo
         ("per_class", 1, "per-class must lie between 2 and 1,000,000, not 1"),
     ],
 )
-def test_a_wrong_value_is_named_with_the_mend(name, value, message):
+def test_an_invalid_value_is_refused(name, value, message):
     with pytest.raises(InputError, match=message):
         checked({name: value}, "")
 
 
-def test_a_whole_number_is_a_number_and_a_list_a_pair():
+def test_integers_become_floats_and_lists_become_pairs():
     got = checked({"lr": 1, "maps": [3, 4], "batch-size": 7, "size": None}, "")
     assert got == {"lr": 1.0, "maps": (3, 4), "batch_size": 7, "size": None}
     assert isinstance(got["lr"], float)
@@ -132,7 +132,7 @@ def recipe(tmp_path, text, name="mine.toml"):
     return path
 
 
-def test_flag_over_recipe_over_default(tmp_path):
+def test_flags_override_the_recipe_which_overrides_defaults(tmp_path):
     path = recipe(tmp_path, "epochs = 7\nlr = 0.5\n")
     config = resolve(path, {"lr": 0.25})
     assert (config.epochs, config.lr, config.batch_size) == (7, 0.25, Config().batch_size)
@@ -156,7 +156,7 @@ def test_flag_over_recipe_over_default(tmp_path):
         ('data = "a\\u0000b"', "mine.toml is not TOML: .*NUL"),
     ],
 )
-def test_a_recipe_that_is_wrong_is_named_with_its_file(tmp_path, text, message):
+def test_an_invalid_recipe_is_refused_naming_the_file(tmp_path, text, message):
     with pytest.raises(InputError, match=message) as refused:
         resolve(recipe(tmp_path, text))
     assert "\n" not in str(refused.value)
@@ -165,7 +165,7 @@ def test_a_recipe_that_is_wrong_is_named_with_its_file(tmp_path, text, message):
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("data", "a\0b", "data holds a NUL"),
+        ("data", "a\0b", "data contains a NUL"),
         ("data", "caf\udce9", r"data 'caf\\xe9' is not UTF-8"),
         ("epochs", 10**5000, "epochs is out of range: give at most 100,000"),
         ("lr", 10**400, "lr is out of range: give at most 100"),
@@ -173,18 +173,18 @@ def test_a_recipe_that_is_wrong_is_named_with_its_file(tmp_path, text, message):
     ],
     ids=range(5),
 )
-def test_a_value_that_no_file_can_hold_is_refused(name, value, message):
+def test_a_value_that_toml_cannot_contain_is_refused(name, value, message):
     with pytest.raises(InputError, match=message):
         resolve(None, {name: value})
 
 
-def test_a_recipe_that_is_no_text_is_named(tmp_path):
+def test_a_recipe_that_is_not_text_is_refused(tmp_path):
     (tmp_path / "mine.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match=r"mine.toml is not TOML"):
         resolve(tmp_path / "mine.toml")
 
 
-def test_a_recipe_that_is_not_there_is_named(tmp_path):
+def test_a_missing_recipe_is_refused(tmp_path):
     with pytest.raises(InputError, match="no recipe 'cifar10-lennet', did you mean 'cifar10-lenet'"):
         resolve("cifar10-lennet")
     with pytest.raises(InputError, match=r"no recipe file .*none.toml: give the path"):
@@ -204,14 +204,14 @@ STUDIES = {
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_the_studies_recipes_say_what_the_studies_say(name):
+def test_the_recipes_have_the_settings_of_the_studies(name):
     config = resolve(name)
     for option, value in STUDIES[name].items():
         assert getattr(config, option) == value, option
 
 
 @pytest.mark.parametrize("name", recipe_names())
-def test_every_shipped_recipe_resolves_and_opens_with_its_command(name):
+def test_every_packaged_recipe_resolves_and_begins_with_its_command(name):
     assert vars(resolve(name)).items() >= recipe_values(name).items()
     first = (RECIPES / f"{name}.toml").read_text(encoding="utf-8").splitlines()[0]
     assert first.startswith("# lenet train")
@@ -226,7 +226,7 @@ def test_every_shipped_recipe_resolves_and_opens_with_its_command(name):
         replace(resolve("cifar10-lenet"), weight_decay=1e-300, lr=100.0),
     ],
 )
-def test_a_config_is_a_recipe_that_resolves_to_itself(tmp_path, config):
+def test_a_config_written_as_a_recipe_resolves_to_itself(tmp_path, config):
     path = recipe(tmp_path, to_toml(vars(config), "a comment\nof two lines: \u2713"))
     assert resolve(path) == config
     assert tomllib.loads(path.read_text(encoding="utf-8")).get("lr") == config.lr

@@ -1,4 +1,4 @@
-"""Studies: TOML lists of runs, and what may be wrong with one."""
+"""Reading studies: TOML lists of runs, and their errors."""
 
 import pytest
 
@@ -25,7 +25,7 @@ vary = { per_class = [8, 16] }
 
 @pytest.fixture
 def read(tmp_path):
-    """Reads a study of that text."""
+    """A function that reads a study from its text."""
 
     def read(text) -> Study:
         path = tmp_path / "mine.toml"
@@ -35,7 +35,7 @@ def read(tmp_path):
     return read
 
 
-def test_a_study_is_a_list_of_runs(read):
+def test_a_study_lists_its_runs_in_order(read):
     study = read(GOOD)
     assert (study.name, study.title, study.seeds, study.compare) == (
         "mine",
@@ -51,7 +51,7 @@ def test_a_study_is_a_list_of_runs(read):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ("seeds = 2", "seed = 2", "no key 'seed', did you mean 'seeds'"),
         ("seeds = 2", "seeds = 0", "seeds must lie between 1 and 1,000"),
@@ -59,29 +59,34 @@ def test_a_study_is_a_list_of_runs(read):
         ("[runs.small]", "[run.small]", "no key 'run', did you mean 'runs'"),
         ("epochs = 1", "epoch = 1", "runs.small: no option 'epoch', did you mean 'epochs'"),
         ("epochs = 1", "epochs = 0", "runs.small: epochs must lie between"),
-        ("epochs = 1", "seeds = 3", "runs.small: seeds is set for the whole study"),
-        ("epochs = 1", 'start = "runs/1"', "runs.small: start is set for the whole study"),
+        ("epochs = 1", "seeds = 3", "runs.small: seeds is set once, at the top of the study"),
+        ("epochs = 1", 'start = "runs/1"', "runs.small: start cannot be set here: name an earlier run in transfer"),
         ('transfer = "small"', 'transfer = "smal"', "no earlier run 'smal' to start from, did you mean 'small'"),
         ('transfer = "small"', 'transfer = "large"', "no earlier run 'large' to start from"),
         ('transfer = "small"', "transfer = 3", "transfer takes text, not 3"),
-        ('fit = "pad"', 'recipe = "cifar10-lent"', "no recipe 'cifar10-lent', did you mean 'cifar10-lenet'"),
-        ("[8, 16]", "[8, 8]", "two runs are called 'large-8'"),
+        ("epochs = 1", 'transfer = "big"', "runs.small: no earlier run 'big' to start from"),
+        (
+            'fit = "pad"',
+            'recipe = "cifar10-lent"',
+            "runs.large: no recipe 'cifar10-lent', did you mean 'cifar10-lenet'",
+        ),
+        ("[8, 16]", "[8, 8]", "two runs have the name 'large-8'"),
         ("[8, 16]", "8", "vary takes one option with a list of values"),
         ("[8, 16]", '["many"]', "per-class takes a whole number"),
-        ('"large-8"]]', '"large"]]', "compare names no run 'large', did you mean 'large-8'"),
+        ('"large-8"]]', '"large"]]', "compare: no run 'large', did you mean 'large-8'"),
         ('[["small", "large-8"]]', '[["small"]]', "compare takes pairs of runs"),
-        ("[runs.large]", '[runs."../large"]', "'../large' is no run"),
+        ("[runs.large]", '[runs."../large"]', "runs.../large must be a table whose name has only letters"),
     ],
 )
-def test_what_is_wrong_with_one_is_said(read, old, new, said):
+def test_an_invalid_study_is_refused_in_one_line(read, old, new, message):
     assert old in GOOD
     with pytest.raises(InputError) as error:
         read(GOOD.replace(old, new, 1))
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_a_study_without_runs_or_file(read, tmp_path):
+def test_a_study_without_runs_or_without_a_file_is_refused(read, tmp_path):
     with pytest.raises(InputError, match="lists no runs"):
         read("seeds = 2")
     with pytest.raises(InputError, match="no study 'cifar100', did you mean 'cifar100-stl10'"):
@@ -91,13 +96,13 @@ def test_a_study_without_runs_or_file(read, tmp_path):
 
 
 @pytest.mark.parametrize("name", study_names())
-def test_the_studies_that_come_with_lenet_can_be_read(name):
+def test_the_packaged_studies_can_be_read(name):
     study = read_study(name)
     assert study.seeds > 1
     assert study.compare
 
 
-def test_the_cifar100_study_is_the_published_one():
+def test_the_cifar100_study_has_the_published_settings():
     study = read_study("cifar100-stl10")
     runs = {entry.name: entry for entry in study.entries}
     for entry in runs.values():

@@ -227,12 +227,12 @@ def _converted(name: str, value: Any, option: Option, kind: Any) -> Any:
     if get_origin(kind) is Literal:
         words = get_args(kind)
         if type(value) is not type(words[0]) or value not in words:
-            raise InputError(f"{name} cannot be '{_shown(value)}'{did_you_mean(_shown(value), map(str, words))}")
+            raise InputError(f"{name} cannot be '{_word(value)}'{did_you_mean(_word(value), map(str, words))}")
         return value
     if get_origin(kind) is tuple:
         kinds = get_args(kind)
         if not isinstance(value, (list, tuple)) or len(value) != len(kinds):
-            raise InputError(f"{name} takes {len(kinds)} numbers, not {_repr(value)}")
+            raise InputError(f"{name} takes {len(kinds)} numbers, not {shown(value)}")
         return tuple(_converted(name, one, option, each) for one, each in zip(value, kinds, strict=True))
     if isinstance(value, int) and abs(value) >= 2**64:  # too large for a float, and for a message
         raise InputError(f"{name} is out of range: give at most {_number(option.high or 0)}")
@@ -244,7 +244,7 @@ def _converted(name: str, value: Any, option: Option, kind: Any) -> Any:
             _check_classes(name, value)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         needed = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[kind]
-        raise InputError(f"{name} takes {needed}, not {_repr(value)}")
+        raise InputError(f"{name} takes {needed}, not {shown(value)}")
     if option.low is not None and option.high is not None and not option.low <= value <= option.high:
         low, high = _number(option.low), _number(option.high)
         raise InputError(f"{name} must lie between {low} and {high}, not {_number(value)}")
@@ -252,14 +252,14 @@ def _converted(name: str, value: Any, option: Option, kind: Any) -> Any:
 
 
 def _check_text(name: str, text: str) -> None:
-    """Raises InputError for what no TOML file can hold: a NUL, and bytes of a file name that are not UTF-8."""
+    """Raises InputError for text that a TOML file cannot contain: a NUL, or bytes of a file name that are not UTF-8."""
     if "\0" in text:
-        raise InputError(f"{name} holds a NUL character: leave it out")
+        raise InputError(f"{name} contains a NUL character: remove it")
     try:
         text.encode()
     except UnicodeEncodeError:
-        shown = os.fsencode(text).decode("utf-8", "backslashreplace")
-        raise InputError(f"{name} '{shown}' is not UTF-8, which config.toml is written in: rename it") from None
+        escaped = os.fsencode(text).decode("utf-8", "backslashreplace")
+        raise InputError(f"{name} '{escaped}' is not UTF-8, as config.toml must be: rename the file") from None
 
 
 def _check_classes(name: str, listed: str) -> None:
@@ -276,12 +276,12 @@ def _number(value: float) -> str:
     return f"{int(value):,}" if float(value).is_integer() and abs(value) < 1e12 else f"{value:g}"
 
 
-def _repr(value: Any) -> str:
-    """At most some 60 characters of a value's repr, on one line: it may be a whole array."""
+def shown(value: Any) -> str:
+    """A value's repr on one line, cut to about 60 characters, since it may be a whole array."""
     short = Repr()
     short.maxstring = short.maxother = 60
     return " ".join(short.repr(value).split())
 
 
-def _shown(value: Any) -> str:
-    return str(value) if isinstance(value, (str, int, float)) and len(str(value)) <= 60 else _repr(value)
+def _word(value: Any) -> str:
+    return str(value) if isinstance(value, (str, int, float)) and len(str(value)) <= 60 else shown(value)
