@@ -1,5 +1,6 @@
-"""What others build on: the public names, how lenet is imported, and the commands that README shows."""
+"""The public names and their parameters, how lenet is imported, and the commands in README."""
 
+import inspect
 import os
 import re
 import shlex
@@ -13,29 +14,46 @@ import pytest
 from PIL import Image
 
 import lenet as package
-from lenet.config import DataConfig
+from lenet.config import DataConfig, options
 from lenet.data import load_dataset
 
+# Removing or renaming a parameter breaks scripts: change this list only on purpose. Options are in test_options.py.
+RUN = "out resume overwrite verbose watch"
+PARAMETERS = {
+    "compare": "runs out verbose",
+    "evaluate": "run data data_dir network",
+    "load": "run",
+    "predict": "run images top network",
+    "study": "name out verbose watch",
+    "train": f"data model recipe {RUN} or_digits",
+    "transfer": f"run data recipe {RUN}",
+}
 
-def test_public_names_are_those_of_the_last_version():
-    assert sorted(package.__all__) == [
-        *("InputError", "Normalize", "compare", "evaluate", "load", "predict", "study", "train", "transfer", "tune"),
-    ]
+
+def test_public_names_have_not_changed():
+    assert set(package.__all__) == {"InputError", "Normalize", "tune", *PARAMETERS}
     for name in package.__all__:
-        thing = getattr(package, name)
-        assert thing.__doc__, name
+        assert getattr(package, name).__doc__, name
+        assert name in dir(package)
     with pytest.raises(AttributeError, match="no attribute 'trian'"):
         _ = package.trian
 
 
-def test_no_module_takes_the_place_of_a_public_name():
-    # Importing lenet.xyz anywhere sets the attribute xyz of the package to that module, over what __init__ gives.
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_parameters_have_not_changed(name):
+    wanted = PARAMETERS[name].split()
+    parameters = inspect.signature(getattr(package, name)).parameters
+    assert [one for one in parameters if one in wanted or one not in options()] == wanted
+
+
+def test_no_module_has_the_name_of_a_public_function():
+    # Importing lenet.xyz sets the attribute xyz of the package to that module, which would hide a function xyz.
     modules = {path.stem for path in Path(package.__file__).parent.iterdir()}
     assert not modules & set(package.__all__)
 
 
 @pytest.mark.parametrize("what", ["import lenet", "import lenet.cli", "import lenet.config"])
-def test_torch_is_not_imported_before_it_is_needed(what):
+def test_importing_lenet_does_not_import_torch(what):
     heavy = "{'torch', 'matplotlib', 'PIL', 'ray'} & set(sys.modules)"
     done = subprocess.run([sys.executable, "-c", f"import sys; {what}; print({heavy})"], capture_output=True, text=True)
     assert done.stdout == "set()\n", done.stderr
@@ -46,9 +64,9 @@ def readme_blocks(root, kind):
 
 
 def readme_commands(root):
-    """Each line of README's shell that runs lenet, but for those that say what else they need.
+    """The lines of README's shell blocks that run lenet, except those marked "# needs".
 
-    Searches and studies are many trainings: their own tests run small ones. test_study.py runs main.py.
+    Searches and studies train many networks: their own tests run small ones. test_study.py runs main.py.
     """
     for block in readme_blocks(root, "sh"):
         for line in block.splitlines():
@@ -57,7 +75,7 @@ def readme_commands(root):
 
 
 def shortened(words):
-    """The same command, of one epoch and one member."""
+    """The same command with one epoch and one network."""
     if words[0] not in ("train", "transfer"):
         return words
     words = list(words)
@@ -69,7 +87,7 @@ def shortened(words):
 
 @pytest.fixture
 def workplace(digits_run):
-    """A folder with the things that README's commands speak of."""
+    """A folder with the files that README's commands name."""
     random = np.random.default_rng(0)
     for name in [*(f"photos/{kind}/{n}.jpg" for kind in ("cat", "dog") for n in range(10)), "cat.png", "dog.png"]:
         Path(name).parent.mkdir(parents=True, exist_ok=True)
@@ -79,7 +97,7 @@ def workplace(digits_run):
     shutil.copytree(digits_run.path, "runs/0001")
 
 
-def cifar10_is_here():
+def cifar10_is_on_disk():
     return Path(os.environ.get("LENET_DATA", "/nowhere"), "cifar-10-batches-py").is_dir()
 
 
@@ -89,8 +107,8 @@ def test_readmes_commands_run(root, tmp_path, lenet, monkeypatch):
         words = shortened(shlex.split(line, comments=True)[1:])
         with monkeypatch.context() as here:
             if "cifar10" not in words:
-                here.setenv("LENET_DATA", str(tmp_path / "none"))  # auto is the digits: an epoch takes no time
-            elif not cifar10_is_here():
+                here.setenv("LENET_DATA", str(tmp_path / "none"))  # auto then means digits, which train fast
+            elif not cifar10_is_on_disk():
                 continue
             outcome = lenet(*words)
         assert (outcome.code, outcome.err) == (0, ""), line
