@@ -1,4 +1,4 @@
-"""Which engine trains what."""
+"""The choice of the engine."""
 
 from dataclasses import replace
 
@@ -13,12 +13,12 @@ SHAPE = (32, 32, 3)
 
 
 @needs_native
-def test_auto_takes_native_where_it_covers_the_network():
+def test_auto_takes_native_where_it_supports_the_network():
     assert choose("auto", lenet(SHAPES["lenet5-modern"], SHAPE, 10), Settings(), SHAPE).name == "native"
 
 
 @needs_native
-def test_auto_takes_torch_for_a_wide_network_and_says_why():
+def test_auto_takes_torch_for_a_wide_network():
     wide = lenet(replace(SHAPES["lenet5-modern"], maps=(128, 256)), SHAPE, 10)
     choice = choose("auto", wide, Settings(), SHAPE)
     assert choice.name == "torch"
@@ -27,13 +27,13 @@ def test_auto_takes_torch_for_a_wide_network_and_says_why():
 
 
 @needs_native
-def test_native_is_refused_by_the_layers_name():
+def test_native_names_the_layer_that_it_does_not_support():
     network = lenet(replace(SHAPES["lenet5"], kernel=4), SHAPE, 10)
     assert choose("auto", network, Settings(), SHAPE).name == "torch"
     with pytest.raises(InputError, match=r"layer 1 \(Conv2d\)"):
         choose("native", network, Settings(), SHAPE)
 
 
-def test_another_device_is_torchs():
+def test_auto_takes_torch_for_another_device():
     network = lenet(SHAPES["lenet5"], SHAPE, 10)
     assert choose("auto", network, Settings(device="cuda"), SHAPE).name == "torch"

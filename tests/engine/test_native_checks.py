@@ -1,6 +1,7 @@
-"""What the native engine covers, and what it refuses before any native code runs."""
+"""What the native engine supports, and the checks before native code runs."""
 
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 import pytest
@@ -9,12 +10,12 @@ from torch import nn
 
 from lenet.config import TrainingConfig
 from lenet.data.plan import epoch_plan
-from lenet.engine import native
+from lenet.engine import choose, native
 from lenet.engine import torch as reference
 from lenet.engine.base import Settings
 from lenet.engine.native_checks import covers
 from lenet.errors import InputError
-from lenet.models import SHAPES, Normalize, lenet
+from lenet.models import SHAPES, Normalize, lenet, output_shapes
 
 pytestmark = pytest.mark.skipif(native.available() is not None, reason=str(native.available()))
 
@@ -24,7 +25,7 @@ def make_model(name="lenet5-tuned"):
 
 
 def good_call(count=16, name="lenet5"):
-    """Arguments of `train` with nothing wrong about them."""
+    """Valid arguments of `train`."""
     rng = np.random.default_rng(0)
     plan = epoch_plan(
         np.arange(count), seed=0, epoch=0, epochs=1, batch_size=8, learning_rate=0.0, flip=True, max_shift=3
@@ -41,35 +42,59 @@ def good_call(count=16, name="lenet5"):
 
 UNCOVERED = {
     "layer 1 (Conv2d) has a stride": nn.Conv2d(3, 4, 3, stride=2),
-    "layer 1 (Conv2d) has a kernel of (7, 7)": nn.Conv2d(3, 4, 7),
-    "layer 1 (Conv2d) pads by 'reflect'": nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect"),
-    "layer 1 (MaxPool2d) is not plain": nn.MaxPool2d(3),
-    "layer 1 (AvgPool2d) has its own divisor": nn.AvgPool2d(2, divisor_override=3),
-    "layer 1 (BatchNorm2d) is not affine": nn.BatchNorm2d(3, affine=False),
-    "layer 1 (BatchNorm1d) does not fit": nn.BatchNorm1d(3),
+    "layer 1 (Conv2d) has kernel size (7, 7)": nn.Conv2d(3, 4, 7),
+    "layer 1 (Conv2d) has padding mode 'reflect'": nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect"),
+    "layer 1 (MaxPool2d) is not 2x2 pooling": nn.MaxPool2d(3),
+    "layer 1 (AvgPool2d) has divisor_override": nn.AvgPool2d(2, divisor_override=3),
+    "layer 1 (BatchNorm2d) has affine=False": nn.BatchNorm2d(3, affine=False),
+    "layer 1 (BatchNorm1d) needs a Flatten before it": nn.BatchNorm1d(3),
     "layer 1 (Linear) needs a Flatten": nn.Linear(32, 4),
-    "layer 1 (GELU) is of a kind": nn.GELU(),
-    "layer 1 (Dropout) drops everything": nn.Dropout(1.0),
-    "layer 1 (Normalize) is not the first": Normalize([0.5], [0.5]),
+    "layer 1 (GELU) is not supported": nn.GELU(),
+    "layer 1 (Dropout) has p=1": nn.Dropout(1.0),
+    "layer 1 (Normalize) is not the first layer": Normalize([0.5], [0.5]),
 }
 
 
 @pytest.mark.parametrize("reason", UNCOVERED)
-def test_what_it_does_not_cover(reason):
+def test_an_unsupported_layer_is_named(reason):
     model = nn.Sequential(Normalize([0.5] * 3, [0.2] * 3), UNCOVERED[reason], nn.Flatten(), nn.Linear(9, 2))
     assert covers(model).startswith(reason)
-    with pytest.raises(InputError, match="does not fit"):
+    with pytest.raises(InputError, match="does not support this model"):
         native.logits(model, good_call()["images"], Settings())
 
 
-def test_covers_every_shape():
+TOO_LARGE = {
+    "layer 1 (Conv2d) has 117,964,800 values per image": lambda: [nn.Conv2d(3, 1 << 17, 3), nn.AdaptiveAvgPool2d(1)],
+    "layer 2 (Conv2d) has 27,084,800 values per image": lambda: [
+        nn.Conv2d(3, 512, 3),
+        nn.Conv2d(512, 1, 3, padding=100),
+        nn.AdaptiveAvgPool2d(1),
+    ],
+    "layer 2 (Linear) has 100,663,296 weights": lambda: [nn.Flatten(), nn.Linear(3 * 32 * 32, 1 << 15)],
+}
+
+
+@pytest.mark.parametrize("reason", TOO_LARGE)
+def test_auto_takes_torch_for_layers_beyond_32_bit_offsets(reason):
+    with torch.device("meta"):  # allocates nothing
+        model = nn.Sequential(Normalize([0.5] * 3, [0.2] * 3), *TOO_LARGE[reason]())
+        features = prod(output_shapes(model, (3, 32, 32))[-1])
+        model.extend([*([] if isinstance(model[1], nn.Flatten) else [nn.Flatten()]), nn.Linear(features, 10)])
+    assert covers(model, Settings()) is None
+    assert covers(model, Settings(), (3, 32, 32)).startswith(reason)
+    choice = choose("auto", model, Settings(), (32, 32, 3))
+    assert choice.name == "torch"
+    assert choice.why.startswith(reason)
+
+
+def test_every_shape_is_supported():
     for name in SHAPES:
         assert covers(make_model(name), Settings()) is None
-    assert "not on cuda" in covers(make_model(), Settings(device="cuda"))
+    assert "device cuda" in covers(make_model(), Settings(device="cuda"))
 
 
 def _bad_calls():
-    """Name -> (changes a good call, what the refusal says)."""
+    """Name -> (function that makes a valid call invalid, error message)."""
 
     def on(what, change):
         def apply(call):
@@ -93,16 +118,16 @@ def _bad_calls():
     labels = np.zeros(16, np.int64)
     return {
         "dtype of the model": (half, "1.weight is torch.float16"),
-        "mixed dtypes": (lambda call: call["model"][1].double(), "all of float32, or all of float64"),
+        "mixed dtypes": (lambda call: call["model"][1].double(), "all tensors float32, or all float64"),
         "layout of the model": (read_only_view, "not contiguous"),
         "dtype of the state": (
             state(**{"1.weight/exp_avg": torch.zeros(6, 3, 5, 5).double()}),
             "exp_avg is torch.float64",
         ),
-        "shape of the state": (state(**{"1.weight/exp_avg": torch.zeros(6, 3, 5)}), "is of shape"),
+        "shape of the state": (state(**{"1.weight/exp_avg": torch.zeros(6, 3, 5)}), "has shape"),
         "step of the state": (state(**{"1.weight/step": torch.zeros(1)}), "single float32"),
         "dtype of images": (on("images", lambda x: x.astype(np.float32)), "images must be uint8"),
-        "images of another size": (on("images", lambda x: np.ascontiguousarray(x[:, 4:])), "takes 400 features"),
+        "images of another size": (on("images", lambda x: np.ascontiguousarray(x[:, 4:])), "expects 400 features"),
         "images of another depth": (on("images", lambda x: np.ascontiguousarray(x[..., :1])), "channels"),
         "scattered images": (on("images", lambda x: x[:, ::-1]), "contiguous"),
         "too few images": (on("images", lambda x: x[:9]), "outside the 9 images"),
@@ -110,14 +135,17 @@ def _bad_calls():
         "dtype of order": (on("plan", lambda p: replace(p, order=p.order.astype(np.int32))), "order must be int64"),
         "steps past the end": (on("plan", lambda p: replace(p, steps=p.steps + 1)), "outside its 16 positions"),
         "empty step": (on("plan", lambda p: replace(p, steps=p.steps * 0)), "is empty"),
-        "few rates": (on("plan", lambda p: replace(p, learning_rates=p.learning_rates[:1])), "differ in number"),
-        "few flips": (on("plan", lambda p: replace(p, flips=p.flips[:3])), "flips and shifts"),
+        "few rates": (
+            on("plan", lambda p: replace(p, learning_rates=p.learning_rates[:1])),
+            "2 steps but 1 learning rates",
+        ),
+        "few flips": (on("plan", lambda p: replace(p, flips=p.flips[:3])), "one flip and two shifts"),
         "far shifts": (
             on("plan", lambda p: replace(p, shifts=np.full_like(p.shifts, -128))),
             r"by \[128, 128\] pixels",
         ),
-        "labels above": (on("targets", lambda _: labels + 10), "label of 10 is outside"),
-        "labels below": (on("targets", lambda _: labels - 1), "label of -1 is outside"),
+        "labels above": (on("targets", lambda _: labels + 10), "label 10 is outside"),
+        "labels below": (on("targets", lambda _: labels - 1), "label -1 is outside"),
         "few labels": (on("targets", lambda _: labels[:5]), "5 targets for 16 images"),
         "dtype of labels": (on("targets", lambda _: labels.astype(np.int32)), "targets must be int64"),
         "soft targets of another shape": (
@@ -127,7 +155,7 @@ def _bad_calls():
         "threads": (on("settings", lambda s: replace(s, threads=0)), "threads must be"),
         "optimizer": (
             on("settings", lambda _: Settings(TrainingConfig(optimizer="lion"))),
-            "no optimizer 'lion'",
+            "optimizer 'lion' is not supported",
         ),
     }
 
@@ -141,13 +169,13 @@ def test_bad_input_is_refused_before_native_code(case):
         native.train(**call)
 
 
-def test_read_only_images_are_fine():
+def test_read_only_images_are_accepted():
     call = good_call()
     call["images"].flags.writeable = False
     native.train(**call)
 
 
-def test_batch_norm_with_one_value_a_channel_raises():
+def test_batch_norm_on_one_value_per_channel_raises_as_in_pytorch():
     for engine in (native, reference):
         with pytest.raises(ValueError, match="Expected more than 1 value per channel when training"):
             engine.train(**good_call(9, "lenet5-tuned"))

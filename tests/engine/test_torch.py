@@ -1,4 +1,4 @@
-"""The torch engine: the plan followed to the letter, and every update that of torch.optim."""
+"""The torch engine against a plain PyTorch training loop over the same plan."""
 
 from dataclasses import replace
 
@@ -22,16 +22,10 @@ IMAGES = RNG.integers(0, 256, (60, *GREY), np.uint8)
 LABELS = RNG.integers(0, 10, 60)
 
 
-def settings_for(optimizer="adam", *, momentum=0.0, nesterov=False, weight_decay=0.0, label_smoothing=0.0, **others):
-    """Settings with only the given terms in the update; `others` are the fields of Settings itself."""
-    training = TrainingConfig(
-        optimizer=optimizer,
-        momentum=momentum,
-        nesterov=nesterov,
-        weight_decay=weight_decay,
-        label_smoothing=label_smoothing,
-    )
-    return Settings(training, **others)
+def settings_for(optimizer="adam", frozen=0, **training):
+    """Settings without momentum and weight decay, unless given."""
+    plain = {"momentum": 0.0, "nesterov": False, "weight_decay": 0.0}
+    return Settings(TrainingConfig(optimizer=optimizer, **(plain | training)), frozen)
 
 
 def network(name="lenet5-modern", seed=0, **changes):
@@ -58,8 +52,8 @@ def assert_close(model, state, atol=1e-6):
 
 
 def plain_loop(model, optimizer, a_plan, targets, label_smoothing=0.0):
-    """Training as a PyTorch user writes it; `targets` are by position."""
-    torch.set_num_threads(1)  # the engine's number: sums over a batch depend on it
+    """A plain PyTorch training loop; `targets` are by position in the plan. Returns (summed loss, number correct)."""
+    torch.set_num_threads(1)  # as in the engine, since the order of sums depends on it
     model.train()
     losses, right = 0.0, 0
     for (begin, end), rate in zip(a_plan.steps.tolist(), a_plan.learning_rates, strict=True):
@@ -116,7 +110,7 @@ def test_trains_as_a_plain_loop_with_torch_optim(which, shape):
     assert metrics.loss_sum == pytest.approx(losses, rel=1e-5)
     assert metrics.correct == right
     assert metrics.nonfinite_step is None
-    # The optimizer's state is torch.optim's own, by parameter name.
+    # The optimizer state equals torch.optim's.
     expected = {
         f"{name}/{piece}": value
         for name, p in other.named_parameters()
@@ -129,7 +123,7 @@ def test_trains_as_a_plain_loop_with_torch_optim(which, shape):
 
 
 def test_a_few_epochs_lower_the_loss():
-    # The plain loop above could agree on nothing: a few epochs must lower the loss.
+    # Guards the comparison above: both loops could agree while training nothing.
     model, state = network(), {}
     losses = [
         engine.train(model, state, IMAGES, LABELS, plan(epoch=epoch, epochs=8, learning_rate=0.01), settings_for())
@@ -139,7 +133,7 @@ def test_a_few_epochs_lower_the_loss():
     assert losses[-1].accuracy > losses[0].accuracy + 0.3
 
 
-def test_label_smoothing_is_pytorchs():
+def test_label_smoothing_equals_pytorchs():
     a_plan, one, other = plan(), network(), network()
     losses, _ = plain_loop(other, torch.optim.SGD(other.parameters()), a_plan, LABELS[a_plan.order], 0.2)
     metrics = engine.train(one, {}, IMAGES, LABELS, a_plan, settings_for(optimizer="sgd", label_smoothing=0.2))
@@ -148,7 +142,7 @@ def test_label_smoothing_is_pytorchs():
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_soft_targets_belong_to_positions(smoothing):
+def test_soft_targets_are_by_position_in_the_plan(smoothing):
     a_plan, one, other = plan(), network(), network()
     soft = RNG.dirichlet(np.ones(10), 50).astype(np.float32)
     losses, right = plain_loop(other, torch.optim.SGD(other.parameters()), a_plan, soft, smoothing)
@@ -159,7 +153,7 @@ def test_soft_targets_belong_to_positions(smoothing):
     assert metrics.correct == right
 
 
-def test_soft_targets_of_one_class_are_that_class():
+def test_one_hot_soft_targets_equal_labels():
     a_plan, one, other = plan(), network(), network()
     hard = np.eye(10, dtype=np.float32)[LABELS[a_plan.order]]
     first = engine.train(one, {}, IMAGES, hard, a_plan, settings_for())
@@ -168,8 +162,8 @@ def test_soft_targets_of_one_class_are_that_class():
     assert first.correct == second.correct
 
 
-def test_dropout_drops_the_plans_units_and_scales_the_rest():
-    # One linear layer in front of the dropout, so that the test can say what reaches the last one.
+def test_dropout_uses_the_plans_mask():
+    # Only one layer precedes the dropout, so the test can compute the dropout's output itself.
     model = initialised(nn.Sequential(nn.Linear(20, 30), nn.Dropout(0.4), nn.Linear(30, 10)), 0)
     other = initialised(nn.Sequential(nn.Linear(20, 30), nn.Linear(30, 10)), 0)
     other.load_state_dict({name.replace("2.", "1."): tensor for name, tensor in model.state_dict().items()})
@@ -187,7 +181,7 @@ def test_dropout_drops_the_plans_units_and_scales_the_rest():
     assert_close(model, {name.replace("1.", "2."): tensor for name, tensor in other.state_dict().items()})
 
 
-def test_logits_are_those_of_eval_mode():
+def test_logits_are_computed_in_eval_mode():
     model = network("lenet5-modern", dropout=0.5)
     engine.train(model, {}, IMAGES, LABELS, plan(), settings_for())
     before = copied(model)
@@ -201,7 +195,7 @@ def test_logits_are_those_of_eval_mode():
 
 @pytest.mark.parametrize("frozen", [5, 9, 14, 17])
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_frozen_layers_stay_as_they_are_to_the_bit(frozen, optimizer):
+def test_frozen_layers_do_not_change(frozen, optimizer):
     model = network("lenet5-modern", dropout=0.3)
     before = copied(model)
     state = {}
@@ -216,13 +210,13 @@ def test_frozen_layers_stay_as_they_are_to_the_bit(frozen, optimizer):
     assert {int(name.split(".")[0]) < frozen for name in state} == {False}
 
 
-def test_frozen_layers_compute_as_in_eval_mode():
-    # Batch norm by its running statistics, dropout off: a head trained on their output is the same head.
+def test_frozen_layers_run_in_eval_mode():
+    # A head trained on the frozen layers' output in eval mode becomes the same as one trained behind them.
     whole = network("lenet5-modern", dropout=0.3)
     engine.train(whole, {}, IMAGES, LABELS, plan(), settings_for())  # running statistics other than 0 and 1
     frozen = 17  # all but the second dropout and the last linear layer
     assert [type(layer) for layer in whole][frozen:] == [nn.Dropout, nn.Linear]
-    whole[frozen].p = 0.0  # its number differs in the head, so its units would too
+    whole[frozen].p = 0.0  # its mask depends on the layer's number, which differs in the head
     body, head = whole[:frozen], initialised(whole[frozen:], 7)
     whole[-1].load_state_dict(head[-1].state_dict())
     with torch.no_grad():
@@ -233,7 +227,7 @@ def test_frozen_layers_compute_as_in_eval_mode():
     assert torch.allclose(whole[-1].weight, head[-1].weight, atol=1e-6)
 
 
-def test_a_layer_that_thaws_later_starts_its_own_count():
+def test_a_layer_that_is_unfrozen_later_counts_its_own_adam_steps():
     model, state = network("lenet5"), {}
     engine.train(model, state, IMAGES, LABELS, plan(), settings_for(frozen=8))
     engine.train(model, state, IMAGES, LABELS, plan(epoch=1), settings_for())
@@ -242,7 +236,7 @@ def test_a_layer_that_thaws_later_starts_its_own_count():
     assert steps["12.weight/step"] == 8
 
 
-def test_nothing_comes_from_or_goes_to_torchs_own_generator():
+def test_torchs_global_generator_is_neither_used_nor_changed():
     models = []
     for seed in (1, 2):
         model = network("lenet5-modern", dropout=0.5)
@@ -257,7 +251,7 @@ def test_nothing_comes_from_or_goes_to_torchs_own_generator():
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 @pytest.mark.parametrize("cuts", [[1], [1, 2, 3], [3]])
-def test_parts_of_the_plan_in_turn_equal_the_whole_to_the_bit(optimizer, cuts):
+def test_training_in_parts_is_bit_identical_to_the_whole_plan(optimizer, cuts):
     a_plan = plan(flip=True, max_shift=2)
     settings = settings_for(optimizer=optimizer, momentum=0.9)
     whole, parts = network(dropout=0.2), network(dropout=0.2)
@@ -273,8 +267,8 @@ def test_parts_of_the_plan_in_turn_equal_the_whole_to_the_bit(optimizer, cuts):
     assert got.loss_sum == pytest.approx(expected.loss_sum)
 
 
-def test_more_steps_than_one_gathered_chunk():
-    # Batches are gathered by the hundreds; an epoch longer than that, in batches that do not divide it.
+def test_a_plan_longer_than_one_chunk():
+    # Images are gathered in chunks of 512; 97 divides neither 512 nor 1300.
     indices = np.resize(np.arange(60), 1_300)
     a_plan = epoch_plan(indices, seed=1, epoch=0, epochs=1, batch_size=97, learning_rate=0.001, flip=True, max_shift=3)
     one, other = network("lenet5"), network("lenet5")
@@ -283,7 +277,7 @@ def test_more_steps_than_one_gathered_chunk():
     assert_close(one, other.state_dict())
 
 
-def test_batches_larger_than_a_gathered_chunk():
+def test_batches_larger_than_one_chunk():
     indices = np.resize(np.arange(60), 1_300)
     a_plan = epoch_plan(indices, seed=1, epoch=0, epochs=1, batch_size=600, learning_rate=0.01)
     one, other = network("lenet5"), network("lenet5")
@@ -292,19 +286,19 @@ def test_batches_larger_than_a_gathered_chunk():
     assert_close(one, other.state_dict())
 
 
-def test_a_loss_that_is_not_finite_stops_before_its_update_and_names_the_step():
+def test_a_loss_that_is_not_finite_stops_training_before_its_update():
     a_plan = plan(schedule="constant", learning_rate=1e30)
     model, once = network("lenet-dropout"), network("lenet-dropout")
     metrics = engine.train(model, {}, IMAGES, LABELS, a_plan, settings_for(optimizer="sgd"))
     engine.train(once, {}, IMAGES, LABELS, a_plan.part(0, 1), settings_for(optimizer="sgd"))
-    # The first update throws the weights out of range; the second step sees it, and does no update.
+    # The first update makes the weights overflow; the second step detects it and updates nothing.
     assert metrics.nonfinite_step == 1
     assert metrics.images == 16
     assert np.isfinite(metrics.loss_sum)
     assert_equal(model, once.state_dict())
 
 
-def test_weights_that_are_not_finite_are_told_at_the_first_step():
+def test_weights_that_are_not_finite_stop_training_at_the_first_step():
     model, state = network(), {}
     with torch.no_grad():
         model[-1].bias[3] = torch.nan
@@ -316,7 +310,7 @@ def test_weights_that_are_not_finite_are_told_at_the_first_step():
         assert torch.equal(p.nan_to_num(), before[name].nan_to_num())
 
 
-def test_a_head_alone_takes_float_features():
+def test_a_model_on_features():
     features = RNG.normal(size=(60, 12)).astype(np.float32)
     model = initialised(nn.Sequential(nn.Linear(12, 10)), 0)
     other = initialised(nn.Sequential(nn.Linear(12, 10)), 0)
@@ -333,15 +327,15 @@ def test_a_head_alone_takes_float_features():
     assert engine.logits(model, features, Settings()).shape == (60, 10)
 
 
-@pytest.mark.parametrize("turned", [False, True])
-def test_images_in_a_read_only_file_are_taken_without_a_warning(tmp_path, turned):
+@pytest.mark.parametrize("augmented_images", [False, True])
+def test_memory_mapped_images_cause_no_warning(tmp_path, augmented_images):
     np.save(tmp_path / "images.npy", IMAGES)
     mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
     labels = LABELS.copy()
     labels.setflags(write=False)
     one, other = network(), network()
-    a_plan = plan(flip=turned, max_shift=2 * turned)
-    engine.train(one, {}, mapped, labels, a_plan, settings_for())  # a warning would be an error here
+    a_plan = plan(flip=augmented_images, max_shift=2 * augmented_images)
+    engine.train(one, {}, mapped, labels, a_plan, settings_for())  # warnings are errors in this test suite
     engine.train(other, {}, IMAGES, LABELS, a_plan, settings_for())
     assert_equal(one, other.state_dict())
     assert np.array_equal(engine.logits(one, mapped, Settings()), engine.logits(other, IMAGES, Settings()))
@@ -369,6 +363,6 @@ def test_cuda_trains_as_the_cpu_does(optimizer):
     one = engine.train(here, here_state, IMAGES, LABELS, a_plan, settings)
     other = engine.train(there, there_state, IMAGES, LABELS, a_plan, replace(settings, device="cuda"))
     assert other.loss_sum == pytest.approx(one.loss_sum, rel=1e-3)
-    # A state taken on one device goes on on the other.
+    # The optimizer state of one device can be used on the other.
     engine.train(there.cpu(), there_state, IMAGES, LABELS, plan(epoch=1), settings)
     assert np.isfinite(engine.logits(there, IMAGES, replace(settings, device="cuda"))).all()

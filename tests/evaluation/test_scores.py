@@ -1,4 +1,4 @@
-"""Figures against small tables counted by hand."""
+"""Scores against small tables computed by hand."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ PREDICTED = np.array([0, 0, 1, 1, 0, 1])
 LOGITS = np.eye(4, dtype=np.float32)[PREDICTED] * 3 - 1
 
 
-def test_by_hand():
+def test_scores_equal_those_by_hand():
     got = scores(LOGITS, LABELS, CLASSES)
     assert got.confusion.tolist() == [[2, 1, 0, 0], [1, 1, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]]
     assert got.images == 6
@@ -31,7 +31,7 @@ def test_loss_is_the_mean_cross_entropy_as_pytorch_computes_it():
     assert not np.isfinite(cross_entropy(np.full((2, 4), np.nan, np.float32), LABELS[:2]))
 
 
-def test_no_images_are_no_error():
+def test_scores_of_no_images_are_zero():
     got = scores(np.empty((0, 4), np.float32), np.empty(0, np.int64), CLASSES)
     assert got.images == 0
     assert got.accuracy == 0
@@ -39,7 +39,7 @@ def test_no_images_are_no_error():
     assert got.f1.tolist() == [0, 0, 0, 0]
 
 
-def test_files_hold_the_same_figures():
+def test_csv_files_hold_the_scores():
     got = scores(LOGITS, LABELS, CLASSES)
     assert per_class_csv(got).splitlines() == [
         "class,precision,recall,f1,images",
@@ -57,12 +57,12 @@ def test_files_hold_the_same_figures():
     ]
 
 
-def test_probabilities_are_softmax_also_of_large_logits():
+def test_probabilities_of_large_logits_do_not_overflow():
     logits = np.array([[0, np.log(3)], [1000, 1000], [-2000, 0]], np.float32)
     assert probabilities(logits) == pytest.approx(np.array([[0.25, 0.75], [0.5, 0.5], [0, 1]]))
 
 
-def test_mean_and_the_samples_deviation():
+def test_mean_and_sample_standard_deviation():
     assert mean_sd([0.7]) == {"mean": 0.7, "sd": None, "n": 1, "each": [0.7]}
     several = {"mean": pytest.approx(7 / 3), "sd": pytest.approx((7 / 3) ** 0.5), "n": 3, "each": [1, 2, 4]}
     assert mean_sd([1, 2, 4]) == several

@@ -1,4 +1,4 @@
-"""The layer table against PyTorch: every entry's shapes, costs, tensors and arguments are those of the layer itself."""
+"""The layer table against PyTorch: shapes, costs, tensors and arguments of every kind of layer."""
 
 import json
 
@@ -19,7 +19,7 @@ PAIRS = st.one_of(SIDES, st.tuples(SIDES, SIDES))
 
 @st.composite
 def layer_and_shape(draw, kind):
-    """A layer of this kind with drawn arguments, and a shape that it may or may not take."""
+    """A layer of this kind with random arguments, and an input shape that it may not accept."""
     channels, height, width = draw(st.sampled_from([1, 3, 4])), draw(st.integers(1, 12)), draw(st.integers(1, 12))
     maps, features = (channels, height, width), (channels * 5,)
     module = kind.module
@@ -52,7 +52,7 @@ def layer_and_shape(draw, kind):
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 @settings(deadline=None)
 @given(data=st.data())
-def test_an_entry_says_what_the_layer_does(kind, data):
+def test_shapes_costs_and_tensors_equal_pytorchs(kind, data):
     layer, shape = data.draw(layer_and_shape(kind))
     model = nn.Sequential(layer).eval()
     pixels = kind.module is Normalize
@@ -61,7 +61,7 @@ def test_an_entry_says_what_the_layer_does(kind, data):
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             expected = tuple(model(x).shape[1:])
     except RuntimeError:
-        with pytest.raises(InputError, match=rf"layer 0 \({kind.name}\) leaves nothing"):
+        with pytest.raises(InputError, match=rf"layer 0 \({kind.name}\) has no output"):
             output_shapes(model, shape)
         return
     assert output_shapes(model, shape) == [expected]
@@ -95,13 +95,13 @@ def test_every_argument_is_checked(kind):
         build([{**described, "device": "cuda"}])
 
 
-def test_the_native_engine_has_every_kind_that_the_table_names():
+def test_the_native_engine_has_every_kind_in_the_table():
     if native.available() is not None:
         pytest.skip(str(native.available()))
-    kinds = {member for member in dir(native._native.Kind) if not member.startswith("_")}
+    kinds = {name for name in dir(native._native.Kind) if not name.startswith("_")}
     assert {kind.native for kind in KINDS} - {None} <= kinds
 
 
-def test_a_kind_that_is_not_in_the_table_is_named():
+def test_an_unsupported_layer_is_named_with_those_supported():
     with pytest.raises(InputError, match=r"layer 3: Sigmoid is not supported \(supported: Normalize, Conv2d, "):
         kind_of(nn.Sigmoid(), 3)

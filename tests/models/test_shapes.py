@@ -1,4 +1,4 @@
-"""The LeNet family: sizes as published, layers that survive being written down, and refusals that say why."""
+"""The LeNet family: published sizes, descriptions for checkpoints, and checks of the user's networks."""
 
 import importlib.util
 import json
@@ -32,11 +32,11 @@ def random_images(shape, count=4):
 @pytest.mark.parametrize(
     ("name", "input_shape", "classes", "parameters"),
     [
-        ("lenet5", (32, 32, 1), 10, 61_706),  # LeCun's, with its third layer connected in full
+        ("lenet5", (32, 32, 1), 10, 61_706),  # LeCun's, with all connections in its third layer
         ("lenet5", RGB, 10, 62_006),
         ("lenet-dropout", RGB, 10, 62_006),
         ("lenet5-modern", RGB, 10, 62_006 + 2 * (6 + 16 + 120 + 84)),
-        # The CIFAR-100 study's: two convolutions, 400 -> 64 with batch norm -> 128 -> 100.
+        # The CIFAR-100 study: two convolutions, 400 -> 64 with batch norm -> 128 -> 100.
         ("lenet5-tuned", RGB, 100, 456 + 2_416 + 25_664 + 128 + 8_320 + 12_900),
     ],
 )
@@ -48,7 +48,7 @@ def kinds(name):
     return [type(layer).__name__ for layer in lenet(SHAPES[name], RGB, 10)]
 
 
-def test_layers_stand_in_the_order_the_studies_give():
+def test_layers_are_in_the_order_of_the_studies():
     convolutions = ["Conv2d", "ReLU", "AvgPool2d"]
     assert kinds("lenet-dropout") == [
         "Normalize", *convolutions, *convolutions, "Flatten",
@@ -69,7 +69,7 @@ def test_layers_stand_in_the_order_the_studies_give():
     ]  # fmt: skip
 
 
-def test_root_model_is_the_named_one_layer_for_layer(root):
+def test_model_py_equals_the_named_network(root):
     spec = importlib.util.spec_from_file_location("study_model", root / "model.py")
     study = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(study)
@@ -78,7 +78,7 @@ def test_root_model_is_the_named_one_layer_for_layer(root):
     assert describe(own) == describe(lenet(SHAPES["lenet-dropout"], RGB, 10, mean=mean, std=std))
 
 
-def test_widths_are_free_and_none_leaves_them():
+def test_shape_named_changes_fields_and_keeps_them_for_none():
     shape = shape_named("lenet5-modern", maps=(12, 32), fc=None, dropout=0.1)
     network = lenet(shape, RGB, 7)
     widths = [layer.weight.shape[0] for layer in network if isinstance(layer, (nn.Conv2d, nn.Linear))]
@@ -86,31 +86,31 @@ def test_widths_are_free_and_none_leaves_them():
     assert [layer.p for layer in network if isinstance(layer, nn.Dropout)] == [0.1, 0.1]
 
 
-def test_a_name_slightly_wrong_is_told_the_right_one():
+def test_an_unknown_name_suggests_a_similar_one():
     with pytest.raises(InputError, match="no model 'lenet6', did you mean 'lenet5'"):
         shape_named("lenet6")
 
 
 @pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize("input_shape", [(16, 16, 1), (16, 16, 3), (20, 16, 1), (33, 47, 3), (96, 96, 1)])
-def test_takes_bytes_of_its_input_size_and_gives_logits(name, input_shape):
+def test_networks_take_uint8_images_and_return_logits(name, input_shape):
     network = lenet(SHAPES[name], input_shape, 5)
     assert network(random_images(input_shape)).shape == (4, 5)
 
 
-def test_fifteen_pixels_are_too_few():
-    with pytest.raises(InputError, match="15x15 pixels is too small"):
+def test_images_below_16_pixels_are_refused():
+    with pytest.raises(InputError, match="15x15 pixels are too small"):
         lenet(SHAPES["lenet5"], (15, 15, 1), 10)
 
 
-def test_normalize_scales_centres_and_turns():
+def test_normalize_scales_pixels_and_puts_channels_first():
     images = random_images((5, 6, 3))
     got = Normalize([0.1, 0.2, 0.3], [0.5, 0.25, 0.125])(images)
     for channel, (mean, std) in enumerate([(0.1, 0.5), (0.2, 0.25), (0.3, 0.125)]):
         assert torch.allclose(got[:, channel], (images[..., channel] / 255 - mean) / std, atol=1e-6)
 
 
-def test_normalize_takes_a_deviation_of_at_least_one_grey_level():
+def test_normalize_raises_std_to_one_grey_level():
     flat = torch.full((1, 16, 16, 1), 77, dtype=torch.uint8)
     assert Normalize([77 / 255], [0.0])(flat).abs().max() < 1e-5
     assert Normalize([76 / 255], [0.0])(flat).flatten()[0].item() == pytest.approx(1.0, abs=1e-4)
@@ -119,7 +119,7 @@ def test_normalize_takes_a_deviation_of_at_least_one_grey_level():
 
 
 def uncommon():
-    """Every kind of layer, with arguments other than the usual."""
+    """Most kinds of layers, with arguments other than the defaults."""
     return nn.Sequential(
         Normalize([0.3], [0.2]),
         nn.Conv2d(1, 4, (3, 5), stride=2, padding=(1, 2), dilation=1, bias=False, padding_mode="reflect"),
@@ -140,9 +140,9 @@ def uncommon():
 
 
 @pytest.mark.parametrize("make", [uncommon, *(lambda s=s: lenet(s, (26, 23, 1), 5) for s in SHAPES.values())])
-def test_a_described_network_is_built_again_the_same(make):
+def test_build_restores_a_described_network(make):
     network = make()
-    layers = json.loads(json.dumps(describe(network)))  # as it lies in a file
+    layers = json.loads(json.dumps(describe(network)))  # as in a file
     again = build(layers)
     again.load_state_dict(network.state_dict())
     images = random_images((26, 23, 1))
@@ -160,7 +160,7 @@ class Mine(nn.Module):
         return x
 
 
-def test_a_layer_that_cannot_be_kept_is_named():
+def test_describe_names_an_unsupported_layer():
     with pytest.raises(InputError, match=r"layer 1: Mine is not supported \(supported: .*Conv2d"):
         describe(nn.Sequential(nn.ReLU(), Mine()))
     with pytest.raises(InputError, match="layer 0: Sequential is not supported"):
@@ -176,18 +176,18 @@ def test_a_layer_that_cannot_be_kept_is_named():
         ([{"kind": "Dropout", "p": 7}], r"layer 0 \(Dropout\): p must be a number from 0 to"),
     ],
 )
-def test_a_list_of_layers_that_is_none_is_refused(layers, message):
+def test_build_refuses_an_invalid_description(layers, message):
     with pytest.raises(InputError, match=message):
         build(layers)
 
 
-def test_lenet5_costs_what_arithmetic_says():
+def test_multiply_adds_of_lenet5_equal_those_by_hand():
     rows = trace(lenet(SHAPES["lenet5"], RGB, 10), RGB)
     by_hand = 28 * 28 * 6 * 75 + 10 * 10 * 16 * 150 + 400 * 120 + 120 * 84 + 84 * 10
     assert sum(row.multiply_adds for row in rows) == by_hand == 651_720
 
 
-def test_listing_leaves_batch_norm_alone():
+def test_trace_does_not_change_batch_norm():
     network = lenet(SHAPES["lenet5-modern"], RGB, 10).train()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     trace(network, RGB)
@@ -198,7 +198,7 @@ def small(*, inputs=3, outputs=10, features=3 * 16 * 16):
     return nn.Sequential(nn.Flatten(), nn.Linear(features, 8), nn.ReLU(), nn.Linear(8, outputs))
 
 
-def test_a_network_of_ones_own_gets_normalize_before_it_once():
+def test_fitted_adds_normalize_once():
     whole = fitted(small(), (16, 16, 3), 10, [0.1, 0.2, 0.3], [0.4, 0.5, 0.6])
     assert isinstance(whole[0], Normalize)
     assert whole[0].mean.tolist() == pytest.approx([0.1, 0.2, 0.3])
@@ -209,25 +209,25 @@ def test_a_network_of_ones_own_gets_normalize_before_it_once():
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (small(outputs=9), r"gives \(9,\) logits, but the data has 10 classes"),
-        (small(features=100), r"does not take images of 16x16 pixels and 3 channel\(s\)"),
-        (nn.Sequential(nn.Conv2d(1, 4, 5), nn.Flatten(), nn.Linear(576, 10)), "does not take images"),
-        (nn.Sequential(nn.Flatten(), nn.BatchNorm2d(768), nn.Linear(768, 10)), "does not take images"),
-        (nn.Sequential(nn.Flatten(2), nn.Linear(768, 10)), "does not take images"),
+        (small(outputs=9), r"returns logits of shape \(9,\), but the data has 10 classes"),
+        (small(features=100), r"does not accept images of 16x16 pixels with 3 channel\(s\)"),
+        (nn.Sequential(nn.Conv2d(1, 4, 5), nn.Flatten(), nn.Linear(576, 10)), "does not accept images"),
+        (nn.Sequential(nn.Flatten(), nn.BatchNorm2d(768), nn.Linear(768, 10)), "does not accept images"),
+        (nn.Sequential(nn.Flatten(2), nn.Linear(768, 10)), "does not accept images"),
         (nn.Sequential(nn.Flatten(7), nn.Linear(768, 10)), r"layer 1 \(Flatten\): start_dim must be"),
         (nn.Sequential(Mine()), "layer 1: Mine is not supported"),
         (nn.Sequential(), "no layers"),
         (nn.Linear(3, 3), "must be a name or an nn.Sequential, not a Linear"),
     ],
 )
-def test_a_network_that_cannot_serve_is_refused(model, message):
+def test_fitted_refuses_a_network_that_does_not_fit_the_data(model, message):
     with pytest.raises(InputError, match=message) as refused:
         fitted(model, (16, 16, 3), 10, [0.5] * 3, [0.25] * 3)
     assert "\n" not in str(refused.value)
 
 
-def test_two_layers_of_one_weight_are_refused():
-    # A checkpoint holds tensors by name: two names for one would be two after loading.
+def test_fitted_refuses_shared_weights():
+    # After loading a checkpoint they would be two separate weights.
     shared = nn.Linear(8, 8)
     model = nn.Sequential(nn.Flatten(), nn.Linear(768, 8), shared, nn.ReLU(), shared, nn.Linear(8, 10))
     with pytest.raises(InputError, match="share"):
@@ -257,7 +257,10 @@ def with_buffer():
         (lambda: Zeroed(*small()), "Zeroed has its own forward method"),
         (with_buffer, r"layer 2 \(Linear\) has an extra tensor 'extra'"),
         (lambda: small().to("meta"), r"layer 2 \(Linear\): weight is on the meta device"),
-        (lambda: small().requires_grad_(False), r"layer 2 \(Linear\): weight has requires_grad=False; use freeze"),
+        (
+            lambda: small().requires_grad_(False),
+            r"layer 2 \(Linear\): weight has requires_grad=False; use the option freeze",
+        ),
         (lambda: small().double(), "float64; lenet trains float32"),
         (with_hook, r"layer 2 \(Linear\) has hooks"),
         (lambda: nn.Sequential(nn.Dropout(1.0), *small()), r"layer 1 \(Dropout\): p must be a number from 0 to 0.999"),
@@ -268,7 +271,7 @@ def with_buffer():
         (lambda: nn.Sequential(nn.BatchNorm2d(3, momentum=None), *small()), "momentum must be a number"),
     ],
 )
-def test_what_would_train_otherwise_than_it_says_is_refused(make, message):
+def test_fitted_refuses_what_the_engines_would_treat_differently(make, message):
     with pytest.raises(InputError, match=message):
         fitted(make(), (16, 16, 3), 10, [0.5] * 3, [0.25] * 3)
 

@@ -146,13 +146,13 @@ def test_a_truncated_file_is_named(saved, share, end):
         (lambda facts: facts.pop("fit"), "fit must be one of"),
         (lambda facts: facts.update(fit="stretch"), "fit.*stretch"),
         (lambda facts: facts["layers"].pop(), "contradict|does not list"),
-        (lambda facts: facts["layers"][-1].update(out_features=4), r"gives 4 logits for 3 classes"),
+        (lambda facts: facts["layers"][-1].update(out_features=4), "gives 4 logits for 3 classes"),
         (lambda facts: facts["layers"][1].update(bias=False), "contradict each other: 64 tensors for 2 networks of 31"),
         (lambda facts: facts["layers"][0].update(kind="Exec"), "layer 0: kind 'Exec' is not supported"),
         (lambda facts: facts["layers"].insert(0, 5), "layer 0: kind 5 is not supported"),
         (lambda facts: facts.update(layers=[]), r"model\.json"),
         (lambda facts: facts.update(classes=["one", "two"]), "gives 3 logits for 2 classes"),
-        (lambda facts: facts.update(input_shape=[32, 32, 3]), "takes 1 channels, but gets 3"),
+        (lambda facts: facts.update(input_shape=[32, 32, 3]), "expects 1 channel, but its input has 3"),
         (lambda facts: facts.update(input_shape=[16, 20]), "input_shape must be"),
         (lambda facts: facts.update(input_shape=["a", 20, 1]), "input_shape must be"),
         (lambda facts: facts.update(seeds=[0]), "contradict|does not list"),
@@ -230,4 +230,4 @@ def test_layers_of_any_size_are_refused_before_memory_is_taken(saved):
         facts["layers"][-4]["in_features"] = 1 << 20
 
     edit_json(saved, change)
-    refused(saved, r"layer \d+ \(Linear\) takes")
+    refused(saved, r"layer \d+ \(Linear\) expects")

@@ -1,4 +1,4 @@
-"""Engines, and which of them trains a network."""
+"""Training engines, and the choice between them."""
 
 from dataclasses import dataclass
 from typing import Literal, cast
@@ -17,40 +17,42 @@ __all__ = ["Choice", "Engine", "Metrics", "OptimizerState", "Settings", "choose"
 
 @dataclass(frozen=True)
 class Choice:
-    """The engine that trains, its name, and why it was taken."""
+    """An engine, its name, and the reason for choosing it."""
 
     name: Literal["native", "torch"]
     engine: Engine
     why: str
 
 
-# Where oneDNN's convolutions overtake the native engine's: measured on one core with AVX-512 and with AVX2 at batch 8
-# and 64, native was up to 1.2 times as fast at 25 million multiply-adds, and 0.7 to 1.0 times at 91 (docs/LOG.md).
+# Multiply-adds per image above which PyTorch's convolutions are faster. Measured on one core with AVX-512 and AVX2 at
+# batch sizes 8 and 64: native trained up to 1.2 times as fast at 25 million, and 0.7 to 1.0 times at 91 (docs/LOG.md).
 _WIDE = 40_000_000
 
 
 def choose(
     wanted: str, model: nn.Sequential, settings: Settings, input_shape: tuple[int, int, int] | None = None
 ) -> Choice:
-    """The engine for this network: the one that is wanted, or with "auto" native where it fits and is the faster.
+    """The engine for a network.
 
-    input_shape: (height, width, channels), by which "auto" knows a wide network
+    wanted: "torch", "native", or "auto" for native where it supports the network and is faster, else torch
+    input_shape: (height, width, channels) of an image; without it the network's size is not considered
 
-    Raises InputError where native is wanted and was not built, or does not cover the network (the layer is named), and
-    where LENET_ISA asks for a level this processor has not.
+    Raises InputError if native is wanted but is not installed or does not support the network, and if LENET_ISA names a
+    level that this processor does not support.
     """
     if wanted == "torch":
-        return Choice("torch", cast(Engine, torch_engine), "as asked")
-    reason = native_engine.available() or covers(model, settings)
+        return Choice("torch", cast(Engine, torch_engine), "requested")
+    shape = (input_shape[2], *input_shape[:2]) if input_shape else None
+    reason = native_engine.available() or covers(model, settings, shape)
     if reason and wanted == "native":
-        raise InputError(f"--engine native: {reason}; --engine torch trains any network")
+        raise InputError(f"--engine native: {reason}. Use --engine torch, which trains any network")
     if reason is None and wanted == "auto" and input_shape:
         adds = sum(layer.multiply_adds for layer in trace(model, input_shape))
         if adds > _WIDE:
             reason = (
-                f"it is the faster beyond {_WIDE / 1e6:.0f} million multiply-adds an image; this has {adds / 1e6:.0f}"
+                f"faster above {_WIDE / 1e6:.0f} million multiply-adds per image; this network has {adds / 1e6:.0f}"
             )
     if reason:
         return Choice("torch", cast(Engine, torch_engine), reason)
-    why = "as asked" if wanted == "native" else "it covers every layer"
+    why = "requested" if wanted == "native" else "supports every layer"
     return Choice("native", cast(Engine, native_engine), f"{why}; {native_engine.level()}")

@@ -1,11 +1,11 @@
-"""What an engine is: two functions, and nothing kept between their calls.
+"""The interface of engines: two functions without state.
 
     train(model, optimizer_state, images, targets, plan, settings) -> Metrics
     logits(model, images, settings) -> float32 [N, classes]
 
-`train` follows the steps of the plan (all of an epoch, or some), changing the model's parameters and buffers and the
-optimizer state in place. The model is a plain nn.Sequential of the layers in `lenet.models`; the optimizer state is
-PyTorch's own, by parameter name. What an engine packs for its own use it unpacks before it returns.
+`train` performs the steps of a plan (an epoch or part of one) and changes the model's parameters and buffers and the
+optimizer state in place. The model is an nn.Sequential of layers from the layer table (lenet.models). An engine keeps
+nothing between calls.
 """
 
 from dataclasses import dataclass, field
@@ -21,8 +21,8 @@ from lenet.data.plan import Plan
 ADAM_BETAS = (0.9, 0.999)
 ADAM_EPS = 1e-8
 
-# "4.weight/exp_avg" -> tensor: parameter name, then PyTorch's name for that piece of its state. Empty before the first
-# step. Adam's step count is kept for each parameter, since a layer may start to learn later than the others.
+# Parameter name, a slash, and PyTorch's name of the state tensor, such as "4.weight/exp_avg". Empty before the first
+# step. Adam's step count is kept per parameter, since a layer may be trained only from a later epoch on.
 OptimizerState = dict[str, torch.Tensor]
 
 
@@ -45,11 +45,12 @@ class Settings:
 
 @dataclass
 class Metrics:
-    """Sums over the images trained on; those of an epoch's parts add up to those of the epoch.
+    """Sums over training images; adding the metrics of an epoch's parts gives those of the epoch.
 
-    loss_sum: the cross-entropy (with label smoothing, where that is on) summed over images, before each step's update
-    correct: how many were classified right, in training mode, before each step's update
-    nonfinite_step: the plan's step whose loss was not finite; that step's update, and all after it, were not done
+    images: number of images trained on
+    loss_sum: cross-entropy summed over images, in nats, with label smoothing; before each step's update
+    correct: number of images classified correctly, in training mode, before each step's update
+    nonfinite_step: first step of the plan with a loss that is not finite; it and later steps update nothing
     """
 
     images: int = 0
@@ -66,17 +67,17 @@ class Metrics:
 
     @property
     def loss(self) -> float:
-        """Mean cross-entropy an image, in nats."""
+        """Mean cross-entropy per image, in nats; 0 without images."""
         return self.loss_sum / max(self.images, 1)
 
     @property
     def accuracy(self) -> float:
-        """Between 0 and 1."""
+        """Fraction of images classified correctly, 0 to 1; 0 without images."""
         return self.correct / max(self.images, 1)
 
 
 class Engine(Protocol):
-    """A module with these two functions."""
+    """A module with these functions."""
 
     def train(
         self,
@@ -87,11 +88,11 @@ class Engine(Protocol):
         plan: Plan,
         settings: Settings,
     ) -> Metrics:
-        """Train in place on the plan's steps.
+        """Train in place for the steps of the plan.
 
-        images: uint8 [N, H, W, C], of which the plan's order picks; for a head alone float32 [N, features]
-        targets: int64 [N] classes by image, or float32 [P, classes] soft targets by position
+        images: uint8 [N, H, W, C], or float32 [N, features] for a model without Normalize; `plan.order` indexes them
+        targets: int64 [N] classes by image, or float32 [P, classes] soft targets by position in `plan.order`
         """
 
     def logits(self, model: nn.Sequential, images: np.ndarray, settings: Settings) -> np.ndarray:
-        """float32 [N, classes] in eval mode, for uint8 [N, H, W, C] images or float32 [N, features]."""
+        """float32 [N, classes] in eval mode, of uint8 [N, H, W, C] images or float32 [N, features]."""

@@ -1,7 +1,7 @@
-"""The native engine: the same training as the torch engine's, in one C++ call for many steps (native/, docs/engine.md).
+"""The native engine: the same training as the torch engine, many steps per C++ call (native/, docs/engine.md).
 
-This side reads the layers of the nn.Sequential, checks everything that could go wrong (native_checks.py), and hands
-over the model's own tensors, in whose memory the engine works.
+This module checks all arguments (native_checks.py), describes the layers by the layer table and passes the model's own
+tensors to C++, which changes them in place.
 """
 
 import os
@@ -22,14 +22,14 @@ from lenet.models import kind_of
 
 
 def _load() -> Any:
-    """The extension. LENET_NATIVE_DIR names a folder with another build of it, such as the sanitizers'."""
+    """The extension module. LENET_NATIVE_DIR names a folder with another build, for example with sanitizers."""
     folder = os.environ.get("LENET_NATIVE_DIR")
     if not folder:
         return import_module("lenet._native")
     path = next(Path(folder).glob("_native*.so"), None)
     spec = spec_from_file_location("lenet._native", path) if path else None
     if spec is None or spec.loader is None:
-        raise ImportError(f"LENET_NATIVE_DIR: no extension in {folder}")
+        raise ImportError(f"LENET_NATIVE_DIR: no _native*.so in {folder}")
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -45,20 +45,20 @@ except ImportError as error:
 _LEVELS = ("x86-64-v2", "x86-64-v3", "x86-64-v4")
 _STATE = {"sgd": ("momentum_buffer",), "adam": ("exp_avg", "exp_avg_sq"), "adamw": ("exp_avg", "exp_avg_sq")}
 
-_engines: dict[str, Any] = {}  # by level, loaded once for the process
+_engines: dict[str, Any] = {}  # by level, loaded once per process
 
 
 def available() -> str | None:
-    """Why the engine cannot be used at all here, with the mend; None where it can."""
+    """Why the engine cannot be used on this machine, and what to do; None if it can."""
     if _native is None:
-        return f"the native engine was not built ({_missing}); install a C++17 compiler and run pip install again"
+        return f"the native engine is not installed ({_missing}); install a C++17 compiler and run pip install again"
     if not _native.levels():
-        return "the native engine needs a processor of level x86-64-v2 or above"
+        return "the native engine needs a processor that supports x86-64-v2"
     return None
 
 
 def level() -> str:
-    """The instruction set level in use: the best this processor has, or what LENET_ISA names. Raises InputError."""
+    """The instruction set level in use: LENET_ISA, or the highest that this processor supports. Raises InputError."""
     reason = available()
     if reason:
         raise InputError(reason)
@@ -68,8 +68,8 @@ def level() -> str:
         return levels[0]
     if forced not in levels:
         if forced in _LEVELS:
-            raise InputError(f"LENET_ISA={forced}: this processor has no such level, only {', '.join(levels)}")
-        raise InputError(f"LENET_ISA={forced}: unknown; known: {', '.join(_LEVELS)}")
+            raise InputError(f"LENET_ISA={forced}: not supported by this processor; use {' or '.join(levels)}")
+        raise InputError(f"LENET_ISA={forced}: no such level; use {' or '.join(_LEVELS)}")
     return forced
 
 
@@ -115,7 +115,7 @@ def train(
         label_smoothing=training.label_smoothing,
     )
     count, loss_sum, correct, nonfinite = engine.train(call)
-    if count:  # before the first step there is no state
+    if count:  # as in PyTorch, there is no optimizer state before the first update
         optimizer_state.update(state)
     return Metrics(count, loss_sum, correct, nonfinite if nonfinite >= 0 else None)
 
@@ -134,6 +134,7 @@ def logits(model: nn.Sequential, images: np.ndarray, settings: Settings) -> np.n
 
 
 def _engine() -> Any:
+    """The engine of the level in use. Raises InputError if it cannot be loaded."""
     name = level()
     if name not in _engines:
         path = Path(_native.__file__).with_name(f"native-{name}.so")
@@ -145,10 +146,10 @@ def _engine() -> Any:
 
 
 def _state_for(model: nn.Sequential, optimizer_state: OptimizerState, settings: Settings) -> OptimizerState:
-    """The optimizer state of everything that learns, zeros where there is none yet."""
+    """The optimizer state of all trained parameters; zeros where `optimizer_state` has none yet."""
     optimizer = settings.training.optimizer
     if optimizer not in _STATE:
-        raise InputError(f"the native engine knows no optimizer '{optimizer}'")
+        raise InputError(f"optimizer '{optimizer}' is not supported by the native engine; use {', '.join(_STATE)}")
     pieces = () if optimizer == "sgd" and settings.training.momentum == 0 else _STATE[optimizer]
     state: OptimizerState = {}
     for name, parameter in model.named_parameters():
@@ -167,7 +168,7 @@ def _state_for(model: nn.Sequential, optimizer_state: OptimizerState, settings: 
 
 
 def _call(model: nn.Sequential, images: np.ndarray, state: OptimizerState, settings: Settings, classes: int) -> Any:
-    """The network and its images, as the extension takes them."""
+    """The extension's description of the network and its images."""
     call = _native.Call()
     call.set_network(
         layers=[_described(number, layer, state) for number, layer in enumerate(model)],
@@ -181,20 +182,21 @@ def _call(model: nn.Sequential, images: np.ndarray, state: OptimizerState, setti
 
 
 def _described(number: int, layer: Any, state: OptimizerState) -> Any:
-    """One layer as the extension takes it, by its entry in the layer table."""
+    """The extension's description of a layer, by its entry in the layer table."""
     kind = kind_of(layer, number)
-    held = {name: getattr(layer, name, None) for name in ("weight", "bias")}
+    parameters = {name: getattr(layer, name, None) for name in ("weight", "bias")}
     statistics = (getattr(layer, name).numpy() for name in kind.statistics)
     return _native.Layer(
         kind=getattr(_native.Kind, str(kind.native)),
         index=number,
-        **{name: _parameter(f"{number}.{name}", value, state) for name, value in held.items()},
+        **{name: _parameter(f"{number}.{name}", value, state) for name, value in parameters.items()},
         **dict(zip(("mean", "variance", "batches_tracked"), statistics, strict=False)),
         **kind.fields(layer),
     )
 
 
 def _parameter(name: str, parameter: torch.Tensor | None, state: OptimizerState) -> Any:
+    """The extension's description of a parameter and its optimizer state."""
     if parameter is None:
         return _native.Parameter()
 

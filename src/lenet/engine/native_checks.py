@@ -1,6 +1,6 @@
-"""What the native engine covers, and the refusal of whatever its C++ could not survive.
+"""Which networks the native engine supports, and checks of all arguments before native code runs.
 
-What native code does cannot be undone by an exception, so all that could be wrong is found here, before any of it runs.
+The C++ code checks nothing: wrong shapes, types or indices would read or write outside of arrays.
 """
 
 from math import prod
@@ -13,52 +13,78 @@ from torch import nn
 from lenet.data.plan import Plan
 from lenet.engine.base import Settings
 from lenet.errors import InputError
-from lenet.models import Normalize, kind_of, output_shapes
+from lenet.models import Normalize, kind_of, output_shapes, padding_of
 
 _DTYPES = (torch.float32, torch.float64)
 
+# Offsets within one image's activations and within one weight are 32-bit numbers in C++. Both bounds leave room for the
+# padding of vectors, at most 64 times the values, and 16 times for weights.
+_MOST_VALUES = 1 << 24
+_MOST_WEIGHTS = 1 << 26
 
-def covers(model: nn.Sequential, settings: Settings | None = None) -> str | None:
-    """Why this engine cannot train the model with these settings, naming the layer; None where it can."""
+
+def covers(model: nn.Sequential, settings: Settings | None = None, shape: tuple[int, ...] | None = None) -> str | None:
+    """Why this engine cannot train the model with these settings, naming the layer; None if it can.
+
+    shape: (channels, height, width) of an image, or (features,); without it the layers' sizes are not checked
+    """
     if settings is not None and settings.device != "cpu":
-        return f"it computes on the CPU, not on {settings.device}"
+        return f"device {settings.device} (the native engine runs on the CPU)"
     if not any(isinstance(layer, nn.Linear) for layer in model):
         return "the model has no linear layer"
     flat = not isinstance(model[0], Normalize)
     for number, layer in enumerate(model):
         kind = kind_of(layer, number)
-        reason = kind.uncovered(layer, flat) if kind.native else "is of a kind it does not have"
+        reason = kind.uncovered(layer, flat) if kind.native else "is not supported"
         if isinstance(layer, Normalize) and number:
-            reason = "is not the first"
+            reason = "is not the first layer"
         if reason:
             return f"layer {number} ({kind.name}) {reason}"
         flat = flat or isinstance(layer, nn.Flatten)
+    return _too_large(model, shape) if shape else None
+
+
+def _too_large(model: nn.Sequential, shape: tuple[int, ...]) -> str | None:
+    """Which layer's weight, or activations for an image of this shape, are too large to index; None if none are."""
+    for number, (layer, output) in enumerate(zip(model, output_shapes(model, shape), strict=True)):
+        padded = list(shape)
+        if isinstance(layer, nn.Conv2d):
+            padded[1:] = [side + 2 * pad for side, pad in zip(shape[1:], padding_of(layer), strict=True)]
+        values = max(prod(padded), prod(output))
+        weights = max((p.numel() for p in layer.parameters()), default=0)
+        for count, most, what in ((values, _MOST_VALUES, "values per image"), (weights, _MOST_WEIGHTS, "weights")):
+            if count > most:
+                return f"layer {number} ({kind_of(layer, number).name}) has {count:,} {what}; at most {most:,} work"
+        shape = output
     return None
 
 
 def check_model(model: nn.Sequential, images: np.ndarray, settings: Settings) -> int:
-    """Refuses what native code could not survive; gives the number of classes."""
+    """The number of classes, after checking the model, its tensors and the images. Raises InputError."""
     reason = covers(model, settings)
     if reason:
-        raise InputError(f"the native engine does not fit: {reason}")
+        raise InputError(f"the native engine does not support this model: {reason}")
     if not 1 <= settings.threads <= 1024:
         raise InputError(f"threads must be between 1 and 1024, not {settings.threads}")
     pixels = isinstance(model[0], Normalize)
     _check_array("images", images, np.uint8 if pixels else np.float32, 4 if pixels else 2)
     _check_tensors(model)
-    output = output_shapes(model, _image_shape(images))[-1]
+    shape = _image_shape(images)
+    output = output_shapes(model, shape)[-1]
     if len(output) != 1:
-        raise InputError(f"the model gives maps of {output}, not logits: end it with Flatten and Linear")
+        raise InputError(f"the model returns maps of shape {output}, not logits: end it with Flatten and Linear")
+    if reason := _too_large(model, shape):
+        raise InputError(f"the native engine does not support this model: {reason}")
     return output[0]
 
 
 def _image_shape(images: np.ndarray) -> tuple[int, ...]:
-    """The shape of one image as layers see it."""
+    """The shape of one image of [N, H, W, C], or [N, features], as layers see it."""
     return (images.shape[3], *images.shape[1:3]) if images.ndim == 4 else images.shape[1:]
 
 
 def _check_tensors(model: nn.Sequential) -> None:
-    """That all tensors are of the shapes their layers' arguments imply: memory is addressed by these."""
+    """Raises InputError if a tensor does not have the shape that its layer implies, by which C++ indexes it."""
     dtype = next(p.dtype for layer in reversed(model) for p in layer.parameters())
     for number, layer in enumerate(model):
         kind, found = kind_of(layer, number), {**layer._parameters, **layer._buffers}
@@ -75,12 +101,13 @@ def _check_tensors(model: nn.Sequential) -> None:
 
 
 def check_tensor(name: str, tensor: torch.Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    """Raises InputError if the tensor is not contiguous on the CPU with this shape and dtype."""
     if tensor.device.type != "cpu":
         raise InputError(f"{name} is on {tensor.device}; the native engine needs it on the CPU")
     if tensor.dtype != dtype or dtype not in (*_DTYPES, torch.int64):
-        raise InputError(f"{name} is {tensor.dtype}; the native engine needs all of float32, or all of float64")
+        raise InputError(f"{name} is {tensor.dtype}; the native engine needs all tensors float32, or all float64")
     if tuple(tensor.shape) != tuple(shape):
-        raise InputError(f"{name} is of shape {list(tensor.shape)}, not {list(shape)}")
+        raise InputError(f"{name} has shape {list(tensor.shape)}, not {list(shape)}")
     if not tensor.is_contiguous():
         raise InputError(f"{name} is not contiguous in memory: use .contiguous()")
 
@@ -88,22 +115,23 @@ def check_tensor(name: str, tensor: torch.Tensor, shape: tuple[int, ...], dtype:
 def _check_array(name: str, array: np.ndarray, dtype: Any, ndim: int) -> None:
     if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != ndim:
         found = f"{array.dtype} {list(array.shape)}" if isinstance(array, np.ndarray) else type(array).__name__
-        raise InputError(f"{name} must be {np.dtype(dtype)} of {ndim} dimensions, not {found}")
+        raise InputError(f"{name} must be {np.dtype(dtype)} with {ndim} dimensions, not {found}")
     if not array.flags.c_contiguous or not array.flags.aligned:
         raise InputError(f"{name} must be contiguous in memory: use numpy.ascontiguousarray")
 
 
 def check_plan(plan: Plan, images: np.ndarray, targets: np.ndarray, classes: int) -> None:
+    """Raises InputError if the plan or the targets have wrong types or shapes, or an index out of range."""
     for name, dtype, ndim in (("order", np.int64, 1), ("flips", np.uint8, 1), ("shifts", np.int8, 2),
                               ("steps", np.int64, 2), ("learning_rates", np.float64, 1)):  # fmt: skip
         _check_array(f"the plan's {name}", getattr(plan, name), dtype, ndim)
     positions, count = len(plan.order), len(plan.steps)
     if plan.flips.shape != (positions,) or plan.shifts.shape != (positions, 2):
-        raise InputError(f"the plan's flips and shifts must be for its {positions} positions")
+        raise InputError(f"the plan must have one flip and two shifts for each of its {positions} positions")
     if plan.steps.shape != (count, 2) or plan.learning_rates.shape != (count,):
-        raise InputError(f"the plan's steps and learning rates differ in number: {count}, {len(plan.learning_rates)}")
+        raise InputError(f"the plan has {count} steps but {len(plan.learning_rates)} learning rates")
     if not 0 <= plan.dropout_key < 2**64:
-        raise InputError("the plan's dropout key is not an unsigned 64-bit number")
+        raise InputError("the plan's dropout key must be an unsigned 64-bit number")
     if count == 0:
         return
     begins, ends = plan.steps[:, 0], plan.steps[:, 1]
@@ -112,7 +140,7 @@ def check_plan(plan: Plan, images: np.ndarray, targets: np.ndarray, classes: int
     first, last = int(begins.min()), int(ends.max())
     order = plan.order[first:last]
     if order.min() < 0 or order.max() >= len(images):
-        raise InputError(f"the plan's order points outside the {len(images)} images")
+        raise InputError(f"the plan's order has an index outside the {len(images)} images")
     if images.ndim == 4:
         reach = np.abs(plan.shifts[first:last].astype(np.int16)).max(axis=0)
         if reach[0] >= images.shape[1] or reach[1] >= images.shape[2]:
@@ -129,17 +157,17 @@ def check_plan(plan: Plan, images: np.ndarray, targets: np.ndarray, classes: int
         labels = targets[order]
         if labels.min() < 0 or labels.max() >= classes:
             wrong = int(labels.min() if labels.min() < 0 else labels.max())
-            raise InputError(f"a label of {wrong} is outside the model's {classes} classes")
+            raise InputError(f"label {wrong} is outside the model's {classes} classes")
 
 
 def check_batch_norm(model: nn.Sequential, images: np.ndarray, plan: Plan, settings: Settings) -> None:
-    """As PyTorch: batch norm cannot learn from a single value a channel."""
+    """Raises ValueError, as PyTorch does, if a trained batch norm layer would see a single value per channel."""
     smallest = int((plan.steps[:, 1] - plan.steps[:, 0]).min())
     if smallest > 1:
         return
     for number, (layer, shape) in enumerate(zip(model, output_shapes(model, _image_shape(images)), strict=True)):
-        alone = prod(shape[1:]) == 1
-        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) and number >= settings.frozen and alone:
+        single = prod(shape[1:]) == 1
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) and number >= settings.frozen and single:
             raise ValueError(
                 f"Expected more than 1 value per channel when training, got a batch of 1 at layer {number} "
                 f"({type(layer).__name__}): use drop_single, or another batch size"

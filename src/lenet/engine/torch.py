@@ -1,4 +1,4 @@
-"""The torch engine: autograd over any nn.Sequential, on any device. It defines what is right: clear before fast."""
+"""The torch engine: autograd on any nn.Sequential and device. Its results define what is correct."""
 
 from collections.abc import Callable, Iterator
 
@@ -15,7 +15,7 @@ from lenet.data.augment import augmented
 from lenet.data.plan import Plan, dropout_keep
 from lenet.engine.base import ADAM_BETAS, ADAM_EPS, Metrics, OptimizerState, Settings
 
-# Batches are gathered and turned this many images at a time: a batch of eight is too small to pay numpy's overhead.
+# Images are gathered and augmented this many at a time: for a batch of 8, NumPy's overhead per call would dominate.
 _CHUNK = 512
 _EVAL_BATCH = 256
 
@@ -69,7 +69,9 @@ def logits(model: nn.Sequential, images: np.ndarray, settings: Settings) -> np.n
 
 
 def _forward(model: nn.Sequential, x: torch.Tensor, plan: Plan, begin: int, frozen: int) -> torch.Tensor:
-    """The model's logits, dropout's units taken from the plan, and no gradient below the first layer that learns."""
+    """The logits of the batch at position `begin` of the plan; dropout masks come from the plan. Layers before `frozen`
+    compute no gradient.
+    """
     layers = list(model)
     with torch.no_grad():
         for layer in layers[:frozen]:
@@ -85,7 +87,7 @@ def _forward(model: nn.Sequential, x: torch.Tensor, plan: Plan, begin: int, froz
 
 
 def _batches(images: np.ndarray, plan: Plan) -> Iterator[tuple[int, int, torch.Tensor]]:
-    """(begin, end, batch) for each step, read from chunks that are gathered, flipped and shifted at once."""
+    """Yields (begin, end, images) for each step. Images are gathered and augmented in chunks of several batches."""
     first = last = 0
     chunk = images[:0]
     final = plan.steps[-1, 1] if len(plan.steps) else 0
@@ -101,16 +103,16 @@ def _batches(images: np.ndarray, plan: Plan) -> Iterator[tuple[int, int, torch.T
 
 
 def _tensor(array: np.ndarray) -> torch.Tensor:
-    # A memory-mapped array is read-only, and torch warns of tensors over such memory: a batch is copied anyway.
+    # Copied because PyTorch warns about tensors that share read-only memory, such as a memory-mapped array.
     return torch.from_numpy(np.array(array))
 
 
 def _updater(
     learning: dict[str, nn.Parameter], state: OptimizerState, training: TrainingConfig
 ) -> Callable[[float], None]:
-    """A function that updates the parameters by their gradients, at the learning rate it is given.
+    """A function that updates the parameters by their gradients with a given learning rate.
 
-    torch.optim's functions, not its classes: those import a compiler first, which takes longer than an epoch of digits.
+    It uses torch.optim's functions, since its classes import a compiler, which takes longer than an epoch of digits.
     """
 
     def pieces(name: str, like: Callable[[nn.Parameter], torch.Tensor] = torch.zeros_like) -> list[torch.Tensor]:
@@ -130,7 +132,7 @@ def _updater(
             buffers = list(pieces("momentum_buffer"))
 
         def sgd_update(rate: float) -> None:
-            # Momentum starts from nought: with no dampening that is PyTorch's first step too.
+            # Momentum starts at zero; without dampening this equals PyTorch's first step.
             sgd(parameters, gradients(), buffers, weight_decay=training.decay, momentum=training.momentum, lr=rate,
                 dampening=0.0, nesterov=training.nesterov, maximize=False, fused=True)  # fmt: skip
 

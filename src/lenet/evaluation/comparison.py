@@ -1,4 +1,4 @@
-"""Which of two runs has the higher test accuracy, and how sure that is, from their predictions of the same images."""
+"""Difference between two runs' test accuracies, with a confidence interval, from predictions of the same images."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,9 +15,10 @@ class Paired:
 
     difference: mean accuracy of the second run's networks minus that of the first's
     low, high: its 95% confidence interval; see `half_width`
-    networks: how many each run has; images: how many test images
-    only_first, only_second: images that only this one of the two best networks (by validation) classifies correctly
-    p: McNemar's test of these two counts. It ignores the choice of seed, so it decides nothing here
+    networks: number of networks of each run
+    images: number of test images
+    only_first, only_second: images that only one of the two best networks (by validation) classifies correctly
+    p: p-value of McNemar's test of these two counts; `better` does not use it, since it ignores the choice of seed
     """
 
     difference: float
@@ -31,12 +32,12 @@ class Paired:
 
     @property
     def covers_seeds(self) -> bool:
-        """Whether the interval covers the choice of seed too; the spread over seeds takes two networks a side."""
+        """Whether the interval includes the variation between seeds, which takes at least two networks per run."""
         return min(self.networks) > 1
 
     @property
     def better(self) -> Literal["first", "second"] | None:
-        """The run with the higher accuracy where the interval covers seeds and excludes 0, else None."""
+        """The run with the higher accuracy if the interval includes seeds and excludes 0, else None."""
         if not self.covers_seeds or self.low <= 0 <= self.high:
             return None
         return "second" if self.difference > 0 else "first"
@@ -45,7 +46,7 @@ class Paired:
 def paired(first: NDArray[np.bool_], second: NDArray[np.bool_], best: tuple[int, int]) -> Paired:
     """Compare two runs by which images each network classifies correctly: bool [networks, images], the same images.
 
-    best: the number of each run's best network by validation
+    best: index of each run's best network by validation
     """
     count, networks = first.shape[1], (len(first), len(second))
     difference = float(second.mean() - first.mean())
@@ -68,17 +69,18 @@ def paired(first: NDArray[np.bool_], second: NDArray[np.bool_], best: tuple[int,
 def half_width(images: Any, seeds: Any, interaction: Any, networks: tuple[int, int], count: int) -> NDArray[np.float64]:
     """Half the width of the 95% interval of the difference between two runs' mean accuracies. Broadcasts over arrays.
 
-    images: variance of the difference by the choice of test images, for these networks
-    seeds: (first, second) variance of each run's mean accuracy by the choice of its networks, on these images
-    interaction: the variance that both of them contain, since which images are hard differs from network to network
-    networks: how many each run has; count: number of test images
+    images: variance of the difference due to the choice of test images, for these networks
+    seeds: (first, second) variance of each run's mean accuracy due to the choice of networks, on these images
+    interaction: variance contained in both, since which images are hard differs between networks
+    networks: number of networks of each run
+    count: number of test images
 
-    The variances of two or three independent parts are each multiplied by the square of their own quantile of
-    Student's t, then added: this interval covers at least 95% for any true variances (Banerjee 1960), where
-    Welch's, with few networks, does not. It is never narrower than the choice of images alone requires, and covers
-    that alone where a run has one network. benchmarks/comparison_coverage.py compares it with others.
+    Each independent variance is multiplied by the square of its own quantile of Student's t; then they are added. The
+    interval covers at least 95% for any true variances (Banerjee 1960); Welch's does not with few networks. It is
+    never narrower than the interval for the choice of images alone, and equals that if a run has one network.
+    benchmarks/comparison_coverage.py compares it with other intervals.
     """
-    from scipy.special import stdtrit  # loading it takes a tenth of a second
+    from scipy.special import stdtrit  # importing it takes 0.1 s
 
     def squared_quantile(freedom: int) -> float:
         return float(stdtrit(freedom, (1 + _LEVEL) / 2)) ** 2
@@ -93,10 +95,9 @@ def half_width(images: Any, seeds: Any, interaction: Any, networks: tuple[int, i
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """McNemar's exact test, two-sided, as mid-p, of the images that only one of two networks classifies correctly.
+    """Two-sided mid-p value of McNemar's exact test of the images that only one of two networks classifies correctly.
 
-    The mid-p counts half of the observed outcome's probability; the plain exact test is more conservative (Fagerland
-    et al. 2013).
+    The mid-p value counts half of the observed outcome's probability (Fagerland et al. 2013).
     """
     from scipy.special import bdtr
 
@@ -105,20 +106,20 @@ def mcnemar(only_first: int, only_second: int) -> float:
 
 
 def _image_variance(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
-    """Variance of the difference by the choice of images.
+    """Variance of the difference due to the choice of images.
 
-    Two images are added, one that only each run classifies correctly: without them few images on which the runs agree
-    give a variance near 0 (Bonett and Price 2012).
+    Two images are added, each classified correctly by one run only: without them the variance of few images on which
+    the runs agree is near 0 (Bonett and Price 2012).
     """
     each = np.append(second.mean(axis=0) - first.mean(axis=0), (1.0, -1.0))
     return float(each.var(ddof=1) / len(each))
 
 
 def _seed_variances(right: NDArray[np.bool_]) -> tuple[float, float]:
-    """Variance of a run's mean accuracy by the choice of networks, and the part of it that is interaction; 0 for one.
+    """Variance of a run's mean accuracy due to the choice of networks, and its interaction part; 0 for one network.
 
-    Among networks, an image's variance is on average that of their accuracies plus the interaction of both (two-way
-    analysis of variance).
+    The variance over networks, averaged over images, is that of the networks' accuracies plus the interaction of
+    networks and images (two-way analysis of variance).
     """
     networks, count = right.shape
     if networks == 1:

@@ -36,7 +36,7 @@ class Scores:
 
 
 def scores(logits: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) -> Scores:
-    """Scores of float [N, classes] logits against int64 [N] labels."""
+    """Scores of float [N, classes] logits against int64 [N] labels; `classes` are the class names."""
     count = len(classes)
     pairs = labels * count + logits.argmax(axis=1)
     confusion = np.bincount(pairs, minlength=count * count).reshape(count, count)
@@ -57,30 +57,30 @@ def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def probabilities(logits: np.ndarray) -> np.ndarray:
-    """Softmax of float [N, classes] logits."""
+    """Softmax of float [N, classes] logits, as float64."""
     raised = np.exp(logits - logits.max(axis=1, keepdims=True), dtype=np.float64)
     return np.asarray(raised / raised.sum(axis=1, keepdims=True))
 
 
 def mean_sd(values: Sequence[float]) -> dict[str, float | int | list[float] | None]:
-    """{"mean", "sd", "n", "each"}; sd is the sample's (n - 1), which one value does not have: None."""
+    """{"mean", "sd", "n", "each"}; sd is the sample standard deviation (n - 1), None for a single value."""
     sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return {"mean": float(np.mean(values)), "sd": sd, "n": len(values), "each": [float(value) for value in values]}
 
 
 def per_class_csv(scores: Scores) -> str:
-    """A line a class: precision, recall, F1 and how many images it has."""
+    """CSV with one line per class: precision, recall, F1 and number of images."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["class", "precision", "recall", "f1", "images"])
     for number, name in enumerate(scores.classes):
-        shares = (scores.precision[number], scores.recall[number], scores.f1[number])
-        writer.writerow([name, *(f"{share:.4f}" for share in shares), scores.confusion[number].sum()])
+        rates = (scores.precision[number], scores.recall[number], scores.f1[number])
+        writer.writerow([name, *(f"{rate:.4f}" for rate in rates), scores.confusion[number].sum()])
     return text.getvalue()
 
 
 def confusion_csv(scores: Scores) -> str:
-    """A row a true class, a column a predicted one."""
+    """CSV with one row per true class and one column per predicted class: numbers of images."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["true \\ predicted", *scores.classes])

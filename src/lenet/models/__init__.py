@@ -1,6 +1,6 @@
-"""Networks: the layer table, and the LeNet family as plain nn.Sequential."""
+"""Networks: the layer table, and the LeNet family as nn.Sequential."""
 
-from lenet.models.layers import KINDS, Kind, Normalize, kind_of
+from lenet.models.layers import KINDS, Kind, Normalize, kind_of, padding_of
 from lenet.models.network import Layer, build, describe, has_batch_norm, output_shapes, parameter_count, trace
 from lenet.models.shapes import SHAPES, Shape, fitted, lenet, shape_named
 
@@ -18,6 +18,7 @@ __all__ = [
     "kind_of",
     "lenet",
     "output_shapes",
+    "padding_of",
     "parameter_count",
     "shape_named",
     "trace",

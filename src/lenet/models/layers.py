@@ -1,9 +1,9 @@
-"""The layer table: everything lenet knows about each kind of layer, one entry a kind.
+"""The layer table: one entry for each kind of layer, with everything that lenet knows about it.
 
-Checkpoints, shape checks and costs (network.py) read this table, and so does the native engine: what it covers, and
-what it is handed. docs/engine.md describes how to add a layer.
+Checkpoints, shape checks and costs (network.py) and the native engine read this table. docs/engine.md describes how to
+add a layer.
 
-Shapes are those of one image: (channels, height, width) before flattening, (features,) after it.
+Shapes are those of one image: (channels, height, width) before Flatten, (features,) after it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,13 +19,13 @@ from lenet.models.arguments import Check, flag, must_be_true, number, one_of, op
 
 Shape = tuple[int, ...]
 
-_LEAST_DEVIATION = 1 / 255  # a constant channel must not be divided by zero
+_LEAST_DEVIATION = 1 / 255  # avoids division by zero for a constant channel
 
 
 class Normalize(nn.Module):
-    """First layer of every model: uint8 [B, H, W, C] to float [B, C, H, W], (pixel / 255 - mean) / std.
+    """First layer of every model: uint8 [B, H, W, C] to float [B, C, H, W] by (pixel / 255 - mean) / std.
 
-    mean, std: one value per channel, of pixels scaled to 0..1; std is at least 1/255.
+    mean, std: one value per channel, of pixels scaled to 0..1; a std below 1/255 is raised to it.
     """
 
     mean: torch.Tensor
@@ -48,15 +48,15 @@ class Normalize(nn.Module):
 class Kind:
     """What lenet knows about one kind of layer.
 
-    module: its PyTorch class
-    output: the output's shape for an input's; raises ValueError where the layer does not take such an input
-    arguments: what a checkpoint keeps of it: constructor arguments by name, each with its check
-    tensors: the shapes of its parameters and buffers by name, as its arguments imply them
-    dense: whether its weight is multiplied at every position of the output
-    native: its name in the native engine; None where that has no such layer
-    uncovered: why the native engine does not cover this very layer (flat: its input is flattened); None where it does
-    fields: the numbers that the native engine is handed
-    statistics: the buffers that the native engine is handed as mean, variance and count of batches
+    module: PyTorch class
+    output: (layer, input shape) -> output shape; raises ValueError if the layer does not accept the input
+    arguments: constructor arguments that a checkpoint stores, by name, each with its check
+    tensors: layer -> shapes of its parameters and buffers by name, as its arguments imply them
+    dense: whether its weight is applied at every position of the output, which gives its multiply-adds
+    native: name in the native engine; None if that has no such layer
+    uncovered: (layer, whether its input is flattened) -> why the native engine does not support it, or None
+    fields: layer -> the numbers that the native engine takes
+    statistics: names of the buffers that the native engine takes as mean, variance and number of batches
     """
 
     module: type[nn.Module]
@@ -71,7 +71,7 @@ class Kind:
 
     @property
     def name(self) -> str:
-        """What checkpoints and messages call it."""
+        """The name in checkpoints and messages."""
         return self.module.__name__
 
 
@@ -83,7 +83,7 @@ def _both(value: Any) -> tuple[int, int]:
 
 
 def padding_of(layer: nn.Conv2d) -> tuple[int, int]:
-    """Zeros that a convolution puts before the first row and column; its words "same" and "valid" resolved."""
+    """(rows, columns) of zeros that a convolution adds on each side; "same" and "valid" are resolved."""
     if layer.padding == "valid":
         return 0, 0
     if layer.padding == "same":  # stride 1 only, as PyTorch demands
@@ -92,38 +92,42 @@ def padding_of(layer: nn.Conv2d) -> tuple[int, int]:
     return layer.padding[0], layer.padding[1]
 
 
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
 def _takes(what: str, expected: int, found: int) -> None:
     if expected != found:
-        raise ValueError(f"takes {expected} {what}, but gets {found}")
+        raise ValueError(f"expects {_counted(expected, what)}, but its input has {found}")
 
 
 def _maps(shape: Shape) -> tuple[int, int, int]:
     if len(shape) != 3:
-        raise ValueError(f"takes maps, but gets {prod(shape)} features: put it before Flatten")
+        raise ValueError(f"expects maps, but its input has {_counted(prod(shape), 'feature')}: put it before Flatten")
     channels, height, width = shape
     return channels, height, width
 
 
 def _windows(size: int, kernel: int, stride: int, padding: int, dilation: int = 1, *, up: bool = False) -> int:
-    """How many windows fit along one side; `up` counts a last partial one, as PyTorch's ceil_mode does."""
+    """Number of windows along one side; `up` counts a last partial one, like ceil_mode. Raises ValueError if 0."""
     room = size + 2 * padding - dilation * (kernel - 1) - 1
     count = (ceil(room / stride) if up else room // stride) + 1
     if up and (count - 1) * stride >= size + padding:
-        count -= 1  # a window must start inside the image or its left padding
+        count -= 1  # as in PyTorch, a window must start inside the image or its left padding
     if count < 1:
-        raise ValueError(f"leaves nothing of {size} pixels: use larger images")
+        raise ValueError(f"has no output for an input of {size} pixels per side: use larger images")
     return count
 
 
 def _normalized(layer: Normalize, shape: Shape) -> Shape:
     channels, height, width = _maps(shape)
-    _takes("channels", len(layer.mean), channels)
+    _takes("channel", len(layer.mean), channels)
     return channels, height, width
 
 
 def _convolved(layer: nn.Conv2d, shape: Shape) -> Shape:
     channels, *sides = _maps(shape)
-    _takes("input channels", layer.in_channels, channels)
+    _takes("channel", layer.in_channels, channels)
     if layer.padding == "same":
         return layer.out_channels, *sides
     rest = zip(sides, layer.kernel_size, layer.stride, padding_of(layer), layer.dilation, strict=True)
@@ -144,27 +148,27 @@ def _pooled_to(layer: nn.AdaptiveAvgPool2d, shape: Shape) -> Shape:
 
 
 def _normalized_maps(layer: nn.BatchNorm2d, shape: Shape) -> Shape:
-    _takes("channels", layer.num_features, _maps(shape)[0])
+    _takes("channel", layer.num_features, _maps(shape)[0])
     return shape
 
 
 def _normalized_features(layer: nn.BatchNorm1d, shape: Shape) -> Shape:
     if len(shape) != 1:
-        raise ValueError("takes features, but gets maps: put it after Flatten")
-    _takes("features", layer.num_features, shape[0])
+        raise ValueError("expects features, but its input has maps: put it after Flatten")
+    _takes("feature", layer.num_features, shape[0])
     return shape
 
 
 def _flattened(layer: nn.Flatten, shape: Shape) -> Shape:
     if (layer.start_dim, layer.end_dim) != (1, -1):
-        raise ValueError("flattens other dimensions than 1 to -1")
+        raise ValueError("must have start_dim=1 and end_dim=-1")
     return (prod(shape),)
 
 
 def _multiplied(layer: nn.Linear, shape: Shape) -> Shape:
     if len(shape) != 1:
-        raise ValueError(f"takes {layer.in_features} features, but gets maps: put a Flatten before it")
-    _takes("features", layer.in_features, shape[0])
+        raise ValueError(f"expects {_counted(layer.in_features, 'feature')}, but its input has maps: put a Flatten before it")
+    _takes("feature", layer.in_features, shape[0])
     return (layer.out_features,)
 
 
@@ -184,7 +188,7 @@ def _running(layer: Any) -> dict[str, Shape]:
     return learned | {"running_mean": each, "running_var": each, "num_batches_tracked": ()}
 
 
-# What the native engine does not cover.
+# What the native engine does not support.
 
 
 def _only_maps(layer: Any, flat: bool) -> str | None:
@@ -193,30 +197,29 @@ def _only_maps(layer: Any, flat: bool) -> str | None:
 
 def _conv_uncovered(layer: nn.Conv2d, flat: bool) -> str | None:
     if layer.kernel_size not in ((3, 3), (5, 5)):
-        return f"has a kernel of {layer.kernel_size}; this engine knows 3x3 and 5x5"
+        return f"has kernel size {layer.kernel_size} (supported: 3x3 and 5x5)"
     if layer.stride != (1, 1) or layer.dilation != (1, 1) or layer.groups != 1:
         return "has a stride, dilation or groups other than 1"
     if layer.padding_mode != "zeros":
-        return f"pads by '{layer.padding_mode}'; this engine pads with zeros"
+        return f"has padding mode '{layer.padding_mode}' (supported: 'zeros')"
     return _only_maps(layer, flat)
 
 
 def _pool_uncovered(layer: Any, flat: bool) -> str | None:
     plain = {_both(layer.kernel_size), _both(layer.stride)} == {(2, 2)} and _both(layer.padding) == (0, 0)
     if not plain or layer.ceil_mode or _both(getattr(layer, "dilation", 1)) != (1, 1):
-        return "is not plain 2x2 pooling"
-    if getattr(layer, "return_indices", False):
-        return "is not plain 2x2 pooling"
-    if getattr(layer, "divisor_override", None) is not None:
-        return "has its own divisor"
+        return "is not 2x2 pooling with stride 2 and no padding"
+    for option in ("return_indices", "divisor_override"):
+        if getattr(layer, option, None):
+            return f"has {option}"
     return _only_maps(layer, flat)
 
 
 def _norm_uncovered(layer: Any, flat: bool) -> str | None:
     if not layer.affine:
-        return "is not affine"
+        return "has affine=False"
     if flat != isinstance(layer, nn.BatchNorm1d):
-        return f"does not fit its input, which is {'flat' if flat else 'maps'}"
+        return "comes after Flatten" if flat else "needs a Flatten before it"
     return None
 
 
@@ -225,8 +228,9 @@ _BATCH_NORM = {
     "eps": number(1e-12, 1),
     "momentum": number(0, 1),
     "affine": flag,
-    "track_running_stats": must_be_true("must be true: a prediction would depend on the other images of its batch"),
+    "track_running_stats": must_be_true("must be true (or a prediction would depend on other images in its batch)"),
 }
+_POOL = {"kernel_size": pair(1), "stride": pair(1), "padding": pair(0)}
 _NORM_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 KINDS: tuple[Kind, ...] = (
@@ -293,13 +297,7 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         nn.MaxPool2d,
         output=_pooled,
-        arguments={
-            "kernel_size": pair(1),
-            "stride": pair(1),
-            "padding": pair(0),
-            "dilation": pair(1),
-            "ceil_mode": flag,
-        },
+        arguments={**_POOL, "dilation": pair(1), "ceil_mode": flag},
         native="max_pool",
         uncovered=_pool_uncovered,
     ),
@@ -307,9 +305,7 @@ KINDS: tuple[Kind, ...] = (
         nn.AvgPool2d,
         output=_pooled,
         arguments={
-            "kernel_size": pair(1),
-            "stride": pair(1),
-            "padding": pair(0),
+            **_POOL,
             "ceil_mode": flag,
             "count_include_pad": flag,
             "divisor_override": optional(whole(1)),
@@ -323,7 +319,7 @@ KINDS: tuple[Kind, ...] = (
         arguments={"output_size": pair(1)},
         native="global_average_pool",
         uncovered=lambda layer, flat: (
-            "pools to more than one value" if _both(layer.output_size) != (1, 1) else _only_maps(layer, flat)
+            "has an output size other than 1" if _both(layer.output_size) != (1, 1) else _only_maps(layer, flat)
         ),
     ),
     Kind(
@@ -346,7 +342,7 @@ KINDS: tuple[Kind, ...] = (
         nn.Dropout,
         arguments={"p": number(0, 0.999)},
         native="dropout",
-        uncovered=lambda layer, flat: None if layer.p < 1 else "drops everything",
+        uncovered=lambda layer, flat: None if layer.p < 1 else "has p=1",
         fields=lambda layer: {"p": layer.p},
     ),
 )
@@ -355,7 +351,7 @@ BY_MODULE = {kind.module: kind for kind in KINDS}
 
 
 def kind_of(layer: nn.Module, number: int) -> Kind:
-    """The entry of a layer's kind. Raises InputError naming the layer where the table has none."""
+    """The table's entry for a layer. Raises InputError, with the layer's number, if there is none."""
     if type(layer) not in BY_MODULE:
         raise InputError(f"layer {number}: {type(layer).__name__} is not supported (supported: {', '.join(BY_NAME)})")
     return BY_MODULE[type(layer)]

@@ -1,4 +1,4 @@
-"""What lenet reads off a network, layer by layer, with the layer table: its description, its shapes, its costs."""
+"""A network's description for checkpoints, its shapes and its costs, layer by layer, by the layer table."""
 
 from dataclasses import dataclass
 from math import prod
@@ -12,7 +12,10 @@ from lenet.models.layers import BY_NAME, Kind, Shape, kind_of
 
 
 def describe(model: nn.Sequential) -> list[dict[str, Any]]:
-    """The list of layers as plain values, from which `build` makes the same network. Raises InputError."""
+    """The layers as JSON values: {"kind", argument: value, ...} each. `build` makes the same network from them.
+
+    Raises InputError, naming the layer, for a layer or argument that lenet does not support.
+    """
     found = []
     for number, layer in enumerate(model):
         kind = kind_of(layer, number)
@@ -21,13 +24,14 @@ def describe(model: nn.Sequential) -> list[dict[str, Any]]:
 
 
 def build(layers: Any) -> nn.Sequential:
-    """The network that `describe` described, with fresh weights. Raises InputError naming the layer at fault."""
+    """The network for a list from `describe`, with newly initialized weights. Raises InputError, naming the layer."""
     if not isinstance(layers, list) or not layers:
-        raise InputError("its list of layers is empty, or no list")
+        raise InputError("its layers must be a list with at least one layer")
     return nn.Sequential(*(_built(number, description) for number, description in enumerate(layers)))
 
 
 def _described(kind: Kind, layer: Any, where: str) -> dict[str, Any]:
+    """The description of one layer."""
     values = {name: getattr(layer, name) for name in kind.arguments}
     for name, value in values.items():
         if name == "bias":
@@ -38,6 +42,7 @@ def _described(kind: Kind, layer: Any, where: str) -> dict[str, Any]:
 
 
 def _built(number: int, description: Any) -> nn.Module:
+    """The layer for its description."""
     found = description.get("kind") if isinstance(description, dict) else description
     kind = BY_NAME.get(found) if isinstance(found, str) else None
     if kind is None:
@@ -49,11 +54,12 @@ def _built(number: int, description: Any) -> nn.Module:
         raise InputError(f"{where}: argument '{wrong:.60}' is {'missing' if wrong in kind.arguments else 'unknown'}")
     try:
         return kind.module(**_checked(kind, given, where))
-    except (TypeError, ValueError, RuntimeError) as error:  # arguments that contradict each other
+    except (TypeError, ValueError, RuntimeError) as error:  # arguments that do not go together
         raise InputError(f"{where}: {str(error).splitlines()[0]}") from None
 
 
 def _checked(kind: Kind, given: dict[str, Any], where: str) -> dict[str, Any]:
+    """The arguments, each checked by the table. Raises InputError."""
     arguments = {}
     for name, check in kind.arguments.items():
         try:
@@ -65,7 +71,7 @@ def _checked(kind: Kind, given: dict[str, Any], where: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer at work on one image: its kind, its output's shape, its parameters and multiply-adds."""
+    """A layer's kind, its output shape for one image, its number of parameters, and its multiply-adds per image."""
 
     kind: str
     output: Shape
@@ -74,9 +80,9 @@ class Layer:
 
 
 def trace(model: nn.Sequential, input_shape: tuple[int, int, int]) -> list[Layer]:
-    """What each layer makes of one image of (height, width, channels), and what that costs; nothing is computed.
+    """Output shape and costs of each layer for images of (height, width, channels), without computing anything.
 
-    Raises InputError naming the first layer that does not take what the layer before it gives.
+    Raises InputError, naming the first layer that does not accept the previous layer's output.
     """
     height, width, channels = input_shape
     rows = []
@@ -88,9 +94,9 @@ def trace(model: nn.Sequential, input_shape: tuple[int, int, int]) -> list[Layer
 
 
 def output_shapes(model: nn.Sequential, shape: Shape) -> list[Shape]:
-    """The output's shape of each layer for an input of (channels, height, width) or (features,).
+    """Output shape of each layer for an input of (channels, height, width) or (features,).
 
-    Raises InputError naming the first layer that does not take what the layer before it gives.
+    Raises InputError, naming the first layer that does not accept the previous layer's output.
     """
     found = []
     for number, layer in enumerate(model):
@@ -104,10 +110,10 @@ def output_shapes(model: nn.Sequential, shape: Shape) -> list[Shape]:
 
 
 def parameter_count(model: nn.Module) -> int:
-    """How many values of the model learn."""
+    """Number of values in the model's parameters."""
     return sum(p.numel() for p in model.parameters())
 
 
 def has_batch_norm(model: nn.Sequential) -> bool:
-    """Whether a batch of a single image may be too small to train on."""
+    """Whether the model has a batch norm layer, which may be unable to train on a batch of one image."""
     return any(isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)) for layer in model)

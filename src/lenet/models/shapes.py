@@ -1,6 +1,6 @@
-"""The LeNet family: a table of named shapes, and one function that makes a plain nn.Sequential of any of them.
+"""The LeNet family: a table of named shapes, and a function that builds an nn.Sequential for any of them.
 
-Every model takes raw pixels, uint8 [B, H, W, C] of its input size, and gives logits [B, classes].
+A model takes raw pixels, uint8 [B, H, W, C] of its input size, and returns logits [B, classes].
 """
 
 from collections.abc import Sequence
@@ -17,12 +17,13 @@ from lenet.models.network import describe, trace
 
 @dataclass(frozen=True)
 class Shape:
-    """A LeNet's shape: two convolutions, each with an activation and 2x2 pooling, then two linear layers and the head.
+    """A LeNet: two convolutions, each with an activation and 2x2 pooling, two hidden linear layers and a last one.
 
-    maps: output channels of the two convolutions; fc: widths of the two linear layers
-    batch_norm: nowhere, after the first linear layer ("first-fc"), or after both convolutions and both linear layers
-    dropout: between 0 and 1, after each linear layer's activation
-    origin: where it comes from, and what of it is our own choice
+    maps: output channels of the two convolutions
+    fc: widths of the two hidden linear layers
+    batch_norm: none, after the first linear layer ("first-fc"), or after both convolutions and hidden linear layers
+    dropout: probability, 0 to less than 1, after the activation of each hidden linear layer
+    origin: its source, and what lenet adds to it
     """
 
     maps: tuple[int, int] = (6, 16)
@@ -39,28 +40,28 @@ SHAPES: dict[str, Shape] = {
     "lenet5": Shape(
         activation="tanh",
         pool="average",
-        origin="LeCun et al. 1998; the CIFAR-100 study's vanilla. "
-        "Our choice: plain averages, full connections, a linear head.",
+        origin="LeCun et al. 1998; the vanilla network of the CIFAR-100 study. "
+        "Added by lenet: averages without weights, full connections, a linear last layer.",
     ),
     "lenet-dropout": Shape(
         pool="average",
         dropout=0.2,
-        origin="The CIFAR-10 study's. Our choice: LeNet-5's widths, ReLU after convolutions too, dropout of 0.2.",
+        origin="The CIFAR-10 study. Added by lenet: LeNet-5's widths, ReLU after convolutions too, dropout 0.2.",
     ),
     "lenet5-tuned": Shape(
         fc=(64, 128),
         batch_norm="first-fc",
-        origin="The CIFAR-100 study's tuned network. Our choice: batch norm before the activation.",
+        origin="The tuned network of the CIFAR-100 study. Added by lenet: batch norm before the activation.",
     ),
     "lenet5-modern": Shape(
         batch_norm="all",
-        origin="Ours, and the default: LeNet-5's widths with ReLU, max pooling and batch norm throughout.",
+        origin="The default: LeNet-5's widths with ReLU, max pooling and batch norm after every layer.",
     ),
 }
 
 
 def shape_named(name: str, **changes: Any) -> Shape:
-    """The shape of that name with some of its fields changed; None leaves a field as it is. Raises InputError."""
+    """The named shape with the fields of `changes`; None keeps a field. Raises InputError for an unknown name."""
     if name not in SHAPES:
         raise InputError(f"no model '{name}'{did_you_mean(name, SHAPES)}", options=["model"])
     return replace(SHAPES[name], **{field: value for field, value in changes.items() if value is not None})
@@ -74,10 +75,12 @@ def lenet(
     mean: Sequence[float] = (0.5,),
     std: Sequence[float] = (0.25,),
 ) -> nn.Sequential:
-    """A network of this shape with PyTorch's default initialisation, drawn from torch's generator.
+    """A network of this shape, initialized as PyTorch does by default, from torch's global generator.
 
-    input_shape: (height, width, channels), 16 pixels or more a side
-    mean, std: one value for each input channel (or one for all), of pixels scaled to 0..1
+    input_shape: (height, width, channels), at least 16 x 16 pixels
+    mean, std: one value per input channel or one for all, of pixels scaled to 0..1
+
+    Raises InputError for images that are too small.
     """
     height, width, channels = input_shape
     mean, std = (list(values) * channels if len(values) == 1 else values for values in (mean, std))
@@ -92,7 +95,9 @@ def lenet(
         layers += [activation(), pool(2)]
         height, width = ((side - shape.kernel + 1) // 2 for side in (height, width))
     if height < 1 or width < 1:
-        raise InputError(f"an input of {input_shape[0]}x{input_shape[1]} pixels is too small for this LeNet")
+        raise InputError(
+            f"images of {input_shape[0]}x{input_shape[1]} pixels are too small for this LeNet; use 16x16 or more"
+        )
 
     layers.append(nn.Flatten())
     features = shape.maps[1] * height * width
@@ -110,9 +115,13 @@ def lenet(
 def fitted(
     model: nn.Sequential, input_shape: tuple[int, int, int], classes: int, mean: Sequence[float], std: Sequence[float]
 ) -> nn.Sequential:
-    """A network of the user's own, with Normalize put before it unless it starts with one.
+    """The user's network with Normalize(mean, std) in front, unless it starts with Normalize.
 
-    Raises InputError where it has a layer lenet does not know, does not take such images, or gives other logits.
+    input_shape: (height, width, channels) of the images
+    mean, std: one value per channel, of pixels scaled to 0..1
+
+    Raises InputError if it has a layer or state that lenet does not support, does not accept such images, or does not
+    return one logit per class.
     """
     if not isinstance(model, nn.Sequential):
         raise InputError(f"a model must be a name or an nn.Sequential, not a {type(model).__name__}")
@@ -127,21 +136,21 @@ def fitted(
     _check_plain(whole)
     tensors = [tensor for layer in whole for tensor in layer.state_dict(keep_vars=True).values()]
     if len({id(tensor) for tensor in tensors}) < len(tensors):
-        raise InputError("two layers of the model share their weights, which lenet cannot keep: give each its own")
+        raise InputError("two layers of the model share weights, which a checkpoint cannot keep: give each its own")
     try:
         output = trace(whole, input_shape)[-1].output
     except InputError as error:
         height, width, channels = input_shape
         raise InputError(
-            f"the model does not take images of {height}x{width} pixels and {channels} channel(s): {error}"
+            f"the model does not accept images of {height}x{width} pixels with {channels} channel(s): {error}"
         ) from None
     if output != (classes,):
-        raise InputError(f"the model gives {output} logits, but the data has {classes} classes")
+        raise InputError(f"the model returns logits of shape {output}, but the data has {classes} classes")
     return whole
 
 
 def _check_plain(model: nn.Sequential) -> None:
-    """Raises InputError for what a description of layers would lose, or one engine would do and the other not."""
+    """Raises InputError for what a checkpoint would lose or the engines would treat differently."""
     for number, layer in enumerate(model):
         where = f"layer {number} ({type(layer).__name__})"
         if layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks:
@@ -153,6 +162,6 @@ def _check_plain(model: nn.Sequential) -> None:
             if parameter.is_meta:
                 raise InputError(f"{where}: {name} is on the meta device and has no values; make the layer on the CPU")
             if not parameter.requires_grad:
-                raise InputError(f"{where}: {name} has requires_grad=False; use freeze to keep the first layers fixed")
+                raise InputError(f"{where}: {name} has requires_grad=False; use the option freeze to freeze layers")
             if parameter.dtype != torch.float32:
                 raise InputError(f"{where}: {name} is {parameter.dtype}; lenet trains float32: call .float() first")
