@@ -167,7 +167,9 @@ def _flattened(layer: nn.Flatten, shape: Shape) -> Shape:
 
 def _multiplied(layer: nn.Linear, shape: Shape) -> Shape:
     if len(shape) != 1:
-        raise ValueError(f"expects {_counted(layer.in_features, 'feature')}, but its input has maps: put a Flatten before it")
+        raise ValueError(
+            f"expects {_counted(layer.in_features, 'feature')}, but its input has maps: put a Flatten before it"
+        )
     _takes("feature", layer.in_features, shape[0])
     return (layer.out_features,)
 
