@@ -1,6 +1,8 @@
 """What all tests share: a home of their own, no network, and small real data to train on."""
 
+import atexit
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +15,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 # Set before anything of lenet, torch or matplotlib is imported, and inherited by every process a test starts.
-_home = tempfile.TemporaryDirectory(prefix="lenet-tests-", ignore_cleanup_errors=True)
+_home = tempfile.mkdtemp(prefix="lenet-tests-")
+atexit.register(shutil.rmtree, _home, ignore_errors=True)
 for name, folder in {
     "HOME": "home",
     "XDG_CACHE_HOME": "cache",
@@ -21,8 +24,8 @@ for name, folder in {
     "MPLCONFIGDIR": "matplotlib",
     "LENET_CACHE": "lenet",
 }.items():
-    os.environ[name] = str(Path(_home.name, folder))
-    Path(_home.name, folder).mkdir()
+    os.environ[name] = str(Path(_home, folder))
+    Path(_home, folder).mkdir()
 for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
     os.environ[name] = "http://127.0.0.1:9"  # nobody listens there: a test that asks the network fails at once
 for name in ("no_proxy", "NO_PROXY"):
@@ -40,10 +43,6 @@ def pytest_sessionstart() -> None:
 
         if reason := native.available():
             pytest.exit(f"LENET_REQUIRE_NATIVE is set: {reason}", returncode=1)
-
-
-def pytest_unconfigure() -> None:
-    _home.cleanup()
 
 
 @pytest.fixture(autouse=True)

@@ -182,3 +182,25 @@ def test_data_whose_classes_have_no_images(lenet, low, tmp_path):
     folder = pictures(tmp_path / "pictures", "L")
     (folder / "grey").mkdir()
     refused(lenet("transfer", low, folder), "grey holds no images")
+
+
+def test_a_recipe_of_a_transfer_finds_its_start_from_anywhere_and_says_where_it_is_another(
+    lenet, tmp_path, monkeypatch, low_run
+):
+    def trained(folder, **options):
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        api.train("digits", epochs=1, model="lenet5-tuned", out="first", **options)
+
+    trained(tmp_path / "here", seed=1)
+    assert lenet("transfer", "first", "digits", "--epochs", 1, "--out", "second").code == 0
+    config = tmp_path / "here" / "second" / "config.toml"
+    trained(tmp_path / "elsewhere", seed=2)
+    again = lenet("train", "--recipe", config, "--out", "again")
+    assert again.code == 0
+    assert f"start   {tmp_path / 'here' / 'first'}" in again.out
+    assert "differs" not in again.out
+    (tmp_path / "here" / "first").rename(tmp_path / "here" / "old")
+    (tmp_path / "elsewhere" / "first").rename(tmp_path / "here" / "first")
+    other = lenet("train", "--recipe", config, "--out", "other")
+    assert f"the network of {tmp_path / 'here' / 'first'} differs from that of {config}" in other.out

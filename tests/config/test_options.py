@@ -35,7 +35,7 @@ NAMES = [
     ),
     *("augment", "max_shift"),
     *("model", "maps", "fc", "dropout", "activation", "pool", "batch_norm"),
-    *("start", "freeze", "unfreeze_after"),
+    *("start", "start_sha256", "freeze", "unfreeze_after"),
     *("epochs", "batch_size", "lr", "schedule", "optimizer", "momentum", "nesterov", "weight_decay"),
     *("label_smoothing", "patience"),
     *("seed", "seeds", "engine", "device", "threads"),

@@ -26,9 +26,10 @@ def whole(kind: Any, tokens: Sequence[Token]) -> int | tuple[int, ...]:
     return numbers[0] if len(numbers) == 1 else numbers
 
 
-def flags_of(
-    module: str, leave_out: Sequence[str] = ("data", "data_sha256"), defaults: Mapping[str, str] | None = None
-) -> Any:
+NO_FLAGS = ("data", "data_sha256", "start_sha256")  # an argument, and what lenet itself writes into recipes
+
+
+def flags_of(module: str, leave_out: Sequence[str] = NO_FLAGS, defaults: Mapping[str, str] | None = None) -> Any:
     """A dataclass of the options as flags; a flag that was not given is None, so that a recipe can set the option.
 
     module: the caller's, since cyclopts looks into a class of its function's module, but not into one of `types`

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from lenet.cli.app import run
-from lenet.cli.flags import Out, Overwrite, Resume, flags_of, given
+from lenet.cli.flags import NO_FLAGS, Out, Overwrite, Resume, flags_of, given
 from lenet.config import Config
 from lenet.errors import InputError
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Flags = Config
 else:
-    Flags = flags_of(__name__, ("data", "data_sha256", "model"))
+    Flags = flags_of(__name__, (*NO_FLAGS, "model"))
 _NONE_GIVEN = Flags()
 
 

@@ -5,7 +5,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from lenet.cli.flags import Data, DataDir, Out, Overwrite, Recipe, Resume, RunFolder, Whole, flags_of, given, help_of
+from lenet.cli.flags import (
+    NO_FLAGS,
+    Data,
+    DataDir,
+    Out,
+    Overwrite,
+    Recipe,
+    Resume,
+    RunFolder,
+    Whole,
+    flags_of,
+    given,
+    help_of,
+)
 from lenet.cli.interrupt import loading
 from lenet.cli.listing import print_openings
 from lenet.config import Config
@@ -17,7 +30,7 @@ if TYPE_CHECKING:
     TransferFlags = Config
 else:
     Flags = flags_of(__name__)
-    TransferFlags = flags_of(__name__, ("data", "data_sha256", *FROM_START), TRANSFER_DEFAULTS)
+    TransferFlags = flags_of(__name__, (*NO_FLAGS, *FROM_START), TRANSFER_DEFAULTS)
 _NONE_GIVEN, _NONE_GIVEN_TO_TRANSFER = Flags(), TransferFlags()
 
 

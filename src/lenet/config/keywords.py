@@ -8,7 +8,8 @@ from typing import Literal, TypedDict, TypeVar
 
 from lenet.config.options import SHAPING, options
 
-FROM_START = ("model", *SHAPING, "start", "size", "channels")  # what a transfer takes from the run it starts from
+# What a transfer takes from the run that it starts from.
+FROM_START = ("model", *SHAPING, "start", "start_sha256", "size", "channels")
 
 # A transfer's own defaults. A learning rate for training from scratch would overwrite what the network has learned.
 TRANSFER_FREEZE = "all-but-last"
@@ -60,6 +61,7 @@ class Options(TransferOptions, total=False):
     pool: Literal["max", "average"] | None
     batch_norm: Literal["none", "first-fc", "all"] | None
     start: str | Path | None
+    start_sha256: str | None
 
 
 _Function = TypeVar("_Function", bound=Callable[..., object])

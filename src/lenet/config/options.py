@@ -85,6 +85,9 @@ class TransferConfig:
     """Transfer: the network to start from, and which layers are trained."""
 
     start: str | None = option(None, "Run whose best network is the start; its last layer is replaced.")
+    start_sha256: str | None = option(
+        None, "SHA-256 of that network's weights. lenet writes it and compares it when it reads the run again."
+    )
     freeze: str = option(
         "none", "Layers to freeze: none, all-but-last, or how many of the first ('lenet models --layers' lists them)."
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from torch import nn
 
@@ -31,13 +32,18 @@ def prepare(run: Run, request: Request, own: nn.Sequential | None, *, or_digits:
     start = read_start(config.start) if config.start and not begun else None
     if start and own is not None:
         raise InputError(f"the network comes from {config.start}: leave model out", options=["start"])
+    differing = []
+    if start and start.sha256 != (config.start_sha256 or start.sha256):
+        if saved or "start_sha256" in request.given:
+            raise InputError(f"the network of {config.start} is not the one of start_sha256: restore that run")
+        differing.append(f"the network of {config.start} differs from that of {request.recipe}")
     if start and not saved:
         config = config_from_start(config, start, request.settings)
     dataset = load_dataset(config, or_digits=or_digits)
     check_images(dataset, request.given.get("data_sha256"), "of data_sha256")
     check_images(dataset, saved.data_sha256 if saved else None, f"{run.path} was started with")
-    differing = differing_images(dataset, request.recipe, request.values, request.given)
-    told = tuple(note for note in (*notes, differing) if note)
+    differing.append(differing_images(dataset, request.recipe, request.values, request.given))
+    told = tuple(note for note in (*notes, *differing) if note)
     return make_setup(config, run.split_again(dataset), own=own, start=start, run=run, notes=told)
 
 
@@ -78,6 +84,9 @@ def _resumed(run: Run, saved: Config, request: Request, or_digits: bool) -> Conf
         if not same_folder(asked["data"], saved.data):
             saved = replace(saved, data=asked["data"])
     automatic.add("data_sha256")  # the images themselves are compared with it
+    automatic.add("start_sha256")
+    if asked.get("start") and saved.start and Path(asked["start"]).absolute() == Path(saved.start):
+        automatic.add("start")
     told = {name: value for name, value in asked.items() if name not in automatic}
     changed = [name for name, value in told.items() if name not in MAY_CHANGE and value != getattr(saved, name)]
     if changed:

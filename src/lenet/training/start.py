@@ -11,6 +11,7 @@ from torch import nn
 from lenet.config import SHAPING, Config, checked
 from lenet.errors import InputError
 from lenet.models import build, describe, parameter_count
+from lenet.runs.checkpoint import digest_of
 from lenet.runs.run import Run
 from lenet.training.state import check_like
 
@@ -23,7 +24,7 @@ class Start:
     body: the tensors of all layers but the last, by name
     input_shape: (height, width, channels) of the images it takes; fit: how they are made that size
     settings: the options of its run that shape the network
-    said: which network this is, in words
+    said: which network this is, in words; sha256: of the body's tensors
     """
 
     layers: list[dict[str, Any]]
@@ -32,6 +33,7 @@ class Start:
     fit: str
     settings: dict[str, Any]
     said: str
+    sha256: str
 
 
 def read_start(path: str | Path) -> Start:
@@ -50,13 +52,15 @@ def read_start(path: str | Path) -> Start:
     many = len(checkpoint.networks)
     of = f", the best of its {many} networks (seed {checkpoint.seeds[best]})" if many > 1 else ""
     kept = {name: checkpoint.config[name] for name in ("model", *SHAPING) if checkpoint.config.get(name) is not None}
+    body = {name: t for name, t in network.state_dict().items() if _layer(name) < len(network) - 1}
     return Start(
         layers=describe(network),
-        body={name: t for name, t in network.state_dict().items() if _layer(name) < len(network) - 1},
+        body=body,
         input_shape=checkpoint.input_shape,
         fit=checkpoint.fit,
         settings=kept,
         said=f"{path}{of}: {height}x{width} {'grey' if channels == 1 else 'colour'}, {len(checkpoint.classes)} classes",
+        sha256=digest_of(body),
     )
 
 
@@ -80,7 +84,8 @@ def config_from_start(config: Config, start: Start, asked: Mapping[str, Any]) ->
             raise InputError(
                 f"--{name.replace('_', '-')}: the network comes from {config.start}; leave it out", options=[name]
             )
-    return replace(config, **(shape | {"size": size, "channels": channels, "fit": asked.get("fit", start.fit)}))
+    own = {"size": size, "channels": channels, "fit": asked.get("fit", start.fit), "start_sha256": start.sha256}
+    return replace(config, **(shape | own))
 
 
 def with_new_head(start: Start, classes: int) -> nn.Sequential:

@@ -41,6 +41,7 @@ NOT_SEARCHED = {
     "per_class": "trials on other images do not compare",
     "protocol": "trials measured on other images do not compare",
     "start": "a search starts from fresh weights",
+    "start_sha256": "a search starts from fresh weights",
     "val_fraction": "trials measured on other images do not compare",
     "split_seed": "trials measured on other images do not compare",
     "seed": "each trial's follows from --seed and its number",
