@@ -5,6 +5,7 @@ tensors to C++, which changes them in place.
 """
 
 import os
+import sys
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -30,7 +31,7 @@ def _load() -> Any:
     spec = spec_from_file_location("lenet._native", path) if path else None
     if spec is None or spec.loader is None:
         raise ImportError(f"LENET_NATIVE_DIR: no _native*.so in {folder}")
-    module = module_from_spec(spec)
+    module = sys.modules["lenet._native"] = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
