@@ -1,9 +1,9 @@
-"""How often `lenet compare` calls one of two equally good runs better, by simulation, for several intervals.
+"""How often an interval finds one of two equally good runs better: a simulation of several confidence intervals.
 
-A network classifies an image correctly where the image's difficulty, a normal variable, is below the network's ability.
-Difficulty has a part common to all networks, a part of the run and one of the network alone; ability varies by seed.
-Both runs have the same accuracy over all images and seeds, so every "better" is wrong. Power: with different
-accuracies. Prints tables in Markdown. `--draws 2000` takes about 3 minutes on one core.
+A network classifies an image correctly if the image's difficulty, a normal variable, is below the network's ability.
+Difficulty is the sum of a part common to all networks, a part per run and a part per network; ability varies by seed.
+Both runs have the same accuracy over all images and seeds, so every "better" is wrong. A last table shows the power:
+how often a true difference is found. Prints Markdown; `--draws 2000` takes about 3 minutes on one core.
 """
 
 import argparse
@@ -20,20 +20,23 @@ from lenet.evaluation.comparison import half_width
 Array = NDArray[Any]
 Cells = dict[tuple[object, ...], dict[str, float]]  # rates by interval, of each cell
 ACCURACIES = (0.3, 0.75, 0.95)
-SEED_SDS = (0.0, 0.5, 1.0, 1.5, 2.0)  # in points of accuracy
+SEED_SDS = (0.0, 0.5, 1.0, 1.5, 2.0)  # in percentage points
 SPREADS = [(sd, sd) for sd in SEED_SDS] + [(2.0, 0.0), (0.0, 2.0), (2.0, 0.5), (0.5, 2.0), (1.0, 0.5), (0.5, 1.0)]
 NETWORKS = ((2, 2), (3, 3), (5, 5), (10, 10), (2, 5), (3, 10), (2, 10))
 IMAGES = (100, 1_000, 10_000)
-COMMON, NETWORK = 0.6, 0.3  # fractions of the difficulty's variance, as among 20 networks on CIFAR-100; the rest: run
+COMMON, NETWORK = (
+    0.6,
+    0.3,
+)  # fractions of the difficulty's variance, as for 20 networks on CIFAR-100; the rest: run
 MOST, BATCH, RESAMPLES = 10, 100, 500
-GAINS = (0.0, 1.0, 2.0)  # true difference in points; other than 0: power, at seed sd 0.5
+GAINS = (0.0, 1.0, 2.0)  # true difference in percentage points; those other than 0 give the power, at seed sd 0.5
 NORMAL = NormalDist()
 
 
 def simulate(draws: int, accuracy: float, gains: tuple[float, ...], seed: int) -> dict[int, tuple[Array, Array]]:
-    """By number of images: covariances of "correct" [draws, rows, rows] and accuracies [draws, rows].
+    """For each number of images: covariances [draws, rows, rows] of being correct, and accuracies [draws, rows].
 
-    A row is a network: MOST for each seed sd of the first run, then of the second run for each gain.
+    A row is a network: MOST networks for each seed sd of the first run, then of the second run for each gain.
     """
     rng = np.random.default_rng(seed)
     runs = [(0, sd, 0.0) for sd in SEED_SDS] + [(1, sd, gain) for gain in gains for sd in SEED_SDS]
@@ -60,7 +63,7 @@ def simulate(draws: int, accuracy: float, gains: tuple[float, ...], seed: int) -
 def verdicts(
     covariance: Array, mean: Array, n: tuple[int, int], count: int, rng: np.random.Generator
 ) -> dict[str, int]:
-    """How many of the draws exclude 0, by interval. covariance, mean: of the n[0] + n[1] networks alone."""
+    """Number of draws whose interval excludes 0, by interval. covariance, mean: those of the n[0] + n[1] networks."""
     a, b = n
     sides = (slice(None, a), slice(a, None))
     weights = np.concatenate([np.full(a, -1 / a), np.full(b, 1 / b)])
@@ -86,7 +89,7 @@ def verdicts(
         "Banerjee, interaction twice": np.sqrt(safe + z**2 * images),
         "lenet": half_width(added, seeds, interaction, n, count),
     }
-    # The bootstrap that lenet had: n - 1 networks drawn of n, and images, whose means are normal given the networks.
+    # Bootstrap over n - 1 of n networks and over images; given the networks, the means over images are normal.
     drawn = [rng.multinomial(k - 1, np.full(k, 1 / k), RESAMPLES) / (k - 1) for k in n]
     resampled = np.concatenate([-drawn[0], drawn[1]], axis=1).astype(np.float32)
     noise = np.maximum(np.einsum("drj,rj->dr", resampled @ covariance, resampled), 0)
@@ -98,7 +101,10 @@ def verdicts(
 
 
 def table(title: str, cells: Cells, heads: tuple[str, ...], wrong: bool = True) -> None:
-    """A row for each number of networks and images: the highest rate of its cells. `wrong`: list what exceeds 6%."""
+    """Print a row for each number of networks and images with the highest rate of its cells.
+
+    wrong: also list the cells above 6%
+    """
     keys = list(dict.fromkeys(cell[: len(heads)] for cell in cells))
     names = list(next(iter(cells.values())))
     print(f"\n{title}\n\n| {' | '.join((*heads, *names))} |\n|{' --- |' * (len(heads) + len(names))}")
@@ -108,16 +114,16 @@ def table(title: str, cells: Cells, heads: tuple[str, ...], wrong: bool = True) 
         print(f"| {' | '.join(map(str, (*key, *highest)))} |")
     if wrong:
         over = ", ".join(f"{name} {sum(rate[name] > 0.06 for rate in cells.values())}" for name in names)
-        print(f"\nAbove 6% in so many of {len(cells)} cells: {over}")
+        print(f"\nNumber of cells above 6%, of {len(cells)}: {over}")
         for cell, rate in cells.items():
             if rate["lenet"] > 0.06:
                 print(f"lenet {100 * rate['lenet']:.1f}%: networks, images, accuracy, seed sds {cell}")
 
 
 def main() -> None:
-    """Draw in batches, count, print."""
+    """Simulate in batches and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--draws", type=int, default=2000, help="pairs of runs in each cell (default: 2000)")
+    parser.add_argument("--draws", type=int, default=2000, help="simulated pairs of runs per cell (default: 2000)")
     draws = parser.parse_args().draws
     rng = np.random.default_rng(0)
     same: Cells = {}
@@ -139,10 +145,15 @@ def main() -> None:
             cell = cells.setdefault(key, dict.fromkeys(counts, 0.0))
             for name, value in counts.items():
                 cell[name] += value / draws
-    heads, of = ("networks", "images"), f"the highest of accuracies and seed spreads, {draws} draws each"
-    table(f"Wrong 'better' where both runs have the same seed spread: {of}.", same, heads)
-    table(f"Wrong 'better' where the seed spreads differ: {of}.", other, heads)
-    table("Right 'better' at accuracy 75% and seed sd 0.5 points.", power, (*heads, "points"), wrong=False)
+    heads, of = ("networks", "images"), f"highest rate over accuracies and seed sds, {draws} draws each"
+    table(f"Wrong 'better' if both runs have the same seed sd: {of}.", same, heads)
+    table(f"Wrong 'better' if the seed sds differ: {of}.", other, heads)
+    table(
+        "Power: correct 'better' at 75% accuracy, seed sd 0.5 points.",
+        power,
+        (*heads, "points"),
+        wrong=False,
+    )
 
 
 if __name__ == "__main__":

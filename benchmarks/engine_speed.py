@@ -1,34 +1,32 @@
-"""How fast the native engine trains, beside everything else that trains the same network; one table.
+"""Training speed of the native engine, compared with other ways of training the same network.
 
-    python benchmarks/engine_speed.py [--data-dir DIR] [--batches 4 8 16 32 64 128] [--repeats 5] [--sketch DIR]
+    python benchmarks/engine_speed.py [--data-dir DIR] [--batches 4 8 16 32 64 128] [--repeats 5]
 
-A row is a network and a batch size. All contestants take turns on the same images, one core each unless the column
-says otherwise; the table shows medians of images a second, and of the ratios within a round. At --full-batch alone JAX
-joins in (every size is compiled anew), and a second table counts validation: an image for nine trained on, as an epoch
-has it.
+A row is a network and a batch size. The candidates take turns on the same images, on one core unless the column says
+otherwise. The table shows medians of images per second, and of the ratios within each round. At --full-batch, JAX takes
+part too (it compiles for every size), and a second table includes validation on one image for every nine trained on.
 
-plain     a PIL image, ToTensor and Normalize for each image, a DataLoader, an eager model
-eager     eager PyTorch on images that lie in memory as one tensor
+plain     plain PyTorch script: a PIL image, ToTensor and Normalize per image, a DataLoader, an eager model
+eager     eager PyTorch on images in memory as one tensor
 torch     lenet's torch engine
-jax       all steps in one jitted scan, where JAX is installed
-native    lenet's native engine on one core; x plain and x torch: how many times those
-share     of what dense fp32 arithmetic allows: the rate of a large matrix product on this core, over the network's
-          multiply-adds an image, forward and backward
-cores     one network on all cores; nets: as many networks as cores, each on one, together
-eval      the native engine's logits
-sketch    with --sketch DIR: run_sketch.py there, which times one network of its own (lenet5-tuned's like)
+jax       all steps compiled into one function, if JAX is installed
+native    lenet's native engine on one core
+x plain   native divided by plain
+x torch   native divided by torch
+limit     native as a percentage of the limit of dense arithmetic: the speed of a large fp32 matrix product on this core
+          divided by the network's multiply-adds per image, forward and backward
+gflops    the speed of that matrix product
+cores     native, one network on all cores
+nets      native, as many networks as cores at the same time, one core each
+eval      logits of the native engine
 """
 
 import argparse
 import copy
-import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from statistics import median
 from typing import Any, Literal
 
@@ -46,14 +44,14 @@ from lenet.engine import native as native_engine
 from lenet.engine import torch as torch_engine
 from lenet.models import SHAPES, Shape, lenet, trace
 
-_SLICE = 0.25  # seconds a measurement should take at least
-_BLOCK = 256  # images, rounded up to whole batches: what is timed is a multiple of it
-_VALIDATED = 9  # images trained on for one validated
+_SLICE = 0.25  # least duration of a measurement, in seconds
+_BLOCK = 256  # measurements use a multiple of this many images, rounded up to whole batches
+_VALIDATED = 9  # number of training images per validation image
 
 
 @dataclass(frozen=True)
 class Row:
-    """A network to measure: its shape, classes and optimizer, on CIFAR-10's images or the digits."""
+    """A network to measure, on the images of CIFAR-10 or the digits."""
 
     name: str
     shape: Shape
@@ -73,8 +71,8 @@ ROWS = [
 ]
 
 
-class Contest:
-    """One row at one batch size: a function for each contestant that trains on so many images."""
+class Candidates:
+    """One row at one batch size: `run` has, for each candidate, a function that trains on a given number of images."""
 
     def __init__(self, row: Row, batch_size: int, images: np.ndarray, labels: np.ndarray, full: bool) -> None:
         torch.manual_seed(0)
@@ -101,7 +99,7 @@ class Contest:
             self.run["jax"] = self._jax()
 
     def multiply_adds(self) -> int:
-        """An image's, forward and backward; the first layer needs no gradient of its input."""
+        """Multiply-adds per image, forward and backward; the first layer needs no gradient of its input."""
         height, width, channels = self.images.shape[1:]
         each = [layer.multiply_adds for layer in trace(self.network, (height, width, channels))]
         return 3 * sum(each) - next(adds for adds in each if adds)
@@ -182,27 +180,27 @@ class Contest:
 
 
 class Rounds:
-    """What each contestant did in each round, in images a second; "gflops" the core's dense rate in GFLOP/s."""
+    """Images per second of each candidate in each round; "gflops" is the speed of a large matrix product in GFLOP/s."""
 
     def __init__(self, rounds: list[dict[str, float]]) -> None:
         self._rounds = rounds
 
     def rate(self, name: str) -> float:
-        """The median; NaN for one that took no part."""
+        """The median; NaN if the candidate was not measured."""
         return median(round.get(name, float("nan")) for round in self._rounds)
 
     def times(self, name: str, other: str) -> float:
-        """How many times as fast: the median of the rounds' own ratios, since the machine's speed drifts."""
+        """The median over rounds of the ratio of two candidates, since the machine's speed varies over time."""
         return median(round[name] / round[other] for round in self._rounds)
 
 
-def measure(contest: Contest, repeats: int) -> Rounds:
-    """All contestants in turns, so many times."""
+def measure(candidates: Candidates, repeats: int) -> Rounds:
+    """Measure all candidates in turn, `repeats` times."""
     counts = {}
-    block = contest.block
-    most = len(contest.images) // block * block
-    for name, run in contest.run.items():
-        run(count := block)  # first calls allocate and choose kernels
+    block = candidates.block
+    most = len(candidates.images) // block * block
+    for name, run in candidates.run.items():
+        run(count := block)  # the first call allocates memory and selects kernels
         while (seconds := _seconds(run, count)) < _SLICE and count < most:
             wanted = max(2 * count, round(1.2 * count * _SLICE / max(seconds, 1e-6)))
             count = min(most, wanted // block * block)
@@ -210,7 +208,7 @@ def measure(contest: Contest, repeats: int) -> Rounds:
     rounds = []
     for _ in range(repeats):
         rates = {}
-        for name, run in contest.run.items():
+        for name, run in candidates.run.items():
             rates[name] = counts[name] / _seconds(run, counts[name])
             if name == "native":
                 rates["gflops"] = _dense_gflops()
@@ -235,38 +233,37 @@ def _dense_gflops(size: int = 1024) -> float:
 
 
 def void(_: object) -> None:
-    """Takes a result and gives none."""
+    """Discard a result."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data-dir", help="where CIFAR-10 lies (else $LENET_DATA, ./data, the user cache)")
+    parser.add_argument("--data-dir", help="folder with CIFAR-10 (default: $LENET_DATA, ./data, then the user cache)")
     parser.add_argument("--batches", type=int, nargs="+", default=[4, 8, 16, 32, 64, 128])
     parser.add_argument("--rows", nargs="+", default=[row.name for row in ROWS], choices=[row.name for row in ROWS])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--full-batch", type=int, default=8)
-    parser.add_argument("--sketch", type=Path, help="a folder with run_sketch.py")
     options = parser.parse_args()
 
-    print(f"{machine()}; {usable_cores()} cores; native {native_engine.level()}; medians of {options.repeats}")
+    print(f"{machine()}; {usable_cores()} cores; native {native_engine.level()}; medians of {options.repeats} rounds")
     whole, header = [], ""
     for row in (row for row in ROWS if row.name in options.rows):
         data = load_dataset(DataConfig(data=row.data, data_dir=options.data_dir), download=False)
         images = np.ascontiguousarray(data.images[data.train[:16384]])
         labels = data.labels[data.train[:16384]]
         for batch in options.batches:
-            contest = Contest(row, batch, images, labels, full=batch == options.full_batch)
-            rounds = measure(contest, options.repeats)
+            candidates = Candidates(row, batch, images, labels, full=batch == options.full_batch)
+            rounds = measure(candidates, options.repeats)
             line = {name: f"{rounds.rate(name):,.0f}" for name in ("plain", "eager", "torch", "jax", "native")}
             line["x plain"] = f"{rounds.times('native', 'plain'):.1f}"
             line["x torch"] = f"{rounds.times('native', 'torch'):.1f}"
-            limit = 1e9 / (2 * contest.multiply_adds())
-            line["share"] = f"{100 * rounds.times('native', 'gflops') / limit:.0f}%"
+            limit = 1e9 / (2 * candidates.multiply_adds())
+            line["limit"] = f"{100 * rounds.times('native', 'gflops') / limit:.0f}%"
             line |= {name: f"{rounds.rate(name):,.0f}" for name in ("gflops", "cores", "nets", "eval")}
             if not header:
                 header = f"{'network':>16} {'batch':>5} " + " ".join(f"{name:>7}" for name in line)
                 print(header)
-            # Each as it is known: the whole table takes a quarter of an hour.
+            # Printed row by row: the whole table takes 15 minutes.
             print(f"{row.name:>16} {batch:>5} " + " ".join(f"{value:>7}" for value in line.values()), flush=True)
             if batch == options.full_batch:
                 plain, cores, nets = "plain, whole", "cores, whole", "nets, whole"
@@ -275,9 +272,6 @@ def main() -> None:
                 whole.append(facts | {"nets": rounds.rate(nets), " x plain": rounds.times(nets, plain)})
     if whole:
         print("\n" + table(whole))
-    if options.sketch:
-        environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-        subprocess.run([sys.executable, "run_sketch.py"], cwd=options.sketch, check=True, env=environment)
 
 
 def _has_jax() -> bool:

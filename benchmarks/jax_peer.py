@@ -1,14 +1,14 @@
-"""The same network in JAX, all steps of a call jitted into one scan: the fastest that a general framework offers.
+"""The same network in JAX, with all steps of a call compiled into one function.
 
-A convolution is a product of the image's windows with the weights, and a pool a reduction of a reshaped array: inside a
-loop on a CPU, XLA's own convolution and window reduction train a quarter as fast.
+A convolution is a matrix product of the image's windows and the weights; a pool reduces a reshaped array. XLA's own
+convolution and window reduction are four times as slow inside a loop on a CPU.
 """
 
 import os
 from collections.abc import Callable
 from typing import Any
 
-os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")  # one core, like the others
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")  # one core, as for the other candidates
 
 import jax
 import numpy as np
@@ -21,7 +21,10 @@ from lenet.models import Shape
 def jax_trainer(
     shape: Shape, input_shape: tuple[int, int, int], classes: int, batch_size: int, images: int
 ) -> Callable[[np.ndarray, np.ndarray], None]:
-    """A function that trains on uint8 [images, H, W, C] and their labels, by SGD with momentum, compiled already."""
+    """A compiled function that trains on uint8 [images, H, W, C] and int64 [images] labels by SGD with momentum.
+
+    input_shape: (height, width, channels)
+    """
     height, width, channels = input_shape
     sides = [((side - 4) // 2 - 4) // 2 for side in (height, width)]
     features = shape.maps[1] * sides[0] * sides[1]
@@ -79,7 +82,7 @@ def jax_trainer(
 
 
 def _windows(x: Any) -> Any:
-    """[B, H, W, C] to [B, H - 4, W - 4, 25 C]."""
+    """All 5x5 windows: [B, H, W, C] to [B, H - 4, W - 4, 25 C]."""
     height, width = x.shape[1] - 4, x.shape[2] - 4
     shifted = [x[:, i : i + height, j : j + width] for i in range(5) for j in range(5)]
     return jnp.concatenate(shifted, axis=-1)

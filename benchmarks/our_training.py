@@ -1,10 +1,10 @@
-"""Our side of a comparison: one network trained on part of an epoch, timed. Prints one line of JSON."""
+"""Times lenet training one network on part of an epoch. Prints one line of JSON."""
 
-import argparse
 import json
 import time
 
 import numpy as np
+from comparison import arguments
 
 from lenet.config import DataConfig, resolve
 from lenet.data.augment import augmented
@@ -16,14 +16,8 @@ from lenet.training.training import initialised
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data-dir")
-    parser.add_argument("--model", default="lenet5-modern", choices=sorted(SHAPES))
-    parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--images", type=int, default=4000)
-    parser.add_argument("--optimizer", choices=("sgd", "adam"), default="sgd")
+    parser = arguments(__doc__)
     parser.add_argument("--engine", choices=("auto", "native", "torch"), default="auto")
-    parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
 
     config = resolve(given={"optimizer": options.optimizer, "engine": options.engine, "lr": 1e-3})
@@ -47,7 +41,7 @@ def main() -> None:
     metrics = choice.engine.train(model, {}, images, labels, plan, settings)
     seconds = time.perf_counter() - started
 
-    # The share of it that shuffling, flipping, shifting and normalising take, in the torch engine's own way.
+    # The fraction of this time that the torch engine spends on gathering, augmenting and normalizing images.
     started = time.perf_counter()
     for begin in range(0, len(plan.order), 512):
         part = slice(begin, begin + 512)

@@ -1,16 +1,16 @@
-"""The peer: a plain PyTorch training script, as a user writes it.
+"""A plain PyTorch training script, for comparison.
 
-A Dataset that gives a PIL image, the usual transforms on each image (a random crop with 4 pixels of padding, a flip,
-ToTensor, Normalize), a DataLoader, an eager model. Run by itself it times that and prints one line of JSON.
+A Dataset of PIL images, the usual transforms for each image (random crop with 4 pixels of padding, flip, ToTensor,
+Normalize), a DataLoader and an eager model. Run as a script, it times training and prints one line of JSON.
 """
 
-import argparse
 import json
 import random
 import time
 
 import numpy as np
 import torch
+from comparison import arguments
 from PIL import Image, ImageOps
 from torch import nn
 from torch.utils.data import DataLoader
@@ -22,7 +22,7 @@ from lenet.models import SHAPES, Normalize, lenet
 
 
 class Images(TorchDataset[tuple[torch.Tensor, int]]):
-    """Images one at a time, transformed one at a time."""
+    """uint8 [N, H, W, C] images, transformed one by one; items are (float32 [C, H, W], label)."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, train: bool) -> None:
         self.images, self.labels, self.train = images, labels, train
@@ -46,7 +46,7 @@ class Images(TorchDataset[tuple[torch.Tensor, int]]):
 
 
 class PlainScript:
-    """A network and its optimizer, trained the plain way."""
+    """A network and its optimizer. `optimizer` is "sgd" or "adam"."""
 
     def __init__(self, network: nn.Sequential, batch_size: int, optimizer: str) -> None:
         self.model = nn.Sequential(*[layer for layer in network if not isinstance(layer, Normalize)])
@@ -58,7 +58,7 @@ class PlainScript:
             self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-3)
 
     def train(self, images: np.ndarray, labels: np.ndarray) -> None:
-        """One pass over uint8 [N, H, W, C] images."""
+        """Train for one epoch on uint8 [N, H, W, C] images and int64 [N] labels."""
         self.model.train()
         for x, y in DataLoader(Images(images, labels, train=True), self.batch_size, shuffle=True):
             self.optimizer.zero_grad()
@@ -68,7 +68,7 @@ class PlainScript:
             loss.item()
 
     def validate(self, images: np.ndarray, labels: np.ndarray) -> int:
-        """How many images are classified right."""
+        """Number of images classified correctly."""
         self.model.eval()
         with torch.inference_mode():
             loader = DataLoader(Images(images, labels, train=False), self.batch_size)
@@ -76,14 +76,8 @@ class PlainScript:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data-dir")
-    parser.add_argument("--model", default="lenet5-modern", choices=sorted(SHAPES))
-    parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--images", type=int, default=4000)
-    parser.add_argument("--optimizer", choices=("sgd", "adam"), default="sgd")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--validate", type=int, default=0, help="validate on so many images too, within the time")
+    parser = arguments(__doc__)
+    parser.add_argument("--validate", type=int, default=0, help="number of validation images, included in the time")
     options = parser.parse_args()
 
     torch.set_num_threads(options.threads)
@@ -92,7 +86,7 @@ def main() -> None:
     held = data.val[: options.validate]
     script = PlainScript(lenet(SHAPES[options.model], (32, 32, 3), 10), options.batch_size, options.optimizer)
     warm = 10 * options.batch_size
-    script.train(images[:warm], labels[:warm])  # the first calls allocate and choose kernels
+    script.train(images[:warm], labels[:warm])  # the first call allocates memory and selects kernels
     started = time.perf_counter()
     script.train(images, labels)
     if options.validate:
