@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+_LONGEST = 2000  # characters of a message
+
 
 class InputError(ValueError):
     """The input cannot work. The message is one line: what is wrong, where, and what to do.
@@ -14,6 +16,8 @@ class InputError(ValueError):
     """
 
     def __init__(self, message: str, *, options: Iterable[str] = ()) -> None:
+        if len(message) > _LONGEST:  # a value in it may be of any length
+            message = f"{message[: _LONGEST // 2]} ... {message[-_LONGEST // 2 :]}"
         super().__init__(message)
         self.options = tuple(options)
 

@@ -109,6 +109,7 @@ def test_ranges_include_both_ends(name, kinds, low, high):
         ("colour", 3, "no option 'colour'"),
         ("channels", 2, "channels cannot be '2'; known: 1, 3"),
         ("channels", True, "channels cannot be 'True'"),
+        ("data_sha256", "zz", "data-sha256 takes 64 hexadecimal digits, not 'zz'"),
         ("classes", "", "classes '' lists no class: give names separated by commas"),
         ("classes", " , ", "classes ' , ' lists no class"),
         ("classes", "cat,dog, cat", "classes lists 'cat' twice: list each class once"),

@@ -72,6 +72,8 @@ def test_a_study_lists_its_runs_in_order(read):
         ),
         ("[8, 16]", "[8, 8]", "two runs have the name 'large-8'"),
         ("[8, 16]", "8", "vary takes one option with a list of values"),
+        ("[8, 16]", "[]", "vary takes one option with a list of values"),
+        ('"large-8"]]', '"small"]]', "compare: 'small' is compared with itself"),
         ("[8, 16]", '["many"]', "per-class takes a whole number"),
         ('"large-8"]]', '"large"]]', "compare: no run 'large', did you mean 'large-8'"),
         ('[["small", "large-8"]]', '[["small"]]', "compare takes pairs of runs"),

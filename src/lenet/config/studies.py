@@ -109,7 +109,7 @@ def _entries(
             raise InputError(f"{where}{error}") from None
     if not vary:
         return [Entry(run, options, **own)]
-    if not isinstance(vary, dict) or len(vary) != 1 or not all(isinstance(values, list) for values in vary.values()):
+    if not isinstance(vary, dict) or [isinstance(values, list) and bool(values) for values in vary.values()] != [True]:
         raise InputError(f"{where}vary takes one option with a list of values, such as {{ per_class = [10, 100] }}")
     ((option, values),) = vary.items()
     return [Entry(f"{run}-{value}", {**options, **checked({option: value}, where)}, **own) for value in values]
@@ -123,5 +123,7 @@ def _pairs(path: Path, listed: Any, names: list[str]) -> tuple[tuple[str, str], 
         for name in pair:
             if name not in names:
                 raise InputError(f"{path}: compare: no run '{name}'{did_you_mean(str(name), names)}")
+        if pair[0] == pair[1]:
+            raise InputError(f"{path}: compare: '{pair[0]}' is compared with itself")
         pairs.append((pair[0], pair[1]))
     return tuple(pairs)
