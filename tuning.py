@@ -1,8 +1,11 @@
-"""The CIFAR-10 study's search: batch size, learning rate and dropout by Ray Tune. Takes every flag of 'lenet tune'."""
+"""The CIFAR-10 study's search over the network in model.py. Takes the flags of 'lenet tune'."""
 
 import sys
 
-from lenet.cli import main
+from lenet.cli import loading
 
 if __name__ == "__main__":
-    sys.exit(main(["tune", *sys.argv[1:]]))
+    with loading():
+        from lenet.cli.tune import main
+        from model import lenet
+    sys.exit(main(lenet()))

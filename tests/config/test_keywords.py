@@ -8,7 +8,15 @@ import pytest
 
 import lenet
 from lenet.config import options
-from lenet.config.keywords import FROM_START, TRANSFER_DEFAULTS, TRANSFER_LR, Options, TransferOptions, with_options
+from lenet.config.keywords import (
+    FROM_START,
+    SEARCH_DEFAULTS,
+    TRANSFER_DEFAULTS,
+    TRANSFER_LR,
+    Options,
+    TransferOptions,
+    with_options,
+)
 from lenet.errors import InputError
 
 ALL = set(options())
@@ -16,6 +24,7 @@ TAKEN = {  # the options that each function takes, as **options or as an argumen
     lenet.train: ALL,
     lenet.study: ALL - {"data", "model"},
     lenet.transfer: ALL - set(FROM_START),
+    lenet.tune: ALL,
 }
 
 
@@ -31,7 +40,8 @@ def test_typed_keywords_have_the_names_and_types_of_the_options():
 @pytest.mark.parametrize("function", TAKEN, ids=lambda function: function.__name__)
 def test_help_lists_every_option_with_its_meaning_and_default(function):
     text = " ".join(inspect.getdoc(function).split())
-    defaults = {lenet.transfer: TRANSFER_DEFAULTS, lenet.study: {"seeds": "the study's"}}.get(function, {})
+    defaults = {lenet.transfer: TRANSFER_DEFAULTS, lenet.tune: SEARCH_DEFAULTS, lenet.study: {"seeds": "the study's"}}
+    defaults = defaults.get(function, {})
     for name in TAKEN[function] - {"data", "model"}:
         option = options()[name]
         assert f" {name} ({option.values}): {option.described(defaults.get(name))}" in text, name

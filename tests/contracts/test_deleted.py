@@ -39,14 +39,14 @@ def test_a_run_deleted_after_its_last_epoch(lenet, tmp_path, monkeypatch):
 
 def test_a_search_that_is_deleted(lenet, tmp_path, monkeypatch):
     pytest.importorskip("ray", reason='no ray here: pip install "lenet[tune]"')
-    from lenet.commands import tune
+    from lenet.tuning import folder
 
-    path, tick = tmp_path / "run", tune._Tuning._tick
+    path, write = tmp_path / "run", folder.write_recipe
 
-    def deleting(self):
+    def deleting(*words):
+        write(*words)
         shutil.rmtree(path, ignore_errors=True)
-        tick(self)
 
-    monkeypatch.setattr(tune._Tuning, "_tick", deleting)
+    monkeypatch.setattr(folder, "write_recipe", deleting)
     words = ("tune", "digits", "--recipe", "none", "--trials", 1, "--epochs", 1, "--space", "lr=choice(0.01)")
     refused(lenet(*words, "--confirm", 0, "--out", path), f"{path} is gone")

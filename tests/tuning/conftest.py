@@ -1,9 +1,6 @@
-"""What the tests of searches share: one Ray of two cores for all that run in this process."""
-
-import io
+"""Fixtures of the search tests: one Ray per process, a search on it, and trials without Ray."""
 
 import pytest
-from rich.console import Console
 
 _WITH_RAY = {"ray_here", "tuned", "cluster", "uninterrupted", "search"}
 
@@ -11,15 +8,15 @@ _WITH_RAY = {"ray_here", "tuned", "cluster", "uninterrupted", "search"}
 def pytest_collection_modifyitems(items):
     for item in items:
         if _WITH_RAY & set(getattr(item, "fixturenames", ())):
-            # Ray's own code warns of what it will do next year. Tests without it have warnings for errors like all.
+            # Ray warns of its own later changes. In tests without Ray warnings are errors, as everywhere.
             item.add_marker(pytest.mark.filterwarnings("ignore"))
 
 
-@pytest.fixture(scope="module")
-def ray_here(tmp_path_factory):
-    """Ray, connected; searches of this process use it and leave it."""
-    pytest.importorskip("ray", reason='no ray here: pip install "lenet[tune]"')
-    pytest.importorskip("optuna", reason='no optuna here: pip install "lenet[tune]"')
+@pytest.fixture(scope="session")
+def ray_here():
+    """Ray, connected; the searches of this process use it and leave it running."""
+    pytest.importorskip("ray", reason='Ray is missing: pip install "lenet[tune]"')
+    pytest.importorskip("optuna", reason='Optuna is missing: pip install "lenet[tune]"')
     from lenet.tuning.session import ray_session
 
     with ray_session(None, 2, 1 << 20) as ray:
@@ -28,14 +25,39 @@ def ray_here(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tuned(ray_here, tmp_path_factory):
-    """Calls lenet.tune in this process, on digits, without confirming unless told."""
+    """Calls lenet.tune in this process, on digits, without plots and confirmation unless asked for."""
     import lenet
 
     def call(*data, **options):
-        quiet = Console(file=io.StringIO())
         if not options.get("resume"):
             out = tmp_path_factory.mktemp("search") / "run"
             options = {"confirm": 0, "recipe": "none", "augment": "none", "out": out} | options
-        return lenet.tune(*(data or ("digits",)), console=quiet, **options)
+        return lenet.tune(*(data or ("digits",)), **options)
 
     return call
+
+
+@pytest.fixture
+def job_of(tmp_path):
+    """Makes the job of a search on 100 digits, or on other data, without Ray: job_of(space, **options)."""
+    from lenet.commands.tune import _load_images
+    from lenet.models import describe
+    from lenet.runs.run import Run
+    from lenet.tuning.search import request_of, wanted_search
+    from lenet.tuning.setup import set_up
+    from lenet.tuning.trials import Trials
+
+    def make(space, *, own=None, asked=None, past=(), **options):
+        given = {"data": "digits", "per_class": 10, "epochs": 1, "batch_size": 8} | options
+        given |= {"model": "own"} if own is not None else {}
+        given = {name: value for name, value in given.items() if name not in space}
+        layers = None if own is None else describe(own)
+        search = wanted_search(request_of("none", given), space, None, asked or {}, layers=layers)
+        images = _load_images(search, or_digits=False)
+        trials = Trials(search.space.names, search.metric, search.config.epochs)
+        trials.by_number = {trial.number: trial for trial in past}
+        folder = tmp_path / "search"
+        folder.mkdir(exist_ok=True)
+        return set_up(images.search, Run(folder), images.versions, own, trials, "", []).job
+
+    return make

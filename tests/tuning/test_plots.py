@@ -1,10 +1,10 @@
-"""Pictures of a search, and what they compare."""
+"""Plots of a search, and what they compare."""
 
 import pytest
 
 from lenet.runs.metrics import EpochRow
 from lenet.tuning.space import parse_space
-from lenet.tuning.table import Table
+from lenet.tuning.trials import Trials
 
 pytest.importorskip("optuna", reason='no optuna here: pip install "lenet[tune]"')
 
@@ -14,63 +14,97 @@ SPACE = parse_space(["lr=loguniform(1e-4,1e-1)", "maps=choice([6,16],[4,8])", "d
 
 def searched(count=16, metric="val_accuracy"):
     """Trials whose accuracy follows lr alone; each second one ends after epoch 1."""
-    table = Table(SPACE.names, metric, 4)
+    trials = Trials(SPACE.names, metric, 4)
     for number in range(count):
-        trial = table.trial(number)
+        trial = trials.trial(number)
         lr = 10 ** (-4 + 3 * number / (count - 1))
-        trial.asked = {"lr": lr, "maps": [(6, 16), (4, 8)][number % 3 == 0], "dropout": number % 5 / 10,
+        trial.values = {"lr": lr, "maps": [(6, 16), (4, 8)][number % 3 == 0], "dropout": number % 5 / 10,
                        "batch_size": 4 + number % 4}  # fmt: skip
-        trial.values, trial.status = trial.asked, "stopped" if number % 2 else "finished"
+        trial.status = "stopped" if number % 2 else "finished"
         for epoch in range(1, 2 if number % 2 else 5):
             accuracy = 0.2 + 0.5 * number / count + 0.05 * epoch
             trial.rows.append(EpochRow(0, epoch, "torch", 1.0, 0.5, 2 - accuracy, accuracy, 1.0, 0.1))
-    return table
+    return trials
 
 
-def test_trials_compare_at_equal_epochs_alone():
-    from lenet.tuning.plots import comparable
+def test_optuna_compares_the_trials_at_the_last_epoch_that_all_reached():
+    from lenet.tuning.plots import study_of
 
-    slices = comparable(searched())
-    assert [(one.epoch, len(one.trials)) for one in slices] == [(1, 16), (2, 8), (4, 8)]
-    for one in slices:
-        figures = [trial.at(one.epoch).val_accuracy for trial in one.trials]
-        assert one.figures.tolist() == figures
-    assert comparable(searched(3)) == []
+    trials = searched()
+    epoch, study = study_of(trials, SPACE)
+    assert epoch == 1
+    assert [one.value for one in study.trials] == [100 * trial.at(1).val_accuracy for trial in trials]
+    for trial in trials:
+        trial.rows = [EpochRow(0, epoch, "torch", 1.0, 0.5, 1.0, epoch / 10, 1.0, 0.1) for epoch in (1, 2, 3)]
+    trials.trial(0).status, trials.trial(0).rows = "failed", trials.trial(0).rows[:1]
+    epoch, study = study_of(trials, SPACE)
+    assert (epoch, len(study.trials)) == (3, 15)
 
 
 @pytest.mark.parametrize("metric", ["val_accuracy", "val_loss"])
-def test_what_matters_is_found(metric):
-    from lenet.tuning.plots import comparable, importance
+def test_the_learning_rate_is_the_most_important(metric):
+    import optuna
 
-    table = searched(64, metric)
-    shares = importance(SPACE, comparable(table), 1 if metric == "val_accuracy" else -1)
-    assert set(shares) == {1, 2, 4}
-    assert max(shares[1], key=shares[1].get) == "lr"
-    assert shares[1]["lr"] > 0.7
-    assert sum(shares[1].values()) == pytest.approx(1)
+    from lenet.tuning.plots import study_of
+
+    evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+    importances = optuna.importance.get_param_importances(study_of(searched(64, metric), SPACE)[1], evaluator=evaluator)
+    assert max(importances, key=importances.get) == "lr"
+
+
+def test_each_trial_is_drawn_at_its_best_epoch():
+    from lenet.tuning.plots import courses_figure, values_figure
+
+    trials = searched(6)
+    dots = values_figure(trials, SPACE).axes[0].collections[0]
+    best = [trial.best("val_accuracy") for trial in trials]
+    assert [y for _, y in dots.get_offsets().tolist()] == pytest.approx([100 * row.val_accuracy for row in best])
+    assert dots.get_array().tolist() == [trial.epoch for trial in trials] == [4, 1, 4, 1, 4, 1]
+    drawn = {(line.get_marker(), *map(float, point)) for line in courses_figure(trials).axes[0].lines
+             for point in line.get_xydata()}  # fmt: skip
+    for row in best:
+        assert any(
+            mark == "o" and x == row.epoch and y == pytest.approx(100 * row.val_accuracy) for mark, x, y in drawn
+        )
+    assert sum(mark == "x" for mark, *_ in drawn) == 3, "each stopped trial has a cross"
+
+
+def test_one_diverged_trial_leaves_the_axes_readable():
+    from lenet.tuning.plots import courses_figure, study_of, values_figure
+
+    trials = searched(12, "val_loss")
+    trials.trial(3).rows = [EpochRow(0, 1, "torch", 1.0, 0.5, 1e6, 0.1, 1.0, 0.1)]
+    for figure in (courses_figure(trials), values_figure(trials, SPACE)):
+        assert figure.axes[0].get_ylim()[1] < 3
+    assert max(trial.value for trial in study_of(trials, SPACE)[1].trials) < 3
 
 
 @pytest.mark.parametrize(("count", "names"), [
     (32, {"trials", "values", "parallel", "importance"}),
-    (4, {"trials", "values", "parallel"}),
-    (2, {"trials"}),
+    (4, {"trials", "values"}),
 ])  # fmt: skip
-def test_pictures_are_drawn_as_far_as_there_is_something_to_show(tmp_path, count, names):
+def test_plots_are_drawn_if_there_are_enough_trials_and_leave_pyplot_alone(tmp_path, count, names):
+    import matplotlib.pyplot as plt
+
     from lenet.tuning.plots import draw_search
 
+    style, figures = dict(plt.rcParams), plt.get_fignums()
     draw_search(searched(count), SPACE, tmp_path / "plots")
     assert {path.stem for path in (tmp_path / "plots").iterdir()} == names
+    assert (dict(plt.rcParams), plt.get_fignums()) == (style, figures)
 
 
-def test_one_option_and_failed_trials_have_pictures_too(tmp_path):
+def test_plots_of_one_option_and_failed_trials(tmp_path):
     from lenet.tuning.plots import draw_search
 
     space = parse_space(["schedule=choice(cosine, constant)"])
-    table = Table(space.names, "val_accuracy", 2)
+    trials = Trials(space.names, "val_accuracy", 2)
     for number in range(12):
-        trial = table.trial(number)
-        trial.asked = trial.values = {"schedule": ["cosine", "constant"][number % 2]}
-        trial.status = "finished"
-        trial.rows = [EpochRow(0, 1, "torch", 1.0, 0.5, 1.0, 0.5, 1.0, 0.1, failed_step=3 if number == 5 else None)]
-    draw_search(table, space, tmp_path)
-    assert (tmp_path / "values.png").is_file()
+        trial = trials.trial(number)
+        trial.values, trial.status = {"schedule": ["cosine", "constant"][number % 2]}, "finished"
+        trial.rows = [
+            EpochRow(0, 1, "torch", 1.0, 0.5, 1.0, number / 20, 1.0, 0.1, failed_step=3 if number == 5 else None)
+        ]
+    trials.trial(11).status, trials.trial(11).rows, trials.trial(11).values = "failed", [], {}
+    draw_search(trials, space, tmp_path)
+    assert {path.stem for path in tmp_path.iterdir()} == {"trials", "values", "parallel", "importance"}

@@ -1,38 +1,39 @@
-"""What a search was asked, and what may change when it goes on."""
+"""The settings of a search, and which of them may change when it is resumed."""
 
 from dataclasses import replace
 
 import pytest
 
 from lenet.errors import InputError
-from lenet.tuning.search import Search, read_search, resumed_search, wanted_search
+from lenet.tuning.search import Search, read_search, request_of, resumed_search, wanted_search
 
 
 def asked_for(**options):
-    given = options.pop("given", {})
-    return wanted_search(given, options.pop("recipe", None), options.pop("space", None), options.pop("trials", None),
-                         options)  # fmt: skip
+    request = request_of(options.pop("recipe", None), options.pop("given", {}))
+    return wanted_search(request, options.pop("space", None), options.pop("trials", None), options)
 
 
-def test_the_default_is_the_studys():
+def test_the_default_is_the_cifar10_study():
     search = asked_for()
     assert (search.trials, search.config.epochs, search.config.model) == (10, 10, "lenet-dropout")
     assert search.space.names == ("batch_size", "lr", "dropout")
     assert (search.metric, search.scheduler, search.searcher) == ("val_accuracy", "asha", "random")
+    assert (search.grace_period, search.reduction_factor) == (1, 2)
 
 
-def test_a_given_option_leaves_the_default_space():
+def test_an_option_that_is_given_is_not_searched():
     search = asked_for(given={"lr": 1e-3})
     assert search.space.names == ("batch_size", "dropout")
     assert search.config.lr == 1e-3
 
 
 def test_a_search_reads_back_as_it_was_written(tmp_path):
-    search = asked_for(space=["lr=loguniform(1e-4,1e-2)", "maps=choice([6,16],[4,8])"], trials=7, metric="val_loss")
+    search = asked_for(space=["lr=loguniform(1e-4,1e-2)", "maps=choice([6,16],[4,8])"], trials=7, metric="val_loss",
+                       grace_period=3, reduction_factor=4)  # fmt: skip
     (tmp_path / "search.toml").write_text(search.text())
     assert read_search(tmp_path / "search.toml") == search
     assert read_search(tmp_path / "nothing.toml") is None
-    (tmp_path / "search.toml").write_text("parts = 3")
+    (tmp_path / "search.toml").write_text("trials = 3")
     with pytest.raises(InputError, match="damaged"):
         read_search(tmp_path / "search.toml")
 
@@ -46,6 +47,9 @@ def test_a_search_reads_back_as_it_was_written(tmp_path):
         ({"searcher": "rand"}, "did you mean 'random'"),
         ({"searcher": "grid"}, "cannot try all of lr"),
         ({"confirm": -1}, "confirm must be"),
+        ({"grace_period": 0}, "grace-period must be"),
+        ({"reduction_factor": 1}, "reduction-factor must be a whole number between 2"),
+        ({"scheduler": "none", "grace_period": 2}, "grace-period changes nothing with --scheduler none"),
         ({"given": {"seeds": 2}}, "one network"),
         ({"given": {"threads": 2}}, "one thread"),
         ({"given": {"lr": 1e-3}, "space": ["lr=choice(1)"]}, "both searched and given"),
@@ -53,22 +57,22 @@ def test_a_search_reads_back_as_it_was_written(tmp_path):
         ({"searcher": "grid", "space": ["lr=choice(1, 2)"], "trials": 3}, "all 2 combinations"),
     ],
 )
-def test_impossible_searches_are_said(options, message):
+def test_impossible_searches_are_refused(options, message):
     with pytest.raises(InputError, match=message):
         asked_for(**options)
 
 
-def test_a_grid_counts_its_own_trials():
+def test_a_grid_has_one_trial_per_combination():
     search = asked_for(searcher="grid", space=["lr=choice(1e-3, 1e-2)", "batch_size=choice(4, 8, 16)"])
     assert search.trials == 6
-    with pytest.raises(InputError, match="all of them"):
+    with pytest.raises(InputError, match="all 6 combinations"):
         search.extended(9)
 
 
-def test_trials_are_added_not_taken_away():
+def test_trials_can_be_added_but_not_removed():
     search = asked_for(trials=4)
     assert search.extended(None) is search.extended(4) is search
-    assert search.extended(10).parts == (4, 6)
+    assert search.extended(10).trials == 10
     with pytest.raises(InputError, match="4 trials already"):
         search.extended(3)
 
@@ -76,9 +80,8 @@ def test_trials_are_added_not_taken_away():
 def test_a_resumed_search_keeps_its_settings(tmp_path):
     saved = asked_for(trials=4)
 
-    def again(**options):
-        rest = {"given": {}, "asked": {}, "recipe": None, "space": None} | options
-        return resumed_search(tmp_path, saved, options.pop("wanted", saved), **rest)
+    def again(given=None, asked=None, recipe=None):
+        return resumed_search(tmp_path, saved, saved, request_of(recipe, given or {}), asked or {}, None)
 
     assert again() == saved
     assert again(given={"epochs": 10}, asked={"metric": "val_accuracy"}) == saved
@@ -88,7 +91,7 @@ def test_a_resumed_search_keeps_its_settings(tmp_path):
             again(**changed)
     other = asked_for(space=["lr=choice(1)"])
     with pytest.raises(InputError, match="space"):
-        resumed_search(tmp_path, saved, other, given={}, asked={}, recipe=None, space=["lr=choice(1)"])
+        resumed_search(tmp_path, saved, other, request_of(None, {}), {}, ["lr=choice(1)"])
     with pytest.raises(InputError, match="other settings"):
         again(recipe="cifar100-tuned")
 

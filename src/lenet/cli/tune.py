@@ -1,18 +1,22 @@
 """The command tune."""
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Sequence
+from functools import wraps
+from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import App, Parameter
 
-from lenet.cli.flags import Data, Out, Overwrite, Resume, flags_of, given
+from lenet.cli.flags import Data, Out, Overwrite, Resume, Whole, flags_of, given
 from lenet.cli.interrupt import loading
 from lenet.config import Config
-from lenet.report.console import PlainConsole
+from lenet.config.keywords import SEARCH_DEFAULTS
 
 if TYPE_CHECKING:
+    from torch import nn
+
     Flags = Config
 else:
-    Flags = flags_of(__name__)
+    Flags = flags_of(__name__, defaults=SEARCH_DEFAULTS)
 _NONE_GIVEN = Flags()
 
 
@@ -21,59 +25,71 @@ def tune(
     /,
     *,
     space: Annotated[list[str] | None, Parameter(negative_iterable=())] = None,
-    trials: int | None = None,
+    trials: Whole | None = None,
     metric: str | None = None,
     scheduler: str | None = None,
+    grace_period: Whole | None = None,
+    reduction_factor: Whole | None = None,
     search: str | None = None,
     recipe: str | None = None,
-    confirm: int | None = None,
-    keep: int | None = None,
-    workers: int | None = None,
+    confirm: Whole | None = None,
+    keep: Whole | None = None,
+    workers: Whole | None = None,
     gpus_per_trial: float = 0,
     address: str | None = None,
     out: Out = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
     flags: Annotated[Flags, Parameter(name="*")] = _NONE_GIVEN,
+    network: Annotated[Any, Parameter(parse=False)] = None,
 ) -> None:
-    """Search over options of 'lenet train', and train the best again over fresh seeds.
+    """Search over options of 'lenet train', then train the best trial's values again with fresh seeds.
 
     Parameters
     ----------
     space
-        OPTION=VALUES, once for each searched option, or a TOML file of such; VALUES are choice(4,8),
-        uniform(0.2,0.5), uniform(0.2,0.5,0.05) in steps, or loguniform(1e-4,1e-2). [default: batch size out of 4, 8,
-        16, 32, learning rate loguniform(1e-4,1e-2), dropout uniform(0.2,0.5,0.05)]
+        OPTION=VALUES, once for each searched option, or a TOML file of such. VALUES: choice(4,8), uniform(0.2,0.5),
+        uniform(0.2,0.5,0.05) in steps, or loguniform(1e-4,1e-2). Default: batch-size choice(4,8,16,32), lr
+        loguniform(1e-4,1e-2), dropout uniform(0.2,0.5,0.05).
     trials
-        How many [default: 10]; with --resume how many in all.
+        Number of trials; with --resume the total. Default: 10.
     metric
-        val_accuracy, val_loss, train_accuracy or train_loss [default: val_accuracy].
+        val_accuracy, val_loss, train_accuracy or train_loss. Default: val_accuracy.
     scheduler
-        asha ends the worse half of the trials after epoch 1, 2, 4, 8, ...; none lets all go on [default: asha].
+        asha stops the worse trials after epoch 1, 2, 4, 8, ...; none stops no trial. Default: asha.
+    grace_period
+        Number of epochs that asha lets every trial train. Default: 1.
+    reduction_factor
+        asha continues the best 1/FACTOR of the trials, and compares them again after FACTOR times as many epochs.
+        Default: 2.
     search
-        random, tpe (Optuna's) or grid [default: random].
+        random, tpe (Optuna's) or grid. Default: random.
     recipe
-        What is not searched, by name or from a TOML file; 'none' for lenet's defaults [default: cifar10-lenet].
+        Options that are not searched, by name or from a TOML file; 'none' for lenet's defaults. Default: cifar10-lenet.
     confirm
-        Over how many fresh seeds the winner is trained again; 0 for none [default: 5].
+        Number of fresh seeds with which the best trial's values are trained again; 0: none. Default: 5.
     keep
-        How many of the best trials' weights are kept [default: 3].
+        Number of the best trials whose weights are kept. Default: 3.
     workers
-        Trials side by side [default: one a core].
+        Number of trials at once. Default: one per core.
     gpus_per_trial
-        A share of a GPU for each trial.
+        Fraction of a GPU for each trial. Default: 0.
     address
-        A running Ray cluster: auto, or HOST:PORT.
+        A running Ray cluster: auto, or HOST:PORT. Default: start Ray on this machine.
     """
     with loading():
         from lenet.commands.tune import tune as run_tune
 
+    options = given(flags)
     run_tune(
         data,
+        model=options.pop("model", None) or network,
         space=space,
         trials=trials,
         metric=metric,
         scheduler=scheduler,
+        grace_period=grace_period,
+        reduction_factor=reduction_factor,
         search=search,
         recipe=recipe,
         confirm=confirm,
@@ -84,6 +100,20 @@ def tune(
         out=out,
         resume=resume,
         overwrite=overwrite,
-        console=PlainConsole(),
-        **given(flags),
+        verbose=True,
+        **options,
     )
+
+
+def main(model: "nn.Sequential", argv: Sequence[str] | None = None) -> int:
+    """The command line of tuning.py: a search for this network. Returns the exit code, as `lenet.cli.main` does."""
+    from lenet.cli.app import run
+
+    @wraps(tune)
+    def search(*arguments: Any, **options: Any) -> None:
+        tune(*arguments, **options, network=model)
+
+    app = App(help_format="plaintext", version_flags=[], suppress_keyboard_interrupt=False,
+              default_parameter=Parameter(show_default=False))  # fmt: skip
+    app.default(search)
+    return run(app, argv)

@@ -1,65 +1,78 @@
-"""Tune: a search over the options of a training, its winner trained again over fresh seeds.
-
-Heavy imports wait inside: on a fresh search PyTorch and Ray Tune load while Ray's own processes start.
-"""
+"""Tune: a search over the options of a training; the best trial's values are trained again with fresh seeds."""
 
 import threading
 import time
-from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
-from rich.console import Console
+from torch import nn
 
-from lenet.config import checked
+from lenet.commands.train import Interrupted, train
+from lenet.config.keywords import SEARCH_DEFAULTS, Options, with_options
 from lenet.data import load_dataset
 from lenet.data.dataset import Dataset
 from lenet.data.identity import check_images, differing_images
-from lenet.data.statistics import pixel_statistics
-from lenet.errors import InputError, naming
-from lenet.files import write_whole
-from lenet.report.console import PlainConsole
-from lenet.tuning.search import SEARCH_FILE, STUDY, Search, read_search, resumed_search, values_under, wanted_search
+from lenet.engine.preserved import preserved_torch
+from lenet.errors import InputError
+from lenet.models import describe
+from lenet.runs.run import Run, opened_run
+from lenet.training.setup import OWN_MODEL
+from lenet.tuning import folder
+from lenet.tuning.display import SearchPrinter, figure
+from lenet.tuning.results import best_trial, fresh_seed, result_of, search_facts
+from lenet.tuning.search import (
+    SEARCH_FILE,
+    STUDY,
+    Search,
+    read_search,
+    request_of,
+    resumed_search,
+    wanted_search,
+)
 from lenet.tuning.session import Machine, check_ray, ray_session, workers_here
+from lenet.tuning.setup import SearchSetup, engine_of, own_network, set_up
+from lenet.tuning.trials import TrialRecord, Trials
 
 if TYPE_CHECKING:
     from ray.tune import ResultGrid
 
-    from lenet.runs.run import Run
-    from lenet.tuning.table import TrialRecord
-    from lenet.tuning.trial import Images, Job
-
-_WRITE_SECONDS = 1.0  # between two versions of trials.csv; the trials' own states have what it lacks
+Watch = Callable[[SearchSetup, Trials], None]
+_WRITE_SECONDS, _WATCH_SECONDS = 1.0, 0.1  # between two versions of trials.csv, and two calls of `watch`
 
 
 @dataclass(frozen=True)
 class Tuned:
     """A finished search, as plain data.
 
-    trials: one a trial: number, status, values, seed, rows (a dict an epoch), error
-    best: the winner's entry of `trials`; result: result.json
-    confirmed: the run of the winner over fresh seeds; None where none was asked for
-    result_grid: Ray's own results of the trials that were run now, those added last; None where none were
+    trials: one dict per trial: number, status, values, seed, rows (a dict per epoch), error, host
+    best: the best trial's entry of `trials`; result: result.json
+    confirmed: the run of the best trial's values with fresh seeds; None where none was asked for
+    result_grid: Ray's own results; None where no trial ran
     """
 
     path: Path
     trials: list[dict[str, Any]]
     best: dict[str, Any]
     result: dict[str, Any]
-    confirmed: "Run | None"
+    confirmed: Run | None
     result_grid: "ResultGrid | None"
 
 
+@with_options(defaults=SEARCH_DEFAULTS)
 def tune(
     data: str | None = None,
     *,
+    model: str | nn.Sequential | None = None,
     space: Mapping[str, Any] | Iterable[str] | str | None = None,
     trials: int | None = None,
     metric: str | None = None,
     scheduler: str | None = None,
+    grace_period: int | None = None,
+    reduction_factor: int | None = None,
     search: str | None = None,
     recipe: str | Path | None = None,
     confirm: int | None = None,
@@ -70,258 +83,185 @@ def tune(
     out: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
-    console: Console | None = None,
-    **options: Any,
+    watch: Watch | None = None,
+    verbose: bool = False,
+    **options: Unpack[Options],
 ) -> Tuned:
-    """Search over options of a training, train the winner again over fresh seeds, and return all figures.
+    """Search over options of a training, train the best trial's values again with fresh seeds, and return all figures.
 
-    data: as lenet.train takes it; without it CIFAR-10, or the embedded digits where that cannot be had
-    space: option -> "choice(4, 8)", "uniform(0.2, 0.5, 0.05)" or "loguniform(1e-4, 1e-2)"; or texts "lr=...", or
-        the paths of TOML files
-    trials: how many (10); with `resume` how many in all
-    metric: val_accuracy (the default), val_loss, train_accuracy or train_loss; scheduler: asha or none
-    search: random, tpe or grid; recipe: what is not searched ("none": lenet's defaults; without it the study's)
-    confirm: over how many fresh seeds the winner is trained again; keep: how many trials' weights stay
-    workers: trials side by side, by default one a core; gpus_per_trial: a share of a GPU for each, as 0.25
-    address: a running Ray cluster, "auto" or "HOST:PORT"; without it Ray is started, and ended again
-    options: every field of `lenet.config.Config`; epochs is the most a trial gets (10), seed the search's
+    data: as for lenet.train; default: CIFAR-10, or the embedded digits where it cannot be had
+    model: a named model, or an nn.Sequential of layers that lenet supports; trials start from fresh weights
+    space: option -> "choice(4, 8)", "uniform(0.2, 0.5, 0.05)" or "loguniform(1e-4, 1e-2)"; or texts such as "lr=...",
+        or paths of TOML files
+    trials: number of trials (10); with `resume` the total
+    metric: val_accuracy (default), val_loss, train_accuracy or train_loss
+    scheduler: asha (default) or none; grace_period, reduction_factor: asha's (1 and 2)
+    search: random (default), tpe or grid
+    recipe: the options that are not searched ("none": lenet's defaults; default: cifar10-lenet)
+    confirm: number of fresh seeds for the best trial's values (5); keep: number of trials whose weights are kept (3)
+    workers: trials at once, by default one per core; gpus_per_trial: the fraction of a GPU for each, such as 0.25
+    address: a running Ray cluster, "auto" or "HOST:PORT"; by default Ray is started here, and stopped afterwards
+    watch: called about ten times a second with the setup and the trials, first before the first trial
+    verbose: print the progress of trials and of the confirmation
 
-    Raises InputError (a ValueError) for whatever in these cannot work, Interrupted (a KeyboardInterrupt) on Ctrl-C.
+    Raises InputError (a ValueError) for whatever is impossible, Interrupted (a KeyboardInterrupt) on Ctrl-C.
     """
-    started = time.perf_counter()
+    started = time.time()
     check_ray()
-    given = checked({name: value for name, value in ({"data": data} | options).items() if value is not None}, "")
-    asked = {"metric": metric, "scheduler": scheduler, "searcher": search, "confirm": confirm, "keep": keep}
+    own = model if isinstance(model, nn.Sequential) else None
+    request = request_of(recipe, {"data": data, "model": model if own is None else OWN_MODEL, **options})
+    asked = {
+        "metric": metric, "scheduler": scheduler, "grace_period": grace_period, "reduction_factor": reduction_factor,
+        "searcher": search, "confirm": confirm, "keep": keep,
+    }  # fmt: skip
     asked = {name: value for name, value in asked.items() if value is not None}
     machine = Machine(workers, gpus_per_trial, address).check()
-    values, named = values_under(recipe), recipe or STUDY
-    with naming(named, values, given):
-        wanted = wanted_search(given, recipe, space, trials, asked, machine.gpus)
-    fresh = not resume and (out is None or not Path(out).exists())
-    with ExitStack() as session:
-        session.enter_context(naming(named, values, given))
-        tuning = _Tuning(wanted, machine, console or PlainConsole(), session, started)
-        if fresh:
-            tuning.load_images(or_digits=data is None)
-            tuning.start_ray()
-        from lenet.runs.run import open_run
-
-        run = open_run(out, resume=resume, overwrite=overwrite, marker=SEARCH_FILE)
-        try:
+    with ExitStack() as ray, request.naming_recipe(), preserved_torch():
+        layers = None if own is None else describe(own)
+        wanted = wanted_search(request, space, trials, asked, machine.gpus, layers)
+        with (
+            opened_run(out, resume=resume, overwrite=overwrite, marker=SEARCH_FILE) as run,
+            SearchPrinter() if verbose else nullcontext() as printer,
+        ):
             saved = read_search(run.path / SEARCH_FILE)
             if saved is not None:
-                again = resumed_search(run.path, saved, wanted, given=given, asked=asked, recipe=recipe, space=space)
-                tuning.search = again.extended(trials)
-                if run.result is not None and tuning.search == saved:
-                    return tuning.again(run)
-            elif resume:
-                tuning.say(f"note    nothing to resume in {run.path}: starting a new search")
-            if not fresh:
-                tuning.load_images(or_digits=data is None and saved is None)
-            first = next(iter(tuning.datasets.values()))
-            if saved is not None:
-                check_images(first, saved.config.data_sha256, f"{run.path} was started with")
-            check_images(tuning.images, given.get("data_sha256"), "of data_sha256")
-            differing = differing_images(tuning.images, named, values, given)
-            return tuning.go(run, saved, differing)
-        finally:
-            if run.path.is_dir() and not any(run.path.iterdir()):
-                run.path.rmdir()  # nothing came of it
+                wanted = resumed_search(run.path, saved, wanted, request, asked, space).extended(trials)
+            if run.result is None or wanted != saved:
+                images = _load_images(wanted, or_digits=data is None and saved is None)
+                check_images(images.first, saved.config.data_sha256 if saved else None, f"{run.path} was started with")
+                check_images(images.base, request.given.get("data_sha256"), "of data_sha256")
+                notes = [differing_images(images.base, recipe or STUDY, request.values, request.given)]
+                if resume and saved is None:
+                    notes.append(f"nothing to resume in {run.path}: starting a new search")
+                own = own_network(images.search, run, own)
+                engine = engine_of(images.search, images.first, own)
+                table = folder.read_trials(run.path, images.search)
+                cores = _start_ray(ray, machine, images) if sum(trial.over for trial in table) < wanted.trials else 0
+                setup = set_up(images.search, run, images.versions, own, table, engine, notes)
+                earlier = sum(table.seconds())
+                grid, clocks = _run_trials(setup, table, cores, machine.gpus, _both(printer, watch), started)
+                ray.close()  # its cores are the confirmation's now
+                facts = search_facts(setup.search, table, clocks, cores, earlier)
+                _finish(setup, table, facts, verbose, started)
+            else:
+                table, grid = folder.read_trials(run.path, saved), None
+            result = run.result or {}
+            if printer:
+                printer.show_result(run.path, result)
+    records = [asdict(trial) for trial in table]
+    best = next(trial for trial in records if trial["number"] == result["search"]["best"]["trial"])
+    confirmed = folder.confirmation_path(run.path, best["number"], result["members"])
+    return Tuned(run.path, records, best, result, Run(confirmed) if result["members"] else None, grid)
 
 
-class _Tuning:
-    """One call of `tune`: what its steps share."""
+@dataclass(frozen=True)
+class _Images:
+    """search: its config says where the images are; base: without searched options; versions: by their values."""
 
-    def __init__(self, search: Search, machine: Machine, console: Console, session: ExitStack, started: float) -> None:
-        self.search, self.machine, self.console, self.session, self.started = search, machine, console, session, started
-        self.images: Dataset  # by the search's own settings, and by those that are searched
-        self.datasets: dict[tuple[Any, ...], Dataset] = {}
-        self.note = ""
-        self.ray: Any = None
-        self.cores = 0
-        self.grid: ResultGrid | None = None
-        self.clocks = {"start": 0.0, "search": 0.0}
-        self._written = 0.0
+    search: Search
+    base: Dataset
+    versions: dict[tuple[Any, ...], Dataset]
 
-    def load_images(self, *, or_digits: bool) -> None:
-        """Every version of the images that the space asks for."""
-        search = self.search
-        dataset = load_dataset(search.config, or_digits=or_digits)
-        self.note = dataset.substitute
-        config = search.config
-        self.images = dataset
-        if dataset.files is not None:
-            config = replace(config, data=dataset.source)
-        elif dataset.name != config.data:  # digits, for want of others: as large as those were to be
-            size, channels = dataset.images.shape[2:]
-            config = replace(config, data=dataset.name, size=size, channels=channels)
-        self.search = replace(search, config=config)
-        for options in search.space.image_options():
-            version = load_dataset(replace(config, **options)) if options else dataset
-            self.datasets[tuple(options.values())] = version
+    @property
+    def first(self) -> Dataset:
+        return next(iter(self.versions.values()))
 
-    def start_ray(self) -> None:
-        """Ray, and beside its start the imports that take as long."""
-        if self.ray is not None:
-            return
-        size = sum(dataset.images.nbytes for dataset in self.datasets.values())
-        machine = self.machine
-        workers = machine.workers or 0 if machine.address else workers_here(machine.workers, size)
-        loading = threading.Thread(target=import_module, args=("lenet.tuning.tuner",), daemon=True)
-        loading.start()
-        self.ray = self.session.enter_context(ray_session(machine.address, workers, size, machine.gpus))
-        loading.join()
-        resources = self.ray.cluster_resources()
-        if resources.get("GPU", 0) < machine.gpus:
-            raise InputError(f"--gpus-per-trial {machine.gpus:g}: Ray finds {resources.get('GPU', 0):g} GPUs here")
-        self.cores = workers or int(resources.get("CPU", 1))
 
-    def again(self, run: "Run") -> Tuned:
-        """A finished search, said again."""
-        from lenet.tuning.folder import Folder
-        from lenet.tuning.report import say_result
+def _load_images(search: Search, *, or_digits: bool) -> _Images:
+    base, config = load_dataset(search.config, or_digits=or_digits), search.config
+    if base.files is not None:
+        config = replace(config, data=base.source)
+    elif base.name != config.data:  # digits of the size that the missing images were to have
+        size, channels = base.images.shape[2:]
+        config = replace(config, data=base.name, size=size, channels=channels)
+    versions = {
+        tuple(options.values()): load_dataset(replace(config, **options)) if options else base
+        for options in search.space.image_options()
+    }
+    return _Images(replace(search, config=config), base, versions)
 
-        self.run, self.folder = run, Folder(run.path)
-        self.table = self.folder.table(self.search)
-        say_result(run, run.result or {}, self.console)
-        return self._tuned()
 
-    def say(self, line: str) -> None:
-        """Print a line that is not wrapped."""
-        self.console.print(line, soft_wrap=True)
+def _start_ray(stack: ExitStack, machine: Machine, images: _Images) -> int:
+    """Start or join Ray while Ray Tune is imported; returns how many trials run at once."""
+    size = sum(dataset.images.nbytes for dataset in images.versions.values())
+    workers = machine.workers or 0 if machine.address else workers_here(machine.workers, size)
+    loading = threading.Thread(target=import_module, args=("lenet.tuning.tuner",), daemon=True)
+    loading.start()
+    ray = stack.enter_context(ray_session(machine.address, workers, size, machine.gpus))
+    loading.join()
+    resources = ray.cluster_resources()
+    if resources.get("GPU", 0) < machine.gpus:
+        raise InputError(f"--gpus-per-trial {machine.gpus:g}: Ray finds {resources.get('GPU', 0):g} GPUs here")
+    return workers or int(resources.get("CPU", 1))
 
-    def go(self, run: "Run", saved: Search | None, differing: str) -> Tuned:
-        """The search, the files it leaves, the confirmation, the result.
 
-        differing: what to say where the images are others than its recipe's
-        """
-        from lenet.training.setup import resolved
-        from lenet.tuning.folder import Folder
-        from lenet.tuning.report import say_opening, search_facts, winner_of
-        from lenet.tuning.trial import Images
+def _run_trials(
+    setup: SearchSetup, trials: Trials, workers: int, gpus: float, watch: Watch, started: float
+) -> tuple[Any, dict[str, float]]:
+    """Run the trials that have not ended; returns Ray's results and the seconds until and after the first step."""
+    path, written, watched = setup.run.path, 0.0, 0.0
 
-        self.run, self.folder = run, Folder(run.path)
-        first = next(iter(self.datasets.values()))
-        self.search = replace(self.search, config=resolved(self.search.config, first))
-        if saved != self.search:
-            (run.path / "result.json").unlink(missing_ok=True)  # it is there when all the others are
-            write_whole(self.folder.search, self.search.text())
-        if () in self.datasets:
-            self.datasets[()] = run.kept_split(first)
-        images = {
-            key: Images(dataset, pixel_statistics(dataset.images, dataset.train))
-            for key, dataset in self.datasets.items()
-        }
-        self.table = self.folder.table(self.search)
-        earlier = sum(self.table.seconds())
-        say_opening(run, self.search, next(iter(images.values())), self.note, self.console)
-        if differing:
-            self.say(differing)
-        try:
-            self._run_parts(images)
-        except KeyboardInterrupt:
-            raise self._interrupted() from None
-        finally:
-            if self.table.trials:
-                self._write()
-            self.session.close()  # the cores are the confirmation's now
-        winner = winner_of(self.table)
-        facts = search_facts(self.search, self.table, winner, self.clocks, self.cores, earlier)
-        return self._finish(self._job(images, 0), winner, facts)
+    def write() -> None:
+        setup.run.check_not_deleted(SEARCH_FILE)  # otherwise trials would make the folder again, in part
+        trials.write(path / "trials.csv")
+        folder.prune(path, trials, setup.search.keep)
 
-    def _interrupted(self) -> KeyboardInterrupt:
-        from lenet.commands.train import Interrupted
+    def changed(trial: TrialRecord | None) -> None:
+        nonlocal written, watched
+        if trial is not None and not trial.over:
+            folder.write_recipe(path, trial.number, setup.job.config_of(trial.number, trial.values))
+        if (now := time.time()) - written > _WRITE_SECONDS:
+            write()
+            written = now
+        if now - watched > _WATCH_SECONDS:
+            watch(setup, trials)
+            watched = now
 
-        over = sum(trial.over for trial in self.table)
-        where = f"stopped after {over} of {self.search.trials} trials"
-        return Interrupted(f"{where}; go on with: {self.folder.resume_command}")
+    watch(setup, trials)
+    if not workers:  # all trials have ended
+        return None, {"start": 0.0, "search": 0.0}
+    from lenet.tuning.tuner import run_search
 
-    def _job(self, images: "dict[tuple[Any, ...], Images]", first: int) -> "Job":
-        from lenet.tuning.trial import Job
+    try:
+        grid, began = run_search(setup.job, trials, workers=workers, gpus=gpus, changed=changed)
+    except KeyboardInterrupt:
+        over = sum(trial.over for trial in trials)
+        where = f"stopped after {over} of {setup.search.trials} trials"
+        raise Interrupted(f"{where}; resume with: {folder.how_to_resume(path)}") from None
+    finally:
+        if len(trials):
+            write()
+    watch(setup, trials)
+    start = max(0.0, (began or started) - started)
+    return grid, {"start": start, "search": time.time() - started - start}
 
-        search, states = self.search, self.folder.states.absolute()
-        return Job(search.config, search.space, images, search.config.seed, first, states, search.metric, search.sign)
 
-    def _run_parts(self, images: "dict[tuple[Any, ...], Images]") -> None:
-        """All parts of the search that are not over, by Ray."""
-        begins = [sum(self.search.parts[:number]) for number in range(len(self.search.parts))]
-        left = [
-            (first, count)
-            for first, count in zip(begins, self.search.parts, strict=True)
-            if not all(self.table.trial(number).over for number in range(first, first + count))
-        ]
-        if not left:
-            return
-        self.start_ray()
-        from lenet.tuning.display import TrialsView
-        from lenet.tuning.tuner import run_part
+def _finish(setup: SearchSetup, trials: Trials, facts: dict[str, Any], verbose: bool, started: float) -> None:
+    """The best trial's recipe, the plots, the confirmation, and result.json last of all."""
+    from lenet.tuning.plots import draw_search
 
-        with TrialsView(self.table, self.search.trials, self.console) as view:
-            for first, count in left:
-                job = self._job(images, first)
+    search, job, path, best = setup.search, setup.job, setup.run.path, best_trial(trials)
+    config = job.config_of(best.number, best.values)
+    facts["kept"] = folder.write_kept(path, trials, job)
+    folder.write_best(path, best, config, search, figure(search.metric, best.best(search.metric)))
+    draw_search(trials, search.space, setup.run.plots)
+    confirmed: dict[str, Any] = {}
+    if search.confirm:
+        again, seed = folder.confirmation_path(path, best.number, search.confirm), fresh_seed(search, search.confirm)
+        # By their hash, since the images may have changed while the trials ran.
+        run = train(recipe=path / "best.toml", model=setup.own(), out=again, resume=again.exists(), verbose=verbose,
+                    data_sha256=config.data_sha256, seed=seed, seeds=search.confirm)  # fmt: skip
+        confirmed = dict(run.result or {})
+    facts["disk_bytes"] = folder.size_of(path)
+    facts["seconds"]["confirm"] = confirmed.get("seconds", {}).get("total", 0.0)
+    setup.run.check_not_deleted(SEARCH_FILE)
+    setup.run.write_result(result_of(job, trials, facts, confirmed, time.time() - started))
 
-                def changed(trial: "TrialRecord | None", job: "Job" = job) -> None:
-                    self._tick()
-                    if trial is not None:
-                        self.folder.write_recipe(trial.number, job.config_of(trial.number, trial.asked))
-                        if trial.over:
-                            self.folder.prune(self.table, self.search.keep)
-                    if time.perf_counter() - self._written > _WRITE_SECONDS:
-                        self._write()
-                    view.update()
 
-                self.grid = run_part(
-                    self.search, job, count=count, table=self.table, folder=self.folder.ray / str(first),
-                    workers=self.cores, gpus=self.machine.gpus, changed=changed,
-                )  # fmt: skip
+def _both(*watches: Watch | None) -> Watch:
+    def watch(setup: SearchSetup, trials: Trials) -> None:
+        for one in watches:
+            if one is not None:
+                one(setup, trials)
 
-    def _tick(self) -> None:
-        passed = time.perf_counter() - self.started
-        if not self.clocks["start"] and self.table.began:
-            self.clocks["start"] = max(0.0, passed - (time.time() - self.table.began))
-        self.clocks["search"] = passed - self.clocks["start"]
-
-    def _write(self) -> None:
-        self.run.check_not_deleted(SEARCH_FILE)  # trials and Ray would make the folder again, in part
-        self.table.write(self.folder.trials_csv)
-        self._written = time.perf_counter()
-
-    def _finish(self, job: "Job", winner: "TrialRecord", facts: dict[str, Any]) -> Tuned:
-        """The winner's recipe, the pictures, the confirmation, and result.json last of all."""
-        from lenet.commands.train import train
-        from lenet.tuning.plots import draw_search
-        from lenet.tuning.report import fresh_seed, result_of, say_result, seen_figure
-
-        search, folder = self.search, self.folder
-        kept = folder.write_kept(self.table, job, search.keep)
-        folder.prune(self.table, search.keep)
-        config = job.config_of(winner.number, winner.asked)
-        folder.write_best(winner, config, search, seen_figure(search, winner))
-        draw_search(self.table, search.space, self.run.plots)
-        confirmed: dict[str, Any] = {}
-        if search.confirm:
-            self.console.print(f"\nconfirm trial {winner.number}'s values over {search.confirm} fresh seeds")
-            seed = fresh_seed(search, search.confirm)
-            again = folder.confirmation(winner.number, search.confirm)
-            # By its hash, since the images may have changed while the trials ran.
-            run = train(recipe=folder.best, out=again, resume=again.exists(), data_sha256=config.data_sha256, seed=seed,
-                        seeds=search.confirm, threads=None, verbose=True)  # fmt: skip
-            confirmed = dict(run.result or {})
-        facts |= {"kept": kept, "disk_bytes": folder.size()}
-        facts["seconds"]["confirm"] = confirmed.get("seconds", {}).get("total", 0.0)
-        total = time.perf_counter() - self.started
-        self.run.check_not_deleted(SEARCH_FILE)
-        self.run.write_result(result_of(search, self.table, job, winner, facts, confirmed, total))
-        say_result(self.run, self.run.result or {}, self.console)
-        if self.note:
-            self.console.print(self.note, soft_wrap=True)
-        return self._tuned()
-
-    def _tuned(self) -> Tuned:
-        from lenet.runs.run import Run
-
-        result = self.run.result or {}
-        trials = [asdict(trial) for trial in self.table]
-        best = next(trial for trial in trials if trial["number"] == result["search"]["best"]["trial"])
-        confirmed = Run(self.folder.confirmation(best["number"], result["members"])) if result["members"] else None
-        return Tuned(self.run.path, trials, best, result, confirmed, self.grid)
+    return watch

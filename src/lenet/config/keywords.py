@@ -15,6 +15,8 @@ FROM_START = ("model", *SHAPING, "start", "start_sha256", "size", "channels")
 TRANSFER_FREEZE = "all-but-last"
 TRANSFER_LR = {"sgd": 0.01, "adam": 0.001, "adamw": 0.001}
 TRANSFER_DEFAULTS = {"freeze": TRANSFER_FREEZE, "lr": "0.01 with sgd, 0.001 with adam and adamw"}
+SEARCH_EPOCHS = 10  # the most that a trial trains, whatever a recipe says
+SEARCH_DEFAULTS = {"epochs": f"{SEARCH_EPOCHS}, the most that a trial trains"}
 
 
 class TransferOptions(TypedDict, total=False):

@@ -1,110 +1,180 @@
-"""What a search shows while it runs: one table with a line a trial on a terminal, a plain line a trial elsewhere."""
+"""A search in words: what is shown before, during and after it."""
 
 import time
+from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table as RichTable
+from rich.table import Table
 from rich.text import Text
 
-from lenet.report.text import clock
+from lenet.report.console import PlainConsole
+from lenet.report.text import clock, percent, test_line
+from lenet.runs.metrics import EpochRow
+from lenet.tuning.setup import SearchSetup
 from lenet.tuning.space import shown
-from lenet.tuning.table import Table, TrialRecord
+from lenet.tuning.trials import TrialRecord, Trials
 
-_REFRESH = 0.25  # seconds between two pictures
-_AROUND = 6  # lines of the terminal that are not trials
+_OTHER_LINES = 6  # of the terminal, beside the trials
 _STYLES = {"running": "bold", "stopped": "dim", "failed": "red", "finished": "", "waiting": "dim"}
 
 
-class TrialsView:
-    """Follows the table of trials; `update` is called by whoever changes it."""
+class SearchPrinter:
+    """Prints a search: a table with a line per trial on a terminal, a line per ended trial elsewhere.
 
-    def __init__(self, table: Table, total: int, console: Console) -> None:
-        self._table, self._total, self._console = table, total, console
-        self._printed = {trial.number for trial in table if trial.over}
-        self._started, self._drawn = time.perf_counter(), 0.0
-        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+    Pass it as `watch`, inside its own `with`, then call `show_result`.
+    """
 
-    def __enter__(self) -> "TrialsView":
-        if self._live:
-            self._live.start()
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or PlainConsole()
+        self._live: Live | None = None
+        self._setup: SearchSetup | None = None
+
+    def __enter__(self) -> "SearchPrinter":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.update(now=True)
         if self._live:
             self._live.stop()
 
-    def update(self, *, now: bool = False) -> None:
-        """Show where the trials stand, unless that was shown just before."""
-        if not now and time.perf_counter() - self._drawn < _REFRESH:
-            return
-        self._drawn = time.perf_counter()
+    def __call__(self, setup: SearchSetup, trials: Trials) -> None:
+        """Show how the trials stand now; the first call prints what the search starts from."""
+        if setup is not self._setup:
+            self._begin(setup, trials)
+        over = sum(trial.over for trial in trials)
         if self._live:
-            self._live.update(self.picture(), refresh=True)
+            passed = clock(time.perf_counter() - self._started)
+            self._live.update(trials_table(trials, setup.search.trials, passed, self.console.height), refresh=True)
+            if over == setup.search.trials:
+                self._live.stop()
             return
-        for trial in self._table:
+        for trial in trials:
             if trial.over and trial.number not in self._printed:
                 self._printed.add(trial.number)
-                self._console.print(self._line(trial), soft_wrap=True)
+                self.print(trial_line(trial, trials))
 
-    def picture(self) -> RichTable:
-        """The table of trials: running ones, then the best of the others, as many as the terminal has lines for."""
-        room = max(3, self._console.height - _AROUND)
-        ranked = self._table.ranked()
-        best = ranked[0].number if ranked else None
-        trials = list(self._table)
-        chosen = [trial for trial in trials if trial.status == "running"]
-        chosen += [trial for trial in ranked if trial not in chosen]
-        chosen += [trial for trial in trials if trial not in chosen]
-        table = RichTable(box=None, pad_edge=False, header_style="dim", caption=self._caption(), caption_justify="left")
-        for name in (
-            "trial",
-            *self._table.names,
-            "epoch",
-            "loss",
-            self._table.metric.replace("accuracy", "acc").replace("_", " "),
-            "best",
-            "",
-        ):
-            table.add_column(name, justify="left" if not name else "right", no_wrap=True)
-        for trial in sorted(chosen[:room], key=lambda trial: trial.number):
-            style = "bold green" if trial.number == best else _STYLES[trial.status]
-            table.add_row(*self._cells(trial), style=style)
-        return table
+    def show_result(self, path: Path, result: Mapping[str, Any]) -> None:
+        """Print the figures of a finished search. result: result.json."""
+        for line in result_lines(path, result):
+            self.print(line)
 
-    def _cells(self, trial: TrialRecord) -> list[str | Text]:
-        last, best = trial.at(trial.epoch), trial.best(self._table.metric)
-        return [
-            str(trial.number),
-            *(shown(trial.values.get(name, "")) for name in self._table.names),
-            f"{trial.epoch}/{self._table.epochs}",
-            f"{last.train_loss:.3f}" if last else "",
-            figure(self._table.metric, last),
-            figure(self._table.metric, best),
-            trial.status,
-        ]
+    def print(self, line: str) -> None:
+        """One line, which is not wrapped."""
+        self.console.print(line, highlight=False, soft_wrap=True)
 
-    def _caption(self) -> str:
-        over = sum(trial.over for trial in self._table)
-        running = sum(trial.status == "running" for trial in self._table)
-        left = f", {running} running" if over < self._total else ""
-        return f"{over} of {self._total} trials done{left}, {clock(time.perf_counter() - self._started)}"
-
-    def _line(self, trial: TrialRecord) -> str:
-        values = ", ".join(f"{name} {shown(trial.values.get(name, ''))}" for name in self._table.names)
-        end = {"stopped": "stopped after", "finished": "finished", "failed": "failed in"}[trial.status]
-        why = f": {trial.error}" if trial.error else ""
-        best = figure(self._table.metric, trial.best(self._table.metric))
-        figures = f"  best {best}" if best else ""
-        return f"trial {trial.number}  {values}  {end} epoch {trial.epoch}/{self._table.epochs}{figures}{why}"
+    def _begin(self, setup: SearchSetup, trials: Trials) -> None:
+        for line in opening_lines(setup):
+            self.print(line)
+        self._setup, self._started = setup, time.perf_counter()
+        self._printed = {trial.number for trial in trials if trial.over}
+        # FORCE_COLOR gives a pipe colours, but a table cannot be redrawn in it.
+        if self.console.is_terminal and not self.console.is_dumb_terminal and self.console.file.isatty():
+            self._live = Live(console=self.console, auto_refresh=False)
+            self._live.start()
 
 
-def figure(metric: str, row: Any) -> str:
+def opening_lines(setup: SearchSetup) -> list[str]:
+    """The lines above the trials."""
+    search, dataset = setup.search, next(iter(setup.job.images.values())).dataset
+    config, (height, width, channels) = search.config, dataset.images.shape[1:]
+    grace, factor = search.grace_period, search.reduction_factor
+    epochs = ", ".join(str(grace * factor**k) for k in range(3))
+    stops = (
+        f"asha continues the best 1/{factor} after epoch {epochs}, ..."
+        if search.scheduler == "asha"
+        else "none stopped"
+    )
+    return [
+        f"data    {dataset.name} ({dataset.source}){': ' + dataset.substitute if dataset.substitute else ''}",
+        f"images  {len(dataset.train):,} training, {len(dataset.val):,} validation; {height}x{width}x{channels}, "
+        f"{len(dataset.classes)} classes",
+        *(f"        {line}" for line in dataset.notes),
+        f"model   {config.model}; {config.optimizer} {config.schedule}",
+        f"space   {', '.join(f'{name} {text}' for name, text in search.space.texts().items())}",
+        f"search  {search.trials} trials, {search.searcher}, of at most {config.epochs} epochs; {stops}",
+        f"engine  {setup.engine}",
+        f"run     {setup.run.path}",
+        *(f"note    {note}" for note in setup.notes),
+    ]
+
+
+def trials_table(trials: Trials, total: int, passed: str, height: int) -> Table:
+    """Running trials, then the best of the others, as many as fit into a terminal of `height` lines."""
+    ranked = trials.ranked()
+    best = ranked[0].number if ranked else None
+    chosen: dict[int, TrialRecord] = {}
+    for trial in [*trials.with_status("running"), *ranked, *trials]:
+        chosen.setdefault(trial.number, trial)
+    over, running = sum(trial.over for trial in trials), len(trials.with_status("running"))
+    caption = f"{over} of {total} trials done{f', {running} running' if over < total else ''}, {passed}"
+    table = Table(box=None, pad_edge=False, header_style="dim", caption=caption, caption_justify="left")
+    metric = trials.metric.replace("accuracy", "acc").replace("_", " ")
+    for name in ("trial", *trials.names, "epoch", "loss", metric, "best", ""):
+        table.add_column(name, justify="right" if name else "left", no_wrap=True)
+    for trial in sorted(list(chosen.values())[: max(3, height - _OTHER_LINES)], key=lambda trial: trial.number):
+        style = "bold green" if trial.number == best else _STYLES[trial.status]
+        table.add_row(*_cells(trial, trials), style=style)
+    return table
+
+
+def _cells(trial: TrialRecord, trials: Trials) -> list[str | Text]:
+    last = trial.at(trial.epoch)
+    return [
+        str(trial.number),
+        *_values(trial, trials).values(),
+        f"{trial.epoch}/{trials.epochs}",
+        f"{last.train_loss:.3f}" if last else "",
+        figure(trials.metric, last),
+        figure(trials.metric, trial.best(trials.metric)),
+        trial.status,
+    ]
+
+
+def trial_line(trial: TrialRecord, trials: Trials) -> str:
+    """An ended trial in one line."""
+    values = ", ".join(f"{name} {value}" for name, value in _values(trial, trials).items())
+    best = figure(trials.metric, trial.best(trials.metric))
+    line = f"trial {trial.number}  {values}  {trial.status} at epoch {trial.epoch}/{trials.epochs}"
+    return line + (f"  best {best}" if best else "") + (f": {trial.error}" if trial.error else "")
+
+
+def _values(trial: TrialRecord, trials: Trials) -> dict[str, str]:
+    return {name: shown(trial.values.get(name, "")) for name in trials.names}
+
+
+def figure(metric: str, row: EpochRow | None) -> str:
     """A metric of an epoch as it is shown: accuracies in percent."""
     if row is None:
         return ""
     value = getattr(row, metric)
     return f"{100 * value:.1f}%" if metric.endswith("accuracy") else f"{value:.4f}"
+
+
+def result_lines(path: Path, result: Mapping[str, Any]) -> list[str]:
+    """A finished search: its best values, their accuracy in the search and with fresh seeds. result: result.json."""
+    facts = result["search"]
+    best, seconds = facts["best"], facts["seconds"]
+    values = ", ".join(f"{name} {shown(value)}" for name, value in best["values"].items())
+    lines = [
+        "",
+        f"best    trial {best['trial']}: {values}",
+        f"search  {100 * best['val_accuracy']:.1f}% validation (epoch {best['epoch']} of {result['epochs']}), one "
+        f"seed, the best of {facts['trials']} trials: optimistically biased",
+    ]
+    if result["members"]:
+        lines += [f"again   {percent(result['val_accuracy'])} validation, fresh seeds", test_line(result)]
+    failed = "; ".join(f"trial {number}: {error}" for number, error in facts["failed"].items())
+    again = "lenet train" if result["model"] != "own" else "python main.py"
+    return [
+        *lines,
+        *([f"failed  {failed}"] if failed else []),
+        f"took    {clock(result['seconds']['total'])}: first step after {seconds['start']:.1f} s, trials "
+        f"{clock(seconds['search'])}, confirmation {clock(seconds['confirm'])}; {facts['trial_epochs']} trial epochs, "
+        f"{facts['stopped']} trials stopped",
+        f"files   {path}: trials.csv, best.toml, trials/, keep/, plots/, result.json",
+        f"repeat  {again} --recipe {path}/trials/{best['trial']}.toml repeats the trial bit-identically; the search "
+        "as a whole does not repeat, since which trials are stopped depends on timing",
+    ]

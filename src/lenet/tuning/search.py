@@ -1,83 +1,88 @@
-"""What a search was asked, in a form that its folder keeps."""
+"""The settings of a search, as its folder keeps them in search.toml."""
 
-import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from lenet.config import Config, checked, recipe_values, to_toml
+from lenet.config.keywords import SEARCH_EPOCHS
+from lenet.config.request import Request
 from lenet.data.identity import is_folder, same_folder
 from lenet.errors import InputError, did_you_mean
 from lenet.files import read_toml
-from lenet.tuning.space import DEFAULT, Space, check_effects, parse_space
+from lenet.tuning.space import DEFAULT, Space, check_effects, has_dropout, parse_space
 
 SEARCH_FILE = "search.toml"  # marks a folder as a search's
-METRICS: dict[str, int] = {
-    "val_accuracy": 1,
-    "val_loss": -1,
-    "train_accuracy": 1,
-    "train_loss": -1,
-}  # 1: more is better
+METRICS: dict[str, int] = {"val_accuracy": 1, "val_loss": -1, "train_accuracy": 1, "train_loss": -1}  # 1: higher wins
 STUDY = "cifar10-lenet"
-_EPOCHS, _TRIALS = 10, 10
-GRACE, FACTOR = 1, 2  # ASHA: after epoch 1, 2, 4, 8, ... the worse half of the trials that got there ends
-_MAY_CHANGE = ("confirm", "keep", "data_dir")  # when a search goes on; they change no trial
-_MOST_TRIALS = 100_000
+_TRIALS = 10
+_MAY_CHANGE = ("confirm", "keep", "data_dir")  # on resume: no trial depends on them
 _CHOICES = {"scheduler": ("asha", "none"), "searcher": ("random", "tpe", "grid"), "metric": tuple(METRICS)}
-_WORDS = {"searcher": "search"}  # what the command line calls it
+_RANGES = {
+    "trials": (1, 100_000), "confirm": (0, 1000), "keep": (0, 100_000), "grace_period": (1, 100_000),
+    "reduction_factor": (2, 100),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Search:
-    """A search: trainings of `config`, their options in `space` varied, of at most config.epochs epochs.
+    """A search: `trials` trainings of `config` with options out of `space`, each of at most config.epochs epochs.
 
-    parts: how many trials were asked for at first, and how many more each time trials were added
-    metric: a figure of metrics.csv, by which the scheduler stops trials and the best is chosen
-    confirm: over how many fresh seeds the winner is trained again; keep: how many trials' weights stay
+    metric: a column of metrics.csv, by which the scheduler stops trials and the best trial is chosen
+    grace_period, reduction_factor: asha compares trials after grace_period * reduction_factor**k epochs, and lets the
+        best 1 / reduction_factor of them continue
+    confirm: number of fresh seeds for the best trial's values; keep: number of trials whose weights are kept
     """
 
     config: Config
     space: Space
-    parts: tuple[int, ...] = (10,)
+    trials: int = _TRIALS
     metric: str = "val_accuracy"
     scheduler: Literal["asha", "none"] = "asha"
     searcher: Literal["random", "tpe", "grid"] = "random"
+    grace_period: int = 1
+    reduction_factor: int = 2
     confirm: int = 5
     keep: int = 3
 
     @property
-    def trials(self) -> int:
-        """All trials."""
-        return sum(self.parts)
-
-    @property
     def sign(self) -> int:
-        """1 where more of the metric is better, -1 where less is."""
+        """1 where a higher metric is better, -1 where a lower one is."""
         return METRICS[self.metric]
 
-    def check(self) -> "Search":
-        """Itself, where all of it can be. Raises InputError."""
+    @property
+    def rule(self) -> str:
+        """How the scheduler stops trials."""
+        asha = f"asha, grace {self.grace_period}, factor {self.reduction_factor}"
+        return asha if self.scheduler == "asha" else "none"
+
+    def check(self, layers: Sequence[Mapping[str, Any]] | None = None) -> "Search":
+        """The search itself. Raises InputError where it is impossible; layers: of the user's own network."""
         for name, known in _CHOICES.items():
-            word, value = _WORDS.get(name, name), getattr(self, name)
+            value = getattr(self, name)
             if value not in known:
+                word = "search" if name == "searcher" else name
                 raise InputError(f"{word} cannot be '{value}'{did_you_mean(str(value), known)}")
-        for name, low, high in (("trials", 1, _MOST_TRIALS), ("confirm", 0, 1000), ("keep", 0, _MOST_TRIALS)):
+        for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-                raise InputError(f"{name} must be a whole number between {low} and {high}, not {value}")
+                raise InputError(
+                    f"{name.replace('_', '-')} must be a whole number between {low} and {high}, not {value}"
+                )
         if self.config.start:
             raise InputError("a search starts from fresh weights: leave start out", options=["start"])
         if self.config.seeds != 1 or self.config.protocol == "folds":
             raise InputError(
-                "a trial is one network: leave seeds out; --confirm trains the winner over several",
+                "a trial is one network: leave seeds out; --confirm trains the best trial's values over several",
                 options=["seeds" if self.config.seeds != 1 else "protocol"],
             )
         if self.config.threads not in (None, 1):
             raise InputError(
-                "a trial has one thread, on a core of its own: leave threads out, --workers says how many",
+                "a trial has one thread on one core: leave threads out; --workers sets how many run at once",
                 options=["threads"],
             )
-        check_effects(self.space, self.config)
+        check_effects(self.space, self.config, layers)
         if self.searcher == "grid" and self.space.combinations() is None:
             endless = next(axis for axis in self.space.axes if axis.every() is None)
             raise InputError(
@@ -87,95 +92,88 @@ class Search:
         return self
 
     def extended(self, trials: int | None) -> "Search":
-        """The same search with so many trials in all. Raises InputError where that is fewer, or a grid has no more."""
+        """The same search with this many trials in total. Raises InputError where it has more, or is a grid."""
         if trials is None or trials == self.trials:
             return self
         if trials < self.trials:
             raise InputError(f"the search has {self.trials} trials already: give --trials {self.trials} or more")
         if self.searcher == "grid":
-            raise InputError(
-                f"the grid has {self.trials} trials, and all of them are in the search: leave --trials out"
-            )
-        return replace(self, parts=(*self.parts, trials - self.trials)).check()
+            raise InputError(f"the search tries all {self.trials} combinations of the grid: leave --trials out")
+        return replace(self, trials=trials).check()
 
     def text(self) -> str:
         """search.toml."""
-        own = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("config", "space")}
-        lines = ["# A search by lenet tune; 'lenet tune --resume --out FOLDER' goes on with it."]
-        lines += [f"{name} = {json.dumps(value)}" for name, value in own.items()]
-        lines += ["", "[space]", *(f"{name} = {json.dumps(text)}" for name, text in self.space.texts().items())]
-        return "\n".join([*lines, "", "[config]", to_toml(vars(self.config))])
+        own = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in ("config", "space")}
+        config = {name: value for name, value in vars(self.config).items() if value is not None}
+        return to_toml(
+            {**own, "space": self.space.texts(), "config": config},
+            "A search by lenet tune; 'lenet tune --resume --out FOLDER' resumes it.",
+        )
 
 
 def read_search(path: Path) -> Search | None:
-    """The search that this search.toml describes; None where there is none. Raises InputError where it is damaged."""
+    """The search of this search.toml; None where there is none. Raises InputError where the file is damaged."""
     if not path.is_file():
         return None
     values = read_toml(path)
     try:
         config = replace(Config(), **checked(values.pop("config"), f"{path}: "))
-        parts = tuple(map(int, values.pop("parts")))
-        return Search(config=config, space=parse_space(values.pop("space")), parts=parts, **values).check()
+        return Search(config=config, space=parse_space(values.pop("space")), **values).check()
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is damaged ({error}): restore it or start over with --overwrite") from None
 
 
-def values_under(recipe: str | Path | None) -> dict[str, Any]:
-    """What the recipe of a search sets: the study's without one, nothing for "none"."""
-    named = STUDY if recipe is None else recipe
-    return {} if str(named) == "none" else recipe_values(named)
+def request_of(recipe: str | Path | None, given: Mapping[str, Any]) -> Request:
+    """The options of the trainings: without a recipe the study's are the defaults, with "none" lenet's own."""
+    if recipe is None:
+        return Request.of(None, given, recipe_values(STUDY))
+    return Request.of(None if str(recipe) == "none" else recipe, given)
 
 
 def wanted_search(
-    given: dict[str, Any],
-    recipe: str | Path | None,
+    request: Request,
     space: Any,
     trials: int | None,
-    asked: dict[str, Any],
+    asked: Mapping[str, Any],
     gpus: float = 0,
+    layers: Sequence[Mapping[str, Any]] | None = None,
 ) -> Search:
-    """The search that was asked for, before its folder is looked at. Raises InputError.
+    """The search that the caller describes, before its folder is looked at. Raises InputError.
 
-    gpus: the share of a GPU that each trial has
+    asked: fields of Search; gpus: the fraction of a GPU for each trial; layers: of the user's own network
     """
-    values = values_under(recipe) | {"epochs": _EPOCHS} | given
-    if gpus and values.get("device", "cpu") == "cpu":
-        values["device"] = "cuda"  # Ray shows a trial its own GPU alone
-    if not gpus and values.get("device", "cpu") != "cpu":
+    given = request.given
+    config = replace(request.config(), epochs=given.get("epochs", SEARCH_EPOCHS))
+    if gpus and config.device == "cpu":
+        config = replace(config, device="cuda")  # Ray shows a trial its own GPU alone
+    if not gpus and config.device != "cpu":
         raise InputError(
-            f"--device {values['device']}: say what share of a GPU a trial gets, as in --gpus-per-trial 0.25",
+            f"--device {config.device}: set the fraction of a GPU for each trial, as in --gpus-per-trial 0.25",
             options=["device"],
         )
     if space is None:
-        found = parse_space({name: text for name, text in DEFAULT.items() if name not in given})
+        left_out = given.keys() | (set() if has_dropout(layers) else {"dropout"})
+        found = parse_space({name: text for name, text in DEFAULT.items() if name not in left_out})
     else:
         found = parse_space([space] if isinstance(space, str) else space)
-        both = [name for name in found.names if name in given]
-        if both:
+        if both := [name for name in found.names if name in given]:
             raise InputError(f"{both[0].replace('_', '-')} is both searched and given: leave one out")
-    search = Search(config=replace(Config(), **values), space=found, **asked)
+    search = Search(config=config, space=found, **asked)
     grid = found.combinations() if search.searcher == "grid" else None
     if grid is not None and trials not in (None, grid):
         raise InputError(f"--search grid tries all {grid} combinations: leave --trials out")
-    count = grid or (_TRIALS if trials is None else trials)
-    return replace(search, parts=(count,)).check()
+    for name in {"grace_period", "reduction_factor"} & asked.keys() if search.scheduler == "none" else ():
+        raise InputError(f"{name.replace('_', '-')} changes nothing with --scheduler none: leave it out")
+    return replace(search, trials=grid or (_TRIALS if trials is None else trials)).check(layers)
 
 
 def resumed_search(
-    folder: Path,
-    saved: Search,
-    wanted: Search,
-    *,
-    given: dict[str, Any],
-    asked: dict[str, Any],
-    recipe: str | Path | None,
-    space: Any,
+    folder: Path, saved: Search, wanted: Search, request: Request, asked: Mapping[str, Any], space: Any
 ) -> Search:
-    """The saved search; what was given may only repeat it, but for what changes no trial. Raises InputError."""
-    values = given if recipe in (None, "none") else recipe_values(recipe) | given
-    values = {name: value for name, value in values.items() if name != "data_sha256"}
+    """The saved search; what was given may repeat its settings or change those in _MAY_CHANGE. Raises InputError."""
+    given, values = request.given, {name: value for name, value in request.settings.items() if name != "data_sha256"}
     if is_folder(values.get("data", "auto")) and is_folder(saved.config.data):
-        # Wherever the folder lies now: its images are compared by their hash.
+        # The folder may have moved: its images are compared by their hash.
         data = values.pop("data")
         if not same_folder(data, saved.config.data):
             saved = replace(saved, config=replace(saved.config, data=data))
@@ -186,9 +184,10 @@ def resumed_search(
     if space is not None and wanted.space != saved.space:
         differ["space"] = "space"
     if differ:
-        listed = ", ".join(differ.values())
         raise InputError(
-            f"{folder} was started with other settings ({listed}): leave them out, or use another --out", options=differ
+            f"{folder} was started with other settings ({', '.join(differ.values())}): leave them out, or use another "
+            "--out",
+            options=differ,
         )
     config = replace(saved.config, data_dir=given.get("data_dir", saved.config.data_dir))
     return replace(saved, config=config, **{name: asked[name] for name in ("confirm", "keep") if name in asked})

@@ -1,4 +1,4 @@
-"""Ray, quietly: started for one search and gone after it, or joined where it runs and left as it was."""
+"""Ray: started for one search and stopped after it, or joined where it runs and left as it was."""
 
 import contextlib
 import logging
@@ -6,12 +6,13 @@ import os
 import shutil
 import socket
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from lenet.cores import free_memory, usable_cores
 from lenet.errors import InputError
@@ -19,13 +20,14 @@ from lenet.errors import InputError
 _WORKER_BYTES = 450 << 20  # a process with Ray and PyTorch in it
 _RAY_BYTES = 600 << 20  # Ray's own processes together
 _LEAST_STORE = 80 << 20  # Ray refuses less than 75 MiB
-_PATH_ROOM = 45  # Ray's sockets lie 60 characters below its folder, and a socket's path has room for 107
+_MOST_PATH = 20  # Ray adds some 85 characters to it, and a socket's path has at most 107
+_PATIENCE = 5.0  # seconds that Ray's processes have to end before they are killed
 _PREFIX = "lenet-ray-"
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",  # the table is ours
+    "RAY_AIR_NEW_OUTPUT": "0",  # lenet shows the trials itself
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends a search at once: all but the unfinished epochs is kept
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends a search at once; finished epochs are kept
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "TUNE_WARN_THRESHOLD_S": "1e9",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
@@ -40,18 +42,18 @@ LOCAL = {
 
 @dataclass(frozen=True)
 class Machine:
-    """Where trials run: `workers` side by side (None: one a core), each with a share of a GPU, here or in a cluster."""
+    """Where trials run: `workers` at once (None: one per core), each with a fraction of a GPU, here or in a cluster."""
 
     workers: int | None
     gpus: float
     address: str | None
 
     def check(self) -> "Machine":
-        """Itself, where it can be. Raises InputError."""
+        """The machine itself. Raises InputError where it is impossible."""
         if self.workers is not None and not 1 <= self.workers <= 100_000:
             raise InputError(f"workers must be a whole number of at least 1, not {self.workers}")
         if not 0 <= self.gpus <= 64 or (self.gpus > 1 and self.gpus % 1):
-            raise InputError(f"gpus-per-trial must be a share of at most 1, or whole GPUs, not {self.gpus:g}")
+            raise InputError(f"gpus-per-trial must be a fraction of at most 1, or a whole number, not {self.gpus:g}")
         return self
 
 
@@ -59,11 +61,11 @@ def check_ray() -> None:
     """Raises InputError where ray or optuna is not installed."""
     for name in ("ray", "optuna"):
         if find_spec(name) is None:
-            raise InputError(f'searching needs {name}: pip install "lenet[tune]"')
+            raise InputError(f'a search needs {name}: pip install "lenet[tune]"')
 
 
 def workers_here(wanted: int | None, image_bytes: int) -> int:
-    """How many trials run side by side here: one a core unless told. Raises InputError where memory lacks."""
+    """How many trials run at once here: one per core by default. Raises InputError where memory is too small."""
     workers = wanted or usable_cores()
     need = workers * _WORKER_BYTES + _RAY_BYTES + 2 * image_bytes
     free = free_memory()
@@ -82,6 +84,8 @@ def ray_session(address: str | None, workers: int, image_bytes: int, gpus: float
 
     Raises InputError where nothing answers at the address.
     """
+    if address is not None:
+        _check_address(address)
     os.environ.update(QUIET)
     if address is None:
         os.environ.update({name: os.environ.get(name, value) for name, value in LOCAL.items()})
@@ -113,74 +117,57 @@ def ray_session(address: str | None, workers: int, image_bytes: int, gpus: float
         )
         yield ray
     finally:
-        children = _started_by_us(folder)
+        started = [process for process in psutil.Process().children(recursive=True) if _is_ray(process, folder)]
         ray.shutdown()
-        _wait_for(children, folder)
+        for process in psutil.wait_procs(started, timeout=_PATIENCE)[1]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _runtime_env() -> dict[str, Any]:
-    # The very variables that Tune sets for its actors: with equal ones they are given the workers that stand ready.
+    # The variables that Tune sets for its actors: with equal ones they take workers that Ray has started already.
     return {"env_vars": {"PL_DISABLE_FORK": "1", "RAY_CHDIR_TO_TRIAL_DIR": "0"}}
 
 
-def _join(ray: Any, address: str) -> None:
+def _check_address(address: str) -> None:
     host, _, port = address.rpartition(":")
-    if address != "auto":
-        if not host or not port.isdigit():
-            raise InputError(f"--address takes auto or HOST:PORT, not '{address}'")
-        try:
-            socket.create_connection((host, int(port)), timeout=5).close()
-        except OSError as error:
-            raise InputError(
-                f"no Ray cluster answers at {address} ({error.strerror or error}): start one with 'ray start --head'"
-            ) from None
+    if address == "auto":
+        return
+    if not host or not port.isdigit():
+        raise InputError(f"--address takes auto or HOST:PORT, not '{address}'")
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except OSError as error:
+        raise InputError(
+            f"no Ray cluster answers at {address} ({error.strerror or error}): start one with 'ray start --head'"
+        ) from None
+
+
+def _join(ray: Any, address: str) -> None:
     try:
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, runtime_env=_runtime_env())
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        first = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(
             f"no Ray cluster at --address {address} ({first}): start one with 'ray start --head'"
         ) from None
 
 
 def _folder() -> Path:
-    """A new folder for Ray's sockets and logs; those that killed searches left are removed."""
+    """A new folder for Ray's sockets and logs; those of killed searches are removed."""
     wanted = tempfile.gettempdir()
-    parent = Path(wanted if len(wanted) <= _PATH_ROOM - 25 else "/tmp")
+    parent = Path(wanted if len(wanted) <= _MOST_PATH else "/tmp")
     for left_over in parent.glob(f"{_PREFIX}*"):
         owner = left_over.name.removeprefix(_PREFIX).split("-")[0]
-        if owner.isdigit() and not Path("/proc", owner).exists():
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
             shutil.rmtree(left_over, ignore_errors=True)
     return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent))
 
 
-def _started_by_us(folder: Path) -> list[int]:
-    """Ray's processes below this one."""
-    parents: dict[int, int] = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-    found, more = {os.getpid()}, {os.getpid()}
-    while more:
-        more = {pid for pid, parent in parents.items() if parent in more} - found
-        found |= more
-    return [pid for pid in found - {os.getpid()} if _is_ray(pid, folder)]
-
-
-def _is_ray(pid: int, folder: Path) -> bool:
+def _is_ray(process: psutil.Process, folder: Path) -> bool:
     try:
-        words = Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
-    except OSError:
+        command = " ".join(process.cmdline())
+    except psutil.Error:
         return False
-    return words.startswith("ray::") or str(folder) in words
-
-
-def _wait_for(pids: list[int], folder: Path, seconds: float = 5.0) -> None:
-    """Until these processes are gone; what is not by then is killed."""
-    until = time.monotonic() + seconds
-    while (left := [pid for pid in pids if _is_ray(pid, folder)]) and time.monotonic() < until:
-        time.sleep(0.05)
-    for pid in left:
-        with contextlib.suppress(OSError):
-            os.kill(pid, 9)
+    return command.startswith("ray::") or str(folder) in command

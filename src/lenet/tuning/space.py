@@ -1,16 +1,17 @@
-"""A search space in plain text: which options of a training are searched, and among which values.
+"""The search space in plain text: which options of a training are searched, and over which values.
 
     choice(4, 8, 16, 32)      one of these; in TOML also a plain list
-    uniform(0.2, 0.5)         anywhere between, both ends included for whole numbers
+    uniform(0.2, 0.5)         any value in the range, both ends included for whole numbers
     uniform(0.2, 0.5, 0.05)   the same in steps; quniform is another word for it
-    loguniform(1e-4, 1e-2)    anywhere between, evenly in the logarithm
+    loguniform(1e-4, 1e-2)    any value in the range, uniform in the logarithm
 
-Any option of `lenet train` can be searched but those that change what is measured or which machine measures it.
+Every option of `lenet train` can be searched, except those that change what is measured or where it is computed.
 """
 
+import ast
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
@@ -18,7 +19,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, Literal
 
-from lenet.config import Config, checked, options
+from lenet.config import SHAPING, Config, checked, options
 from lenet.errors import InputError, did_you_mean
 from lenet.files import read_toml
 
@@ -26,36 +27,31 @@ Kind = Literal["choice", "uniform", "loguniform"]
 
 DEFAULT = {"batch_size": "choice(4, 8, 16, 32)", "lr": "loguniform(1e-4, 1e-2)", "dropout": "uniform(0.2, 0.5, 0.05)"}
 
-# The images themselves: each of their values needs an array of its own in the object store.
+# Options that change the images: each of their values needs an array of its own in the object store.
 IMAGE_OPTIONS = ("size", "channels", "fit")
 _MOST_IMAGE_SETS = 16
 _MOST_STEPS = 10_000
 _FUNCTIONS: dict[str, Kind] = {
     "choice": "choice", "uniform": "uniform", "quniform": "uniform", "loguniform": "loguniform"
 }  # fmt: skip
-NOT_SEARCHED = {
-    "data": "trials on other images do not compare",
-    "data_sha256": "trials on other images do not compare",
-    "data_dir": "trials on other images do not compare",
-    "classes": "trials on other images do not compare",
-    "per_class": "trials on other images do not compare",
-    "protocol": "trials measured on other images do not compare",
+_OTHER_IMAGES = "trials on other images cannot be compared"
+NOT_SEARCHED = dict.fromkeys(
+    ("data", "data_sha256", "data_dir", "classes", "per_class", "protocol", "val_fraction", "split_seed"), _OTHER_IMAGES
+) | {
     "start": "a search starts from fresh weights",
     "start_sha256": "a search starts from fresh weights",
-    "val_fraction": "trials measured on other images do not compare",
-    "split_seed": "trials measured on other images do not compare",
-    "seed": "each trial's follows from --seed and its number",
-    "seeds": "a trial is one network; --confirm trains the winner over several seeds",
-    "epochs": "the scheduler decides how many of --epochs a trial gets",
-    "engine": "it changes no figure",
-    "device": "it changes no figure",
-    "threads": "it changes no figure",
+    "seed": "each trial's seed follows from --seed and its number",
+    "seeds": "a trial is one network; --confirm trains the best trial's values over several seeds",
+    "epochs": "the scheduler decides how many of --epochs a trial trains",
+    "engine": "it does not change what is trained",
+    "device": "it does not change what is trained",
+    "threads": "it does not change what is trained",
 }
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One searched option. `values` are choice's; `low`, `high` and `step` (0: none) the others', both ends included.
+    """One searched option. `values` for a choice; otherwise `low`, `high` (both included) and `step` (0: none).
 
     whole: whether the option takes whole numbers
     """
@@ -70,62 +66,61 @@ class Axis:
 
     def __str__(self) -> str:
         if self.kind == "choice":
-            inside = [json.dumps(value) if isinstance(value, str) else _plain(value) for value in self.values]
+            inside = [json.dumps(value) for value in self.values]
         else:
             inside = [f"{number:.12g}" for number in (self.low, self.high, self.step)[: 3 if self.step else 2]]
         return f"{self.kind}({', '.join(inside)})"
 
     def every(self) -> tuple[Any, ...] | None:
-        """All values it can take, where they are finite in number."""
+        """All its values; None where they are not a finite number."""
         if self.kind == "choice":
             return self.values
         step = self.step or (1 if self.whole else 0)
         if self.kind == "loguniform" or not step:
             return None
         count = int((self.high - self.low) / step + 1e-9) + 1
-        return tuple(self.number(self.low + i * step) for i in range(count))
-
-    def number(self, value: float) -> float:
-        """A searcher's number without its rounding error, whole where the option is."""
-        return round(value) if self.whole else float(f"{value:.12g}") if self.step else float(value)
+        return tuple(self._number(self.low + i * step) for i in range(count))
 
     def encoded(self, value: Any) -> Any:
-        """A value as searchers know it: Optuna's categories are numbers, words and truths."""
+        """A value as searchers take it: Optuna's categories are numbers, text and booleans."""
         return json.dumps(value) if isinstance(value, tuple) else value
 
     def decoded(self, value: Any) -> Any:
-        """The option's value for what a searcher gave."""
+        """The option's value for a searcher's, without a step's rounding error."""
         if self.kind == "choice":
             return next(one for one in self.values if self.encoded(one) == value)
-        return self.number(value)
+        return self._number(value)
+
+    def _number(self, value: float) -> float:
+        return round(value) if self.whole else float(f"{value:.12g}") if self.step else float(value)
 
 
 @dataclass(frozen=True)
 class Space:
-    """The searched options by name."""
+    """The searched options, in the order they were given."""
 
     axes: tuple[Axis, ...]
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The searched options, in the order they were given."""
+        """The names of the searched options."""
         return tuple(axis.name for axis in self.axes)
 
     def texts(self) -> dict[str, str]:
-        """name -> plain text, that `parse` reads back."""
+        """name -> plain text that `parse_space` reads."""
         return {axis.name: str(axis) for axis in self.axes}
 
     def values(self, found: Mapping[str, Any]) -> dict[str, Any]:
-        """A trial's options, out of what the searcher gave for it."""
+        """A trial's options for what the searcher gave."""
         return {axis.name: axis.decoded(found[axis.name]) for axis in self.axes}
 
     def combinations(self) -> int | None:
-        """How many there are; None where they are endless."""
+        """Their number; None where it is infinite."""
         every = [axis.every() for axis in self.axes]
         return prod(len(values) for values in every if values is not None) if all(every) else None
 
     def image_options(self) -> list[dict[str, Any]]:
-        """Every combination of searched options that change the images themselves; one empty one where none does."""
+        """Every combination of the searched options that change the images; one empty one where none does."""
         axes = [axis for axis in self.axes if axis.name in IMAGE_OPTIONS]
         return [
             dict(zip((axis.name for axis in axes), values, strict=True))
@@ -134,9 +129,9 @@ class Space:
 
 
 def parse_space(given: Mapping[str, Any] | Iterable[str]) -> Space:
-    """The space of texts such as "lr=loguniform(1e-4, 1e-2)", of TOML files' paths, or of a mapping to such texts.
+    """The space of texts such as "lr=loguniform(1e-4, 1e-2)", of TOML files, or of a mapping from option to text.
 
-    Raises InputError where an option is unknown or cannot be searched, or where a value is outside its range.
+    Raises InputError where an option is unknown or cannot be searched, or a value is out of range.
     """
     found: dict[str, Axis] = {}
     for name, value in given.items() if isinstance(given, Mapping) else _pairs(given):
@@ -145,38 +140,49 @@ def parse_space(given: Mapping[str, Any] | Iterable[str]) -> Space:
             raise InputError(f"the space names {axis.name.replace('_', '-')} twice: keep one")
         found[axis.name] = axis
     if not found:
-        raise InputError("the space is empty: name an option, like --space 'lr=loguniform(1e-4,1e-2)'")
+        raise InputError("the space is empty: name an option, as in --space 'lr=loguniform(1e-4,1e-2)'")
     space = Space(tuple(found.values()))
     if any(axis.every() is None for axis in space.axes if axis.name in IMAGE_OPTIONS):
-        raise InputError("size can only be searched among single values: size=choice(24, 32)")
+        raise InputError("size can only be searched over single values: size=choice(24, 32)")
     if len(space.image_options()) > _MOST_IMAGE_SETS:
         raise InputError(
-            f"the space wants {len(space.image_options())} versions of all images in memory: at most {_MOST_IMAGE_SETS}"
+            f"the space needs {len(space.image_options())} versions of all images in memory: at most {_MOST_IMAGE_SETS}"
         )
     return space
 
 
-def check_effects(space: Space, config: Config) -> None:
-    """Raises InputError where a searched option changes nothing, since all its trials would train the same."""
+def check_effects(space: Space, config: Config, layers: Sequence[Mapping[str, Any]] | None = None) -> None:
+    """Raises InputError where a searched option changes nothing in any trial.
+
+    layers: of the user's own network, which the options of named models do not change
+    """
     every = {axis.name: axis.every() for axis in space.axes}
-
-    def can_be(option: str, wanted: set[str]) -> bool:
-        return bool(wanted & set(every.get(option) or (getattr(config, option),)))
-
-    for name, other, wanted in (
+    for name, other, needed in (
         ("momentum", "optimizer", {"sgd"}),
         ("nesterov", "optimizer", {"sgd"}),
         ("max_shift", "augment", {"auto", "shift", "flip-shift"}),
     ):
-        if name in space.names and not can_be(other, wanted):
+        possible = set(every.get(other) or (getattr(config, other),))
+        if name in space.names and not needed & possible:
             raise InputError(
                 f"{name.replace('_', '-')} changes nothing with {other} {getattr(config, other)}: "
-                f"leave it out of the space, or add --{other} {sorted(wanted)[-1]}"
+                f"leave it out of the space, or add --{other} {sorted(needed)[-1]}"
             )
+    for name in set(SHAPING) & set(space.names) if layers is not None else ():
+        if name != "dropout":
+            raise InputError(f"{name.replace('_', '-')} changes named models, not an nn.Sequential of your own: "
+                             "leave it out of the space")  # fmt: skip
+        if not has_dropout(layers):
+            raise InputError("dropout changes nothing: the model has no Dropout layer; leave it out of the space")
+
+
+def has_dropout(layers: Sequence[Mapping[str, Any]] | None) -> bool:
+    """Whether searching dropout changes a network of these layers; None stands for a named model."""
+    return layers is None or any(layer["kind"] == "Dropout" for layer in layers)
 
 
 def shown(value: Any) -> str:
-    """A value as the tables show it: four digits of a number."""
+    """A value as tables show it: numbers with four digits."""
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, (tuple, list)):
@@ -187,22 +193,17 @@ def shown(value: Any) -> str:
 def _pairs(texts: Iterable[str]) -> list[tuple[str, Any]]:
     pairs: list[tuple[str, Any]] = []
     for text in texts:
-        if text.endswith(".toml") and "=" not in text:
-            pairs += _from_file(Path(text)).items()
-            continue
         name, sign, value = text.partition("=")
-        if not sign:
+        if sign:
+            pairs.append((name.strip(), value.strip()))
+        elif not text.endswith(".toml"):
             raise InputError(f"--space takes OPTION=VALUES or a .toml file, not '{text}'")
-        pairs.append((name.strip(), value.strip()))
+        elif not Path(text).exists():
+            raise InputError(f"no space file {text}: give the path of a .toml file")
+        else:
+            values = read_toml(Path(text))
+            pairs += dict(values.get("space", values)).items()
     return pairs
-
-
-def _from_file(path: Path) -> dict[str, Any]:
-    """The space of a TOML file: its table [space], or all of it."""
-    if not path.exists():
-        raise InputError(f"no space file {path}")
-    values = read_toml(path)
-    return dict(values.get("space", values))
 
 
 def _axis(name: str, value: Any) -> Axis:
@@ -219,19 +220,18 @@ def _axis(name: str, value: Any) -> Axis:
         return Axis(key, kind, values)
     types = [one for one in options()[key].kinds if one is not NoneType]
     if types not in ([int], [float]):
-        raise InputError(f"space: {name} is no number: give its values as choice(...)")
+        raise InputError(f"space: {name} is not a number: give its values as choice(...)")
     if not all(isinstance(one, (int, float)) and not isinstance(one, bool) for one in arguments):
-        raise InputError(f"space: {name}={kind}(...) takes numbers, not {value!r}")
+        raise InputError(f"space: {name}={kind}(...) takes numbers, not {value}")
     if len(arguments) not in ((2, 3) if kind == "uniform" else (2,)):
-        raise InputError(f"space: {name}={kind}(low, high{', step' if kind == 'uniform' else ''}), not {value!r}")
-    checked({key: arguments[0]}, "space: ")
-    checked({key: arguments[1]}, "space: ")
+        raise InputError(f"space: {name}={kind}(low, high{', step' if kind == 'uniform' else ''}), not {value}")
+    for end in arguments[:2]:
+        checked({key: end}, "space: ")
     low, high, step = (*map(float, arguments), 0.0)[:3]
     whole = types == [int]
     if not low < high or (kind == "loguniform" and low <= 0):
-        raise InputError(
-            f"space: {name}={kind}({low:g}, {high:g}) is empty: low must lie below high, above 0 for a log"
-        )
+        raise InputError(f"space: {name}={kind}({low:g}, {high:g}) is empty: low must be below high, and above 0 in "
+                         "loguniform")  # fmt: skip
     if step < 0 or step > high - low or (whole and step % 1) or (step and (high - low) / step > _MOST_STEPS):
         raise InputError(f"space: {name} cannot go from {low:g} to {high:g} in steps of {step:g}")
     return Axis(key, kind, low=low, high=high, step=step, whole=whole)
@@ -239,53 +239,32 @@ def _axis(name: str, value: Any) -> Axis:
 
 def _parsed(name: str, value: Any) -> tuple[Kind, list[Any]]:
     """The function's name and its arguments."""
-    if isinstance(value, (list, tuple)):
-        return "choice", list(value)
     if not isinstance(value, str):
-        return "choice", [value]
-    call = re.fullmatch(r"\s*([A-Za-z_]*)\s*([(\[])(.*)[)\]]\s*", value, re.DOTALL)
+        return "choice", list(value) if isinstance(value, (list, tuple)) else [value]
+    call = re.fullmatch(r"\s*(?:([A-Za-z_]+)\s*\((.*)\)|\[(.*)\])\s*", value, re.DOTALL)
     if call is None:
         raise InputError(f"space: {name} takes choice(...), uniform(...) or loguniform(...), not '{value}'")
-    word, bracket, inside = call.groups()
-    if bracket == "[":
-        word = word or "choice"
+    word, inside = call[1] or "choice", call[2] if call[1] else call[3]
     if word not in _FUNCTIONS:
-        raise InputError(f"space: {name} has no '{word}'{did_you_mean(word, _FUNCTIONS)}")
-    arguments = [_argument(piece) for piece in _split(inside)]
-    if word == "choice" and len(arguments) == 1 and isinstance(arguments[0], list) and inside.strip()[:1] == "[":
-        first = arguments[0]
-        # choice([4, 8]) is choice(4, 8); choice([6, 16]) is one pair where the option takes pairs.
+        raise InputError(f"space: {name}: no function '{word}'{did_you_mean(word, _FUNCTIONS)}")
+    try:
+        arguments = ast.literal_eval(f"[{_WORD.sub(_quoted, inside)}]")
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        raise InputError(f"space: cannot read the values of {name} in '{value:.60}': write them as in choice(4, 8)"
+                         ) from None  # fmt: skip
+    if word == "choice" and len(arguments) == 1 and isinstance(arguments[0], list):
+        # choice([4, 8]) means choice(4, 8), but choice([6, 16]) is one pair where the option takes pairs.
         pairs = "tuple" in str(options()[name.replace("-", "_")].kind)
-        arguments = arguments if pairs and not any(isinstance(one, list) for one in first) else first
+        if not pairs or any(isinstance(one, (list, tuple)) for one in arguments[0]):
+            arguments = arguments[0]
     return _FUNCTIONS[word], arguments
 
 
-def _split(inside: str) -> list[str]:
-    """The pieces between commas that stand in no brackets of their own."""
-    pieces, depth, piece = [], 0, ""
-    for sign in inside:
-        depth += (sign in "([") - (sign in ")]")
-        if sign == "," and depth == 0:
-            pieces.append(piece)
-            piece = ""
-        else:
-            piece += sign
-    return [one.strip() for one in [*pieces, piece] if one.strip()]
+_WORD = re.compile(r"""'[^']*'|"[^"]*"|[\d.]+(?:[eE][+-]?\d+)?|[A-Za-z_][\w-]*""")  # a token; only bare words change
 
 
-def _argument(text: str) -> Any:
-    """A number, a truth, a list of such, or a word, quoted or not."""
-    if text.startswith(("[", "(")):
-        return [_argument(piece) for piece in _split(text[1:-1])]
-    try:
-        return json.loads(text)
-    except ValueError:
-        pass
-    try:
-        return float(text)
-    except ValueError:
-        return text.strip("'\"")
-
-
-def _plain(value: Any) -> str:
-    return json.dumps(list(value) if isinstance(value, tuple) else value)
+def _quoted(token: re.Match[str]) -> str:
+    text = token[0]
+    if not (text[0].isalpha() or text[0] == "_"):
+        return text
+    return {"true": "True", "false": "False"}.get(text.lower(), repr(text))

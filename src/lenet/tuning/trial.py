@@ -1,38 +1,35 @@
-"""One trial: a training that Ray drives an epoch at a time. Runs in Ray's worker processes.
+"""One trial of a search: a training that gives a result after every epoch. Runs in Ray's workers, without using Ray.
 
-Its state is one file of ours, written aside and renamed after every epoch; Ray is given no checkpoints. Ray deletes a
-checkpoint it no longer keeps before its snapshot knows of the next, and copies files by parts: a kill in between would
-lose the trial. So whenever Ray starts a trial again, from whatever it remembers, the trial reports what its state holds
-in no time, the same figures, and goes on where it really was.
+A trial's state is one file, replaced after every epoch; Ray keeps no checkpoints (docs/LOG.md says why). A trial that
+starts again, after its worker died or when the search is resumed, first gives the results of the epochs that it has
+done, so that scheduler and searcher see it as if it had never stopped.
 """
 
-import json
 import socket
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
-from ray import tune
 
 from lenet.config import Config, to_toml
 from lenet.data.dataset import Dataset
-from lenet.engine import Engine
 from lenet.errors import InputError
 from lenet.files import make_folder
+from lenet.models import build
 from lenet.runs.checkpoint import read_tensors, write_tensors
 from lenet.runs.metrics import EpochRow
 from lenet.training.setup import make_setup, resolved
-from lenet.training.state import history_of
 from lenet.training.training import Training
-from lenet.tuning.space import IMAGE_OPTIONS, Space
-from lenet.tuning.witness import Witness, contradictions
+from lenet.tuning.search import Search
+from lenet.tuning.space import IMAGE_OPTIONS
+from lenet.tuning.trials import TrialRecord
 
-NUMBER = "number"  # where a searcher without numbered trials puts a trial's
-STATE_MEND = "restore it, or remove it, and go on with: lenet tune --resume"
-_CONFIG, _HISTORY = "trial:config", "history:json"
+_CONFIG = "trial:config"  # in a state: what was trained
+_WORST = -1e9  # the score of a failed trial: ASHA takes percentiles, and Optuna takes no infinity
 
 
 @dataclass(frozen=True)
@@ -45,192 +42,131 @@ class Images:
 
 @dataclass(frozen=True)
 class Job:
-    """What all trials of a search share. Lies in the object store, once a node, its arrays read without a copy.
+    """What all trials of a search share. Ray's object store holds it once per node; workers read its arrays in place.
 
     images: by the values of the searched options that change them
-    first: the number of this part's first trial; seed: the search's
+    layers: of the user's own network, as `lenet.models.describe` gives them; None for a named model
     states: the folder of the trials' states
-    metric: of EpochRow; sign: 1 where more is better, -1 where less is
+    past: the trials that ended before the search was resumed
     """
 
-    config: Config
-    space: Space
+    search: Search
     images: dict[tuple[Any, ...], Images]
-    seed: int
-    first: int
+    layers: list[dict[str, Any]] | None
     states: Path
-    metric: str
-    sign: int
+    past: dict[int, TrialRecord]
 
     def images_of(self, values: dict[str, Any]) -> Images:
-        """The images that a trial of these values trains on."""
+        """The images of a trial with these values."""
         return self.images[tuple(values[name] for name in IMAGE_OPTIONS if name in values)]
 
     def config_of(self, number: int, values: dict[str, Any]) -> Config:
-        """A trial's config: a recipe that makes it again."""
-        config = replace(self.config, **values, seed=trial_seed(self.seed, number), seeds=1, threads=1)
+        """A trial's config, which is also the recipe that repeats it."""
+        seed = trial_seed(self.search.config.seed, number)
+        config = replace(self.search.config, **values, seed=seed, seeds=1, threads=None)
         return resolved(config, self.images_of(values).dataset)
 
 
 def trial_seed(seed: int, number: int) -> int:
-    """A trial's seed: the first 32-bit word of numpy's SeedSequence([search's seed, trial's number]), its half."""
+    """A trial's seed: 31 bits of the first word of numpy's SeedSequence([search's seed, trial's number])."""
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0]) >> 1
 
 
-def number_of(trial_id: str, found: dict[str, Any], first: int) -> int:
-    """A trial's number: what the searcher gave with its values, otherwise its place in Ray's own count."""
-    return int(found[NUMBER]) if NUMBER in found else first + int(trial_id.rsplit("_", 1)[1])
+def training_of(job: Job, number: int, values: dict[str, Any]) -> Training:
+    """A trial's training before its first epoch. Raises InputError where it is impossible."""
+    images, own = job.images_of(values), build(job.layers) if job.layers else None
+    setup = make_setup(job.config_of(number, values), images.dataset, own=own, statistics=images.statistics)
+    return Training(replace(setup, settings=replace(setup.settings, threads=1)))
 
 
-class Trial(tune.Trainable):
-    """A training as Ray sees it: `step` is one epoch. One actor trains one trial after another."""
+def results_of(job: Job, number: int, values: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A result for Ray after each epoch, the last with done=True. Never raises: an error is the trial's last result."""
+    try:
+        yield from _epochs(job, number, values)
+    except _CannotSave as error:
+        yield _result(job, number, done=True, error=str(error), fatal=True)
+    except InputError as error:
+        yield _result(job, number, done=True, error=str(error))
+    except Exception as error:
+        first = (str(error).strip().splitlines() or ["no message"])[0]
+        yield _result(job, number, done=True, error=f"{type(error).__name__}: {first}")
 
-    def setup(self, config: dict[str, Any], job: Job | None = None) -> None:
-        """Called by Ray when the worker starts."""
-        assert job is not None
-        torch.set_num_threads(1)
-        self._job = job
-        self._begin(config)
 
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Called by Ray when the worker goes on to another trial."""
-        self._begin(new_config)
-        return True
+class _CannotSave(Exception):
+    """The state cannot be written: no trial can continue."""
 
-    def step(self) -> dict[str, Any]:
-        """One epoch, out of the state where it is there already. Called by Ray."""
+
+def _epochs(job: Job, number: int, values: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    past = job.past.get(number)
+    if past and past.values == values:
+        for row in past.rows[:-1]:
+            yield _result(job, number, row, done=False)
+        yield _result(job, number, past.rows[-1] if past.rows else None, done=True, error=past.error)
+        return
+    training, path = training_of(job, number, values), state_path(job.states, number)
+    _load_state(training, path)
+    for row in training.history:
+        yield _epoch_result(job, number, row, done=row is training.history[-1] and training.finished)
+    began = time.time()
+    while not training.finished:
+        row = training.advance()
         try:
-            return self._step()
+            make_folder(job.states)
+            write_tensors(path, training.state() | {_CONFIG: _identity(training.config)})
         except InputError as error:
-            # The trial ends, named, and the search goes on; a full disk ends the search.
-            return self._report([], done=True, error=str(error), fatal=isinstance(error.__context__, OSError))
+            raise _CannotSave(str(error)) from None
+        yield _epoch_result(job, number, row, done=training.finished, began=began)
 
-    def _begin(self, found: dict[str, Any]) -> None:
-        self._number = number_of(self.trial_id, found, self._job.first)
-        self._values = self._job.space.values(found)
-        self._config = self._job.config_of(self._number, self._values)
-        self._training: Training | None = None
-        self._used: dict[str, Any] = {}
-        self._reported = 0
-        self._began: float | None = None
-        self._kept, self._state = self._read_state()
 
-    def _step(self) -> dict[str, Any]:
-        if self._reported < len(self._kept):
-            rows = self._kept[: self._reported + 1]
-        else:
-            training = self._training or self._started()
-            self._training = training
-            self._advance(training)
-            rows = self._kept = list(training.history)
-        self._reported += 1
-        row = rows[-1]
-        ended = row.failed_step is not None or row.epoch >= self._config.epochs or _stale(rows, self._config.patience)
-        error = f"the loss is no longer finite in step {row.failed_step + 1}" if row.failed_step is not None else ""
-        return self._report(rows, done=ended, error=error)
+def _epoch_result(job: Job, number: int, row: EpochRow, *, done: bool, began: float | None = None) -> dict[str, Any]:
+    error = "" if row.failed_step is None else f"the loss is no longer finite in step {row.failed_step + 1}"
+    return _result(job, number, row, done=done, error=error, began=began)
 
-    def _started(self) -> Training:
-        """The training where its state left it; from the start again where only its figures were kept."""
-        images = self._job.images_of(self._values)
-        setup = make_setup(self._config, images.dataset, statistics=images.statistics)
-        self._witness = Witness(setup.choice.engine)
-        choice = replace(setup.choice, engine=cast(Engine, self._witness))
-        training = Training(replace(setup, choice=choice, settings=replace(setup.settings, threads=1)))
-        if self._state:
-            try:
-                training.load(self._state)
-            except ValueError as error:
-                raise InputError(f"{self._path()} is of another network ({error}): {STATE_MEND}") from None
-        while training.epoch < len(self._kept):
-            self._advance(training)
-        return training
 
-    def _advance(self, training: Training) -> None:
-        self._witness.forget()
-        self._began = self._began or time.time()
-        training.advance()
-        images = len(training.dataset.train)
-        if not training.failed:
-            self._used = self._witness.used(self._config, training.epoch - 1, images)
-            if wrong := contradictions(self._values, self._used, images):
-                raise InputError(f"a value did not reach its training: {'; '.join(wrong)}")
-            if "lr" in self._values:
-                self._used["lr"] = self._values["lr"]  # the same but for the last bits that the schedule took
-        self._write_state(training)
-
-    def _write_state(self, training: Training) -> None:
-        about = {"config": self._identity(), "used": self._used}
-        state = training.state() | {_CONFIG: _packed(about)}
-        make_folder(self._job.states)
-        write_tensors(self._path(), state)
-
-    def _read_state(self) -> tuple[list[EpochRow], dict[str, torch.Tensor]]:
-        """(epochs done, the training's state); the state empty where only the figures were kept.
-
-        A state of other values under this number is of a trial that Ray's snapshot never knew: it is passed over.
-        """
-        if not self._path().is_file():
-            return [], {}
-        try:
-            state = read_tensors(self._path())
-            about = _unpacked(state.pop(_CONFIG))
-            if about["config"] != self._identity():
-                return [], {}
-            self._used = about["used"]
-            rows = history_of(state)
-        except (InputError, KeyError, ValueError, TypeError):
-            return [], {}
-        return rows, state if len(state) > 1 else {}
-
-    def _identity(self) -> str:
-        """What the trial trains, wherever its images lie: they are told by their hash."""
-        return to_toml(vars(replace(self._config, data="", data_dir=None)))
-
-    def _path(self) -> Path:
-        return state_path(self._job.states, self._number)
-
-    def _report(self, rows: list[EpochRow], *, done: bool, error: str = "", fatal: bool = False) -> dict[str, Any]:
-        """A result for Ray. All rows so far are in each: whichever of them reaches the driver is enough."""
-        value = getattr(rows[-1], self._job.metric) if rows and not error else float("nan")
-        config = vars(self._config)
-        return {
-            # Ray's ASHA takes percentiles, and Optuna takes no infinity: the worst there is, as a number.
-            "score": float(self._job.sign * value) if np.isfinite(value) else -1e9,
-            "done": done,
-            "ended": done,  # Ray sets done where it stops a trial too
-            "number": self._number,
-            "values": self._values,
-            "seed": self._config.seed,
-            "used": {name: self._used.get(name, config[name]) for name in self._values},
-            "rows": [asdict(row) for row in rows],
-            "error": error,
-            "fatal": fatal,
-            "began": self._began,
-            "host": socket.gethostname(),
-        }
+def _result(
+    job: Job,
+    number: int,
+    row: EpochRow | None = None,
+    *,
+    done: bool,
+    error: str = "",
+    fatal: bool = False,
+    began: float | None = None,
+) -> dict[str, Any]:
+    """began: when the worker began the trial's first epoch, on time.time's clock; fatal: the search must end."""
+    value = job.search.sign * getattr(row, job.search.metric) if row and not error else np.nan
+    return {
+        "score": float(value) if np.isfinite(value) else _WORST,
+        "done": done,
+        "ended": done,  # Ray sets done where the scheduler stops a trial too
+        "number": number,
+        "seed": trial_seed(job.search.config.seed, number),
+        "row": None if row is None else asdict(row),
+        "error": error,
+        "fatal": fatal,
+        "began": began,
+        "host": socket.gethostname(),
+    }
 
 
 def state_path(states: Path, number: int) -> Path:
-    """Where a trial's state lies."""
+    """The file of a trial's state."""
     return states / f"{number}.safetensors"
 
 
-def forget_weights(path: Path) -> None:
-    """Leave of a trial's state its figures alone."""
-    state = read_tensors(path, mend=STATE_MEND)
-    if len(state) > 2:
-        write_tensors(path, {name: state[name] for name in (_CONFIG, _HISTORY)})
+def _load_state(training: Training, path: Path) -> None:
+    """Continue from the state, unless it is damaged or of a trial with other values: then train from the start."""
+    if not path.is_file():
+        return
+    try:
+        state = read_tensors(path)
+        if state.pop(_CONFIG).tolist() == _identity(training.config).tolist():
+            training.load(state)
+    except (InputError, KeyError, ValueError):
+        return
 
 
-def _stale(rows: list[EpochRow], patience: int) -> bool:
-    """Whether validation has not improved for `patience` epochs, as Training.finished has it."""
-    best = max(rows, key=lambda row: row.val_accuracy)
-    return patience > 0 and rows[-1].epoch - best.epoch >= patience
-
-
-def _packed(value: Any) -> torch.Tensor:
-    return torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
-
-
-def _unpacked(tensor: torch.Tensor) -> Any:
-    return json.loads(bytes(tensor.tolist()))
+def _identity(config: Config) -> torch.Tensor:
+    """What is trained, wherever the images are: their hash identifies them."""
+    text = to_toml(vars(replace(config, data="", data_dir=None)))
+    return torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)

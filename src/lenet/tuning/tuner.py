@@ -1,15 +1,14 @@
-"""One part of a search, run by Ray Tune: its Tuner, its searchers, its ASHA, as they are."""
+"""A search by Ray Tune: its Tuner, its searchers and its ASHA, unmodified."""
 
-import json
 import logging
-import shutil
+import tempfile
 import warnings
 from collections.abc import Callable
 from itertools import takewhile
-from pathlib import Path
 from typing import Any
 
 import optuna
+import torch
 from ray import tune
 from ray.exceptions import RayError
 from ray.tune import TuneError
@@ -19,245 +18,179 @@ from ray.tune.search.basic_variant import BasicVariantGenerator
 from ray.tune.search.optuna import OptunaSearch
 
 from lenet.errors import InputError
-from lenet.tuning.search import FACTOR, GRACE, Search
+from lenet.tuning.search import Search
 from lenet.tuning.space import Axis
-from lenet.tuning.table import BROKEN, Table, TrialRecord
-from lenet.tuning.trial import NUMBER, Job, Trial, number_of
+from lenet.tuning.trial import Job, results_of
+from lenet.tuning.trials import DIED, TrialRecord, Trials
 
-_RETRIES = 10  # of a trial whose worker died; our own errors end a trial at once, so these are the machine's
+_RETRIES = 10  # of a trial whose worker died; an error in the trial itself ends it at once
+_NUMBER = "number"  # where a searcher without numbered trials puts a trial's
 
 
-class Watch(tune.Callback):
-    """Tells the search at hand what Ray does. Has no state of its own, since Ray pickles it with its snapshots."""
+class Trial(tune.Trainable):
+    """A trial as Ray calls it: `step` is one epoch. One worker trains one trial after another."""
 
-    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Ray's loop begins a round; in the first it knows what a snapshot knew."""
-        _tell("begun", trials)
+    def setup(self, config: dict[str, Any], job: Job | None = None) -> None:
+        """Called by Ray when the worker starts."""
+        assert job is not None
+        torch.set_num_threads(1)
+        self._job = job
+        self.reset_config(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Called by Ray when the worker takes another trial."""
+        number, values = number_of(self.trial_id, new_config), self._job.search.space.values(new_config)
+        self._results = results_of(self._job, number, values)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """One epoch. Called by Ray."""
+        return next(self._results)
+
+
+class Follower(tune.Callback):
+    """Keeps the trials as Ray reports them, and calls `changed`: with a trial that began or ended, else with None."""
+
+    def __init__(self, job: Job, trials: Trials, changed: Callable[[TrialRecord | None], None]) -> None:
+        self._job, self._trials, self._changed = job, trials, changed
+        self.began: float | None = None  # when the first epoch began, on time.time's clock
+        self.failure: Exception | None = None  # Ray wraps what a callback raises into an error of its own
+
+    def __reduce__(self) -> Any:
+        return tune.Callback, ()  # Ray pickles it with its snapshots, which lenet never reads
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker begins the trial, or begins it again."""
-        _tell("started", trial)
+        record, values = self._record(trial), self._job.search.space.values(trial.config)
+        if record.values != values:
+            record.values, record.rows, record.status = values, [], "waiting"
+        if not record.over:
+            record.status = "running"
+        self._call(record)
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         """An epoch is done."""
-        _tell("result", result)
+        self._trials.take(result)
+        if result["began"] is not None:
+            self.began = min(self.began or result["began"], result["began"])
+        if result["fatal"]:
+            self.failure = InputError(result["error"])
+            raise self.failure
+        self._call(None)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """The trial is over, by itself or by the scheduler."""
-        _tell("ended", trial)
+        """The trial has ended, by itself or by the scheduler."""
+        record, result = self._record(trial), trial.last_result
+        if not record.over:
+            record.status = "failed" if record.error else "finished" if result["ended"] else "stopped"
+        self._call(record)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """The trial's worker died too often."""
-        _tell("broken", trial)
+        record = self._record(trial)
+        record.status, record.error = "failed", f"{DIED} {_RETRIES + 1} times ({_last_line(trial.get_error())})"
+        self._call(record)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Ray's loop went round."""
-        _tell("turn")
+        """Called by Ray about ten times a second."""
+        self._call(None)
 
+    def _record(self, trial: Any) -> TrialRecord:
+        return self._trials.trial(number_of(trial.trial_id, trial.config))
 
-class Listener:
-    """Keeps the table by what Watch tells, and calls `changed`: with a trial that began or ended, else with None."""
-
-    def __init__(self, table: Table, job: Job, changed: Callable[[TrialRecord | None], None]) -> None:
-        self.table, self._job, self._changed = table, job, changed
-        self._begun = False
-        self.failure: Exception | None = None
-
-    def begun(self, trials: list[Any]) -> None:
-        """Take in the trials that were over when the snapshot was taken that Ray goes on from."""
-        if not self._begun:
-            self._begun = True
-            for trial in trials:
-                if trial.status == "TERMINATED" and not self.table.trial(self._number(trial)).over:
-                    self.ended(trial)
-
-    def started(self, trial: Any) -> None:
-        record = self.table.trial(self._number(trial))
-        asked = self._job.space.values(trial.config)
-        if record.asked != asked:
-            record.asked, record.values, record.rows = asked, asked, []
-        record.status = "running"
-        self._changed(record)
-
-    def result(self, result: dict[str, Any]) -> None:
-        record = self.table.take(result)
-        if result["fatal"]:
-            raise InputError(record.error)
-        if record.error:
-            record.status = "failed"
-        self._changed(None)
-
-    def ended(self, trial: Any) -> None:
-        record = self.table.take(trial.last_result)
-        own_end = bool(record.rows) and (record.epoch >= self.table.epochs or bool(trial.last_result["ended"]))
-        record.status = "failed" if record.error else "finished" if own_end else "stopped"
-        self._changed(record)
-
-    def broken(self, trial: Any) -> None:
-        record = self.table.trial(self._number(trial))
-        record.status = "failed"
-        why = trial.get_error() if hasattr(trial, "get_error") else None
-        record.error = f"{BROKEN} {_RETRIES + 1} times ({_last_line(why)})"
-        self._changed(record)
-
-    def turn(self) -> None:
-        self._changed(None)
-
-    def _number(self, trial: Any) -> int:
-        return number_of(trial.trial_id, trial.config, self._job.first)
+    def _call(self, record: TrialRecord | None) -> None:
+        try:
+            self._changed(record)
+        except Exception as error:
+            self.failure = error
+            raise
 
 
 class NumberedOptuna(OptunaSearch):
-    """Optuna's searcher, whose trials know their number: Ray gives a searcher's trials random names."""
+    """Optuna's searcher, with a number for each trial: Ray gives a searcher's trials random names."""
 
-    def __init__(self, first: int, **options: Any) -> None:
+    def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._numbers: dict[str, int] = {}
-        self._first = first
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """Values for a trial, and its number. Called by Ray."""
         found = super().suggest(trial_id)
-        if found is None:
-            return None
-        return {**found, NUMBER: self._numbers.setdefault(trial_id, self._first + len(self._numbers))}
+        return None if found is None else {**found, _NUMBER: self._numbers.setdefault(trial_id, len(self._numbers))}
 
 
-_listener: list[Listener] = []
+def number_of(trial_id: str, config: dict[str, Any]) -> int:
+    """A trial's number: the one that the searcher gave with its values, otherwise its place in Ray's own count."""
+    return int(config[_NUMBER]) if _NUMBER in config else int(trial_id.rsplit("_", 1)[1])
 
 
-def _tell(what: str, *told: Any) -> None:
-    """Pass on what Ray does; what goes wrong in it is kept, since Ray wraps it into an error of its own."""
-    listener = _listener[-1]
-    try:
-        getattr(listener, what)(*told)
-    except Exception as error:
-        listener.failure = error
-        raise
+def run_search(
+    job: Job, trials: Trials, *, workers: int, gpus: float, changed: Callable[[TrialRecord | None], None]
+) -> tuple[Any, float | None]:
+    """Run all trials; those of job.past repeat their results without training.
 
+    Returns Ray's ResultGrid, and when the first epoch began on time.time's clock (None where all was done before).
 
-def run_part(
-    search: Search,
-    job: Job,
-    *,
-    count: int,
-    table: Table,
-    folder: Path,
-    workers: int,
-    gpus: float,
-    changed: Callable[[TrialRecord | None], None],
-) -> Any:
-    """Run `count` trials from number job.first on, or go on with them, and return Ray's ResultGrid.
-
-    folder: where Ray keeps its snapshots of this part; those it holds are gone on from
-    workers: at most so many trials side by side (0: as many as the cluster has cores)
+    workers: at most this many trials at once (0: as many as the cluster has cores)
     """
     for name in ("ray", "ray.tune", "ray.train"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong with a trial stands in the table
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # the table of trials names what fails
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    trainable = tune.with_resources(tune.with_parameters(Trial, job=job), {"cpu": 1, "gpu": gpus})
-    numbers = range(job.first, job.first + count)
-    known = [table.trial(number).asked for number in takewhile(lambda n: table.trial(n).asked, numbers)]
-    listener = Listener(table, job, changed)
-    _listener.append(listener)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tuner = _restored(search, folder, trainable)
-            results = tuner.fit() if tuner else None
-            if not all(table.trial(number).over for number in numbers):
-                # Nothing was there to go on from, or Ray made less of it than the search: the trials' own states, and
-                # the values they had, make up for it.
-                shutil.rmtree(folder, ignore_errors=True)
-                results = _fresh(search, job, count, folder, workers, trainable, known).fit()
-        return results
-    except (RayError, TuneError) as error:
-        if listener.failure is not None:
-            raise listener.failure from None
-        raise InputError(f"Ray gave up ({_last_line(error)}): go on with --resume") from error
-    finally:
-        _listener.pop()
-
-
-def _restored(search: Search, folder: Path, trainable: Any) -> tune.Tuner | None:
-    """The tuner that Ray's snapshot describes; None where there is none, or not a whole one."""
-    snapshots = sorted(folder.glob("experiment_state-*.json"))
-    if not snapshots or not (folder / "tuner.pkl").is_file():
-        return None
-    try:
-        json.loads(snapshots[-1].read_text())
-        # The space too: Ray starts over by itself where it finds its newest snapshot cut short.
-        return tune.Tuner.restore(
-            str(folder),
-            trainable=trainable,
-            resume_unfinished=True,
-            resume_errored=True,
-            param_space=_param_space(search),
+    search, follower = job.search, Follower(job, trials, changed)
+    with tempfile.TemporaryDirectory(prefix="lenet-tune-") as snapshots, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tuner = tune.Tuner(
+            tune.with_resources(tune.with_parameters(Trial, job=job), {"cpu": 1, "gpu": gpus}),
+            param_space={axis.name: _domain(axis, search.searcher) for axis in search.space.axes},
+            tune_config=tune.TuneConfig(
+                num_samples=1 if search.searcher == "grid" else search.trials,
+                metric="score",
+                mode="max",
+                search_alg=_searcher(search, trials, workers),
+                scheduler=_scheduler(search),
+                reuse_actors=True,
+                trial_dirname_creator=lambda trial: str(trial.trial_id),
+            ),
+            run_config=tune.RunConfig(
+                storage_path=snapshots,
+                failure_config=tune.FailureConfig(max_failures=_RETRIES),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
+                callbacks=[follower],
+                verbose=0,
+            ),
         )
-    except Exception:  # a snapshot cut short can fail in any way
-        return None
-
-
-def _fresh(
-    search: Search,
-    job: Job,
-    count: int,
-    folder: Path,
-    workers: int,
-    trainable: Any,
-    known: list[dict[str, Any]],
-) -> tune.Tuner:
-    grid = search.searcher == "grid"
-    return tune.Tuner(
-        trainable,
-        param_space=_param_space(search),
-        tune_config=tune.TuneConfig(
-            num_samples=1 if grid else count,
-            metric="score",
-            mode="max",
-            search_alg=_searcher(search, job, workers, known),
-            scheduler=_scheduler(search),
-            reuse_actors=True,
-            trial_dirname_creator=_dirname,
-        ),
-        run_config=tune.RunConfig(
-            name=folder.name,
-            storage_path=str(folder.parent.absolute()),
-            failure_config=tune.FailureConfig(max_failures=_RETRIES),
-            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
-            callbacks=[Watch()],
-            verbose=0,
-        ),
-    )
-
-
-def _param_space(search: Search) -> dict[str, Any]:
-    return {axis.name: _domain(axis, search.searcher) for axis in search.space.axes}
+        try:
+            return tuner.fit(), follower.began
+        except (RayError, TuneError) as error:
+            if follower.failure is not None:
+                raise follower.failure from None
+            raise InputError(f"Ray stopped ({_last_line(error)}): resume the search with --resume") from error
 
 
 def _scheduler(search: Search) -> TrialScheduler:
     if search.scheduler == "none":
         return FIFOScheduler()  # type: ignore[no-untyped-call]
-    epochs = search.config.epochs
-    return ASHAScheduler(max_t=epochs, grace_period=min(GRACE, epochs), reduction_factor=FACTOR)
+    grace = min(search.grace_period, search.config.epochs)
+    return ASHAScheduler(max_t=search.config.epochs, grace_period=grace, reduction_factor=search.reduction_factor)
 
 
-def _searcher(search: Search, job: Job, workers: int, known: list[dict[str, Any]]) -> Any:
-    """Ray's searcher, seeded; `known` are the values that the first trials had when they ran before."""
-    # Another part's draws must not repeat the first's.
-    seed = search.config.seed + job.first
+def _searcher(search: Search, trials: Trials, workers: int) -> Any:
+    """Ray's searcher, seeded. tpe first repeats the values that it gave before; the others draw them again."""
     if search.searcher == "tpe":
-        # More suggestions at once than workers would be drawn before the earlier trials tell anything.
+        values = (trials.trial(number).values for number in range(search.trials))
+        known = list(takewhile(bool, values))
         points = [{axis.name: axis.encoded(values[axis.name]) for axis in search.space.axes} for values in known]
-        optuna_search = NumberedOptuna(job.first, seed=seed, points_to_evaluate=points or None)
+        # With the same seed, the first suggestions after the known values would repeat them.
+        optuna_search = NumberedOptuna(seed=search.config.seed + len(points), points_to_evaluate=points or None)
+        # More suggestions at once than workers would be drawn before the earlier trials' results are known.
         return ConcurrencyLimiter(optuna_search, max_concurrent=max(workers, 1))
-    return BasicVariantGenerator(random_state=seed, max_concurrent=workers)
+    return BasicVariantGenerator(random_state=search.config.seed, max_concurrent=workers)
 
 
 def _domain(axis: Axis, searcher: str) -> Any:
-    """An axis in Ray's own words."""
+    """An axis as Ray's search spaces have it."""
     every = axis.every()
     if searcher == "grid" and every is not None:
         return tune.grid_search([axis.encoded(value) for value in every])
@@ -275,10 +208,6 @@ def _domain(axis: Axis, searcher: str) -> Any:
             return tune.quniform(axis.low, axis.high, axis.step)
         return tune.choice(list(every or ()))
     return tune.uniform(axis.low, axis.high)
-
-
-def _dirname(trial: Any) -> str:
-    return str(trial.trial_id)
 
 
 def _last_line(error: Any) -> str:

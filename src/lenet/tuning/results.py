@@ -1,0 +1,105 @@
+"""The result of a search: its best trial, the seeds of the confirmation, and result.json."""
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+from lenet.errors import InputError
+from lenet.evaluation.scores import mean_sd
+from lenet.training.finish import command, versions
+from lenet.tuning.search import Search
+from lenet.tuning.trial import Job, trial_seed
+from lenet.tuning.trials import TrialRecord, Trials
+
+_CONFIRMING = 2**32 - 1  # beyond any trial's number: its seed is where the confirmation's seeds start
+
+
+def best_trial(trials: Trials) -> TrialRecord:
+    """The best trial. Raises InputError where all failed."""
+    ranked = trials.ranked()
+    if ranked:
+        return ranked[0]
+    failed = trials.with_status("failed")
+    first = f"; trial {failed[0].number}: {failed[0].error}" if failed else ""
+    raise InputError(f"all {len(failed)} trials failed{first}")
+
+
+def fresh_seed(search: Search, count: int) -> int:
+    """The first of `count` consecutive seeds that no trial had."""
+    seed = trial_seed(search.config.seed, _CONFIRMING) % (2**31 - count)
+    taken = {trial_seed(search.config.seed, number) for number in range(search.trials)}
+    while hit := taken & set(range(seed, seed + count)):
+        seed = (max(hit) + 1) % (2**31 - count)
+    return seed
+
+
+def search_facts(
+    search: Search, trials: Trials, clocks: Mapping[str, float], workers: int, earlier: float = 0.0
+) -> dict[str, Any]:
+    """What result.json says of the search itself.
+
+    clocks: wall seconds: "start" until the first training step, "search" from there to the last result
+    workers: how many trials ran at once; earlier: seconds of training and validation before the search was resumed
+    """
+    train, val = trials.seconds()
+    winner = best_trial(trials)
+    best = winner.best(search.metric)
+    assert best is not None  # a ranked trial has one
+    return {
+        "trials": search.trials,
+        "trial_epochs": trials.trial_epochs(),
+        "stopped": len(trials.with_status("stopped")),
+        "finished": len(trials.with_status("finished")),
+        "failed": {str(trial.number): trial.error for trial in trials.with_status("failed")},
+        "metric": search.metric,
+        "scheduler": search.rule,
+        "searcher": search.searcher,
+        "space": search.space.texts(),
+        "best": {
+            "trial": winner.number,
+            "seed": winner.seed,
+            "values": winner.values,
+            "epoch": best.epoch,
+            "val_accuracy": best.val_accuracy,
+            search.metric: getattr(best, search.metric),
+        },
+        "workers": workers,
+        "seconds": {**clocks, "train": train, "validation": val},
+        "ray_share": max(0.0, 1 - (train + val - earlier) / max(clocks["search"] * workers, 1e-9)),
+    }
+
+
+def result_of(
+    job: Job, trials: Trials, facts: Mapping[str, Any], confirmed: Mapping[str, Any], seconds: float
+) -> dict[str, Any]:
+    """result.json: the confirmation's figures, or without one those of the best trial.
+
+    facts: of `search_facts`; confirmed: the confirmation's result.json; seconds: of the whole command
+    """
+    search, best = job.search, facts["best"]
+    winner = trials.trial(best["trial"])
+    config, data = job.config_of(winner.number, winner.values), job.images_of(winner.values).dataset
+    train, val = trials.seconds()
+    result = {
+        "data": data.name,
+        "data_sha256": data.sha256,
+        "model": config.model,
+        "parameters": None,
+        "members": 0,
+        "engine": winner.rows[best["epoch"] - 1].engine,
+        "epochs": search.config.epochs,
+        "images_per_second": len(data.train) * trials.trial_epochs() / max(train, 1e-9),
+        "val_accuracy": mean_sd([best["val_accuracy"]]),
+        "test_accuracy": None,
+        "test_loss": None,
+        "test_images": 0,
+        "best_epoch": [best["epoch"]],
+    }
+    return {name: confirmed.get(name, value) for name, value in result.items()} | {
+        "command": command(),
+        "seconds": {"train": train, "validation": val, "total": seconds},
+        "seed": search.config.seed,
+        "config": vars(config),
+        "search": facts,
+        "versions": versions() | {name: version(name) for name in ("ray", "optuna")},
+    }

@@ -1,0 +1,212 @@
+"""`lenet tune` and lenet.tune with real Ray: what a search returns and writes, and what it refuses."""
+
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import numpy as np
+import psutil
+import pytest
+from torch import nn
+
+import lenet as package
+from lenet.config import resolve
+from lenet.errors import InputError
+from lenet.runs.run import Run
+
+needs_ray = pytest.mark.skipif(
+    not (find_spec("ray") and find_spec("optuna")), reason='Ray or Optuna is missing: pip install "lenet[tune]"'
+)
+SPACE = {"batch_size": "choice(16, 32)", "lr": "loguniform(1e-3, 1e-1)", "dropout": "uniform(0.2, 0.5, 0.05)"}
+FIGURES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
+
+
+@pytest.fixture(scope="module")
+def search(tuned):
+    """Six trials of at most four epochs with ASHA, the best confirmed; `watched`: what `watch` saw."""
+    watched = []
+
+    def watch(setup, trials):
+        watched.append([(trial.status, trial.epoch) for trial in trials])
+
+    found = tuned(space=SPACE, trials=6, epochs=4, confirm=2, keep=2, seed=5, schedule="one-cycle", watch=watch)
+    return found, watched
+
+
+def test_a_search_returns_and_writes_its_trials(search):
+    search, watched = search
+    facts = search.result["search"]
+    assert {trial["status"] for trial in search.trials} >= {"stopped", "finished"}
+    assert [trial["number"] for trial in search.trials] == list(range(6))
+    assert facts["trial_epochs"] == sum(len(trial["rows"]) for trial in search.trials)
+    assert facts["best"]["val_accuracy"] == max(row["val_accuracy"] for row in search.best["rows"])
+    assert facts["scheduler"] == "asha, grace 1, factor 2"
+    assert len(search.result_grid) == 6
+    assert json.loads((search.path / "result.json").read_text()) == json.loads(json.dumps(search.result))
+    assert {path.stem for path in (search.path / "plots").iterdir()} == {"trials", "values"}
+    assert watched[0] == []
+    assert watched[-1] == [(trial["status"], len(trial["rows"])) for trial in search.trials]
+
+
+def test_a_trials_recipe_repeats_it_bit_identically(search, tmp_path, no_pictures):
+    search, _ = search
+    stopped = next(trial for trial in search.trials if trial["status"] == "stopped")
+    for trial in (stopped, search.best):
+        config = resolve(search.path / "trials" / f"{trial['number']}.toml")
+        assert trial["values"] == {name: getattr(config, name) for name in SPACE}
+        run = package.train(
+            recipe=search.path / "trials" / f"{trial['number']}.toml", out=tmp_path / str(trial["number"])
+        )
+        rows = [tuple(getattr(row, name) for name in FIGURES) for row in run.rows()]
+        assert len(rows) == 4, "the epochs that were asked for, not those that the trial trained"
+        assert rows[: len(trial["rows"])] == [tuple(row[name] for name in FIGURES) for row in trial["rows"]]
+    kept = package.load(search.path / "keep" / str(search.best["number"])).networks[0].state_dict()
+    alone = Run(tmp_path / str(search.best["number"])).checkpoint().networks[0].state_dict()
+    assert all(np.array_equal(kept[name].numpy(), alone[name].numpy()) for name in kept)
+
+
+def test_the_best_values_are_confirmed_with_seeds_that_no_trial_had(search):
+    search, _ = search
+    confirmed = search.confirmed.result
+    assert (confirmed["members"], confirmed["epochs"]) == (2, 4)
+    assert not {confirmed["seed"], confirmed["seed"] + 1} & {trial["seed"] for trial in search.trials}
+    for name in ("val_accuracy", "test_accuracy", "test_loss"):
+        assert search.result[name] == confirmed[name]
+    assert resolve(search.path / "best.toml") == resolve(search.path / "trials" / f"{search.best['number']}.toml")
+    assert search.confirmed.config().threads is None, "the confirmation uses all cores"
+
+
+def test_only_the_best_trials_keep_their_weights(search):
+    search, _ = search
+    kept = sorted(search.result["search"]["kept"])
+    assert len(kept) == 2
+    for folder in ("keep", "state"):
+        assert sorted(int(path.stem) for path in (search.path / folder).iterdir()) == kept
+
+
+def test_a_finished_search_is_returned_again_and_trials_are_added_to_it(search, tuned):
+    search, _ = search
+    again = tuned(resume=True, out=search.path)
+    assert (again.result, again.trials, again.result_grid) == (search.result, search.trials, None)
+    more = tuned(resume=True, out=search.path, trials=8, confirm=0)
+    assert more.trials[:6] == search.trials
+    assert len({trial["seed"] for trial in more.trials}) == 8
+    assert len({trial["values"]["lr"] for trial in more.trials}) == 8
+
+
+def test_trials_that_fail_are_named_and_the_search_continues(tuned):
+    space = {"batch_size": [1, 16, 32], "lr": [1e-2, 100]}
+    search = tuned(space=space, search="grid", epochs=2, optimizer="sgd", scheduler="none")
+    status = {(t["values"]["batch_size"], t["values"]["lr"]): (t["status"], t["error"]) for t in search.trials}
+    for lr in (1e-2, 100):
+        assert status[1, lr][0] == "failed"
+        assert "--batch-size 1: layer" in status[1, lr][1]
+    assert status[16, 1e-2] == ("finished", "")
+    assert "no longer finite" in status[16, 100][1]
+    assert set(search.result["search"]["failed"]) == {str(t["number"]) for t in search.trials if t["error"]}
+    lines = (search.path / "trials.csv").read_text().splitlines()
+    assert sum("--batch-size 1" in line for line in lines) == 2
+    again = tuned(resume=True, out=search.path, confirm=1)
+    assert repr(again.trials) == repr(search.trials)  # NaN is not equal to itself
+    with pytest.raises(InputError, match="all 2 trials failed; trial 0: the loss is no longer finite"):
+        tuned(space={"lr": [99, 100]}, search="grid", epochs=2, optimizer="sgd", scheduler="none", batch_size=16)
+
+
+def test_a_trial_whose_worker_always_dies_is_retried_a_bounded_number_of_times(tuned, monkeypatch):
+    monkeypatch.setattr("lenet.tuning.tuner._RETRIES", 1)
+    killed = set()
+
+    def watch(setup, trials):
+        for one in psutil.Process(os.getpid()).children(recursive=True):
+            if "Trainable" in " ".join(one.cmdline()) and one.pid not in killed:
+                killed.add(one.pid)
+                one.kill()
+
+    with pytest.raises(InputError, match="all 1 trials failed; trial 0: its worker died 2 times"):
+        tuned(space={"lr": [0.01]}, search="grid", epochs=1000, batch_size=8, watch=watch)
+    assert len(killed) >= 2
+
+
+def test_a_network_of_the_users_own_is_searched_with_other_asha_settings(tuned, tmp_path, no_pictures):
+    own = nn.Sequential(nn.Flatten(), nn.Linear(256, 16), nn.ReLU(), nn.Dropout(0.1), nn.Linear(16, 10))
+    options = {"model": own, "space": {"dropout": "choice(0.0, 0.3, 0.6)"}, "trials": 4, "epochs": 4, "batch_size": 32}
+    search = tuned(**options, grace_period=2, reduction_factor=3, confirm=1)
+    assert min(len(trial["rows"]) for trial in search.trials) >= 2
+    assert search.result["search"]["scheduler"] == "asha, grace 2, factor 3"
+    assert "grace_period = 2" in (search.path / "search.toml").read_text()
+    run = package.train(recipe=search.path / "best.toml", model=own, out=tmp_path / "alone")
+    assert [row.val_loss for row in run.rows()][: len(search.best["rows"])] == [
+        r["val_loss"] for r in search.best["rows"]
+    ]
+    assert (
+        package.load(search.path / "keep" / str(search.best["number"])).networks[0][4].p
+        == search.best["values"]["dropout"]
+    )
+    assert tuned(resume=True, out=search.path).result == search.result
+    other = nn.Sequential(nn.Flatten(), nn.Dropout(0.1), nn.Linear(256, 10))
+    with pytest.raises(InputError, match="started with another network"):
+        tuned(resume=True, out=search.path, model=other, trials=5)
+
+
+@needs_ray
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--trials", "0"], "trials must be a whole number between 1"),
+        (["--trials", "2.5"], "'2.5' is not a whole number"),
+        (["--metric", "val_acc"], "did you mean 'val_accuracy'?"),
+        (["--space", "lrr=choice(1)"], "did you mean 'lr'?"),
+        (["--search", "grid"], "cannot try all of lr"),
+        (["--workers", "0"], "workers must be"),
+        (["--workers", "9999"], "workers need about"),
+        (["--gpus-per-trial", "1.5"], "gpus-per-trial"),
+        (["--device", "cuda"], "--gpus-per-trial 0.25"),
+        (["--address", "127.0.0.1:1"], "no Ray cluster answers at 127.0.0.1:1"),
+        (["--address", "there"], "takes auto or HOST:PORT"),
+        (["--seeds", "2"], "one network"),
+        (["--trails", "3"], "Did you mean --trials"),
+        (["--start", "runs/0001"], "fresh weights"),
+        (["--space", "lr=choice(0.1)", "--batch-size", "1", "--model", "lenet5-modern"], "--batch-size 1: layer"),
+    ],
+)
+def test_bad_input_is_one_line_and_makes_no_folder(lenet, words, message, tmp_path):
+    outcome = lenet("tune", "digits", "--out", tmp_path / "run", *words)
+    assert outcome.code == 2
+    assert outcome.err.startswith("lenet: ")
+    assert message in outcome.err
+    assert outcome.err.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+@needs_ray
+def test_a_folder_that_holds_something_else_is_left_alone(lenet, digits_run):
+    for flag in ("--resume", "--overwrite"):
+        outcome = lenet("tune", "digits", "--out", digits_run.path, flag)
+        assert outcome.code == 2
+        assert "is not a run" in outcome.err
+
+
+def test_without_ray_the_message_says_how_to_install_it(lenet, monkeypatch):
+    monkeypatch.setattr("lenet.tuning.session.find_spec", lambda name: None)
+    outcome = lenet("tune", "digits")
+    assert (outcome.code, outcome.err) == (2, 'lenet: a search needs ray: pip install "lenet[tune]"\n')
+
+
+def test_only_a_search_imports_ray_and_optuna():
+    words = "import sys, lenet.cli.app, lenet.commands.tune; print({'ray', 'optuna'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True)
+    assert done.stdout == "set()\n", done.stderr
+
+
+@needs_ray
+def test_tuning_py_searches_the_network_in_model_py(root, monkeypatch, lenet, tmp_path):
+    called = {}
+    monkeypatch.setattr("lenet.commands.tune.tune", lambda data, **options: called.update(options, data=data))
+    from lenet.cli.tune import main
+
+    network = nn.Sequential(nn.Flatten(), nn.Linear(256, 10))
+    assert main(network, ["--trials", "3", "--lr", "0.1"]) == 0
+    assert (called["model"], called["trials"], called["lr"], called["data"]) == (network, 3, 0.1, None)
+    assert "lenet.cli.tune import main" in (root / "tuning.py").read_text()
