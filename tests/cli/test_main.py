@@ -5,10 +5,7 @@ import errno
 import json
 import os
 import pickle
-import pty
 import re
-import subprocess
-import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -522,36 +519,3 @@ def test_works_with_a_standard_stream_closed(process, descriptor):
     _, err = running.communicate()
     assert (running.returncode, err) == (0, "")
     assert Run("run").result["test_accuracy"]["mean"] > 0.1
-
-
-def on_a_terminal(words, columns):
-    """The whole output of a command on a terminal of its own, and its exit code."""
-    main, other = pty.openpty()
-    environment = os.environ | {"COLUMNS": str(columns), "LINES": "24", "TERM": "xterm-256color"}
-    running = subprocess.Popen(
-        [sys.executable, "-m", "lenet.cli", *words], stdin=other, stdout=other, stderr=other, env=environment
-    )
-    os.close(other)
-    said = b""
-    while True:
-        try:
-            part = os.read(main, 65536)
-        except OSError:  # the other end is closed
-            break
-        said += part
-        if not part:
-            break
-    os.close(main)
-    return said.decode(), running.wait()
-
-
-def test_a_terminal_of_80_columns_shows_a_live_table_that_fits():
-    said, code = on_a_terminal(["train", "digits", "--epochs", "3", "--seeds", "2"], 80)
-    assert code == 0
-    assert "\x1b[" in said
-    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said).replace("\r", "\n")
-    table = [line for line in plain.splitlines() if "seed " in line or line.startswith("epoch")]
-    assert any("seed 1" in line for line in table)
-    assert any("━" in line and "%" in line for line in table)
-    assert max(map(len, table)) <= 80
-    assert "Traceback" not in plain

@@ -67,4 +67,4 @@ def print_openings(folder: Path) -> None:
         for line in path.read_text(encoding="utf-8").splitlines():
             if not line.startswith("#"):
                 break
-            console.print(f"  {line[1:].strip()}", soft_wrap=True)
+            console.lines(f"  {line[1:].strip()}")

@@ -36,12 +36,10 @@ def evaluate(
     evaluation = run_evaluate(run, data, data_dir=data_dir, network=network)
     console, folder = PlainConsole(), out or evaluation_folder(evaluation, run)
     written = write_evaluation(evaluation, folder)
-    for line in evaluation_lines(evaluation):
-        console.print(line, soft_wrap=True)
+    console.lines(*evaluation_lines(evaluation))
     console.print(per_class_table(evaluation))
-    for line in result_lines(evaluation):
-        console.print(line, soft_wrap=True)
-    console.print(f"files   {folder}: {', '.join(written[:3])}{', ...' if len(written) > 3 else ''}", soft_wrap=True)
+    console.lines(*result_lines(evaluation))
+    console.lines(f"files   {folder}: {', '.join(written[:3])}{', ...' if len(written) > 3 else ''}")
 
 
 def predict(

@@ -65,10 +65,9 @@ def compare(runs: Sequence[str | Path | Run], *, out: str | Path | None = None, 
     if verbose:
         console = PlainConsole()
         console.print(table_of(named))
-        for line in comparison_lines(named, comparison.pairs, comparison.notes):
-            console.print(line, soft_wrap=True)
+        console.lines(*comparison_lines(named, comparison.pairs, comparison.notes))
         if out is not None:
-            console.print(f"files   {out}: comparison.json, curves.png", soft_wrap=True)
+            console.lines(f"files   {out}: comparison.json, curves.png")
     return comparison
 
 

@@ -51,7 +51,7 @@ def study(
         if console:
             console.print(f"\n[{number} of {len(plan.entries)}] {entry.name}")
         # In a log the epochs of many runs would hide their results.
-        live = console is not None and console.is_terminal
+        live = console is not None and console.redraws
         try:
             run = _run(plan, entry, folder, seeds, asked, verbose=live, watch=watch)
         except Interrupted:
@@ -68,11 +68,8 @@ def study(
         console.print()
         console.print(table_of(runs))
         console.print()
-        for line in comparison_lines(runs, comparison.pairs, comparison.notes):
-            console.print(line, soft_wrap=True)
-        console.print(
-            f"files   {folder}: {', '.join(['study.json', *pictures])}, a folder for each run", soft_wrap=True
-        )
+        console.lines(*comparison_lines(runs, comparison.pairs, comparison.notes))
+        console.lines(f"files   {folder}: {', '.join(['study.json', *pictures])}, a folder for each run")
     return comparison
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from rich.table import Table
 
 from lenet.evaluation.comparison import Paired
+from lenet.report.console import visible
 from lenet.report.text import clock, diverged, plus_minus
 from lenet.runs.run import Run
 
@@ -13,11 +14,11 @@ def comparison_lines(
     runs: Mapping[str, Run], pairs: Mapping[tuple[str, str], Paired], notes: Sequence[str]
 ) -> list[str]:
     """The paired differences in words, then what is to be known about them."""
-    differences = [said(pair, first, second) for (first, second), pair in pairs.items()]
+    differences = [line for (first, second), pair in pairs.items() for line in said(pair, first, second)]
     return [*differences, *diverged_notes(runs), *notes, *legend(pairs.values())]
 
 
-def said(pair: Paired, first: str, second: str) -> str:
+def said(pair: Paired, first: str, second: str) -> list[str]:
     """The paired difference in words: "better" only where the interval covers seeds and excludes 0."""
     low, high = sorted((pair.low, pair.high) if pair.better != "first" else (-pair.low, -pair.high))
     one, other = (first, second) if pair.better == "first" else (second, first)
@@ -28,10 +29,10 @@ def said(pair: Paired, first: str, second: str) -> str:
         verdict = f"{claim} {first} and {second}: {second} {100 * pair.difference:+.2f} points"
     scope = "" if pair.covers_seeds else "; test images only, not the choice of seed"
     p = "p < 0.001" if pair.p < 0.001 else f"p = {pair.p:.3f}"
-    return (
-        f"{verdict} (95%: {100 * low:.2f} to {100 * high:.2f}{scope})\n"
-        f"  only {first} correct: {_images(pair.only_first)}; only {second} correct: {pair.only_second}; McNemar {p}"
-    )
+    return [
+        f"{verdict} (95%: {100 * low:.2f} to {100 * high:.2f}{scope})",
+        f"  only {first} correct: {_images(pair.only_first)}; only {second} correct: {pair.only_second}; McNemar {p}",
+    ]
 
 
 def legend(pairs: Iterable[Paired]) -> list[str]:
@@ -70,8 +71,8 @@ def table_of(runs: Mapping[str, Run]) -> Table:
         n, failed = len(result["test_accuracy"]["each"]), len(result.get("failed") or [])
         learn, whole = result.get("learning_parameters", result["parameters"]), result["parameters"]
         table.add_row(
-            name,
-            result["data"],
+            visible(name),
+            visible(result["data"]),
             f"{whole:,}" if learn == whole else f"{learn:,} of {whole:,}",
             str(result["epochs"]),
             f"{n} of {n + failed}" if failed else str(n),

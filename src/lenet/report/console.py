@@ -27,6 +27,16 @@ class PlainConsole(Console):
         plain = bool(os.environ.get("NO_COLOR"))
         super().__init__(markup=False, emoji=False, highlight=False, force_terminal=False if plain else None)
 
+    @property
+    def redraws(self) -> bool:
+        """Whether a table can be redrawn in place; in a pipe it cannot, also where FORCE_COLOR asks for colours."""
+        return self.is_terminal and not self.is_dumb_terminal and self.file.isatty()
+
+    def lines(self, *lines: str) -> None:
+        """Print lines without wrapping them; a line break within one, as part of a name, is escaped too."""
+        for line in lines:
+            self.print(visible(line), soft_wrap=True)
+
     def render_str(self, text: str, **options: Any) -> Text:
         """Called by Rich for every string that is printed or stands in a table, before widths are measured."""
         shown = "\n".join(visible(line) for line in text.split("\n"))

@@ -4,7 +4,6 @@ import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -28,7 +27,7 @@ _GAP = 2  # spaces between columns
 class Printer:
     """Prints a training to a console: pass it as `watch`, inside its own `with`, then call `show_result`."""
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, console: PlainConsole | None = None) -> None:
         self.console = console or PlainConsole()
         self._setup: Setup | None = None
         self._live: Live | None = None
@@ -49,28 +48,21 @@ class Printer:
             return
         for number, training in enumerate(trainings):
             for row in training.history[self._printed[number] :]:
-                self.print(self._line(training, row))
+                self.console.lines(self._line(training, row))
                 self._printed[number] += 1
 
     def show_result(self, run: Run) -> None:
         """Print the figures of a finished run."""
-        for line in result_lines(run):
-            self.print(line)
+        self.console.lines(*result_lines(run))
         if self._setup and self._setup.dataset.substitute:
-            self.print(self._setup.dataset.substitute)
-
-    def print(self, line: str = "") -> None:
-        """One line, which is not wrapped."""
-        self.console.print(line, highlight=False, soft_wrap=True)
+            self.console.lines(self._setup.dataset.substitute)
 
     def _begin(self, setup: Setup, trainings: Sequence[Training]) -> None:
-        for line in opening_lines(setup, trainings):
-            self.print(line)
+        self.console.lines(*opening_lines(setup, trainings))
         self._setup, self._trainings = setup, trainings
         self._printed = [training.epoch for training in trainings]
         self._started, self._at_start = time.perf_counter(), self._done()
-        # FORCE_COLOR gives a pipe colours, but a table cannot be redrawn in it.
-        if self.console.is_terminal and not self.console.is_dumb_terminal and self.console.file.isatty():
+        if self.console.redraws:
             self._live = Live(console=self.console, auto_refresh=False)
             self._live.start()
 

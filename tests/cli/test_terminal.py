@@ -1,0 +1,239 @@
+"""The command line on terminals: their width, NO_COLOR, encodings, hostile names, Ctrl-C."""
+
+import fcntl
+import json
+import os
+import pty
+import re
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ESCAPE = "\x1b"
+
+
+def on_a_terminal(words, columns, **environment):
+    """The whole output of a command on a terminal of its own, and its exit code."""
+    main, other = pty.openpty()
+    fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    running = subprocess.Popen(
+        [sys.executable, "-m", "lenet.cli", *words], stdin=other, stdout=other, stderr=other,
+        env=os.environ | {"TERM": "xterm-256color"} | environment,
+    )  # fmt: skip
+    os.close(other)
+    said = b""
+    while True:
+        try:
+            part = os.read(main, 65536)
+        except OSError:  # the other end is closed
+            break
+        said += part
+        if not part:
+            break
+    os.close(main)
+    return said.decode(), running.wait()
+
+
+def plain(said):
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said).replace("\r", "\n")
+
+
+# ---- width and colours ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("columns", "bar"), [(40, False), (80, True)])
+def test_the_live_table_fits_the_terminal(columns, bar):
+    said, code = on_a_terminal(["train", "digits", "--epochs", "3", "--seeds", "2"], columns)
+    assert code == 0
+    assert ESCAPE in said
+    table = [line for line in plain(said).splitlines() if re.match(r" *epoch |seed \d \d", line)]
+    assert any(line.startswith("seed 1 3/3") and "%" in line for line in table)
+    assert any("━" in line for line in table) == bar
+    assert max(map(len, table)) <= columns
+    assert "…" not in "".join(table)
+    assert "Traceback" not in said
+
+
+def test_no_color_means_no_escape_sequences_and_a_line_per_epoch():
+    said, code = on_a_terminal(["train", "digits", "--epochs", "2"], 80, NO_COLOR="1")
+    assert code == 0
+    assert ESCAPE not in said
+    assert len(re.findall(r"^epoch [12]/2  loss .* left\r?$", said, re.MULTILINE)) == 2
+    for words in (["--help"], ["recipes"], ["train", "--help"]):
+        assert ESCAPE not in on_a_terminal(words, 80, NO_COLOR="1")[0]
+
+
+def test_a_pipe_with_force_color_gets_colours_but_no_redrawn_table(process):
+    running = process("train", "digits", "--epochs", "1", env=os.environ | {"FORCE_COLOR": "1"})
+    out, err = running.communicate()
+    assert (running.returncode, err) == (0, "")
+    assert not re.search(r"\x1b\[[0-9;?]*[A-HJKlh]", out)  # of cursor movements and the like none
+    assert "epoch 1/1  loss" in out
+    running = process("recipes", env=os.environ | {"FORCE_COLOR": "1"})
+    assert "\x1b[1mcifar10-lenet\x1b[0m" in running.communicate()[0]
+
+
+# ---- encodings ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", [[], ["train", "--help"], ["tune", "--help"], ["models"], ["recipes"], ["study"]])
+def test_a_terminal_that_knows_ascii_alone_gets_ascii(process, words):
+    running = process(*words, env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    out, err = running.communicate()
+    assert (running.returncode, err) == (0, "")
+    assert out.isascii()
+
+
+def test_results_in_ascii(process, digits_run, tmp_path):
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    for words in (
+        ["eval", digits_run.path, "--out", tmp_path / "eval"],
+        ["train", "--resume", "--out", digits_run.path],
+    ):
+        running = process(*words, env=environment)
+        out, err = running.communicate()
+        assert (running.returncode, err) == (0, "")
+        assert re.search(r"[\d.]+% \+- [\d.]+ \(n = 2\)", out)
+    running = process("train", "n\xf6 s\xfcch", env=environment)
+    assert running.communicate()[1].startswith("lenet: no data set or folder 'n\\xf6 s\\xfcch'")
+    environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    running = process("train", "--resume", "--out", digits_run.path, env=environment)
+    assert " +- " in running.communicate()[0]
+
+
+# ---- names ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def hostile_run(tmp_path_factory):
+    """A run whose folder and classes have names that clear the screen, and a picture with such a name."""
+    import lenet
+
+    folder = tmp_path_factory.mktemp("hostile")
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 16, 16, 3), np.uint8)
+    for number, name in enumerate(("cat\x1b[2J", "dog\nlenet: forged", "eel\u202e\x9b2J")):
+        (folder / "data" / name).mkdir(parents=True)
+        for image in range(20):
+            Image.fromarray(pixels[20 * number + image]).save(folder / "data" / name / f"{image}.png")
+    picture = os.fsencode(folder) + b"/\x1b]0;title\x07\xff.png"
+    with open(picture, "wb") as file:  # noqa: PTH123 (a path of bytes)
+        Image.fromarray(pixels[0]).save(file, format="png")
+    run = lenet.train(folder / "data", epochs=1, size=16, out=folder / "run\x1b[3m")
+    return run, os.fsdecode(picture)
+
+
+def harmless(text):
+    return not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)
+
+
+def test_control_characters_in_names_are_printed_escaped(lenet, hostile_run, tmp_path):
+    run, picture = hostile_run
+    for words, shown in (
+        (["train", "--resume", "--out", run.path], ["run\\x1b[3m"]),
+        (["eval", run.path, "--out", tmp_path / "a\x1b[1m"], ["cat\\x1b[2J", "dog\\nlenet: forged", "a\\x1b[1m"]),
+        (["predict", run.path, picture], ["\\x1b]0;title\\x07\\xff.png", "eel\\u202e\\x9b2J"]),
+        (["compare", run.path, run.path.parent / "copy\x1b[4m"], ["copy\\x1b[4m"]),
+    ):
+        if words[0] == "compare":
+            __import__("shutil").copytree(run.path, words[2])
+        outcome = lenet(*words)
+        assert outcome.code == 0, outcome
+        assert harmless(outcome.out), outcome.out
+        flat = outcome.out.replace("\n", "").replace(" ", "")  # names are folded in tables
+        for name in shown:
+            assert name.replace(" ", "") in flat, outcome.out
+
+
+def test_json_escapes_control_characters_and_keeps_names(lenet, hostile_run):
+    run, picture = hostile_run
+    outcome = lenet("predict", run.path, picture, "--json")
+    assert harmless(outcome.out)
+    assert outcome.out.isascii()
+    (found,) = json.loads(outcome.out)
+    assert found["image"] == picture
+    assert set(found["classes"]) == {"cat\x1b[2J", "dog\nlenet: forged", "eel\u202e\x9b2J"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train", "no\x1b[2J"],
+        ["train", "no\udcff\x9b2J"],
+        ["train", "digits", "--model", "\x1b[2J"],
+        ["train", "digits", "--\x1b[2J"],
+        ["train", "digits", "--recipe", "a\x1b[2J.toml"],
+        ["\x1b[2J"],
+        ["eval", "a\x1b[2J\nb"],
+        ["predict", "a\x1b[2J", "b"],
+        ["study", "a\x1b[2J"],
+    ],
+)
+def test_errors_are_one_line_without_control_characters(lenet, words):
+    outcome = lenet(*words)
+    assert outcome.code == 2
+    assert outcome.err.count("\n") == 1
+    assert harmless(outcome.err)
+    assert re.search(r"\\x1b|\\x9b", outcome.err)
+
+
+def test_values_of_a_recipe_are_printed_escaped(lenet, tmp_path):
+    (tmp_path / "recipe.toml").write_text('data = "no\\u001b[2J"\nmodel = "\\u009b2J"\n')
+    outcome = lenet("train", "--recipe", tmp_path / "recipe.toml")
+    assert outcome.code == 2
+    assert harmless(outcome.err)
+
+
+# ---- Ctrl-C ---------------------------------------------------------------------------------------------------------
+
+STARTED = "import sys; print('started', flush=True); from lenet.cli import main; sys.exit(main())"
+
+
+@pytest.mark.parametrize(
+    ("words", "moments"),
+    [
+        (["train", "digits", "--epochs", "100000"], (0.02, 0.1, 0.2, 0.5, 1.0, 1.5, 2.0)),
+        (["models"], (0.02, 0.2, 0.6, 1.2)),
+    ],
+)
+def test_ctrl_c_at_any_moment_is_one_line_without_a_traceback(words, moments):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # children would inherit that it is ignored
+    try:
+        for moment in moments:
+            running = subprocess.Popen(
+                [sys.executable, "-c", STARTED, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+            assert running.stdout.readline() == "started\n"
+            time.sleep(moment)
+            running.send_signal(signal.SIGINT)
+            _, err = running.communicate()
+            if running.returncode == 130:
+                assert re.fullmatch(r"lenet: stopped.*\n", err), err
+            else:  # it was done before, or its interpreter had ended
+                assert "train" not in words
+                assert running.returncode in (0, 2, -signal.SIGINT)
+                assert "Traceback" not in err
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_only_the_default_handler_of_ctrl_c_is_replaced_while_modules_load():
+    from lenet.cli import loading
+
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        with loading():
+            assert signal.getsignal(signal.SIGINT) not in (signal.default_int_handler, signal.SIG_IGN)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        with loading():
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
