@@ -308,7 +308,10 @@ def test_predict_on_what_is_no_image(lenet, tmp_path, digits_run):
     refused(lenet("predict", digits_run.path, tmp_path / "none.png"), "no image at", "none.png")
     refused(lenet("predict", digits_run.path, tmp_path), str(tmp_path))
     refused(lenet("predict", digits_run.path, picture(tmp_path / "a.png"), "--network", -1), "no network -1")
-    refused(lenet("predict", digits_run.path, picture(tmp_path / "a.png"), "--top", 0), "top must be at least 1")
+    refused(
+        lenet("predict", digits_run.path, picture(tmp_path / "a.png"), "--top", 0),
+        "top must be a whole number of at least 1, not 0",
+    )
 
 
 # ---- resuming -------------------------------------------------------------------------------------------------------
@@ -471,7 +474,7 @@ def test_models_lists_shapes_with_their_cost(lenet):
     assert "lenet5  62,006 parameters, 651,720 multiply-adds" in out
     for name in ("lenet-dropout", "lenet5-tuned", "lenet5-modern"):
         assert f"\n{name}  " in out
-    assert out.count("Our choice") == 3
+    assert out.count("Added by lenet") == 3
     assert max(map(len, lenet("models").out.splitlines())) <= 80
 
 

@@ -107,7 +107,7 @@ def test_a_run_of_ones_own_network_goes_on_without_its_code(tmp_path, lenet):
 
 def test_what_cannot_be_trained_is_refused_before_a_folder_is_made(tmp_path):
     for model, message in (
-        (nn.Sequential(nn.Flatten(), nn.Linear(256, 9)), "gives"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(256, 9)), "returns logits"),
         (nn.Sequential(nn.Flatten(), nn.Bilinear(2, 2, 2)), "Bilinear"),
         ("lenet6", "did you mean"),
     ):

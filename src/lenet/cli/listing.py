@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from rich.padding import Padding
 from rich.table import Table
 
 from lenet.cli.flags import Whole
@@ -38,12 +39,13 @@ def models(*, size: Whole = 32, channels: Whole = 3, classes: Whole = 10, layers
         console.print()
         console.print(name, style="bold", end="")
         console.print(f"  {parameters:,} parameters, {adds:,} multiply-adds")
-        console.print(
-            f"  maps {shape.maps[0]} and {shape.maps[1]} of {shape.kernel}x{shape.kernel}, {shape.activation}, "
+        about = (
+            f"maps {shape.maps[0]} and {shape.maps[1]} of {shape.kernel}x{shape.kernel}, {shape.activation}, "
             f"{shape.pool} pool, fc {shape.fc[0]} and {shape.fc[1]}, batch norm: {shape.batch_norm}, "
-            f"dropout {shape.dropout:g}",
+            f"dropout {shape.dropout:g}"
         )
-        console.print(f"  {shape.origin}")
+        for text in (about, shape.origin):
+            console.print(Padding(text, (0, 0, 0, 2), expand=False))
         if layers:
             table = Table(box=None, pad_edge=False, header_style="dim")
             for column in ("  layer", "output", "parameters", "multiply-adds"):
