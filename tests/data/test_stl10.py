@@ -113,7 +113,7 @@ def test_each_fold_is_trained_and_validated_on_alone(folder):
     for number, ((train, val), fold) in enumerate(zip(data.folds, folds, strict=True)):
         assert np.array_equal(np.sort(np.concatenate([train, val])), fold)
         assert len(val) in (10, len(fold) // 10)  # at least one a class
-        own = data.of_member(number)
+        own = data.for_network(number)
         assert np.array_equal(own.train, train)
         assert np.array_equal(own.val, val)
         assert np.array_equal(own.test, data.test)

@@ -31,7 +31,7 @@ class Dataset:
     is int64 [N], numbers into `classes`. `sha256` is of the shape, the images' bytes (after resizing) and the
     labels' bytes. `source` says where it was read from ("embedded" or a path, which is absolute for a folder of
     images), `notes` what a user should be told, `files` each image's path relative to the folder's root, for folders
-    only. `folds` holds (train, val) of each fold where every member trains on its own; `train` and `val` are then the
+    only. `folds` holds (train, val) of each fold if each network trains on its own; `train` and `val` are then the
     first fold's. `has_test` says whether the source itself sets the test images apart. `substitute` is empty, or
     says why the embedded digits take the place of the dataset that was asked for.
     """
@@ -51,8 +51,8 @@ class Dataset:
     has_test: bool = False
     substitute: str = ""
 
-    def of_member(self, number: int) -> "Dataset":
-        """The same images as member `number` (from 0) sees them: its own fold, where there are any."""
+    def for_network(self, number: int) -> "Dataset":
+        """The dataset for network `number` (from 0): with folds, `train` and `val` are those of its own fold."""
         if not self.folds:
             return self
         train, val = self.folds[number]

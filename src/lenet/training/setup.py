@@ -202,7 +202,7 @@ def _networks(
         raise InputError("the network is one of your own, which only its nn.Sequential describes: pass it as model",
                          options=["model"])  # fmt: skip
     elif dataset.folds:  # each normalises by the statistics of its own training images
-        return [network_for(config, dataset.of_member(number), own) for number in range(config.seeds)]
+        return [network_for(config, dataset.for_network(number), own) for number in range(config.seeds)]
     else:
         network = network_for(config, dataset, own, statistics)
     return [network] * config.seeds

@@ -40,7 +40,7 @@ class Training:
 
     def __init__(self, setup: Setup, number: int = 0) -> None:
         self.config = setup.config
-        self.dataset = setup.dataset.of_member(number)
+        self.dataset = setup.dataset.for_network(number)
         self.seed = setup.config.seed + number
         self.choice, self.settings = setup.choice, setup.settings
         self.model = initialised(setup.networks[number], self.seed)
