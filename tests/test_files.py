@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Files are written whole or not at all, and read only if regular, of limited size and well-formed."""
 
 import errno
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lenet.errors import InputError
-from lenet.files import is_left_over, make_folder, read_json, read_regular, read_toml, write_whole
+from lenet.files import is_left_over, locked, make_folder, read_json, read_regular, read_toml, write_whole
 
 
 def full_disk(monkeypatch, number=errno.ENOSPC):
@@ -192,3 +192,28 @@ def test_plain_files_are_read(tmp_path):
     assert read_json(tmp_path / "a.json", "x") == {"a": [1, 2.5, None, True, "ü"], "b": {"c": -(2**63)}}
     (tmp_path / "a.toml").write_text('a = [1, "ü"]\r\n[b]\nc = 1.5\n', newline="")
     assert read_toml(tmp_path / "a.toml") == {"a": [1, "ü"], "b": {"c": 1.5}}
+
+
+def test_a_lock_on_a_folder_keeps_other_processes_out_and_leaves_nothing(tmp_path):
+    reading, writing = os.pipe()
+    with locked(tmp_path) as alone:
+        assert alone
+        if (child := os.fork()) == 0:
+            with locked(tmp_path):
+                os.write(writing, b"child")
+            os._exit(0)
+        os.write(writing, b"parent ")
+    os.waitpid(child, 0)
+    assert os.read(reading, 100) == b"parent child"
+    assert list(tmp_path.iterdir()) == []
+    os.close(reading)
+    os.close(writing)
+
+
+def test_a_file_system_without_locks_is_used_without(tmp_path, monkeypatch):
+    def none(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", none)
+    with locked(tmp_path) as alone:
+        assert not alone

@@ -1,12 +1,14 @@
 """Files are written whole or not at all (aside, synced, renamed), and read only where regular and not too large."""
 
 import errno
+import fcntl
 import json
 import os
 import re
 import stat
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -68,6 +70,27 @@ def unwritable(path: Path, error: OSError) -> InputError:
 def gone(folder: Path) -> InputError:
     """The one line for a folder that went away while lenet worked in it."""
     return InputError(f"{folder} is gone: it was deleted or moved while lenet wrote to it; start again")
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[bool]:
+    """Hold the folder's lock while the block runs; waits while another process holds it, and leaves no file behind.
+
+    Yields False, and locks nothing, if the file system has no locks. Raises OSError if the folder cannot be opened.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError:
+            yield False
+        else:
+            try:
+                yield True
+            finally:  # closing is not enough: a process forked meanwhile has the handle too
+                fcntl.flock(handle, fcntl.LOCK_UN)
+    finally:
+        os.close(handle)
 
 
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:

@@ -1,6 +1,9 @@
-"""Pictures of every kind to squares: what open_image makes of them, and the three fits."""
+"""Images of every kind to squares: what open_image makes of them, and the three fits."""
 
 import io
+import os
+import resource
+import socket
 
 import numpy as np
 import pytest
@@ -8,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from lenet.data.fit import FITS, fit_array, fit_image, open_image
+from lenet.data import fit as fitting
+from lenet.data.fit import FITS, fit_array, fit_image, in_channels, open_image, to_8bit
 from lenet.errors import InputError
 
 
@@ -33,7 +37,7 @@ def test_exif_orientation_is_applied(tmp_path):
     assert opened.getpixel((10, 35))[0] > 200
 
 
-def test_transparency_lies_on_white(tmp_path):
+def test_transparency_is_composited_on_white(tmp_path):
     clear = Image.new("RGBA", (20, 20), (255, 0, 0, 0))
     clear.paste((255, 0, 0, 255), (0, 0, 10, 20))
     for image, name in ((clear, "a.png"), (clear.convert("LA"), "b.png"), (clear, "c.webp"), (clear, "d.gif")):
@@ -43,7 +47,7 @@ def test_transparency_lies_on_white(tmp_path):
         assert np.asarray(opened)[10, 5].min() < 100, name
 
 
-def test_a_palettes_transparent_colour_lies_on_white_too(tmp_path):
+def test_a_transparent_palette_colour_is_composited_on_white(tmp_path):
     image = Image.new("P", (20, 20), 1)
     image.putpalette([0, 0, 0, 0, 0, 255])
     image.putpixel((3, 4), 0)
@@ -71,7 +75,7 @@ def test_one_bit_cmyk_and_grey_become_8_bits(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "gif", "webp", "tif", "ppm"])
-def test_a_broken_image_is_named_with_its_fault(tmp_path, suffix):
+def test_a_damaged_image_is_named_with_the_reason(tmp_path, suffix):
     path = saved(tmp_path, noise(64, 64), f"broken.{suffix}")
     open_image(path)
     whole = path.read_bytes()
@@ -86,7 +90,7 @@ def test_a_broken_image_is_named_with_its_fault(tmp_path, suffix):
         open_image(path)
 
 
-def test_programs_dressed_as_images_are_not_run(tmp_path):
+def test_a_program_named_like_an_image_is_not_run(tmp_path):
     eps = io.BytesIO()
     noise(20, 20).save(eps, "EPS")
     (tmp_path / "a.png").write_bytes(eps.getvalue())
@@ -100,7 +104,7 @@ def test_an_image_of_the_size_is_untouched():
         np.testing.assert_array_equal(fit_image(image, 32, 3, fit), np.asarray(image))
 
 
-def test_crop_keeps_the_middle_pad_keeps_all_squash_bends():
+def test_crop_keeps_the_middle_pad_keeps_all_and_squash_distorts():
     image = Image.new("RGB", (96, 32), "red")
     image.paste("blue", (32, 0, 64, 32))
     crop = fit_image(image, 32, 3, "crop")
@@ -126,7 +130,7 @@ def test_shrinking_is_antialiased():
     height=st.integers(1, 70), width=st.integers(1, 70), size=st.integers(16, 40), channels=st.sampled_from([1, 3]),
     own=st.sampled_from([1, 3]), fit=st.sampled_from(FITS),
 )  # fmt: skip
-def test_any_shape_gives_the_size_and_arrays_go_the_way_of_pictures(height, width, size, channels, own, fit):
+def test_any_shape_gives_the_size_and_arrays_are_resized_as_images_are(height, width, size, channels, own, fit):
     image = noise(height, width, own)
     one = fit_image(image, size, channels, fit)
     assert one.shape == (size, size, channels)
@@ -136,7 +140,7 @@ def test_any_shape_gives_the_size_and_arrays_go_the_way_of_pictures(height, widt
     assert one.max() <= pixels.max()
 
 
-def test_grey_of_a_grey_colour_picture_is_that_grey():
+def test_the_grey_of_a_grey_image_in_colour_is_that_grey():
     grey = noise(50, 40, 1)
     np.testing.assert_array_equal(fit_image(grey.convert("RGB"), 32, 1), fit_image(grey, 32, 1))
     np.testing.assert_array_equal(fit_image(grey, 32, 3), fit_image(grey, 32, 1).repeat(3, axis=2))
@@ -150,3 +154,74 @@ def test_sizes_and_fits_out_of_range_are_named():
         fit_array(np.zeros((1, 20, 20, 3), np.uint8), 32, "corp")
     with pytest.raises(InputError, match=r"uint8 \[N, H, W, C\].*float64 \[1, 20, 20, 3\]"):
         fit_array(np.zeros((1, 20, 20, 3)), 32)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket", "folder", "device"])
+def test_only_regular_files_are_images(tmp_path, kind):
+    path = tmp_path / "x.jpg"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind(str(path))
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/zero")
+    with pytest.raises(InputError, match=r"cannot read the image .*x\.jpg' \((not a regular file|Is a directory)\)"):
+        open_image(path)
+
+
+@pytest.mark.parametrize("side", [10_001, 13_000, 40_000])
+def test_too_many_pixels_are_refused_before_they_are_decoded(tmp_path, large_png, side):
+    large_png(tmp_path / "large.png", side, whole=False)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(InputError, match=r"large\.png' \(.*100,000,000.*\): replace or remove it"):
+        open_image(tmp_path / "large.png")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KiB
+
+
+def test_a_16_bit_image_takes_few_bytes_per_pixel(tmp_path, large_png):
+    large_png(tmp_path / "large.png", 4000)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert fit_image(open_image(tmp_path / "large.png"), 32, 1).max() == 0
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < 13 * 4000**2
+
+
+def test_an_image_in_memory_is_bounded_too():
+    with pytest.raises(InputError, match="10001 x 10000 is 100,010,000 pixels, lenet's limit is 100,000,000"):
+        to_8bit(Image.new("1", (10_001, 10_000)))
+
+
+def test_a_huge_file_is_refused_before_it_is_read(tmp_path):
+    path = saved(tmp_path, noise(20, 20), "a.webp")
+    with path.open("r+b") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(InputError, match="the file has more than 536,870,912 bytes"):
+        open_image(path)
+
+
+def test_bands_of_rows_do_not_change_the_pixels(monkeypatch):
+    generator = np.random.default_rng(0)
+    transparent = Image.fromarray(generator.integers(0, 256, (37, 53, 4), dtype=np.uint8))
+    palette = noise(37, 53).convert("P")
+    palette.info["transparency"] = bytes(range(200))
+    grey16 = Image.fromarray(generator.integers(0, 65536, (37, 53)).astype(np.uint16))
+    floats = Image.fromarray(generator.random((37, 53)).astype(np.float32))
+    for image in (transparent, transparent.convert("LA"), palette, grey16, floats):
+        whole = np.asarray(to_8bit(image))
+        with monkeypatch.context() as patched:
+            patched.setattr(fitting, "_BAND", 100)
+            np.testing.assert_array_equal(np.asarray(to_8bit(image)), whole)
+
+
+@pytest.mark.parametrize("own", [1, 3])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_channels_are_converted_as_in_fit_image(monkeypatch, own, channels):
+    images = np.random.default_rng(0).integers(0, 256, (50, 20, 20, own), dtype=np.uint8)
+    monkeypatch.setattr(fitting, "_BAND", 3000)
+    converted = in_channels(images, channels)
+    assert (converted is images) == (own == channels)
+    for image, pixels in zip(images, converted, strict=True):
+        picture = Image.fromarray(image if own == 3 else image[..., 0])
+        np.testing.assert_array_equal(pixels, fit_image(picture, 20, channels))

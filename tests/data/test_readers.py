@@ -1,6 +1,8 @@
-"""CIFAR's files to arrays: both formats agree, and whatever is not as published is named and refused."""
+"""CIFAR's files to arrays: both formats agree, and files that are not as published are refused by name."""
 
+import os
 import pickle
+import resource
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -125,7 +127,7 @@ class Calls:
 
 @pytest.mark.parametrize("where", ["data_batch_2", "batches.meta"])
 @pytest.mark.parametrize("inside", [False, True], ids=["whole file", "beside the data"])
-def test_a_hostile_pickle_is_refused_and_nothing_of_it_runs(tmp_path, where, inside):
+def test_a_hostile_pickle_is_refused_and_nothing_in_it_runs(tmp_path, where, inside):
     _, labels, rows = fake(CIFAR10)
     layout = write_pickles(tmp_path, CIFAR10, labels, rows)
     trace = tmp_path / "it ran"
@@ -140,7 +142,7 @@ def test_a_hostile_pickle_is_refused_and_nothing_of_it_runs(tmp_path, where, ins
 
 
 @pytest.mark.parametrize("name", ["numpy.load", "numpy.core.multiarray.fromfile", "os.system", "numpy.ndarray.tofile"])
-def test_even_numpys_other_names_are_refused(tmp_path, name):
+def test_other_names_are_refused_even_numpys(tmp_path, name):
     _, labels, rows = fake(CIFAR10)
     layout = write_pickles(tmp_path, CIFAR10, labels, rows)
     module, _, function = name.rpartition(".")
@@ -149,7 +151,7 @@ def test_even_numpys_other_names_are_refused(tmp_path, name):
         read_published(CIFAR10, layout, tmp_path)
 
 
-def test_an_array_that_lies_about_its_size_is_an_error_of_the_file(tmp_path):
+def test_an_array_of_another_size_than_its_bytes_is_refused(tmp_path):
     _, labels, rows = fake(CIFAR10)
     layout = write_pickles(tmp_path, CIFAR10, labels, rows)
     content = (tmp_path / "data_batch_1").read_bytes()
@@ -199,6 +201,10 @@ def test_a_wrong_count_a_missing_file_and_a_label_out_of_range_are_named(tmp_pat
         ({b"labels": [[1], [1, 2]]}, "labels that are not a list of whole numbers"),
         ({b"labels": [1] * 9}, "holds 10 images and 9 labels, expected 10"),
         ({b"labels": [-1] * 10}, "label -1 at image 0"),
+        ({b"labels": [1.0] * 10}, "labels that are not a list of whole numbers"),
+        ({b"labels": [True] * 10}, "labels that are not a list of whole numbers"),
+        ({b"labels": [2**63] * 10}, "labels that are not a list of whole numbers"),
+        ({b"labels": {1: 2}}, "labels that are not a list of whole numbers"),
     ],
 )
 def test_a_pickle_of_another_shape_is_named(tmp_path, change, message):
@@ -213,7 +219,71 @@ def test_a_pickle_of_another_shape_is_named(tmp_path, change, message):
         read_published(CIFAR10, layout, tmp_path)
 
 
-def test_digits_are_scikit_learns_scaled_to_bytes():
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\x80\x02]r\x00\x00\x00\x10.", "asks for a table of 268,435,456 entries"),
+        (b"\x80\x02" + b"]" * 10_000 + b".", "more operations than the published files have"),
+        (b"\x80\x02)" + b"\x85" * 1_100 + b".", "more operations than the published files have"),
+        (b"\x80\x05\x96" + (2**40).to_bytes(8, "little") + b".", "truncated or damaged"),
+        (b"\x80\x02X\xff\xff\xff\x7f.", "truncated or damaged"),
+        (b"\x80\x04\x95" + (2**60).to_bytes(8, "little") + b"N.", "truncated or damaged|holds no table"),
+        (b"N.", "holds no table of images"),
+    ],
+    ids=["memo", "lists", "nested tuples", "bytearray", "string", "frame", "none"],
+)
+def test_a_pickle_that_asks_for_much_memory_is_refused_before_it_is_loaded(tmp_path, content, message):
+    _, labels, rows = fake(CIFAR10)
+    layout = write_pickles(tmp_path, CIFAR10, labels, rows)
+    (tmp_path / "data_batch_1").write_bytes(content)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(InputError, match=message):
+        read_published(CIFAR10, layout, tmp_path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KiB
+
+
+@pytest.mark.parametrize("where", ["labels", "names", "array type"])
+def test_nested_lists_that_stand_for_billions_of_values_are_not_expanded(tmp_path, where):
+    _, labels, rows = fake(CIFAR10)
+    layout = write_pickles(tmp_path, CIFAR10, labels, rows)
+    nested = [1]
+    for _ in range(40):
+        nested = [nested, nested]
+    if where == "labels":
+        dump(tmp_path / "data_batch_1", {b"data": rows[:10], b"labels": nested}, python2=False)
+    elif where == "names":
+        dump(tmp_path / "batches.meta", {b"label_names": [nested] * 10}, python2=False)
+    else:
+        dump(tmp_path / "data_batch_1", {b"data": Calls(np.dtype, nested), b"labels": nested}, python2=False)
+    with pytest.raises(InputError, match=r"not a list of whole numbers|holds no class names|array of unknown type"):
+        read_published(CIFAR10, layout, tmp_path)
+
+
+@pytest.mark.parametrize("form", ["binary", "pickle"])
+def test_only_regular_files_of_about_the_published_size_are_read(tmp_path, form):
+    _, labels, rows = fake(CIFAR10)
+    layout = (write_binary if form == "binary" else write_pickles)(tmp_path, CIFAR10, labels, rows)
+    path = tmp_path / layout.train[1]
+    with path.open("r+b") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(InputError, match=rf"{path.name} is too l(ong|arge)"):
+        read_published(CIFAR10, layout, tmp_path)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(InputError, match=rf"cannot read .*{path.name} \(not a regular file\)"):
+        read_published(CIFAR10, layout, tmp_path)
+
+
+@pytest.mark.parametrize("names", [b"caf\xe9\n" * 10, b"\n".join(b"%d\xff" % number for number in range(10))])
+def test_class_names_that_are_not_utf8_are_refused(tmp_path, names):
+    _, labels, rows = fake(CIFAR10)
+    layout = write_binary(tmp_path, CIFAR10, labels, rows)
+    (tmp_path / layout.meta).write_bytes(names)
+    with pytest.raises(InputError, match=r"batches\.meta\.txt holds no class names"):
+        read_published(CIFAR10, layout, tmp_path)
+
+
+def test_digits_are_those_of_scikit_learn_scaled_to_bytes():
     arrays = read_digits()
     assert arrays.images.shape == (1797, 8, 8, 1)
     assert arrays.images.dtype == np.uint8

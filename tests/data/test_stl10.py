@@ -1,4 +1,4 @@
-"""STL-10's layout: planes column by column, labels from 1, folds; and whatever may be wrong with its files."""
+"""STL-10's layout: planes column by column, labels from 1, folds; and the errors for damaged files."""
 
 import os
 from pathlib import Path
@@ -34,7 +34,7 @@ def read(published, folder):
     return read_stl10(published, published.layouts[0], folder)
 
 
-def test_a_plane_lies_column_by_column_and_labels_count_from_one(published, folder, stl10_images):
+def test_planes_are_stored_column_by_column_and_labels_count_from_one(published, folder, stl10_images):
     arrays = read(published, folder)
     assert np.array_equal(arrays.images, stl10_images)
     assert arrays.labels.tolist() == [k % 10 for k in range(TRAIN)] + [k % 10 for k in range(TEST)]
@@ -69,7 +69,7 @@ def test_a_missing_file_is_named(published, folder, file):
         read(published, folder)
 
 
-def test_the_unlabelled_images_need_not_be_there_and_names_may_be_missing(published, folder):
+def test_the_unlabelled_images_and_the_class_names_may_be_missing(published, folder):
     (folder / "class_names.txt").unlink()
     assert read(published, folder).classes == published.classes
 
@@ -85,12 +85,12 @@ def change_line(text, line):
     [
         (lambda text: change_line(text, "1 2 100"), "names image 100 in fold 4, but the training images are 0 to 99"),
         (lambda text: change_line(text, "1 -2"), "names image -2 in fold 4"),
-        (lambda text: change_line(text, "1 99999999999999999999"), "does not list whole numbers"),
-        (lambda text: change_line(text, "1 2.5"), "does not list whole numbers"),
+        (lambda text: change_line(text, "1 99999999999999999999"), "must list whole numbers"),
+        (lambda text: change_line(text, "1 2.5"), "must list whole numbers"),
         (lambda text: change_line(text, "1 2 1"), "names image 1 twice in fold 4"),
         (lambda text: "1 2\n3 4\n", "lists 2 folds, expected 10"),
         (lambda text: "", "lists 0 folds"),
-        (lambda text: "é", "does not list whole numbers"),
+        (lambda text: "é", "must list whole numbers"),
     ],
 )
 def test_a_wrong_fold_file_is_refused(folder, change, said):
@@ -106,7 +106,7 @@ def test_the_official_split(folder):
     assert data.test.tolist() == list(range(TRAIN, TRAIN + TEST))
 
 
-def test_each_fold_is_trained_and_validated_on_alone(folder):
+def test_each_fold_has_its_own_training_and_validation_images(folder):
     data = load_dataset(DataConfig(data="stl10", data_dir=str(folder.parent), size=SIDE, protocol="folds"))
     folds = read_folds(folder, TRAIN)
     assert len(data.folds) == 10
@@ -120,7 +120,7 @@ def test_each_fold_is_trained_and_validated_on_alone(folder):
     assert data.test.tolist() == list(range(TRAIN, TRAIN + TEST))
 
 
-def test_the_studys_split_takes_its_test_images_from_the_labelled_ones(folder):
+def test_the_study_protocol_draws_its_test_images_from_the_training_images(folder):
     data = load_dataset(DataConfig(data="stl10", data_dir=str(folder.parent), size=SIDE, protocol="study"))
     assert np.bincount(data.labels[data.test]).tolist() == [2] * 10
     assert np.bincount(data.labels[np.concatenate([data.train, data.val])]).tolist() == [8] * 10
@@ -132,7 +132,7 @@ def test_the_studys_split_takes_its_test_images_from_the_labelled_ones(folder):
     assert not np.array_equal(data.test, again.test)
 
 
-def test_folds_follow_the_classes_that_are_kept(folder):
+def test_folds_hold_only_images_of_the_chosen_classes(folder):
     data = load_dataset(
         DataConfig(data="stl10", data_dir=str(folder.parent), size=SIDE, protocol="folds", classes="bird,dog")
     )
@@ -158,12 +158,12 @@ def test_real_stl10_is_read_and_resized():
     assert np.bincount(arrays.labels[:5000]).tolist() == [500] * 10
     assert np.bincount(arrays.labels[5000:]).tolist() == [800] * 10
     assert arrays.classes == published.classes
-    # Neighbours in a picture are alike: rows and columns are not mixed up with planes.
+    # Neighbouring pixels are similar, so rows and columns are not confused with planes.
     wide = arrays.images[:50].astype(int)
     assert np.abs(np.diff(wide, axis=1)).mean() < 20
     assert np.abs(np.diff(wide, axis=2)).mean() < 20
     assert all(len(fold) == 1000 for fold in read_folds(REAL / "stl10_binary", 5000))
     few = fit_array(arrays.images[:3], 32, "crop")
-    # Antialiased: a 32x32 pixel is about the mean of the 3x3 it stands for.
+    # Antialiased: a 32x32 pixel is about the mean of 3x3 original pixels.
     means = arrays.images[:3].reshape(3, 32, 3, 32, 3, 3).mean(axis=(2, 4))
     assert np.abs(few - means).mean() < 6

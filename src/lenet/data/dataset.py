@@ -3,17 +3,17 @@
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lenet.config import DataConfig, names_in
-from lenet.data import folders
 from lenet.data.cache import cached, digest, stamp
-from lenet.data.catalog import CIFAR10, SETS, STL10, PublishedSet
+from lenet.data.catalog import CIFAR10, SETS, STL10
+from lenet.data.decode import decode
 from lenet.data.fetch import find_published, get_published
-from lenet.data.fit import check_size_and_fit, fit_array
+from lenet.data.fit import check_size_and_fit, fit_array, in_channels
+from lenet.data.folders import scan
 from lenet.data.readers import Arrays, read_digits, read_published
 from lenet.data.splits import Indices, Protocol, Sources, kept_classes, split
 from lenet.data.stl10 import read_folds, read_stl10
@@ -105,20 +105,9 @@ def load_dataset(
 def _load(config: DataConfig, classes: tuple[str, ...] | None, download: bool) -> Dataset:
     """See `load_dataset`; `config.data` is a dataset's name or a folder."""
     check_size_and_fit(config.size, config.fit)
-    if not 0 < config.val_fraction < 0.9:
-        raise InputError(
-            f"validation fraction {config.val_fraction} is out of range: give more than 0 and less than 0.9"
-        )
-    if config.split_seed < 0:
-        raise InputError(f"split seed {config.split_seed} is out of range: give 0 or more")
     name, keep, protocol = config.data, names_in(config.classes), config.protocol
-    options = {
-        "size": config.size or default_size(name), "fit": config.fit, "classes": classes, "channels": config.channels
-    }  # fmt: skip
-    if name in SETS:
-        loaded = _load_named(SETS[name], config.data_dir, download, options)
-    else:
-        loaded = _load_folder(_folder(name), options)
+    read = _read_named if name in SETS else _read_folder
+    loaded = read(config, config.size or default_size(name), classes, download)
     if protocol != "official":
         loaded = _by_protocol(loaded, protocol)
     if keep:
@@ -171,7 +160,12 @@ def _folder(path: str) -> Path:
                     raise InputError(f"'{path}' holds {published.name}: say {published.name} with --data-dir '{path}'")
                 if (root / layout.train[0]).is_file():
                     raise InputError(f"'{path}' is {published.name}: say {published.name} with --data-dir '{path}'")
-        return root.resolve()
+        root = root.resolve()
+        try:
+            str(root).encode()
+        except UnicodeEncodeError:
+            raise InputError(f"the path of folder {root} is not UTF-8: rename it", options=["data"]) from None
+        return root
     if root.exists():
         raise InputError(
             f"'{path}' is a file, not a folder of class folders: give the folder it lies in", options=["data"]
@@ -183,28 +177,75 @@ def _folder(path: str) -> Path:
     raise InputError(f"no data set or folder '{path}'{did_you_mean(path, ['auto', *SETS])}", options=["data"])
 
 
-def _load_named(published: PublishedSet, data_dir: str | None, download: bool, options: dict[str, Any]) -> _Loaded:
-    notes = _conversion(published, options["channels"])
+def _read_named(config: DataConfig, size: int, classes: tuple[str, ...] | None, download: bool) -> _Loaded:
+    published = SETS[config.data]
+    channels = config.channels or published.channels
+    notes: tuple[str, ...] = ()
+    if channels != published.channels:
+        notes = ("colour images, taken as grey" if channels == 1 else "grey images, the same in all three channels",)
     if not published.layouts:
-        arrays = _fitted(read_digits(), options)
-        everything = np.arange(len(arrays.labels))
-        return _Loaded(published.name, "embedded", arrays, digest(arrays), everything, None, None, notes)
-    layout, folder = get_published(published, data_dir, download)
-    read = read_stl10 if layout.kind == "stl10" else read_published
-    stamps = [stamp(folder, file) for file in (*layout.train, *layout.test, layout.meta)]
-    arrays, sha256 = cached(
-        published.name, folder, stamps, options, lambda: _fitted(read(published, layout, folder), options)
-    )
+        source, arrays = "embedded", read_digits()
+        arrays = replace(arrays, images=fit_array(arrays.images, size))
+        sha256 = digest(arrays)
+    else:
+        layout, folder = get_published(published, config.data_dir, download)
+        source = str(folder)
+        # Prediction converts to grey before it resizes, which gives other pixels than the reverse.
+        grey = channels == 1 < published.channels and size != published.size
+
+        def make() -> Arrays:
+            made = (read_stl10 if layout.kind == "stl10" else read_published)(published, layout, folder)
+            return replace(made, images=fit_array(made.images, size, channels=1 if grey else None))
+
+        stamps = [stamp(folder, file) for file in (*layout.train, *layout.test, layout.meta)]
+        arrays, sha256 = cached(published.name, folder, stamps, {"size": size, "grey": grey}, make)
+    known = classes or arrays.classes
+    for name in arrays.classes:
+        if name not in known:
+            raise InputError(f"class '{name}' of the data is not among the model's: use data of the same classes")
+    number = np.array([known.index(name) for name in arrays.classes], dtype=np.int64)
+    arrays, sha256 = _as_asked(arrays, sha256, number[arrays.labels], known, channels)
     order = np.arange(len(arrays.labels))
     train, test = order[: arrays.train_count], order[arrays.train_count :]
-    return _Loaded(published.name, str(folder), arrays, sha256, train, None, test, notes)
+    has_test = bool(published.layouts)
+    return _Loaded(published.name, source, arrays, sha256, train, None, test if has_test else None, notes)
 
 
-def _conversion(published: PublishedSet, channels: int | None) -> tuple[str, ...]:
-    """What to say where images are given other channels than they have."""
-    if channels in (None, published.channels):
-        return ()
-    return ("colour images, taken as grey" if channels == 1 else "grey images, the same in all three channels",)
+def _read_folder(config: DataConfig, size: int, classes: tuple[str, ...] | None, download: bool) -> _Loaded:
+    root = _folder(config.data)
+    found = scan(root, classes)
+
+    def read(grey: bool) -> tuple[Arrays, str]:
+        options = {"size": size, "fit": config.fit, "grey": grey}
+        stamps = [found.files, found.stamps]
+        return cached(root.name, root, stamps, options, lambda: decode(root, found, size, config.fit, grey=grey))
+
+    arrays, sha256 = read(grey=False)
+    channels = config.channels or (1 if arrays.grey else 3)
+    if channels < arrays.images.shape[3]:  # colour among them: grey comes before the resize, as in prediction
+        arrays, sha256 = read(grey=True)
+    arrays, sha256 = _as_asked(arrays, sha256, found.labels, found.classes, channels)
+    return _Loaded(
+        name=root.name,
+        source=str(root),
+        arrays=arrays,
+        sha256=sha256,
+        train=found.indices("train"),
+        val=found.indices("val") if found.has_val else None,
+        test=found.indices("test") if found.has_test else None,
+        notes=found.notes,
+        files=found.files,
+    )
+
+
+def _as_asked(
+    arrays: Arrays, sha256: str, labels: NDArray[np.int64], classes: tuple[str, ...], channels: int
+) -> tuple[Arrays, str]:
+    """The arrays in these channels, with labels numbered by `classes`; and their digest."""
+    images = in_channels(arrays.images, channels)
+    same = images is arrays.images and np.array_equal(labels, arrays.labels)
+    arrays = replace(arrays, images=images, labels=labels, classes=classes)
+    return arrays, sha256 if same else digest(arrays)
 
 
 def _by_protocol(loaded: _Loaded, protocol: Protocol) -> _Loaded:
@@ -247,37 +288,4 @@ def _only(loaded: _Loaded, keep: tuple[str, ...]) -> _Loaded:
         test=None if loaded.test is None else left(loaded.test),
         files=None if loaded.files is None else tuple(loaded.files[index] for index in chosen),
         folds=tuple(left(fold) for fold in loaded.folds),
-    )
-
-
-def _fitted(arrays: Arrays, options: dict[str, Any]) -> Arrays:
-    """The arrays at the size, channels and class numbers asked for."""
-    classes: tuple[str, ...] = options["classes"] or arrays.classes
-    for name in arrays.classes:
-        if name not in classes:
-            raise InputError(f"class '{name}' of the data is not among the model's: use data of the same classes")
-    number = np.array([classes.index(name) for name in arrays.classes], dtype=np.int64)
-    images = fit_array(arrays.images, options["size"], options["fit"], options["channels"])
-    return Arrays(images, number[arrays.labels], arrays.train_count, classes)
-
-
-def _load_folder(root: Path, options: dict[str, Any]) -> _Loaded:
-    found = folders.scan(root, options["classes"])
-    arrays, sha256 = cached(
-        root.name,
-        root,
-        [found.files, found.stamps],
-        options,
-        lambda: folders.read(root, found, options["size"], options["fit"], options["channels"]),
-    )
-    return _Loaded(
-        name=root.name,
-        source=str(root),
-        arrays=arrays,
-        sha256=sha256,
-        train=found.indices("train"),
-        val=found.indices("val") if found.has_val else None,
-        test=found.indices("test") if found.has_test else None,
-        notes=found.notes,
-        files=found.files,
     )

@@ -1,25 +1,34 @@
-"""Any picture to a square of the model's size: one antialiased resize in uint8, the same wherever a model is fed."""
+"""Any image to a square of the model's input size: one antialiased resize in uint8, for training and prediction."""
 
 import os
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from lenet.errors import InputError, did_you_mean
+from lenet.files import open_regular
 
 Fit = Literal["crop", "pad", "squash"]
 FITS: tuple[str, ...] = ("crop", "pad", "squash")
 MIN_SIZE, MAX_SIZE = 16, 96
+MOST_PIXELS = 100_000_000  # of one image; decoding and converting it take up to 12 bytes per pixel
+_MOST_BYTES = 1 << 29  # of one file; the WebP decoder reads it whole
+_BAND = 1 << 20  # pixels that are converted at once where a conversion takes many bytes per pixel
 _ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")
-# Those that EXTENSIONS in folders.py promise. Pillow knows many more, among them EPS, which it has another program run.
+# What EXTENSIONS in folders.py lists. Pillow reads more formats; for one of them, EPS, it starts another program.
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _DEEP_GREY_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
+_opening = threading.Lock()  # Python has one list of warning filters per process
 
 
 def check_size_and_fit(size: int | None, fit: str) -> None:
-    """InputError unless `size` is None or 16 to 96 pixels and `fit` is one of FITS."""
+    """Raises InputError unless `size` is None or 16 to 96 pixels and `fit` is one of FITS."""
     if size is not None and not MIN_SIZE <= size <= MAX_SIZE:
         raise InputError(f"size {size} is out of range: give {MIN_SIZE} to {MAX_SIZE} pixels")
     if fit not in FITS:
@@ -27,64 +36,101 @@ def check_size_and_fit(size: int | None, fit: str) -> None:
 
 
 def open_image(path: str | os.PathLike[str]) -> Image.Image:
-    """The picture at `path`, upright, as 8 bits a channel: mode L where it holds grey alone, otherwise RGB.
-
-    EXIF's orientation is applied, transparency composited on white, 16 bits scaled to 8, palettes and CMYK
-    converted; of an animation the first frame. Raises InputError naming the file where it cannot be read whole.
-    """
+    """Read the image file as `to_8bit` does. Raises InputError naming the file if it cannot be read whole."""
     try:
-        return load_image(path)
+        with opened(path) as image:
+            return to_8bit(image)
     except FileNotFoundError:
         raise InputError(f"no image at '{os.fspath(path)}': check the path") from None
     except MemoryError:
         raise
-    except Exception as error:  # Pillow's plugins raise whatever a damaged file drives them into
+    except Exception as error:  # Pillow's decoders raise errors of any kind for damaged files
         raise InputError(f"cannot read the image '{os.fspath(path)}' ({reason(error)}): replace or remove it") from None
 
 
-def load_image(path: str | os.PathLike[str]) -> Image.Image:
-    """`open_image` for those who report many files at once: it raises whatever Pillow does."""
-    with Image.open(path, formats=_FORMATS) as image:
-        image.load()
-        return to_8bit(image)
+@contextmanager
+def opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
+    """The image of a regular file, of which only the header has been read. Raises whatever Pillow does."""
+    with open_regular(path) as file:
+        if os.fstat(file.fileno()).st_size > _MOST_BYTES:
+            raise InputError(f"the file has more than {_MOST_BYTES:,} bytes, lenet's limit for an image")
+        with _opening, warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `to_8bit` has a limit of its own
+            image = Image.open(file, formats=_FORMATS)
+        yield image
 
 
 def reason(error: Exception) -> str:
-    """Pillow's own words, on one line and without the path or object they may repeat."""
+    """Pillow's own words, on one line and without the path or object that they may repeat."""
     words = " ".join(str(error).split())
     if words.startswith("cannot identify image file"):
         return "not an image"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"more than {MOST_PIXELS:,} pixels, lenet's limit"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return words or type(error).__name__
 
 
 def to_8bit(image: Image.Image) -> Image.Image:
-    """`image` upright in mode L or RGB; see `open_image`."""
+    """`image` upright, as 8 bits per channel: mode L if it holds grey alone, otherwise RGB.
+
+    EXIF's orientation is applied, transparency composited on white, 16 bits scaled to 8, palettes and CMYK
+    converted; of an animation the first frame is taken. Raises InputError, before decoding, for too many pixels.
+    """
+    pixels = image.width * image.height
+    if pixels > MOST_PIXELS:
+        raise InputError(f"{image.width} x {image.height} is {pixels:,} pixels, lenet's limit is {MOST_PIXELS:,}")
+    image.load()
     try:
-        image = ImageOps.exif_transpose(image)
-    except Exception:  # damaged EXIF under a good picture: it stays as it lies
-        image = image.copy()
+        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+            image = ImageOps.exif_transpose(image)
+    except Exception:  # damaged EXIF data beside a good image: it keeps its orientation
+        pass
     if image.mode in _ALPHA_MODES or ("transparency" in image.info and image.mode in ("1", "L", "P", "RGB")):
-        grey = image.mode in ("1", "L", "LA", "La")
-        colour = image.convert("RGBA")
-        white = Image.new("RGBA", colour.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, colour).convert("L" if grey else "RGB")
+        return _on_white(image, "L" if image.mode in ("1", "L", "LA", "La") else "RGB")
     if image.mode in _DEEP_GREY_MODES:
         return Image.fromarray(_deep_grey(image))
-    return image.convert("L" if image.mode in ("1", "L") else "RGB")
+    return _in_mode(image, "L" if image.mode in ("1", "L") else "RGB")
+
+
+def _in_mode(image: Image.Image, mode: str) -> Image.Image:
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _bands(width: int, height: int) -> Iterator[tuple[int, int]]:
+    """The first row, and the one after the last, of bands of about `_BAND` pixels."""
+    rows = max(1, _BAND // max(1, width))
+    for top in range(0, height, rows):
+        yield top, min(top + rows, height)
+
+
+def _on_white(image: Image.Image, mode: str) -> Image.Image:
+    """`image` composited on white, in mode L or RGB."""
+    result = Image.new(mode, image.size)
+    for top, bottom in _bands(*image.size):
+        colour = image.crop((0, top, image.width, bottom)).convert("RGBA")
+        white = Image.new("RGBA", colour.size, (255, 255, 255, 255))
+        result.paste(Image.alpha_composite(white, colour).convert(mode), (0, top))
+    return result
 
 
 def _deep_grey(image: Image.Image) -> NDArray[np.uint8]:
-    """uint8 [H, W] of a 16-bit, 32-bit or float picture.
+    """uint8 [H, W] of a 16-bit, 32-bit or float image.
 
-    Integers count as 16 bits (what PNG and TIFF cameras and microscopes write); floats as 0..1 where none is
+    Integers are taken as 16-bit values (what PNG and TIFF cameras and microscopes write); floats as 0..1 if none is
     larger, otherwise as 0..255. Pillow's own convert("L") would clip them all at 255.
     """
-    values = np.nan_to_num(np.asarray(image).astype(np.float64))
-    top = 65535 if image.mode != "F" else 1 if values.max() <= 1 else 255
-    scaled = values * (255 / top)
-    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    values = np.asarray(image)
+    bands = [slice(*band) for band in _bands(*image.size)]
+    top = 65535
+    if image.mode == "F":
+        top = 1 if all(np.nan_to_num(values[band].astype(np.float64)).max() <= 1 for band in bands) else 255
+    grey = np.empty(values.shape, dtype=np.uint8)
+    for band in bands:
+        scaled = np.nan_to_num(values[band].astype(np.float64)) * (255 / top)
+        grey[band] = np.clip(np.rint(scaled), 0, 255)
+    return grey
 
 
 def fit_image(image: Image.Image, size: int, channels: int, fit: str = "crop") -> NDArray[np.uint8]:
@@ -94,10 +140,10 @@ def fit_image(image: Image.Image, size: int, channels: int, fit: str = "crop") -
     `size`, black fills the rest on both sides. squash: both sides become `size`, whatever the shape was.
     """
     check_size_and_fit(size, fit)
-    image = to_8bit(image).convert("L" if channels == 1 else "RGB")
+    image = _in_mode(to_8bit(image), "L" if channels == 1 else "RGB")
     width, height = image.size
     if fit == "crop":
-        # The box takes the exact middle, also where that falls between pixels, in the same one resampling.
+        # The box is the exact middle, also where that lies between pixels, in the same resampling.
         side = min(width, height)
         left, top = (width - side) / 2, (height - side) / 2
         square = image.resize((size, size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side))
@@ -114,7 +160,7 @@ def fit_image(image: Image.Image, size: int, channels: int, fit: str = "crop") -
 def fit_array(images: NDArray[Any], size: int, fit: str = "crop", channels: int | None = None) -> NDArray[np.uint8]:
     """uint8 [N, H, W, C] to uint8 [N, size, size, C], pixel for pixel what `fit_image` makes of each.
 
-    `channels`, 1 or 3, changes C. Images that are as asked for come back as they are, not copied.
+    `channels`, 1 or 3, changes C. Images that need no change are returned as they are, not copied.
     """
     check_size_and_fit(size, fit)
     if images.ndim != 4 or images.dtype != np.uint8 or images.shape[3] not in (1, 3):
@@ -123,10 +169,26 @@ def fit_array(images: NDArray[Any], size: int, fit: str = "crop", channels: int 
         )
     count, height, width, own_channels = images.shape
     channels = channels or own_channels
-    if height == width == size and channels == own_channels:
-        return images
+    if height == width == size:
+        return in_channels(images, channels)
     fitted = np.empty((count, size, size, channels), dtype=np.uint8)
     for index, pixels in enumerate(images):
         picture = Image.fromarray(pixels[:, :, 0] if own_channels == 1 else pixels)
         fitted[index] = fit_image(picture, size, channels, fit)
     return fitted
+
+
+def in_channels(images: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
+    """uint8 [N, H, W, 1 or 3] to uint8 [N, H, W, channels], as `fit_image` converts images; copied only if needed."""
+    count, height, width, own = images.shape
+    if channels == own:
+        return images
+    if own == 1:
+        return images.repeat(3, axis=3)
+    grey = np.empty((count, height, width, 1), dtype=np.uint8)
+    several = max(1, _BAND // max(1, height * width))
+    for begin in range(0, count, several):
+        part = images[begin : begin + several]
+        tall = Image.fromarray(np.ascontiguousarray(part).reshape(-1, width, 3)).convert("L")
+        grey[begin : begin + several] = np.asarray(tall).reshape(-1, height, width, 1)
+    return grey

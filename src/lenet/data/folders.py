@@ -1,9 +1,7 @@
-"""Folders of labelled images: what is in them, which class and split each belongs to, and their pixels."""
+"""Folders of labelled images: the files in them, and the class and split of each."""
 
 import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,9 +9,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet.data.fetch import progress
-from lenet.data.fit import fit_image, load_image, reason
-from lenet.data.readers import Arrays
 from lenet.errors import InputError, did_you_mean
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
@@ -25,17 +20,15 @@ _SPLIT_FOLDERS: dict[str, Split] = {
     "validation": "val",
     "test": "test",
 }
-_NAMED_AT_MOST = 20
-_SMALL = 16_384  # bytes; below it threads spend more time on Python's lock than they win in decoding
-_BAR_FROM = 500  # images; fewer are decoded before a bar could be read
 
 
 @dataclass(frozen=True)
 class Found:
-    """The images of a folder: `files` relative to its root with "/" between, `labels` and `splits` alike in order.
+    """The image files of a folder: training first, then validation, then test, each sorted by path.
 
-    Training images come first, then validation, then test; each sorted by path. A flat folder's are all "train".
-    `stamps` are each file's bytes and time of change in ns: while they stay, the decoded images do.
+    files: paths relative to the folder, with "/" between; in a flat folder all are "train"
+    stamps: size in bytes and time of change in ns of each file; a file that changes changes its stamp
+    labels: int64, numbers into `classes`
     """
 
     files: tuple[str, ...]
@@ -48,7 +41,7 @@ class Found:
     notes: tuple[str, ...]
 
     def indices(self, split: Split) -> NDArray[np.int64]:
-        """Sorted indices of the images that the folder itself puts into `split`."""
+        """Sorted indices of the images in the folder of `split`."""
         return np.array([index for index, each in enumerate(self.splits) if each == split], dtype=np.int64)
 
 
@@ -56,10 +49,10 @@ _File = tuple[str, tuple[int, int]]  # path and stamp
 
 
 def scan(root: Path, classes: tuple[str, ...] | None = None) -> Found:
-    """Lists the images under root/{train, val|valid|validation, test}/CLASS or, flat, root/CLASS; opens none.
+    """List the images under root/{train, val|valid|validation, test}/CLASS or, flat, root/CLASS, without opening any.
 
-    The classes are those of the training images, sorted by name, so that one missing elsewhere shifts no label;
-    or `classes`, where given, and then any split alone will do. Raises InputError naming the folder at fault.
+    The classes are those of the training images, sorted by name, so that a class missing in another split shifts no
+    label; or `classes`, if given, and then any split suffices. Raises InputError naming the folder that is wrong.
     """
     notes: list[str] = []
     split_folders = _split_folders(root, classes is None, notes)
@@ -85,13 +78,13 @@ def scan(root: Path, classes: tuple[str, ...] | None = None) -> Found:
             splits += [split] * len(images)
         missing = [f"'{name}'" for name in known if not by_class.get(name)]
         if missing and split != "train":
-            notes.append(f"no {split} images of {_few(missing, 5)}: {len(missing)} of {len(known)} classes")
+            notes.append(f"no {split} images of {few(missing, 5)}: {len(missing)} of {len(known)} classes")
     if not files:
         raise InputError(f"no images in {root}: put them into a folder for each class ({', '.join(EXTENSIONS)})")
     if not split_folders:
         notes.insert(0, "no train folder: the images are split into training, validation and test by class and seed")
     elif "train" in split_folders and "test" not in split_folders:
-        notes.insert(0, "no test folder: 10% of the training images held out")
+        notes.insert(0, "no test folder: 10% of the training images are the test set")
     return Found(
         files=tuple(path for path, _ in files),
         stamps=tuple(stamp for _, stamp in files),
@@ -104,55 +97,8 @@ def scan(root: Path, classes: tuple[str, ...] | None = None) -> Found:
     )
 
 
-def read(root: Path, found: Found, size: int, fit: str, channels: int | None = None) -> Arrays:
-    """Decodes the images, in threads, to uint8 [N, size, size, C].
-
-    C is `channels`; left out, 1 where every training image holds grey alone and 3 otherwise. Raises one InputError
-    that names every image which cannot be read.
-    """
-    wide = channels or 3
-    images = np.empty((len(found.files), size, size, wide), dtype=np.uint8)
-    grey = np.zeros(len(found.files), dtype=np.bool_)
-    failures: dict[int, str] = {}
-
-    def decode(index: int) -> None:
-        image = load_image(root / found.files[index])
-        images[index] = fit_image(image, size, wide, fit)
-        if channels is None and _is_grey(images[index]):
-            # Resizing may have hidden the last trace of colour; the whole picture decides.
-            grey[index] = image.mode == "L" or _is_grey(np.asarray(image))
-
-    def decode_some(indices: list[int]) -> int:
-        for index in indices:
-            try:
-                decode(index)
-            except MemoryError:
-                raise
-            except Exception as error:  # whatever a damaged file drives Pillow into: named, and the others go on
-                failures[index] = f"{found.files[index]} ({reason(error)})"
-        return len(indices)
-
-    small = sum(size for size, _ in found.stamps) < _SMALL * len(grey)
-    several = 64 if small else 1
-    bar = progress(f"reading {root.name}", len(grey), in_bytes=False, hidden=len(grey) < _BAR_FROM)
-    with _pool(1 if small else _cores()) as pool, bar as advance:
-        batches = [list(range(begin, min(begin + several, len(grey)))) for begin in range(0, len(grey), several)]
-        for done in pool.map(decode_some, batches):
-            advance(done)
-    if failures:
-        names = _few([failures[index] for index in sorted(failures)], _NAMED_AT_MOST)
-        raise InputError(f"{len(failures)} of {len(grey)} images in {root} cannot be read: {names}; mend or remove")
-    train_count = found.splits.count("train")
-    if channels is None and grey[: train_count or None].all():
-        images = np.ascontiguousarray(images[..., :1])
-        # Grey has to be taken before the resize, as prediction does it; so the few coloured ones are read again.
-        for index in np.flatnonzero(~grey).tolist():
-            images[index] = fit_image(load_image(root / found.files[index]), size, 1, fit)
-    return Arrays(images, found.labels, train_count, found.classes)
-
-
 def _split_folders(root: Path, needs_train: bool, notes: list[str]) -> dict[Split, Path]:
-    """The folders of the splits; empty where the layout is flat."""
+    """The folder of each split; empty if the layout is flat."""
     named: dict[Split, Path] = {}
     others = []
     for folder in _subfolders(root):
@@ -163,26 +109,32 @@ def _split_folders(root: Path, needs_train: bool, notes: list[str]) -> dict[Spli
             raise InputError(f"{root} has both '{named[split].name}' and '{folder.name}': keep one")
         else:
             named[split] = folder
-    # A class may be called "train" or "test": a split's folder has class folders in it, a class folder has none.
+    # A class may be named "train" or "test": the folder of a split contains class folders, that of a class does not.
     if not any(_subfolders(folder) for folder in named.values()) and (others or len(named) != 1):
         if named and not others:
             raise InputError(
-                f"{root} has {_few([f.name for f in named.values()], 3)} without class folders in them: "
+                f"{root} has {few([f.name for f in named.values()], 3)} without class folders in them: "
                 "put the images into a folder for each class"
             )
         return {}
     if named and others:
-        notes.append(f"passed over beside the splits: {_few([f.name for f in others], 5)}")
+        notes.append(f"folders beside the splits are ignored: {few([f.name for f in others], 5)}")
     if named and "train" not in named and needs_train:
         raise InputError(f"{root} has '{next(iter(named.values())).name}' but no 'train': put training images there")
     return named
 
 
 def _images_by_class(root: Path, folder: Path, notes: list[str]) -> dict[str, list[_File]]:
-    """Class name to its images, paths relative to root, sorted; classes without images are in it, empty."""
+    """The images of each class, paths relative to root, sorted; a class without images has an empty list."""
     loose = [entry.name for entry in os.scandir(folder) if entry.is_file() and _is_image(entry.name)]
     if loose:
-        notes.append(f"{len(loose)} images directly in {folder} belong to no class and are passed over")
+        images = "1 image" if len(loose) == 1 else f"{len(loose)} images"
+        notes.append(f"{images} directly in {folder}, not in a class folder: ignored")
+    for class_folder in _subfolders(folder):
+        try:
+            class_folder.name.encode()
+        except UnicodeEncodeError:
+            raise InputError(f"the name of class folder {class_folder} is not UTF-8: rename it") from None
     return {
         class_folder.name: sorted(_walk(str(class_folder), class_folder.relative_to(root).as_posix(), set()))
         for class_folder in _subfolders(folder)
@@ -213,7 +165,7 @@ def _subfolders(folder: Path) -> list[Path]:
 
 
 def _walk(folder: str, shown: str, visited: set[tuple[int, int]]) -> Iterator[_File]:
-    """The image files anywhere under `folder`, called `shown`; links are followed, but in no circle."""
+    """The image files anywhere under `folder`, whose path is shown as `shown`; links are followed, circles are not."""
     try:
         stat = Path(folder).stat()
         if (stat.st_dev, stat.st_ino) in visited:
@@ -235,7 +187,7 @@ def _walk(folder: str, shown: str, visited: set[tuple[int, int]]) -> Iterator[_F
 def _stamp(entry: os.DirEntry[str]) -> tuple[int, int]:
     try:
         stat = entry.stat()
-    except OSError:  # a link to nothing: an image that cannot be read, and reported as one
+    except OSError:  # a broken link: reported with the images that cannot be read
         return 0, 0
     return stat.st_size, stat.st_mtime_ns
 
@@ -252,24 +204,6 @@ def _is_image(name: str) -> bool:
     return not _is_hidden(name) and name.lower().endswith(EXTENSIONS)
 
 
-def _is_grey(pixels: NDArray[np.uint8]) -> bool:
-    return bool((pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 0] == pixels[..., 2]).all())
-
-
-def _few(names: list[str], at_most: int) -> str:
+def few(names: list[str], at_most: int) -> str:
     more = f" and {len(names) - at_most} more" if len(names) > at_most else ""
     return ", ".join(names[:at_most]) + more
-
-
-@contextmanager
-def _pool(threads: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads for decoding (Pillow lets others run meanwhile) that Ctrl-C or an error need not wait for."""
-    pool = ThreadPoolExecutor(threads)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

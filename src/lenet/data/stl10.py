@@ -1,6 +1,6 @@
-"""STL-10's binary files: planes column by column, labels from 1, and its ten folds; whatever is amiss is an InputError.
+"""STL-10's binary files: planes column by column, labels from 1, and ten folds.
 
-Its 100,000 unlabelled images are not read, and need not be there.
+The 100,000 unlabelled images are not read and may be missing.
 """
 
 from pathlib import Path
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet.data.catalog import Layout, PublishedSet
-from lenet.data.readers import AGAIN, Arrays, class_names, read_file
+from lenet.data.readers import AGAIN, Arrays, class_names, read_file, read_rows
 from lenet.errors import InputError
 
 FOLD_FILE = "fold_indices.txt"
@@ -19,7 +19,7 @@ FOLDS = 10
 def read_stl10(published: PublishedSet, layout: Layout, folder: Path) -> Arrays:
     """The 5,000 training and 8,000 test images, uint8 [13000, 96, 96, 3], in the publisher's order.
 
-    Raises InputError naming the file that is missing, of another length, or holds another label than 1 to 10.
+    Raises InputError naming the file that is missing, has another length, or a label outside 1 to 10.
     """
     total = published.train_count + published.test_count
     side = published.size
@@ -28,8 +28,8 @@ def read_stl10(published: PublishedSet, layout: Layout, folder: Path) -> Arrays:
     begin = 0
     for (pixel_file, label_file), count in ((layout.train, published.train_count), (layout.test, published.test_count)):
         end = begin + count
-        planes = _bytes(folder / pixel_file, count, published.channels * side * side)
-        # A plane lies column by column, as MATLAB writes it: the second of its sides is the height.
+        planes = read_rows(folder / pixel_file, count, published.channels * side * side)
+        # MATLAB writes a plane column by column, so its second dimension is the height.
         images[begin:end] = planes.reshape(count, published.channels, side, side).transpose(0, 3, 2, 1)
         labels[begin:end] = _labels(folder / label_file, count, len(published.classes))
         begin = end
@@ -39,15 +39,14 @@ def read_stl10(published: PublishedSet, layout: Layout, folder: Path) -> Arrays:
 def read_folds(folder: Path, train_count: int) -> tuple[NDArray[np.int64], ...]:
     """The ten folds of fold_indices.txt, each sorted int64 indices into the training images.
 
-    Raises InputError where there are not ten lines, or one is not of whole numbers, names an image that isn't there, or
-    one twice.
+    Raises InputError if there are not ten lines of whole numbers, or one names a missing image, or an image twice.
     """
     path = folder / FOLD_FILE
     try:
-        lines = [line.split() for line in read_file(path).decode("ascii").splitlines() if line.strip()]
+        lines = [line.split() for line in read_file(path, 1 << 20).decode("ascii").splitlines() if line.strip()]
         folds = [np.array([int(word) for word in line], dtype=np.int64) for line in lines]
-    except (ValueError, OverflowError):  # UnicodeDecodeError is one of the former
-        raise InputError(f"{path} does not list whole numbers, a line a fold; {AGAIN}") from None
+    except (ValueError, OverflowError):  # UnicodeDecodeError is a ValueError
+        raise InputError(f"{path} must list whole numbers, one line per fold; {AGAIN}") from None
     if len(folds) != FOLDS:
         raise InputError(f"{path} lists {len(folds)} folds, expected {FOLDS}; {AGAIN}")
     for number, fold in enumerate(folds, 1):
@@ -64,21 +63,10 @@ def read_folds(folder: Path, train_count: int) -> tuple[NDArray[np.int64], ...]:
 
 
 def _labels(path: Path, count: int, classes: int) -> NDArray[np.int64]:
-    labels = _bytes(path, count, 1)[:, 0].astype(np.int64)
+    labels = read_rows(path, count, 1)[:, 0].astype(np.int64)
     wrong = np.flatnonzero((labels < 1) | (labels > classes))
     if wrong.size:
         raise InputError(
             f"{path} has label {labels[wrong[0]]} at image {wrong[0]}, out of range 1 to {classes}; {AGAIN}"
         )
     return labels - 1
-
-
-def _bytes(path: Path, count: int, width: int) -> NDArray[np.uint8]:
-    """uint8 [count, width] of a file that must hold exactly that."""
-    content = np.frombuffer(read_file(path), dtype=np.uint8)
-    if content.size != count * width:
-        truncated = "truncated" if content.size < count * width else "too long"
-        raise InputError(
-            f"{path} is {truncated}: {content.size:,} bytes, {count * width:,} expected ({count:,} images); {AGAIN}"
-        )
-    return content.reshape(count, width)

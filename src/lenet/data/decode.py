@@ -1,0 +1,116 @@
+"""The images of a folder, decoded in threads and brought to one size."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet.cores import free_memory, usable_cores
+from lenet.data.fit import MOST_PIXELS, fit_image, opened, reason, to_8bit
+from lenet.data.folders import Found, few
+from lenet.data.progress import progress
+from lenet.data.readers import Arrays
+from lenet.errors import InputError
+
+_NAMED_AT_MOST = 20
+_SMALL = 16_384  # bytes per file; below it threads cost more time at Python's lock than they gain
+_BAR_FROM = 500  # images; fewer are decoded before a bar could be read
+_BYTES_PER_PIXEL = 12  # at most, while an image is decoded and converted
+
+
+def decode(root: Path, found: Found, size: int, fit: str, *, grey: bool = False) -> Arrays:
+    """The images of `found` as uint8 [N, size, size, C]: C is 1 if every image holds grey alone, otherwise 3.
+
+    grey: convert every image to grey; C is then 1. As in prediction, this comes before the resize.
+    Raises InputError naming every image that cannot be read, and if the images do not fit into the free memory.
+    """
+    count = len(found.files)
+    _check_memory(root, count * size * size * (1 if grey else 3))
+    images = np.empty((count, size, size, 1 if grey else 3), dtype=np.uint8)
+    is_grey = np.zeros(count, dtype=np.bool_)
+    failures: dict[int, str] = {}
+    room = _Room(max(MOST_PIXELS, (free_memory() or 0) // (2 * _BYTES_PER_PIXEL)))
+
+    def decode_one(index: int) -> None:
+        with opened(root / found.files[index]) as lazy, room.taken(lazy.width * lazy.height):
+            image = to_8bit(lazy)
+            images[index] = fit_image(image, size, images.shape[3], fit)
+            if not grey and _is_grey(images[index]):
+                # The resize may have removed the last trace of colour, so the whole image decides.
+                is_grey[index] = image.mode == "L" or _is_grey(np.asarray(image))
+
+    def decode_some(indices: list[int]) -> int:
+        for index in indices:
+            try:
+                decode_one(index)
+            except MemoryError:
+                raise
+            except Exception as error:  # Pillow raises errors of any kind for damaged files
+                failures[index] = f"{found.files[index]} ({reason(error)})"
+        return len(indices)
+
+    small = sum(size for size, _ in found.stamps) < _SMALL * count
+    several = 64 if small else 1
+    bar = progress("reading images", count, in_bytes=False, hidden=count < _BAR_FROM)
+    with _pool(1 if small else usable_cores()) as pool, bar as advance:
+        batches = [list(range(begin, min(begin + several, count))) for begin in range(0, count, several)]
+        for done in pool.map(decode_some, batches):
+            advance(done)
+    if failures:
+        names = few([failures[index] for index in sorted(failures)], _NAMED_AT_MOST)
+        raise InputError(f"{len(failures)} of {count} images in {root} cannot be read: {names}; replace or remove them")
+    train_count = found.splits.count("train")
+    if is_grey.all():
+        images = np.ascontiguousarray(images[..., :1])
+    return Arrays(images, found.labels, train_count, found.classes, grey or bool(is_grey[: train_count or None].all()))
+
+
+class _Room:
+    """A number of pixels, which images that are decoded at the same time share."""
+
+    def __init__(self, pixels: int) -> None:
+        self._free = self._whole = pixels
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def taken(self, pixels: int) -> Iterator[None]:
+        """Wait until so many pixels are free, and take them while the block runs."""
+        pixels = min(pixels, self._whole)
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= pixels)
+            self._free -= pixels
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += pixels
+                self._changed.notify_all()
+
+
+def _check_memory(root: Path, need: int) -> None:
+    """Raises InputError if so many bytes of images are more than the free memory."""
+    free = free_memory()
+    if free is not None and need > free:
+        raise InputError(
+            f"the images in {root} take {need / 1e9:.1f} GB at this size, more than the {free / 1e9:.1f} GB of free "
+            "memory: use a smaller --size or fewer images",
+            options=["size"],
+        )
+
+
+def _is_grey(pixels: NDArray[np.uint8]) -> bool:
+    return bool((pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 0] == pixels[..., 2]).all())
+
+
+@contextmanager
+def _pool(threads: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads for decoding (Pillow releases Python's lock) that Ctrl-C or an error need not wait for."""
+    pool = ThreadPoolExecutor(threads)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
