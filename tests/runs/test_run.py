@@ -142,7 +142,7 @@ def test_layers_state_metrics_and_result_come_back(tmp_path):
 
 def test_a_damaged_result_is_named(tmp_path):
     (tmp_path / "result.json").write_text('{"members": ')
-    with pytest.raises(InputError, match=r"result.json is damaged .*: delete it and go on with --resume"):
+    with pytest.raises(InputError, match=r"result.json is damaged .*: delete it and run again with --resume"):
         _ = Run(tmp_path).result
 
 

@@ -1,7 +1,7 @@
-"""A checkpoint: safetensors and JSON that hold all a trained network needs. Never pickle.
+"""A checkpoint: a safetensors file and a JSON file that together hold trained networks. Nothing is pickled.
 
-NAME.safetensors holds the weights (of K members, named "0.", "1.", ...; of one, without a prefix), NAME.json the list
-of layers, the class names, the input's shape and fit, the config and the library versions.
+NAME.safetensors holds the weights; with several networks, each name starts with the network's number ("0.", "1.", ...).
+NAME.json holds the list of layers, the class names, the input's shape and fit, the config and the library versions.
 """
 
 import copy
@@ -27,11 +27,11 @@ FORMAT = 1
 
 @dataclass
 class Checkpoint:
-    """Trained members of one architecture, and what is needed to use them.
+    """Trained networks of one architecture, and what is needed to use them.
 
-    input_shape: (height, width, channels) of the uint8 images that the members take
-    fit: how an image is brought to that size ("crop", "pad" or "squash")
-    seeds: each member's seed; val_accuracy: each member's, by which the best is chosen
+    input_shape: (height, width, channels) of the uint8 images that the networks take
+    fit: how an image is converted to that size ("crop", "pad" or "squash")
+    seeds, val_accuracy: one per network; accuracies are fractions from 0 to 1
     """
 
     networks: list[nn.Sequential]
@@ -45,17 +45,17 @@ class Checkpoint:
 
     @property
     def best(self) -> int:
-        """The number of the member with the highest validation accuracy."""
+        """The number of the network with the highest validation accuracy, the first of equal ones."""
         return max(range(len(self.networks)), key=lambda number: self.val_accuracy[number])
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write `path`.safetensors, then `path`.json. Raises InputError where they cannot be written."""
+    """Write `path`.safetensors, then `path`.json. Raises InputError if they cannot be written."""
     many = len(checkpoint.networks) > 1
     tensors = {
         f"{number}.{name}" if many else name: tensor.contiguous()
-        for number, member in enumerate(checkpoint.networks)
-        for name, tensor in member.state_dict().items()
+        for number, network in enumerate(checkpoint.networks)
+        for name, tensor in network.state_dict().items()
     }
     facts = {
         "format": FORMAT,
@@ -73,7 +73,10 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read `path`.safetensors and `path`.json. Raises InputError where they are missing, damaged or contradict."""
+    """Read `path`.safetensors and `path`.json.
+
+    Raises InputError if one of them is missing or damaged, or if they contradict each other.
+    """
     weights, text = path.with_suffix(".safetensors"), path.with_suffix(".json")
     for file in (text, weights):
         if not file.is_file():
@@ -87,9 +90,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def _parsed(facts: Any) -> tuple[Checkpoint, nn.Sequential]:
-    """What the JSON file says, without members, and one network of its layers that holds no memory.
+    """The checkpoint that the JSON file describes, still without networks, and one network on the meta device.
 
-    Raises InputError for whatever in it cannot be; the message is the end of a line.
+    Raises InputError for a value that is missing or impossible. The message lacks the file's name.
     """
 
     def fact(name: str, what: str, fits: Callable[[Any], bool]) -> Any:
@@ -139,16 +142,19 @@ def _is_input_shape(value: Any) -> bool:
 
 
 def write_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
-    """A safetensors file whose metadata holds the tensors' digest. Equal tensors give equal bytes."""
+    """Write a safetensors file whose metadata holds the tensors' digest. Equal tensors give identical files."""
     write_whole(path, safetensors.torch.save(tensors, {_DIGEST: digest_of(tensors)}))
 
 
 def read_tensors(
     path: Path, *, mend: str = "restore it or train again", needs_digest: bool = True
 ) -> dict[str, torch.Tensor]:
-    """The tensors of a safetensors file, by name. Raises InputError where they are not those that were written.
+    """The tensors of a safetensors file, by name.
 
-    mend: how the message ends; needs_digest: refuse a file without a digest, as other programs write
+    mend: what the user should do, the end of the error message
+    needs_digest: refuse a file without a digest, which other programs write
+
+    Raises InputError if the file cannot be read, or its tensors do not match their digest.
     """
     try:
         with open_regular(path) as file:
@@ -181,9 +187,9 @@ def digest_of(tensors: Mapping[str, torch.Tensor]) -> str:
 def _fill(
     checkpoint: Checkpoint, template: nn.Sequential, tensors: dict[str, torch.Tensor], weights: Path, text: Path
 ) -> None:
-    """Make the members: the template with the tensors of each. Raises InputError where they do not go together."""
+    """Append the networks: copies of the template with the tensors. Raises InputError if names or shapes differ."""
     wanted, many = template.state_dict(), len(checkpoint.seeds) > 1
-    if len(tensors) != len(wanted) * len(checkpoint.seeds):  # compared before anything is made for each
+    if len(tensors) != len(wanted) * len(checkpoint.seeds):  # compared before memory is allocated for each network
         raise InputError(
             f"{weights} and {text.name} contradict each other: {len(tensors)} tensors for {len(checkpoint.seeds)} "
             f"networks of {len(wanted)}; restore the pair from one run"
@@ -191,14 +197,14 @@ def _fill(
     for number in range(len(checkpoint.seeds)):
         prefix = f"{number}." if many else ""
         own = {name: tensors.get(prefix + name) for name in wanted}
-        for name, found in own.items():
-            shape, kind = tuple(wanted[name].shape), wanted[name].dtype
-            if found is None or tuple(found.shape) != shape or found.dtype != kind:
-                said = "nothing" if found is None else f"shape {tuple(found.shape)}, {found.dtype}"
+        for name, tensor in own.items():
+            shape, dtype = tuple(wanted[name].shape), wanted[name].dtype
+            if tensor is None or tuple(tensor.shape) != shape or tensor.dtype != dtype:
+                found = "nothing" if tensor is None else f"shape {tuple(tensor.shape)}, {tensor.dtype}"
                 raise InputError(
                     f"{weights} and {text.name} contradict each other: {prefix}{name} should have shape {shape}, "
-                    f"{kind}, found {said}; restore the pair from one run"
+                    f"{dtype}, found {found}; restore the pair from one run"
                 )
-        member = copy.deepcopy(template)
-        member.load_state_dict(own, assign=True)
-        checkpoint.networks.append(member)
+        network = copy.deepcopy(template)
+        network.load_state_dict(own, assign=True)
+        checkpoint.networks.append(network)

@@ -13,10 +13,12 @@ from lenet.files import gone, unwritable, write_whole
 
 @dataclass(frozen=True)
 class EpochRow:
-    """One epoch of one network. Losses are mean cross-entropy in nats, accuracies lie in 0..1, epoch counts from 1.
+    """One epoch of one network.
 
-    train_loss, train_accuracy: in training mode, over the epoch's batches, each before its update
-    failed_step: the step whose loss was not finite (from 0); None in an epoch that was completed
+    epoch: counts from 1; engine: "native" or "torch"
+    train_loss, val_loss: mean cross-entropy in nats; train_accuracy, val_accuracy: fractions from 0 to 1. The training
+        values are means over the epoch's batches, in training mode, each before its update
+    failed_step: the step whose loss was not finite, from 0; None if the epoch was completed
     """
 
     seed: int
@@ -32,9 +34,9 @@ class EpochRow:
 
 
 def best_row(rows: Sequence[EpochRow]) -> EpochRow | None:
-    """The first epoch with the highest validation accuracy; None where there is no epoch with a finite loss."""
-    whole = [row for row in rows if row.failed_step is None]
-    return max(whole, key=lambda row: row.val_accuracy, default=None)
+    """The first epoch with the highest validation accuracy; None if no epoch was completed."""
+    completed = [row for row in rows if row.failed_step is None]
+    return max(completed, key=lambda row: row.val_accuracy, default=None)
 
 
 _NAMES = [field.name for field in fields(EpochRow)]
@@ -46,12 +48,12 @@ def write_metrics(path: Path, rows: Iterable[EpochRow]) -> None:
 
 
 def append_metrics(path: Path, row: EpochRow) -> None:
-    """Append one row to a file that exists: a long run of many networks must not rewrite all rows at every epoch.
+    """Append one row, since rewriting all rows at every epoch is slow in a long run of many networks.
 
-    Raises InputError if the file is gone or cannot be written.
+    Raises InputError if the file does not exist or cannot be written.
     """
     try:
-        # In one write, so that another reader or a kill meets whole lines.
+        # In one write, so that readers never see part of a line, even if the process is killed.
         handle = os.open(path, os.O_WRONLY | os.O_APPEND)
         try:
             os.write(handle, _lines([row], header=False).encode())
@@ -64,7 +66,7 @@ def append_metrics(path: Path, row: EpochRow) -> None:
 
 
 def read_metrics(path: Path) -> list[EpochRow]:
-    """All rows. Raises InputError if the file is missing or damaged."""
+    """All rows, in the file's order. Raises InputError if the file is missing or damaged."""
     kinds = {"seed": int, "epoch": int, "engine": str}
     try:
         with path.open(encoding="utf-8", newline="") as file:

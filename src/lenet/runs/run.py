@@ -1,4 +1,4 @@
-"""A run's folder: config.toml, metrics.csv, result.json, model.safetensors + model.json, plots/, state/ to resume."""
+"""The run folder: config.toml, metrics.csv, result.json, model.safetensors + model.json, plots/, state/ to resume."""
 
 import fcntl
 import hashlib
@@ -28,20 +28,20 @@ from lenet.runs.checkpoint import Checkpoint, load_checkpoint, read_tensors, sav
 from lenet.runs.metrics import EpochRow, append_metrics, read_metrics, write_metrics
 
 RUNS = Path("runs")
-MAY_CHANGE = ("engine", "device", "data_dir")  # options, when a run is resumed; any other would be another training
+MAY_CHANGE = ("engine", "device", "data_dir")  # options that may differ when a run is resumed
 STATE_MEND = "restore it, or remove it to train this network again from its first epoch"
 
 
 @dataclass(frozen=True)
 class Clock:
-    """Wall time in seconds, over all sessions of a run: of the training loop, and of the whole command."""
+    """Wall time of the training loop and of the whole command, in seconds, summed over all sessions of a run."""
 
     loop: float = 0.0
     total: float = 0.0
 
 
 class Run:
-    """One run's folder. Files of it appear whole or not at all."""
+    """The folder of one run. Every file but metrics.csv is written to a temporary file and renamed into place."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -51,11 +51,11 @@ class Run:
 
     @property
     def plots(self) -> Path:
-        """Where pictures go."""
+        """The folder of the plots."""
         return self.path / "plots"
 
     def config(self) -> Config | None:
-        """The resolved config the run was started with; None where it was not started."""
+        """The resolved config that the run was started with; None if it was not started."""
         path = self.path / "config.toml"
         return resolve(path) if path.is_file() else None
 
@@ -70,11 +70,11 @@ class Run:
             raise InputError(f"{self.path / 'config.toml'} was changed since the run was started: {mend}")
 
     def write_config(self, config: Config, comment: str) -> None:
-        """Written before training starts; a recipe that runs again as it is."""
+        """Write config.toml, before training starts. It is a recipe that repeats the run."""
         write_whole(self.path / "config.toml", to_toml(vars(config), comment))
 
     def layers(self) -> list[dict[str, Any]] | None:
-        """The list of layers the run trains; None before it has started."""
+        """The list of layers that the run trains; None before it has started. Raises InputError if it is damaged."""
         path = self.path / "layers.json"
         if not path.is_file():
             return None
@@ -85,13 +85,15 @@ class Run:
         return layers
 
     def write_layers(self, model: nn.Sequential) -> None:
-        """Kept from the start, since a network of the user's own has no name to make it from again."""
+        """Write layers.json, from which a resumed run builds a network that the user gave as nn.Sequential."""
         write_whole(self.path / "layers.json", json.dumps(describe(model), indent=1) + "\n")
 
     def kept_split(self, dataset: Dataset, config: Config | None = None) -> Dataset:
-        """The dataset split as it was when this run was started, which is now where nothing is kept yet.
+        """The dataset with the split that the run was started with; a new run saves the dataset's present split.
 
-        Raises InputError where its images have changed since, or the file is damaged.
+        config: saved as a digest beside the split, for `check_config`
+
+        Raises InputError if the images have changed since, or the file is damaged.
         """
         if not self._split.is_file():
             parts = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
@@ -105,7 +107,7 @@ class Run:
         return self.split_again(dataset)
 
     def split_again(self, dataset: Dataset) -> Dataset:
-        """The dataset split as this run keeps it, or as it is where the run keeps none. Raises as `kept_split` does."""
+        """The dataset with the run's saved split, or unchanged if there is none. Raises as `kept_split` does."""
         if not self._split.is_file():
             return dataset
         mend = "restore it or start over with --overwrite"
@@ -120,55 +122,55 @@ class Run:
         return replace(dataset, train=splits.train, val=splits.val, test=splits.test, folds=splits.folds)
 
     def state(self, seed: int) -> dict[str, torch.Tensor] | None:
-        """What member `seed` goes on from; None where it has no whole epoch yet."""
+        """The state that the network with this seed resumes from; None if it has not completed an epoch."""
         path = self.state_path(seed)
         return read_tensors(path, mend=STATE_MEND) if path.is_file() else None
 
     def make_state_folder(self) -> None:
-        """Made once, before the first epoch: a run that is deleted while it trains must not come back in part."""
+        """Make state/, once, before the first epoch: a run that is deleted while it trains must not reappear."""
         make_folder(self.path / "state")
 
     def write_state(self, seed: int, state: dict[str, torch.Tensor]) -> None:
-        """One file, so that weights, optimizer and history are always of the same epoch."""
+        """Write one network's state as one file, so that weights, optimizer and history are of the same epoch."""
         write_tensors(self.state_path(seed), state)
 
     def start(self) -> dict[str, torch.Tensor] | None:
-        """The tensors that all members start from; None where each draws its own, or nothing is kept yet."""
+        """The tensors that a transfer starts all networks from; None if there are none, or none are saved yet."""
         path = self.state_path("start")
         return read_tensors(path, mend="restore it or start over with --overwrite") if path.is_file() else None
 
     def write_start(self, body: dict[str, torch.Tensor]) -> None:
-        """Kept, so that the run goes on though the one it starts from be gone."""
+        """Save the tensors that all networks start from, so that the run can resume without the run they are from."""
         write_tensors(self.state_path("start"), body)
 
     def write_predictions(self, predictions: np.ndarray, labels: np.ndarray, indices: np.ndarray) -> None:
-        """The class each member gave each test image, int64 [members, N], with its label and its index, int64 [N]."""
+        """Write predicted classes, int64 [networks, N], and the N test images' labels and indices, int64 [N]."""
         tensors = {"predictions": predictions, "labels": labels, "indices": indices}
         write_tensors(self.path / "predictions.safetensors", {n: torch.from_numpy(t) for n, t in tensors.items()})
 
     def predictions(self) -> dict[str, np.ndarray]:
-        """What `write_predictions` wrote. Raises InputError where it did not."""
+        """The arrays of `write_predictions`, by name. Raises InputError if the file is missing or damaged."""
         path = self.path / "predictions.safetensors"
         if not path.is_file():
-            raise InputError(f"{self.path} has no {path.name}: it is not a finished run, or an older lenet's")
+            raise InputError(
+                f"{self.path} has no {path.name}: the run is not finished, or an older version of lenet wrote it"
+            )
         kept = {name: tensor.numpy() for name, tensor in read_tensors(path).items()}
-        names = {"predictions": 2, "labels": 1, "indices": 1}  # and their dimensions
-        right = kept.keys() == names.keys() and all(
-            kept[name].dtype == np.int64
-            and kept[name].ndim == dimensions
-            and kept[name].shape[-1:] == kept["labels"].shape
-            for name, dimensions in names.items()
+        dimensions = {"predictions": 2, "labels": 1, "indices": 1}
+        valid = kept.keys() == dimensions.keys() and all(
+            kept[name].dtype == np.int64 and kept[name].ndim == count and kept[name].shape[-1:] == kept["labels"].shape
+            for name, count in dimensions.items()
         )
-        if not right or not kept["predictions"].size:
+        if not valid or not kept["predictions"].size:
             raise InputError(f"{path} does not hold a class for each test image: restore it or train again")
         return kept
 
     def write_metrics(self, rows: Iterable[EpochRow]) -> None:
-        """metrics.csv, with all epochs of all networks so far."""
+        """Write metrics.csv with these rows."""
         write_metrics(self._metrics, rows)
 
     def append_metrics(self, row: EpochRow) -> None:
-        """One more row of metrics.csv."""
+        """Append one row to metrics.csv."""
         append_metrics(self._metrics, row)
 
     def rows(self) -> list[EpochRow]:
@@ -176,11 +178,11 @@ class Run:
         return read_metrics(self._metrics)
 
     def metrics(self) -> list[dict[str, Any]]:
-        """All epochs of all networks as plain values: numbers, the engine's name, None. Raises as `rows` does."""
+        """All epochs of all networks as dicts of plain values. Raises as `rows` does."""
         return [asdict(row) for row in self.rows()]
 
     def clock(self) -> "Clock":
-        """The wall time of earlier sessions. Raises InputError if the file is damaged."""
+        """The wall time of earlier sessions, zero without any. Raises InputError if the file is damaged."""
         path = self.path / "state" / "clock.json"
         if not path.is_file():
             return Clock()
@@ -192,25 +194,25 @@ class Run:
         return Clock(**values)
 
     def write_clock(self, clock: "Clock") -> None:
-        """The wall time so far."""
+        """Write the wall time so far."""
         write_whole(self.path / "state" / "clock.json", json.dumps(asdict(clock)) + "\n", sync=False)
 
     def checkpoint(self) -> Checkpoint:
-        """The best weights of every member. Raises InputError where there are none or they are damaged."""
+        """The best weights of every network. Raises InputError if they are missing or damaged."""
         self.check_exists()
         return load_checkpoint(self.path / "model")
 
     def write_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """The best weights of every member that did not fail."""
+        """Write the best weights of every network that did not diverge."""
         save_checkpoint(self.path / "model", checkpoint)
 
     @property
     def result(self) -> dict[str, Any] | None:
-        """result.json, which is written last; None where the run is not finished."""
+        """result.json, which is written last; None if the run is not finished. Raises InputError if it is damaged."""
         path = self.path / "result.json"
         if not path.is_file():
             return None
-        mend = "delete it and go on with --resume"
+        mend = "delete it and run again with --resume"
         result = read_json(path, mend)
         if not isinstance(result, dict):
             raise InputError(f"{path} is damaged (not a table of figures): {mend}")
@@ -225,26 +227,26 @@ class Run:
         return result
 
     def write_result(self, result: dict[str, Any]) -> None:
-        """The run's last file: it is there when all the others are."""
+        """Write result.json, the last file: a run that has it is finished."""
         write_whole(self.path / "result.json", json.dumps(result, indent=1) + "\n")
 
     def check_not_deleted(self, marker: str = "config.toml") -> None:
-        """Raises InputError if a file that was written at the start is gone: the folder was deleted meanwhile."""
+        """Raises InputError if a file that was written at the start is missing: the folder was deleted meanwhile."""
         names = (marker,) if marker != "config.toml" else (marker, "layers.json", self._split.name)
         if not all((self.path / name).is_file() for name in names):
             raise gone(self.path)
 
     def check_exists(self) -> None:
-        """Raises InputError where there is no such folder, naming one beside it whose name is like it."""
+        """Raises InputError if the folder does not exist, and suggests one beside it with a similar name."""
         if self.path.is_dir():
             return
-        beside = self.path.parent.iterdir() if self.path.parent.is_dir() else ()
-        near = get_close_matches(self.path.name, [path.name for path in beside if path.is_dir()], n=1)
+        siblings = self.path.parent.iterdir() if self.path.parent.is_dir() else ()
+        near = get_close_matches(self.path.name, [path.name for path in siblings if path.is_dir()], n=1)
         hint = f", did you mean '{self.path.with_name(near[0])}'?" if near else ""
-        raise InputError(f"no run at {self.path}: give the folder that 'lenet train' named at its end{hint}")
+        raise InputError(f"no run at {self.path}: give the run folder that 'lenet train' printed{hint}")
 
     def state_path(self, seed: int | str) -> Path:
-        """The file of a member's state, by its seed; "start": of what all members start from."""
+        """The file of a network's state, by its seed; "start": the file of the tensors that all networks start from."""
         return self.path / "state" / f"{seed}.safetensors"
 
     @property
@@ -257,7 +259,7 @@ class Run:
 
 
 def _identity(config: Config) -> bytes:
-    """A digest of all options but those that may change when a run is resumed."""
+    """The SHA-256 of all options except those that may change when a run is resumed."""
     fixed = {name: value for name, value in vars(config).items() if name not in (*MAY_CHANGE, "data")}
     return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).digest()
 
@@ -266,7 +268,10 @@ def _identity(config: Config) -> bytes:
 def opened_run(
     out: str | Path | None, *, resume: bool = False, overwrite: bool = False, marker: str = "config.toml"
 ) -> Iterator[Run]:
-    """The run of `open_run`, locked for this process; its folder is removed again if nothing was written into it."""
+    """The run of `open_run`, locked for this process. Its folder is removed at the end if it is still empty.
+
+    Raises InputError as `open_run` does, and if another process uses the folder.
+    """
     run = open_run(out, resume=resume, overwrite=overwrite, marker=marker)
     with _locked(run.path):
         try:
@@ -278,7 +283,7 @@ def opened_run(
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Two processes that train in one folder would overwrite each other's files."""
+    """Locks the folder: two processes that train in it would overwrite each other's files."""
     try:
         handle = os.open(folder, os.O_RDONLY)
     except OSError as error:
@@ -300,12 +305,13 @@ def _locked(folder: Path) -> Iterator[None]:
 def open_run(
     out: str | Path | None, *, resume: bool = False, overwrite: bool = False, marker: str = "config.toml"
 ) -> Run:
-    """The folder that a training writes to: exactly `out`, or a new numbered one under runs/.
+    """The folder that a run writes to: exactly `out`, or a new numbered one under runs/.
 
-    A folder that exists is refused unless it is resumed or overwritten; without `out`, resume takes the newest run.
-    marker: the file by which a run of this kind, a training or a search, is recognised
+    resume: use the existing run at `out`; without `out`, the newest run
+    overwrite: delete the existing run at `out` first
+    marker: the file by which a run of this kind is recognised: "config.toml" of a training, "search.toml" of a search
 
-    Raises InputError if the folder exists, or cannot be written.
+    Raises InputError if the folder exists and is neither resumed nor overwritten, is not a run, or cannot be written.
     """
     if out is None:
         newest = _newest(marker) if resume else None
@@ -333,15 +339,15 @@ def _fresh() -> Run:
         try:
             make_folder(path, exist_ok=False)
             return Run(path)
-        except FileExistsError:  # another training took it meanwhile
+        except FileExistsError:  # another process made it meanwhile
             number += 1
 
 
 def _newest(marker: str) -> Run | None:
-    """The newest run of this kind; one that was killed before it wrote anything is of any."""
-    kind = [path for path in _numbered() if (path / marker).is_file() or all(map(is_left_over, path.iterdir()))]
-    runs = sorted(kind, key=lambda path: int(path.name))
-    return Run(runs[-1]) if runs else None
+    """The newest run of this kind. A folder without finished files, left by a kill, counts for both kinds."""
+    found = [path for path in _numbered() if (path / marker).is_file() or all(map(is_left_over, path.iterdir()))]
+    newest = max(found, key=lambda path: int(path.name), default=None)
+    return Run(newest) if newest else None
 
 
 def _numbered() -> list[Path]:
