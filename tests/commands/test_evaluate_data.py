@@ -84,9 +84,11 @@ def test_one_network_has_files_of_its_own(trained, lenet):
     assert {"scores-0.json", "scores-1.json", "per-class-0.csv", "per-class-1.csv"} <= names
 
 
-def test_where_the_runs_images_are_gone_that_is_said(trained, lenet):
+def test_training_images_are_recognised_without_the_runs_folder_but_not_without_its_split(trained, lenet):
     photos(trained.parent / "new", seed=1)
     shutil.rmtree(trained.parent / "photos")
+    assert package.evaluate(trained, "new").trained_on == 0
+    (trained / "split.safetensors").unlink()
     outcome = lenet("eval", trained, "new")
     assert outcome.code == 0
     assert "not checked for training images" in outcome.out
@@ -120,3 +122,23 @@ def test_own_images_that_changed_are_refused_unless_named(trained, lenet):
     outcome = lenet("eval", trained, "photos")
     assert outcome.code == 0
     assert "all of its 39 images" in outcome.out
+
+
+def test_training_images_are_counted_when_one_image_of_the_folder_has_changed(trained, lenet):
+    pixels = np.random.default_rng(9).integers(0, 256, (20, 20, 3), np.uint8)
+    Image.fromarray(pixels).save(trained.parent / "photos" / "cat" / "0.png")
+    assert package.evaluate(trained, "photos").trained_on in (
+        35,
+        36,
+    )  # of 36, less the changed one if it was among them
+    shutil.rmtree(trained.parent / "photos" / "dog")
+    assert package.evaluate(trained, "photos").trained_on < 20
+
+
+def test_files_of_an_evaluation_have_plain_names(trained, lenet):
+    name = "odd\x1b[31m name"
+    photos(trained.parent / name, seed=5)
+    assert lenet("eval", trained, name).code == 0
+    made = [path.name for path in (trained / "eval").iterdir()]
+    assert len(made) == 1
+    assert made[0].startswith("odd_31m_name-")

@@ -26,6 +26,7 @@ def test_how_many_layers_are_frozen(freeze, frozen):
         ("all-but-lst", "did you mean 'all-but-last'"),
         ("-1", "freeze cannot be '-1'"),
         ("2.5", "freeze cannot be '2.5'"),
+        ("1" * 5000, "freeze cannot be"),
         ("", "freeze cannot be ''"),
     ],
 )

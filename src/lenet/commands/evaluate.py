@@ -1,7 +1,7 @@
 """Evaluate: the scores of a trained run on labelled images."""
 
-import hashlib
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import numpy as np
 from lenet.commands.predict import chosen_network, load
 from lenet.config import Config, checked, names_in
 from lenet.data import Dataset, load_dataset
-from lenet.data.identity import check_images
+from lenet.data.identity import check_images, image_digest
 from lenet.engine import Settings
 from lenet.engine import torch as torch_engine
 from lenet.engine.preserved import preserved_torch
@@ -71,7 +71,8 @@ def evaluate(
 
 def evaluation_folder(evaluation: Evaluation, run: Path) -> Path:
     """Where its files go: other data has a folder of its own, so that one evaluation does not replace another."""
-    return run / "eval" if evaluation.own else run / "eval" / f"{evaluation.data[:40]}-{evaluation.sha256[:8]}"
+    name = re.sub(r"[^\w.-]+", "_", evaluation.data)[:40]
+    return run / "eval" if evaluation.own else run / "eval" / f"{name}-{evaluation.sha256[:8]}"
 
 
 def write_evaluation(evaluation: Evaluation, folder: Path) -> list[str]:
@@ -123,15 +124,14 @@ def _as_trained(run: Run, config: Config, *, download: bool = True) -> Dataset:
 
 def _trained_on(run: Run, config: Config, images: np.ndarray) -> int | None:
     """How many of these images are, byte for byte, among those that the run used for training or validation."""
+    seen = run.trained_digests()
+    if seen is not None:
+        return sum(image_digest(image) in seen for image in images)
     try:
         own = _as_trained(run, config, download=False)
     except InputError:  # gone, or changed
         return None
     folds = [indices for fold in own.folds for indices in fold]
     used = np.unique(np.concatenate([own.train, own.val, *folds]))
-    seen = {_digest(own.images[index]) for index in used}
-    return sum(_digest(image) in seen for image in images)
-
-
-def _digest(image: np.ndarray) -> bytes:
-    return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
+    seen = {image_digest(own.images[index]) for index in used}
+    return sum(image_digest(image) in seen for image in images)

@@ -1,5 +1,6 @@
-"""PyTorch's global settings, left as they were found."""
+"""Global settings of the process, left as they were found."""
 
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,10 +9,11 @@ import torch
 
 @contextmanager
 def preserved_torch() -> Iterator[None]:
-    """Restores the caller's random state and number of threads: engines set both, and new layers draw weights."""
-    state, threads = torch.get_rng_state(), torch.get_num_threads()
+    """Restores the caller's random states and number of threads: engines set them, and new layers draw weights."""
+    state, threads, other = torch.get_rng_state(), torch.get_num_threads(), random.getstate()
     try:
         yield
     finally:
         torch.set_rng_state(state)
         torch.set_num_threads(threads)
+        random.setstate(other)

@@ -145,7 +145,8 @@ def fitted(
             f"the model does not accept images of {height}x{width} pixels with {channels} channel(s): {error}"
         ) from None
     if output != (classes,):
-        raise InputError(f"the model returns logits of shape {output}, but the data has {classes} classes")
+        raise InputError(f"the model returns logits of shape {output}, but the data has {classes} classes",
+                         options=["data", "classes"])  # fmt: skip
     return whole
 
 

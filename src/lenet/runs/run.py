@@ -19,12 +19,13 @@ from torch import nn
 
 from lenet.config import Config, resolve, to_toml
 from lenet.data.dataset import Dataset
-from lenet.data.identity import check_images
+from lenet.data.identity import check_images, image_digest
 from lenet.data.splits import splits_from
 from lenet.errors import InputError
 from lenet.files import gone, is_left_over, make_folder, read_json, unwritable, write_whole
 from lenet.models import describe
 from lenet.runs.checkpoint import Checkpoint, load_checkpoint, read_tensors, save_checkpoint, write_tensors
+from lenet.runs.figures import result_fault
 from lenet.runs.metrics import EpochRow, append_metrics, read_metrics, write_metrics
 
 RUNS = Path("runs")
@@ -102,6 +103,9 @@ class Run:
             tensors = {name: torch.from_numpy(indices.astype(np.int64)) for name, indices in parts.items()}
             if config is not None:
                 tensors["config"] = torch.frombuffer(bytearray(_identity(config)), dtype=torch.uint8)
+            if dataset.files is not None:  # single images of a folder may change, or be evaluated elsewhere
+                digests = b"".join(map(image_digest, dataset.images))
+                tensors["digests"] = torch.frombuffer(bytearray(digests), dtype=torch.uint8).view(-1, 16)
             tensors["sha256"] = torch.frombuffer(bytearray.fromhex(dataset.sha256), dtype=torch.uint8)
             write_tensors(self._split, tensors)
         return self.split_again(dataset)
@@ -113,13 +117,27 @@ class Run:
         mend = "restore it or start over with --overwrite"
         kept = {name: tensor.numpy() for name, tensor in read_tensors(self._split, mend=mend).items()}
         check_images(dataset, kept.pop("sha256", np.empty(0)).tobytes().hex(), f"{self.path} was started with")
-        kept.pop("config", None)
+        for name in ("config", "digests"):
+            kept.pop(name, None)
         folds = len(dataset.folds) or sum(name.endswith(".train") for name in kept)
         try:
             splits = splits_from(kept, len(dataset.labels), folds)
         except ValueError as error:
             raise InputError(f"{self._split} is damaged ({error}): {mend}") from None
         return replace(dataset, train=splits.train, val=splits.val, test=splits.test, folds=splits.folds)
+
+    def trained_digests(self) -> set[bytes] | None:
+        """Digests of the images used for training or validation; None if the run keeps none (see `image_digest`)."""
+        if not self._split.is_file():
+            return None
+        kept = read_tensors(self._split, mend="restore it")
+        digests = kept.get("digests")
+        if digests is None:
+            return None
+        used = np.unique(np.concatenate([t.numpy() for name, t in kept.items() if name.endswith(("train", "val"))]))
+        if digests.dtype != torch.uint8 or digests.ndim != 2 or not len(used) or used.max() >= len(digests):
+            raise InputError(f"{self._split} is damaged (its digests do not fit its indices): restore it")
+        return {digests[index].numpy().tobytes() for index in used}
 
     def state(self, seed: int) -> dict[str, torch.Tensor] | None:
         """The state that the network with this seed resumes from; None if it has not completed an epoch."""
@@ -214,9 +232,9 @@ class Run:
             return None
         mend = "delete it and run again with --resume"
         result = read_json(path, mend)
-        if not isinstance(result, dict):
-            raise InputError(f"{path} is damaged (not a table of figures): {mend}")
-        return result
+        if fault := result_fault(result):
+            raise InputError(f"{path} is damaged ({fault}): {mend}")
+        return dict(result)
 
     def figures(self) -> dict[str, Any]:
         """result.json. Raises InputError if the run does not exist or is not finished."""

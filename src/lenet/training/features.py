@@ -19,7 +19,7 @@ def frozen_layers(freeze: str, layers: int) -> int:
     words = {"none": 0, "all-but-last": layers - 1}
     if freeze in words:
         return words[freeze]
-    if not freeze.isdecimal():
+    if not freeze.isdecimal() or len(freeze) > 9:
         raise InputError(
             f"freeze cannot be '{freeze}'{did_you_mean(freeze, [*words, 'a number of layers'])}", options=["freeze"]
         )

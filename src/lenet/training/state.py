@@ -59,8 +59,8 @@ def read_state(tensors: Mapping[str, torch.Tensor], like: Mapping[str, torch.Ten
     if epochs != list(range(1, len(epochs) + 1)) or {row.seed for row in state.history} - {seed}:
         raise ValueError("its history is not of this network's epochs")
     failed = bool(state.history) and state.history[-1].failed_step is not None
-    if not failed and any(tensor.isnan().any() for part in parts.values() for tensor in part.values()):
-        raise ValueError("it holds NaN")
+    if not failed and not all(tensor.isfinite().all() for part in parts.values() for tensor in part.values()):
+        raise ValueError("it holds NaN or infinity")
     return state
 
 

@@ -1,0 +1,66 @@
+"""result.json, checked when it is read."""
+
+from collections.abc import Callable
+from typing import Any
+
+_Check = Callable[[Any], bool]
+
+
+def result_fault(result: Any) -> str | None:
+    """What is wrong with the content of a result.json; None if all that lenet reads of it has the right type."""
+    if not isinstance(result, dict):
+        return "not a table of figures"
+    for name, fits in _CHECKS.items():
+        if not fits(result.get(name)):
+            return f"{name} is {result.get(name)!r:.60}" if name in result else f"{name} is missing"
+    return None
+
+
+def _number(value: Any) -> bool:
+    return type(value) in (int, float)
+
+
+def _count(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _list_of(fits: _Check) -> _Check:
+    return lambda value: isinstance(value, list) and all(map(fits, value))
+
+
+def _or_none(fits: _Check) -> _Check:
+    return lambda value: value is None or fits(value)
+
+
+def _mean_sd(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and _number(value.get("mean"))
+        and _or_none(_number)(value.get("sd"))
+        and _list_of(_number)(value.get("each"))
+        and bool(value["each"])
+        and (len(value["each"]) == 1 or value["sd"] is not None)
+    )
+
+
+def _seconds(value: Any) -> bool:
+    return isinstance(value, dict) and all(_number(value.get(name)) for name in ("train", "validation", "total"))
+
+
+_CHECKS: dict[str, _Check] = {
+    "data": lambda value: isinstance(value, str),
+    "data_sha256": lambda value: isinstance(value, str),
+    "parameters": _or_none(_count),
+    "learning_parameters": _or_none(_count),
+    "members": _count,
+    "failed": _or_none(_list_of(_count)),
+    "epochs": _count,
+    "seconds": _seconds,
+    "images_per_second": _number,
+    "val_accuracy": _mean_sd,
+    "test_accuracy": _or_none(_mean_sd),  # a search without confirmation has none
+    "test_loss": _or_none(_mean_sd),
+    "test_images": _count,
+    "best_epoch": lambda value: _list_of(_count)(value) and bool(value),
+    "config": lambda value: isinstance(value, dict),
+}

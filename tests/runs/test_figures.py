@@ -1,0 +1,44 @@
+"""result.json is checked when it is read: whatever is wrong in it is named in one line."""
+
+import copy
+import json
+
+import pytest
+
+from lenet.errors import InputError
+from lenet.runs.figures import result_fault
+from lenet.runs.run import Run
+
+
+def test_result_of_a_run_has_no_fault(digits_run):
+    assert result_fault(digits_run.result) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (lambda result: result.pop("val_accuracy"), "val_accuracy is missing"),
+        (lambda result: result.update(seconds=3), "seconds is 3"),
+        (lambda result: result["seconds"].update(total="1"), "seconds is {'train'"),
+        (lambda result: result["test_accuracy"].update(each=[]), "test_accuracy is"),
+        (lambda result: result["test_accuracy"].update(sd=None), "test_accuracy is"),
+        (lambda result: result.update(best_epoch=["1"]), r"best_epoch is \['1'\]"),
+        (lambda result: result.update(members=True), "members is True"),
+        (lambda result: result.update(config=5), "config is 5"),
+    ],
+)
+def test_wrong_content_is_named(digits_run, tmp_path, lenet, change, fault):
+    result = copy.deepcopy(digits_run.result)
+    change(result)
+    (tmp_path / "result.json").write_text(json.dumps(result))
+    with pytest.raises(InputError, match=rf"result.json is damaged \({fault}"):
+        _ = Run(tmp_path).result
+    outcome = lenet("compare", tmp_path, digits_run.path)
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+
+
+@pytest.mark.parametrize("content", ["[]", "5", "null", '"x"'])
+def test_what_is_no_table_is_refused(tmp_path, content):
+    (tmp_path / "result.json").write_text(content)
+    with pytest.raises(InputError, match="not a table of figures"):
+        _ = Run(tmp_path).result
