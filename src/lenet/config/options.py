@@ -246,7 +246,7 @@ def _converted(name: str, value: Any, option: Option, kind: Any) -> Any:
         _check_text(name, value)
         if option.name == "classes":
             _check_classes(name, value)
-        if option.name == "data_sha256" and not re.fullmatch("[0-9a-f]{64}", value):
+        if option.name.endswith("_sha256") and not re.fullmatch("[0-9a-f]{64}", value):
             raise InputError(f"{name} takes 64 hexadecimal digits, not {shown(value)}")
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         needed = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[kind]
