@@ -1,4 +1,4 @@
-"""Compare: finished runs side by side, and confidence intervals of their differences."""
+"""Compare: finished runs side by side, with confidence intervals of their differences in test accuracy."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -19,14 +19,18 @@ from lenet.runs.run import Run
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs by name, the paired differences of those that were tested on the same images, and why others have none."""
+    """The result of a comparison.
+
+    runs: by name; pairs: paired differences by (first, second), for runs with the same test images
+    notes: for each other pair that was asked for, why it has no paired difference
+    """
 
     runs: Mapping[str, Run]
     pairs: Mapping[tuple[str, str], Paired]
     notes: tuple[str, ...] = ()
 
     def values(self) -> dict[str, Any]:
-        """The comparison in plain values."""
+        """The comparison in plain values, as in comparison.json."""
         keys = (
             *("data", "parameters", "learning_parameters", "epochs", "failed"),
             *("val_accuracy", "test_accuracy", "test_loss", "seconds"),
@@ -40,12 +44,12 @@ class Comparison:
 
 
 def compare(runs: Sequence[str | Path | Run], *, out: str | Path | None = None, verbose: bool = False) -> Comparison:
-    """Compare each finished run with the first on the same test images.
+    """Compare each finished run with the first one, on the same test images.
 
-    out: a folder for comparison.json and curves.png; by default nothing is written
+    out: folder for comparison.json and curves.png; by default nothing is written
     verbose: print what the command line prints
 
-    Raises InputError if a run does not exist or is not finished, or fewer than two are given.
+    Raises InputError if a run does not exist or is not finished, and unless at least two different runs are given.
     """
     if len(runs) < 2:
         raise InputError("give at least two runs to compare")
@@ -72,7 +76,7 @@ def compare(runs: Sequence[str | Path | Run], *, out: str | Path | None = None, 
 
 
 def compared(runs: Mapping[str, Run], wanted: Sequence[tuple[str, str]]) -> Comparison:
-    """The comparison of these pairs of runs, by name; a pair without common test images gets a note."""
+    """The comparison of the pairs named in `wanted`. A pair with different test images gets a note."""
     pairs, notes = {}, []
     for first, second in wanted:
         if reason := _not_comparable(runs[first], runs[second]):
@@ -83,7 +87,7 @@ def compared(runs: Mapping[str, Run], wanted: Sequence[tuple[str, str]]) -> Comp
 
 
 def _not_comparable(first: Run, second: Run) -> str | None:
-    """Why the two cannot be compared image by image; None if they can."""
+    """Why the runs cannot be compared image by image; None if they can."""
     if first.figures()["data_sha256"] != second.figures()["data_sha256"]:
         return "have different images"
     if not np.array_equal(first.predictions()["indices"], second.predictions()["indices"]):

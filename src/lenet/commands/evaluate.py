@@ -1,4 +1,4 @@
-"""Evaluate: the scores of a trained run on labelled images."""
+"""Evaluate: the scores of a run's networks on labelled images."""
 
 import json
 import re
@@ -29,14 +29,16 @@ def evaluate(
     data_dir: str | Path | None = None,
     network: int | None = None,
 ) -> Evaluation:
-    """The scores of each network on the test split of the images that the run was trained on, or on other data.
+    """The scores of each network of a run: on the run's own test split by default, or on other data.
 
-    data: a dataset's name (its test images are evaluated) or a folder: its test images, or all images if it has no test
-        folder. Images that the run was trained on are recognised by their content, and their test split is evaluated
-    network: only this network (0, 1, ...)
+    data: a dataset, of which the test images are evaluated, or a folder of class folders, of which the test images are
+        evaluated, or all images if it has no test folder. If it holds the images that the run was trained on, which
+        are recognised by their content, the run's test split is evaluated
+    data_dir: folder in which datasets are found or downloaded; by default the run's
+    network: evaluate only this network (0, 1, ...)
 
-    Raises InputError if the run or the data cannot be read, the run's own images have changed, or the data has classes
-    that the run does not know.
+    Raises InputError if the run or the data cannot be read, if the run's own images have changed, or if the data has
+    classes that the run was not trained on.
     """
     with preserved_torch():
         run = run if isinstance(run, Run) else Run(run)
@@ -70,15 +72,15 @@ def evaluate(
 
 
 def evaluation_folder(evaluation: Evaluation, run: Path) -> Path:
-    """Where its files go: other data has a folder of its own, so that one evaluation does not replace another."""
+    """The folder for the evaluation's files: eval/, or one per dataset below it for other data than the run's own."""
     name = re.sub(r"[^\w.-]+", "_", evaluation.data)[:40]
     return run / "eval" if evaluation.own else run / "eval" / f"{name}-{evaluation.sha256[:8]}"
 
 
 def write_evaluation(evaluation: Evaluation, folder: Path) -> list[str]:
-    """Write scores.json, and per-class.csv and confusion.csv of each network; returns the files' names.
+    """Write scores.json, and per-class.csv and confusion.csv of each network; return the file names.
 
-    If the run has several networks, the names hold each one's number.
+    If the run has several networks, the names contain the network's number.
     """
     make_folder(folder)
     one = f"-{evaluation.networks[0]}" if evaluation.several and len(evaluation.networks) == 1 else ""
@@ -95,11 +97,11 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> list[str]:
 
 
 def _images(run: Run, checkpoint: Checkpoint, config: Config, data: str | None) -> tuple[Dataset, bool]:
-    """The images, and whether they are those that the run was trained on; then they are split as they were."""
+    """The dataset, and whether it is the one that the run was trained on; if so, with the run's split."""
     if data is None:
         return _as_trained(run, config), True
     named = replace(config, data=data)
-    if names_in(config.classes):  # the data may have more classes than the run, which reads its own only
+    if names_in(config.classes):  # the data may have more classes than the run was trained on
         try:
             return _as_trained(run, named), True
         except InputError:
@@ -116,22 +118,22 @@ def _images(run: Run, checkpoint: Checkpoint, config: Config, data: str | None) 
 
 
 def _as_trained(run: Run, config: Config, *, download: bool = True) -> Dataset:
-    """The run's own images, split as they were. Raises InputError if they are not there, or have changed."""
+    """The run's own images with the run's split. Raises InputError if they are missing or have changed."""
     dataset = load_dataset(config, download=download)
     check_images(dataset, config.data_sha256, f"{run.path} was trained on")
     return run.split_again(dataset)
 
 
 def _trained_on(run: Run, config: Config, images: np.ndarray) -> int | None:
-    """How many of these images are, byte for byte, among those that the run used for training or validation."""
-    seen = run.trained_digests()
-    if seen is not None:
-        return sum(image_digest(image) in seen for image in images)
+    """How many of these images, compared byte for byte, the run used for training or validation; None if unknown."""
+    digests = run.trained_digests()
+    if digests is not None:
+        return sum(image_digest(image) in digests for image in images)
     try:
         own = _as_trained(run, config, download=False)
-    except InputError:  # gone, or changed
+    except InputError:  # missing or changed
         return None
     folds = [indices for fold in own.folds for indices in fold]
     used = np.unique(np.concatenate([own.train, own.val, *folds]))
-    seen = {image_digest(own.images[index]) for index in used}
-    return sum(image_digest(image) in seen for image in images)
+    digests = {image_digest(own.images[index]) for index in used}
+    return sum(image_digest(image) in digests for image in images)

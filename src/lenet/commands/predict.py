@@ -1,4 +1,4 @@
-"""Predict: the classes of images, by a trained run."""
+"""Predict: the most probable classes of images, by a network of a run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,11 @@ Picture = Union[str, Path, Image.Image, np.ndarray, torch.Tensor]  # noqa: UP007
 
 @dataclass(frozen=True)
 class Prediction:
-    """The most probable classes of one image, best first; none, and an error, if the image could not be read."""
+    """The most probable classes of one image, most probable first; empty if the image could not be read.
+
+    image: the path, or "image 3" for an image without a path at index 3; probabilities: fractions from 0 to 1
+    error: why the image could not be read; None if it could
+    """
 
     image: str
     classes: tuple[str, ...] = ()
@@ -32,7 +36,7 @@ class Prediction:
 
 
 def load(run: str | Path | Run) -> Checkpoint:
-    """The trained networks of a run: plain nn.Sequential `networks`, class names, the input's shape and fit.
+    """The trained networks of a run, with class names, input shape and fit. `networks` are plain nn.Sequential.
 
     Raises InputError if the run does not exist, is not finished, or is damaged.
     """
@@ -45,12 +49,12 @@ def predict(
 ) -> list[Prediction]:
     """The `top` most probable classes of each image.
 
-    images: one image or a sequence of them: a path, a PIL image, a uint8 array or tensor [H, W], [H, W, C] or
-        [C, H, W] with 1 or 3 channels; an array or tensor of four dimensions holds many. Of any size
-    network: which network of the run (0, 1, ...); by default the best by validation
+    images: one image or a sequence of images of any size: paths, PIL images, or uint8 arrays or tensors [H, W],
+        [H, W, C] or [C, H, W] with 1 or 3 channels; an array or tensor of four dimensions is a batch of images
+    network: index of the network in the run; by default the one with the highest validation accuracy
 
-    An image that cannot be read gets an `error`, and the others are predicted. Raises InputError if that is all of
-    them, or for a network that is not there.
+    An image that cannot be read gets an `error`; the others are predicted. Raises InputError if no image can be read,
+    if `top` is below 1, or if the run does not have the network.
     """
     with preserved_torch():
         checkpoint = run if isinstance(run, Checkpoint) else load(run)
@@ -79,7 +83,7 @@ def predict(
 
 
 def chosen_network(checkpoint: Checkpoint, network: int | None) -> int:
-    """The network's number, or the best's by validation. Raises InputError if there is no such network."""
+    """`network`, by default the number of the best by validation. Raises InputError if it is out of range."""
     if network is None:
         return checkpoint.best
     if not 0 <= network < len(checkpoint.networks):
@@ -87,17 +91,19 @@ def chosen_network(checkpoint: Checkpoint, network: int | None) -> int:
     return network
 
 
-def _ranked(shares: np.ndarray, classes: tuple[str, ...], top: int) -> list[tuple[tuple[str, ...], tuple[float, ...]]]:
+def _ranked(
+    probability: np.ndarray, classes: tuple[str, ...], top: int
+) -> list[tuple[tuple[str, ...], tuple[float, ...]]]:
     """The names and probabilities of the `top` classes of each row of float [N, classes] probabilities."""
-    order = np.argsort(-shares, axis=1, kind="stable")[:, :top]
+    order = np.argsort(-probability, axis=1, kind="stable")[:, :top]
     return [
-        (tuple(classes[index] for index in best), tuple(float(share[index]) for index in best))
-        for share, best in zip(shares, order, strict=True)
+        (tuple(classes[index] for index in best), tuple(float(row[index]) for index in best))
+        for row, best in zip(probability, order, strict=True)
     ]
 
 
 def _listed(images: Picture | Sequence[Picture]) -> list[Picture]:
-    """Each image by itself."""
+    """A list of single images."""
     if isinstance(images, (np.ndarray, torch.Tensor)):
         return list(images) if images.ndim == 4 else [images]
     if isinstance(images, Sequence) and not isinstance(images, (str, bytes)):
@@ -106,7 +112,7 @@ def _listed(images: Picture | Sequence[Picture]) -> list[Picture]:
 
 
 def _opened(image: Picture) -> Image.Image:
-    """The image as Pillow's. Raises InputError if it cannot be read, or is no image."""
+    """The image as a PIL image. Raises InputError if it cannot be read or is not an image."""
     if isinstance(image, Image.Image):
         return image
     if isinstance(image, (str, Path)):

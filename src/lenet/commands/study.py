@@ -1,4 +1,4 @@
-"""Study: all runs of a list, one after another, and their comparison."""
+"""Study: trains all runs of a list, one after another, and compares them."""
 
 import json
 from collections.abc import Mapping
@@ -30,15 +30,15 @@ def study(
     watch: Watch | None = None,
     **options: Unpack[Options],
 ) -> Comparison:
-    """Train all runs of a study, each in its own folder, and compare them; finished runs are kept, others resumed.
+    """Train all runs of a study, each in its own folder, and compare them. Finished runs are kept, others resumed.
 
-    name: a study that comes with lenet, or a TOML file (see `lenet.config.studies`)
-    out: the folder for all runs; by default runs/NAME
+    name: the name of a study that comes with lenet, or the path of a TOML file (see `lenet.config.studies`)
+    out: folder for all runs; by default runs/NAME
     verbose, watch: as for `lenet.train`
     options: options of all runs; they override the study's
 
-    Writes study.json, accuracy.png and, for the runs with a label, per-class.png. Raises InputError if the study or one
-    of its runs cannot work, Interrupted on Ctrl-C.
+    Writes study.json, accuracy.png and, if the study has runs with labels, per-class.png. Raises InputError if the
+    study or one of its runs is invalid, and Interrupted on Ctrl-C.
     """
     plan = read_study(name)
     asked = checked({name: value for name, value in options.items() if value is not None})
@@ -50,7 +50,7 @@ def study(
     for number, entry in enumerate(plan.entries, 1):
         if console:
             console.print(f"\n[{number} of {len(plan.entries)}] {entry.name}")
-        # In a log the epochs of many runs would hide their results.
+        # In a log file the progress of many runs would hide their results.
         live = console is not None and console.redraws
         try:
             run = _run(plan, entry, folder, seeds, asked, verbose=live, watch=watch)
@@ -85,7 +85,7 @@ def _run(
 ) -> Run:
     where = folder / entry.name
     given = {**entry.options, **asked, "recipe": entry.recipe, "out": where, "resume": where.exists()}
-    if given.get("protocol") != "folds":  # there each fold has its network
+    if given.get("protocol") != "folds":  # which trains one network per fold
         given["seeds"] = seeds
     if entry.transfer:
         return transfer(folder / entry.transfer, verbose=verbose, watch=watch, **given)
@@ -93,13 +93,13 @@ def _run(
 
 
 def _draw(plan: Study, runs: Mapping[str, Run], folder: Path) -> list[str]:
-    """Draw the study's pictures, and return their names."""
+    """Draw the study's plots, and return their file names."""
     groups: dict[str, dict[str, list[float]]] = {}
     series: dict[str, dict[int, list[float]]] = {}
     for entry in plan.entries:
         result = runs[entry.name].figures()
         each, count = result["test_accuracy"]["each"], result["config"]["per_class"]
-        if entry.label and count:  # a point of a line in one picture, not a row of the other
+        if entry.label and count:  # a point of a line in per-class.png, not a row of accuracy.png
             series.setdefault(entry.label, {})[count] = each
         else:
             groups.setdefault(result["data"], {})[entry.name] = each

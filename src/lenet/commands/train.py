@@ -1,4 +1,4 @@
-"""Train: from options to a finished run's folder."""
+"""Train: options become a finished run."""
 
 import time
 from contextlib import nullcontext
@@ -21,7 +21,7 @@ from lenet.training.training import Training
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during a run; the message says how to resume it."""
+    """Ctrl-C during a run. The message says how to resume it."""
 
 
 @with_options()
@@ -41,15 +41,15 @@ def train(
     """Train one network or several that differ by seed, evaluate them once on the test set, and return the run.
 
     data: "auto", "cifar10", "cifar100", "stl10", "digits" or a folder of class folders
-    model: a named network, or any nn.Sequential of the layers that lenet supports; its weights are drawn anew
+    model: a named network, or any nn.Sequential of the layers that lenet supports; its weights are initialised anew
     recipe: a recipe's name, or the path of a TOML file; options override it
-    out: exactly this folder; by default a new numbered one under runs/
-    resume: continue the run in the folder; overwrite: delete the run in the folder first
+    out: the run folder; by default a new numbered folder under runs/
+    resume: resume the run in the folder; overwrite: delete the run in the folder first
     verbose: print what the command line prints
     watch: a function of (setup, trainings), called before the first epoch, about ten times a second, and at the end
     or_digits: train on the embedded digits if the dataset is not on disk and cannot be downloaded
 
-    Raises InputError (a ValueError) for whatever in these cannot work, Interrupted (a KeyboardInterrupt) on Ctrl-C.
+    Raises InputError (a ValueError) if an argument is invalid, and Interrupted (a KeyboardInterrupt) on Ctrl-C.
     """
     own = model if isinstance(model, nn.Sequential) else None
     request = Request.of(recipe, {"data": data, "model": model if own is None else OWN_MODEL, **options})
@@ -69,9 +69,9 @@ def run_training(
     watch: Watch | None = None,
     or_digits: bool = False,
 ) -> Run:
-    """The run of a request: prepared, trained, tested, and all its files written. Arguments as for `train`."""
+    """Train and evaluate the run of a request, and write all its files. Arguments and errors as for `train`."""
     started = time.perf_counter()
-    request.config()  # what is wrong with the options is said before a folder is made
+    request.config()  # raises for invalid options before a folder is made
     with (
         preserved_torch(),
         request.naming_recipe(),
@@ -89,11 +89,12 @@ def run_training(
             except KeyboardInterrupt:
                 raise Interrupted(_how_to_resume(run, trainings)) from None
             tested = evaluate_test_set(setup, trainings, run)
-            from lenet.report.plots import draw_run  # matplotlib takes as long to load as an epoch of the digits
+            from lenet.report.plots import draw_run  # here because matplotlib is slow to load
 
             draw_run(setup, trainings, tested, run.plots)
             run.check_not_deleted()
-            run.write_metrics(row for training in trainings for row in training.history)  # in order, not as they came
+            # In order of network and epoch; the rows were appended in the order in which epochs ended.
+            run.write_metrics(row for training in trainings for row in training.history)
             run.write_result(result_of(setup, trainings, tested, clock))
     if printer:
         printer.show_result(run)

@@ -1,4 +1,4 @@
-"""Transfer: a trained network with a new last layer, for other classes."""
+"""Transfer: trains a finished run's best network, with a new last layer, for other classes."""
 
 from pathlib import Path
 from typing import Unpack
@@ -34,15 +34,17 @@ def transfer(
     watch: Watch | None = None,
     **options: Unpack[TransferOptions],
 ) -> Run:
-    """Train a new last layer, or all layers, of a finished run's best network; test it once, and return the new run.
+    """Train a new last layer, or all layers, of a finished run's best network; evaluate it once on the test set.
 
-    run: the finished run; images are converted to the size, channels and fit that its networks take
+    Returns the new run.
+
+    run: the finished run; images are converted to the size, channels and fit of its networks
     data: "cifar10", "cifar100", "stl10", "digits" or a folder of class folders, with any classes
     recipe: a recipe's name, or the path of a TOML file; options override it
     out, resume, overwrite, verbose, watch: as for `lenet.train`
 
-    Raises InputError if the run does not exist or has no weights, if its network has no linear last layer, and for
-    everything that `lenet.train` does.
+    Raises InputError if the run does not exist or has no weights, if its network's last layer is not linear, and as
+    `lenet.train` does.
     """
     start = run.path if isinstance(run, Run) else run
     if isinstance(options.get("model"), nn.Module):

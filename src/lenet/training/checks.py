@@ -1,4 +1,4 @@
-"""What a training is refused for before anything is written: memory, batch size, device."""
+"""Checks of memory, batch size and device, before a run writes anything."""
 
 from math import prod
 
@@ -11,14 +11,14 @@ from lenet.errors import InputError
 from lenet.models import parameter_count, trace
 from lenet.training.features import frozen_layers
 
-_MOST_PARAMETERS = 50_000_000  # a gigabyte with gradient, optimizer state and best weights
+_MOST_PARAMETERS = 50_000_000  # 1 GB with gradients, optimizer state and best weights
 
 
 def check_memory(config: Config, network: nn.Sequential, input_shape: tuple[int, int, int]) -> None:
     """Raises InputError if the networks and one batch do not fit into the free memory.
 
-    Counts what is certainly held: weights, gradient, optimizer state and best weights of every network, and the
-    activations of one batch with their gradients. The network may be on the meta device.
+    This is a lower bound: weights, gradients, optimizer state and best weights of every network, and the activations
+    of one batch with their gradients. The network may be on the meta device.
     """
     count = parameter_count(network)
     if count > _MOST_PARAMETERS:
@@ -34,7 +34,7 @@ def check_memory(config: Config, network: nn.Sequential, input_shape: tuple[int,
 
 
 def check_batch_size(config: Config, network: nn.Sequential, input_shape: tuple[int, int, int], images: int) -> None:
-    """Raises InputError if batch norm would have to train on a single value per channel; PyTorch refuses that too.
+    """Raises InputError if batch norm would train on one value per channel, which PyTorch refuses too.
 
     images: number of training images
     """
@@ -51,7 +51,7 @@ def check_batch_size(config: Config, network: nn.Sequential, input_shape: tuple[
 
 
 def check_device(config: RunConfig) -> None:
-    """Raises InputError if the device is unknown or not here."""
+    """Raises InputError if the device is unknown or not available."""
     if config.device != "cpu" and not config.device.startswith("cuda"):
         raise InputError(f"no device '{config.device}': use cpu, cuda, or cuda:1 and so on", options=["device"])
     if config.device != "cpu" and not torch.cuda.is_available():

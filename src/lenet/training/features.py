@@ -1,4 +1,4 @@
-"""Layers that do not learn: how many they are, and what they make of the images, computed once and kept."""
+"""Frozen layers: how many there are, and their outputs ("features"), computed once for all epochs."""
 
 from dataclasses import dataclass, replace
 
@@ -12,9 +12,11 @@ from lenet.errors import InputError, did_you_mean
 
 
 def frozen_layers(freeze: str, layers: int) -> int:
-    """How many of a network's first layers do not learn, out of "none", "all-but-last" or a number.
+    """The number of first layers to freeze, from "none", "all-but-last" or a number as text.
 
-    Raises InputError where it is none of these, or leaves no layer to learn.
+    layers: the network's number of layers
+
+    Raises InputError for any other text, and for a number that leaves no layer to train.
     """
     words = {"none": 0, "all-but-last": layers - 1}
     if freeze in words:
@@ -25,7 +27,7 @@ def frozen_layers(freeze: str, layers: int) -> int:
         )
     if int(freeze) >= layers:
         raise InputError(
-            f"freeze {freeze} is out of range: the network has {layers} layers, of which at least the last must learn; "
+            f"freeze {freeze} is out of range: the network has {layers} layers, and the last must be trained; "
             f"give 0 to {layers - 1}",
             options=["freeze"],
         )
@@ -34,11 +36,11 @@ def frozen_layers(freeze: str, layers: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """What a network's first layers make of the images that are trained and validated on.
+    """The outputs of a network's first layers for the training and validation images.
 
-    dataset: its `images` are float32 [n, features], its `train` and `val` point into them
-    tail: the network's other layers, the very modules
-    first: how many layers the features stand for
+    dataset: `images` holds the outputs, float32 [N, features]; `train` and `val` index them, `test` is empty
+    tail: the network's other layers; it shares their modules with the network
+    first: number of layers before the tail
     """
 
     dataset: Dataset
@@ -46,20 +48,20 @@ class Features:
     first: int
 
     def to_tail(self, state: OptimizerState) -> OptimizerState:
-        """The optimizer's state by the tail's parameter names."""
+        """The optimizer state under the tail's parameter names."""
         return _renumbered(state, -self.first)
 
     def to_whole(self, state: OptimizerState) -> OptimizerState:
-        """The optimizer's state by the whole network's parameter names."""
+        """The optimizer state under the whole network's parameter names."""
         return _renumbered(state, self.first)
 
 
 def features_of(
     model: nn.Sequential, frozen: int, dataset: Dataset, choice: Choice, settings: Settings
 ) -> Features | None:
-    """The features of the images after `frozen` layers; None where training on them would not be the same training.
+    """The features after the first `frozen` layers; None if the tail cannot be trained on them with the same result.
 
-    That is where they are still maps, or where a later layer drops units, which are drawn by the layer's number.
+    That is the case if they are not vectors, or if the tail has dropout, whose units are drawn by the layer's number.
     """
     head, tail = nn.Sequential(*list(model)[:frozen]), nn.Sequential(*list(model)[frozen:])
     drops = any(isinstance(layer, nn.Dropout) and layer.p > 0 for layer in tail)
@@ -80,10 +82,13 @@ def _gives_features(head: nn.Sequential, dataset: Dataset) -> bool:
 
 
 def _renumbered(state: OptimizerState, by: int) -> OptimizerState:
-    """The same tensors; "12.weight/exp_avg" becomes "0.weight/exp_avg" by -12. What falls below nought is left out."""
-    moved = {}
+    """The same tensors, with `by` added to the layer numbers of their names; numbers below zero are left out.
+
+    "12.weight/exp_avg" with by=-12 becomes "0.weight/exp_avg".
+    """
+    renamed = {}
     for name, tensor in state.items():
         number, rest = name.split(".", 1)
         if int(number) + by >= 0:
-            moved[f"{int(number) + by}.{rest}"] = tensor
-    return moved
+            renamed[f"{int(number) + by}.{rest}"] = tensor
+    return renamed

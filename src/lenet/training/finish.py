@@ -1,4 +1,4 @@
-"""The end of a run: the test set is evaluated once, by the networks that validation chose."""
+"""The end of a run: evaluates the test set, once, with the best weights by validation."""
 
 import platform
 import shlex
@@ -27,7 +27,7 @@ _LIBRARIES = ("lenet", "torch", "numpy", "pillow")
 class Tested:
     """The networks that did not diverge, with their best weights, and the scores of each on the test images.
 
-    best: the number of the best by validation, among these
+    best: index in these lists of the network with the highest validation accuracy
     """
 
     trainings: list[Training]
@@ -36,9 +36,9 @@ class Tested:
 
 
 def evaluate_test_set(setup: Setup, trainings: Sequence[Training], run: Run) -> Tested:
-    """Evaluate each network's best weights on the test images, and write predictions and checkpoint into the run.
+    """Evaluate each network's best weights on the test images; write predictions and checkpoint to the run folder.
 
-    Networks that diverged are left out. Raises InputError if all of them did.
+    Networks that diverged are left out. Raises InputError if all diverged.
     """
     dataset, config = setup.dataset, setup.config
     kept = [training for training in trainings if not training.failed]
@@ -70,10 +70,10 @@ def evaluate_test_set(setup: Setup, trainings: Sequence[Training], run: Run) -> 
 
 
 def result_of(setup: Setup, trainings: Sequence[Training], tested: Tested, clock: Clock) -> dict[str, Any]:
-    """The content of result.json. Seconds are wall time, of all sessions if the run was resumed."""
+    """The content of result.json. Seconds are wall time, summed over all sessions of the run."""
     config, dataset, kept = setup.config, setup.dataset, tested.trainings
     rows = [row for training in trainings for row in training.history]
-    # Networks train and validate at the same time: the loop's wall time is divided in the ratio of their own.
+    # While one network trains another may validate, so the loop's wall time is divided in the ratio of their seconds.
     train, val = (sum(getattr(row, name) for row in rows) for name in ("train_seconds", "val_seconds"))
     train_seconds = clock.loop * train / max(train + val, 1e-9)
     images = sum(len(training.dataset.train) * training.epoch for training in trainings)
@@ -104,12 +104,12 @@ def result_of(setup: Setup, trainings: Sequence[Training], tested: Tested, clock
 
 
 def command() -> str:
-    """The command line of this process, to be typed again."""
+    """The command line of this process, quoted for a shell."""
     name = Path(sys.argv[0]).name
     words = {"__main__.py": ["lenet"]}.get(name, ["python", name] if name.endswith(".py") else [name])
     return shlex.join([*words, *sys.argv[1:]])
 
 
 def versions() -> dict[str, str]:
-    """Versions of what the bits of a run depend on."""
+    """Versions of Python and of the libraries that results depend on."""
     return {"python": platform.python_version()} | {name: version(name) for name in _LIBRARIES}

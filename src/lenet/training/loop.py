@@ -1,4 +1,4 @@
-"""The training loop: every network to its end, each epoch saved as it ends."""
+"""The training loop: trains all networks of a run and saves each after every epoch."""
 
 import threading
 import time
@@ -17,9 +17,9 @@ _WATCH_SECONDS = 0.1
 
 
 def load_trainings(setup: Setup, run: Run) -> list[Training]:
-    """A training for each network of the setup, continued from the run's folder where that has its state.
+    """One training per network of the setup, resumed from its state in the run folder if there is one.
 
-    Raises InputError for a state that is damaged or of another network.
+    Raises InputError if a state is damaged or of another network.
     """
     trainings = [Training(setup, number) for number in range(len(setup.networks))]
     for training in trainings:
@@ -37,10 +37,12 @@ def load_trainings(setup: Setup, run: Run) -> list[Training]:
 def train_all(
     setup: Setup, trainings: Sequence[Training], run: Run, watch: Watch | None = None, started: float | None = None
 ) -> Clock:
-    """Train all networks, `setup.workers` at once, and return the run's clock, which counts earlier sessions too.
+    """Train all networks, `setup.workers` at once, and return the wall time of the run, earlier sessions included.
 
     watch: called before the first epoch, about ten times a second, and after the last epoch
-    started: when the command started (time.perf_counter); by default now
+    started: the time.perf_counter() at which the command started; by default now
+
+    Raises InputError if a file cannot be written, and whatever an engine or `watch` raises.
     """
     loop_started = time.perf_counter()
     command_started = loop_started if started is None else started
@@ -52,13 +54,13 @@ def train_all(
 
     def train_one(training: Training) -> None:
         while not training.finished:
-            # Towards the end of a run the last networks take the cores of those that are finished.
+            # Towards the end of a run the last networks also use the cores of the finished ones.
             left = sum(not one.finished for one in trainings)
             threads = threads_each(setup.config, setup.choice, min(left, setup.workers))
             training.settings = replace(training.settings, threads=threads)
             row = training.advance()
             run.write_state(training.seed, training.state())
-            with saving:  # all networks share these files
+            with saving:  # the networks share these files
                 run.append_metrics(row)
                 run.write_clock(clock())
 

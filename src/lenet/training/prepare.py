@@ -1,4 +1,4 @@
-"""Prepare: what is asked for, against what the run's folder holds already, becomes a setup and its trainings."""
+"""Preparation of a run: request and run folder become a setup and its trainings, new or resumed."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,11 +19,12 @@ from lenet.training.training import Training
 
 
 def prepare(run: Run, request: Request, own: nn.Sequential | None, *, or_digits: bool, notes: Sequence[str]) -> Setup:
-    """The setup of a new run, or of one that is resumed. Reads the images; writes nothing.
+    """The setup of a new or resumed run. Reads the images; writes nothing.
 
-    own, or_digits: see `lenet.train`
+    own: the user's network, if `lenet.train` was given one; or_digits: see `lenet.train`
+    notes: notes to show to the user, placed before those found here
 
-    Raises InputError if the request does not go together, or not with the run that is resumed.
+    Raises InputError if the request contradicts itself or the run that is resumed.
     """
     saved = run.config()
     run.check_config()
@@ -43,12 +44,15 @@ def prepare(run: Run, request: Request, own: nn.Sequential | None, *, or_digits:
     check_images(dataset, request.given.get("data_sha256"), "of data_sha256")
     check_images(dataset, saved.data_sha256 if saved else None, f"{run.path} was started with")
     differing.append(differing_images(dataset, request.recipe, request.values, request.given))
-    told = tuple(note for note in (*notes, *differing) if note)
-    return make_setup(config, run.split_again(dataset), own=own, start=start, run=run, notes=told)
+    shown = tuple(note for note in (*notes, *differing) if note)
+    return make_setup(config, run.split_again(dataset), own=own, start=start, run=run, notes=shown)
 
 
 def begin(setup: Setup, run: Run) -> list[Training]:
-    """Write what a run must hold before its first epoch, and make its trainings, each from its saved state if any."""
+    """Write the files that a run needs before its first epoch; return its trainings, resumed from saved states.
+
+    Raises InputError if a file cannot be written, or a saved state is damaged or of another network.
+    """
     saved = run.config()
     if saved is None or saved.data != setup.config.data:
         run.write_config(setup.config, setup.dataset.substitute)
@@ -58,13 +62,13 @@ def begin(setup: Setup, run: Run) -> list[Training]:
         run.write_start(dict(setup.body))
     run.kept_split(setup.dataset, setup.config)
     trainings = load_trainings(setup, run)
-    # Whole, since a kill may have come between a state and its row.
+    # The whole file, since the process may have been killed after it wrote a state and before it appended the row.
     run.write_metrics(row for training in trainings for row in training.history)
     return trainings
 
 
 def check_same_images(run: Run, request: Request, or_digits: bool) -> None:
-    """Raises InputError if a finished run is asked for with other settings or images."""
+    """Raises InputError if the request has other settings or images than the finished run."""
     saved = run.config()
     if saved is None:
         return
@@ -74,25 +78,27 @@ def check_same_images(run: Run, request: Request, or_digits: bool) -> None:
 
 
 def _resumed(run: Run, saved: Config, request: Request, or_digits: bool) -> Config:
-    """The saved config. What is asked may only repeat it, except for the few options that change no figure."""
+    """The saved config with the request's MAY_CHANGE options and the folder's new path, if it moved.
+
+    Raises InputError if the request changes any other option.
+    """
     asked = request.settings
-    automatic = {name for name in ("data", "augment") if asked.get(name) == "auto"}
+    same = {"data_sha256", "start_sha256"}  # not compared here: `prepare` compares the images and the start with them
+    same |= {name for name in ("data", "augment") if asked.get(name) == "auto"}
     if or_digits and saved.data == "digits":
-        automatic.add("data")
-    if is_folder(asked.get("data", "auto")) and is_folder(saved.data):  # it may have moved
-        automatic.add("data")
+        same.add("data")
+    if is_folder(asked.get("data", "auto")) and is_folder(saved.data):  # the folder may have moved
+        same.add("data")
         if not same_folder(asked["data"], saved.data):
             saved = replace(saved, data=asked["data"])
-    automatic.add("data_sha256")  # the images themselves are compared with it
-    automatic.add("start_sha256")
     if asked.get("start") and saved.start and Path(asked["start"]).absolute() == Path(saved.start):
-        automatic.add("start")
-    told = {name: value for name, value in asked.items() if name not in automatic}
-    changed = [name for name, value in told.items() if name not in MAY_CHANGE and value != getattr(saved, name)]
+        same.add("start")
+    compared = {name: value for name, value in asked.items() if name not in same}
+    changed = [name for name, value in compared.items() if name not in MAY_CHANGE and value != getattr(saved, name)]
     if changed:
-        listed = ", ".join(f"{name} {getattr(saved, name)} -> {told[name]}" for name in changed)
+        listed = ", ".join(f"{name} {getattr(saved, name)} -> {compared[name]}" for name in changed)
         raise InputError(
             f"{run.path} was started with other settings ({listed}): leave them out, or use another --out",
             options=changed,
         )
-    return replace(saved, **{name: told[name] for name in MAY_CHANGE if name in told})
+    return replace(saved, **{name: compared[name] for name in MAY_CHANGE if name in compared})

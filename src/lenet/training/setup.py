@@ -1,4 +1,4 @@
-"""Setup: from a config and its images to the networks and the engine, in one object that is handed on whole."""
+"""Setup: config and dataset become networks and engine, in one object that all of a run's functions take."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -21,9 +21,10 @@ from lenet.training.checks import check_batch_size, check_device, check_memory
 from lenet.training.features import frozen_layers
 from lenet.training.start import Start, check_body, with_new_head
 
-OWN_MODEL = "own"  # what a config calls a network that was given as nn.Sequential; layers.json and model.json have it
+OWN_MODEL = "own"  # config.model of a network given as nn.Sequential; layers.json and model.json describe it
 
-# The batch size from which one network trains faster on two cores (1.7 times); a smaller one is a single slice.
+# The smallest batch size at which one network trains faster on two cores (1.7 times). The native engine cannot divide
+# a smaller batch between threads.
 _SPLIT_FROM = 4
 
 Statistics = tuple[Sequence[float], Sequence[float]]
@@ -31,14 +32,14 @@ Statistics = tuple[Sequence[float], Sequence[float]]
 
 @dataclass(frozen=True, eq=False)
 class Setup:
-    """Everything that a training starts from.
+    """Everything that training starts from.
 
-    config: with every default written out (see `resolved`)
-    networks: one per seed, before its weights are drawn
-    choice, settings: the engine and what it is told; workers: how many networks are trained at once
-    body: the tensors, by name, of the network that all start from; None if all weights are drawn
-    origin: which network that is, in words; run: the run's folder, None for a trial of a search
-    notes: what the user should be told
+    config: with every default filled in (see `resolved`)
+    networks: one per seed, before their weights are initialised
+    choice, settings: the engine and its settings; workers: number of networks trained at once
+    body: the tensors that a transfer starts all networks from, by name; None if all weights are initialised
+    origin: a description of the network that `body` is from; run: the run folder, None for a trial of a search
+    notes: notes to show to the user
     """
 
     config: Config
@@ -54,7 +55,7 @@ class Setup:
 
     @property
     def frozen(self) -> int:
-        """How many of the first layers are frozen at the start."""
+        """Number of first layers that are frozen in the first epoch."""
         return frozen_layers(self.config.freeze, len(self.networks[0]))
 
 
@@ -68,14 +69,14 @@ def make_setup(
     run: Run | None = None,
     notes: tuple[str, ...] = (),
 ) -> Setup:
-    """The setup for these images. Writes nothing.
+    """The setup for this config and dataset. Writes nothing.
 
-    own: a network of the user's, in place of the config's named one
-    start: the network to start from, under a new last layer
-    statistics: (mean, standard deviation) of the training images' pixels, if they are known already
-    run: the run's folder; one that holds layers and a start is resumed from these
+    own: the user's network, instead of the config's named one
+    start: the network to start from; its last layer is replaced
+    statistics: (mean, standard deviation) of the training images' pixels per channel, 0 to 1; computed by default
+    run: the run folder; the network's layers and a transfer's start are read from it if it has them
 
-    Raises InputError if the config, the network and the images do not go together, or the machine has not the memory.
+    Raises InputError if config, network and images do not match, or memory does not suffice.
     """
     config = resolved(config, dataset, own)
     networks = _networks(config, dataset, own, start, statistics, run)
@@ -92,13 +93,13 @@ def make_setup(
 
 
 def resolved(config: Config, dataset: Dataset, own: nn.Sequential | None = None) -> Config:
-    """The config with every default written out, so that it means the same tomorrow and in any directory.
+    """The config with every default filled in, absolute paths and the images' SHA-256, so that it repeats the run.
 
-    It holds where the images are and their hash, by which whoever reads them again recognises them.
+    Raises InputError if `seeds` contradicts the dataset's folds.
     """
     augment = config.augment
     if augment == "auto":
-        # The features of frozen layers are computed once if the images stay as they are.
+        # Without augmentation the features of frozen layers are computed only once.
         frozen = config.freeze == "all-but-last" and not config.unfreeze_after
         augment = "none" if dataset.name == "digits" or frozen else "flip-shift"
     data = dataset.source if dataset.files is not None else dataset.name
@@ -114,7 +115,7 @@ def resolved(config: Config, dataset: Dataset, own: nn.Sequential | None = None)
         )
     return replace(
         config,
-        **checked({"data": data, "data_dir": data_dir, "start": start}),  # whole paths may hold what TOML cannot
+        **checked({"data": data, "data_dir": data_dir, "start": start}),  # absolute paths may not be valid in TOML
         data_sha256=dataset.sha256,
         augment=augment,
         model=OWN_MODEL if own is not None else config.model,
@@ -132,7 +133,7 @@ def network_for(
     own: nn.Sequential | None = None,
     statistics: Statistics | None = None,
 ) -> nn.Sequential:
-    """The network for these images, before its weights are drawn. Arguments and errors as for `make_setup`."""
+    """The network for these images, before its weights are initialised. Arguments and errors as for `make_setup`."""
     if config.start:
         raise InputError(
             "start: only 'lenet train' and 'lenet transfer' start from another run; leave it out", options=["start"]
@@ -143,7 +144,7 @@ def network_for(
     if own is None:
         shape = shape_named(config.model, maps=config.maps, fc=config.fc, dropout=config.dropout,
                             activation=config.activation, pool=config.pool, batch_norm=config.batch_norm)  # fmt: skip
-        with torch.device("meta"):  # of any size: nothing is allocated
+        with torch.device("meta"):  # allocates no memory, however large the network is
             check_memory(config, lenet(shape, input_shape, classes, mean=mean, std=std), input_shape)
         return lenet(shape, input_shape, classes, mean=mean, std=std)
     for name in SHAPING:
@@ -157,7 +158,7 @@ def network_for(
 
 
 def engine_for(config: Config, network: nn.Sequential) -> tuple[Choice, Settings, int]:
-    """The engine, its settings, and how many networks are trained at once. Raises InputError as `make_setup` does."""
+    """The engine, its settings and the number of networks trained at once. Raises InputError as `make_setup` does."""
     check_device(config)
     settings = Settings(config, threads=config.threads or 1, device=config.device)
     assert config.size is not None  # `resolved` has set both
@@ -172,9 +173,9 @@ def engine_for(config: Config, network: nn.Sequential) -> tuple[Choice, Settings
 
 
 def threads_each(config: Config, choice: Choice, networks: int) -> int:
-    """How many threads each of so many networks that are trained at once may use.
+    """Number of threads for each of `networks` networks that are trained at once.
 
-    The torch engine keeps to what the config says, since its bits depend on it.
+    Results of the torch engine depend on the number of threads, so it always uses the config's.
     """
     if choice.name == "torch":
         return config.threads or 1
@@ -192,16 +193,16 @@ def _networks(
     statistics: Statistics | None,
     run: Run | None,
 ) -> list[nn.Sequential]:
-    """One network per seed; of a run that is resumed, the one that its folder describes."""
+    """One network per seed; a resumed run's layers are read from its folder."""
     layers: list[dict[str, Any]] | None = run.layers() if run else None
     if start:
         network = with_new_head(start, len(dataset.classes))
     elif layers and (config.start or (own is None and config.model == OWN_MODEL)):
         network = build(layers)
     elif own is None and config.model == OWN_MODEL:
-        raise InputError("the network is one of your own, which only its nn.Sequential describes: pass it as model",
+        raise InputError("the model is a network of your own: pass its nn.Sequential as model",
                          options=["model"])  # fmt: skip
-    elif dataset.folds:  # each normalises by the statistics of its own training images
+    elif dataset.folds:  # each network normalises with the statistics of its own training images
         return [network_for(config, dataset.for_network(number), own) for number in range(config.seeds)]
     else:
         network = network_for(config, dataset, own, statistics)

@@ -1,4 +1,4 @@
-"""Transfer: what a training takes from the run that it starts from."""
+"""Transfer: the network that a training starts from."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,13 +18,13 @@ from lenet.training.state import check_like
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """The best network of a run, by validation.
+    """The network of a run with the highest validation accuracy.
 
-    layers: its list of layers, in plain values; the last is the head, which is replaced
-    body: the tensors of all layers but the last, by name
-    input_shape: (height, width, channels) of the images it takes; fit: how they are made that size
+    layers: its layers, in plain values; the last one, the head, is replaced
+    body: the tensors of all layers but the last, by name; sha256: their digest
+    input_shape: (height, width, channels) of its input; fit: how images are converted to that size
     settings: the options of its run that shape the network
-    said: which network this is, in words; sha256: of the body's tensors
+    said: a description of the network for the user
     """
 
     layers: list[dict[str, Any]]
@@ -39,7 +39,7 @@ class Start:
 def read_start(path: str | Path) -> Start:
     """The network that a transfer from this run starts from.
 
-    Raises InputError if there is no such run, it has no weights, or its last layer is not linear.
+    Raises InputError if the run does not exist or has no weights, or its network's last layer is not linear.
     """
     checkpoint = Run(path).checkpoint()
     best = checkpoint.best
@@ -65,10 +65,11 @@ def read_start(path: str | Path) -> Start:
 
 
 def config_from_start(config: Config, start: Start, asked: Mapping[str, Any]) -> Config:
-    """The config with what the start decides: the network's shape, and the size, channels and fit of the images.
+    """The config with the start's network shape, image size, channels and fit.
 
-    asked: the options that the user or a recipe set. Raises InputError if they ask for another network, or for images
-    that it does not take.
+    asked: the options that the user or a recipe set
+
+    Raises InputError if they contradict the start's network or its input.
     """
     size, _, channels = start.input_shape
     for name, value in (("size", size), ("channels", channels)):
@@ -89,13 +90,13 @@ def config_from_start(config: Config, start: Start, asked: Mapping[str, Any]) ->
 
 
 def with_new_head(start: Start, classes: int) -> nn.Sequential:
-    """The start's network with a last layer for so many classes; `Start.body` is still to be loaded into it."""
+    """The start's network with a last layer for `classes` classes. `Start.body` is not loaded yet."""
     *body, head = start.layers
     return build([*body, {**head, "out_features": classes}])
 
 
 def check_body(body: Mapping[str, torch.Tensor], network: nn.Sequential, path: Path) -> None:
-    """Raises InputError if the tensors that were read from `path` are not those of the network without its head."""
+    """Raises InputError if the tensors, read from `path`, do not match the network without its head."""
     last = len(network) - 1
     try:
         check_like(body, {name: t for name, t in network.state_dict().items() if _layer(name) < last})
@@ -104,7 +105,7 @@ def check_body(body: Mapping[str, torch.Tensor], network: nn.Sequential, path: P
 
 
 def trained_parameters(network: nn.Sequential, frozen: int) -> int:
-    """How many parameters are trained while the first `frozen` layers are not."""
+    """Number of parameters that are trained while the first `frozen` layers are frozen."""
     return parameter_count(nn.Sequential(*list(network)[frozen:]))
 
 

@@ -1,4 +1,4 @@
-"""A training's state: everything of it that outlives an epoch, as tensors by name, and the checks of a state read."""
+"""The state of a training: what is kept from one epoch to the next, as tensors by name, and checked when read."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ _HISTORY = "history:json"
 
 @dataclass
 class State:
-    """Weights, the optimizer's state, the best weights by validation (empty before the first epoch), and all epochs."""
+    """Weights, optimizer state, best weights by validation (empty before the first epoch), and all epochs so far."""
 
     model: dict[str, torch.Tensor]
     optimizer: dict[str, torch.Tensor]
@@ -22,7 +22,7 @@ class State:
     history: list[EpochRow]
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """Copies of all tensors, named "model:...", "optimizer:..." and "best:...", and the history as JSON."""
+        """Copies of all tensors, named "model:...", "optimizer:..." and "best:...", and the epochs, uint8 JSON text."""
         history = json.dumps([asdict(row) for row in self.history]).encode()
         named = {"model": self.model, "optimizer": self.optimizer, "best": self.best}
         tensors = {f"{part}:{name}": tensor for part, of in named.items() for name, tensor in of.items()}
@@ -31,11 +31,11 @@ class State:
 
 
 def read_state(tensors: Mapping[str, torch.Tensor], like: Mapping[str, torch.Tensor], seed: int) -> State:
-    """The state that `State.tensors` gave.
+    """The state, from what `State.tensors` returned.
 
-    like: the tensors of the network that it should be of; seed: that network's seed
+    like: the network's tensors by name; seed: the network's seed
 
-    Raises ValueError if it is not such a state.
+    Raises ValueError if it is not a valid state of this network.
     """
     state = State({}, {}, {}, history_of(tensors))
     parts = {"model": state.model, "optimizer": state.optimizer, "best": state.best}
@@ -44,7 +44,7 @@ def read_state(tensors: Mapping[str, torch.Tensor], like: Mapping[str, torch.Ten
         if part in parts:
             parts[part][name] = tensor.clone()
         elif key != _HISTORY:
-            raise ValueError(f"it holds an unknown tensor, {key}")
+            raise ValueError(f"unknown tensor {key}")
     check_like(state.model, like, "model:")
     if state.best or any(row.failed_step is None for row in state.history):
         check_like(state.best, like, "best:")
@@ -55,9 +55,9 @@ def read_state(tensors: Mapping[str, torch.Tensor], like: Mapping[str, torch.Ten
             raise ValueError(f"optimizer:{key} does not fit the network")
     epochs = [row.epoch for row in state.history]
     if not epochs and (state.optimizer or state.best):
-        raise ValueError("it has trained weights and no history")
+        raise ValueError("it has trained weights but no epochs")
     if epochs != list(range(1, len(epochs) + 1)) or {row.seed for row in state.history} - {seed}:
-        raise ValueError("its history is not of this network's epochs")
+        raise ValueError("its history is not that of this network")
     failed = bool(state.history) and state.history[-1].failed_step is not None
     if not failed and not all(tensor.isfinite().all() for part in parts.values() for tensor in part.values()):
         raise ValueError("it holds NaN or infinity")
@@ -65,7 +65,7 @@ def read_state(tensors: Mapping[str, torch.Tensor], like: Mapping[str, torch.Ten
 
 
 def history_of(tensors: Mapping[str, torch.Tensor]) -> list[EpochRow]:
-    """The epochs of a state. Raises ValueError if it has none, or they are damaged."""
+    """The epochs of a state. Raises ValueError if they are missing or damaged."""
     packed = tensors.get(_HISTORY)
     if packed is None or packed.dtype != torch.uint8:
         raise ValueError("it has no history")
@@ -102,7 +102,7 @@ def _count(value: Any, failed: bool) -> bool:
     return type(value) is int and value >= 0
 
 
-# What each value of a row must be; the figures of an epoch in which the network diverged may be anything.
+# Whether a value of a row is valid. Losses and accuracies of an epoch in which the network diverged may be any float.
 _CHECKS: dict[str, Callable[[Any, bool], bool]] = {
     "seed": _count,
     "epoch": _count,
@@ -118,7 +118,7 @@ _CHECKS: dict[str, Callable[[Any, bool], bool]] = {
 
 
 def check_like(found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], part: str = "") -> None:
-    """Raises ValueError if the tensors do not have the names, shapes and dtypes wanted."""
+    """Raises ValueError if names, shapes or dtypes differ. part: prefix of the names in the message."""
     for name in sorted(found.keys() | wanted.keys()):
         one, other = found.get(name), wanted.get(name)
         if one is None or other is None or one.shape != other.shape or one.dtype != other.dtype:

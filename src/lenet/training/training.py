@@ -1,4 +1,4 @@
-"""Training: one network, one epoch at a time. Printing, saving, early stopping and searching belong to its callers."""
+"""Training: one network, one epoch at a time. Callers print, save and search."""
 
 import copy
 import threading
@@ -19,23 +19,23 @@ from lenet.training.features import Features, features_of, frozen_layers
 from lenet.training.setup import Setup
 from lenet.training.state import State, read_state
 
-_PART_SECONDS = 0.1  # how long one call of the engine should take: Ctrl-C and the progress bar wait for it
-_FIRST_PART = 4  # steps of the first call, when the speed is not known yet
-_EVAL_IMAGES = 512  # images per call in validation, for the same reason
+_PART_SECONDS = 0.1  # target duration of one call of the engine: Ctrl-C and the progress bar wait for it
+_FIRST_PART = 4  # steps of the first call, before the speed is known
+_EVAL_IMAGES = 512  # images per call in evaluation, which keeps these calls short too
 
 
 class Stopped(Exception):
-    """The epoch was abandoned because `Training.stop` was set; what `state` gave before it is still valid."""
+    """`Training.stop` was set and the epoch abandoned. States that `Training.state` returned earlier remain valid."""
 
 
 class Training:
-    """One network of a setup: its weights, its optimizer's state and its epochs so far.
+    """One network of a setup: its weights, its optimizer state and its epochs so far.
 
-    `advance` trains one epoch. Nothing survives between two epochs but what `state` gives, so a training that is
-    resumed from it is bit-identical to one that was never stopped. Weights start from `seed`, and so does the plan of
-    every epoch.
+    `advance` trains one epoch. Only what `state` returns is kept from one epoch to the next, so a training resumed from
+    it is bit-identical to an uninterrupted one. The network's seed determines its initial weights and every epoch's
+    plan.
 
-    number: which of the setup's networks
+    number: index of the network in the setup, from 0
     """
 
     def __init__(self, setup: Setup, number: int = 0) -> None:
@@ -51,7 +51,7 @@ class Training:
         self._frozen = frozen_layers(setup.config.freeze, len(self.model))
         self._features: Features | None = None
         self._features_tried = False
-        # Read by whoever shows progress while `advance` runs in another thread.
+        # Callers read so_far to show progress, and set stop, while `advance` runs in another thread.
         self.so_far = Metrics()
         self.stop = threading.Event()
 
@@ -62,23 +62,23 @@ class Training:
 
     @property
     def failed(self) -> bool:
-        """Whether the loss is no longer finite; such a network is not trained any further."""
+        """Whether the loss is no longer finite. Such a network is not trained any further."""
         return bool(self.history) and self.history[-1].failed_step is not None
 
     @property
     def finished(self) -> bool:
-        """Whether all epochs are trained, the loss is not finite, or validation has not improved for `patience`."""
+        """Whether all epochs are trained, the network failed, or validation did not improve for `patience` epochs."""
         patience = self.config.patience
         stale = patience > 0 and self.epoch - (self.best.epoch if self.best else 0) >= patience
         return self.failed or self.epoch >= self.config.epochs or stale
 
     @property
     def best(self) -> EpochRow | None:
-        """The first epoch with the highest validation accuracy."""
+        """The first epoch with the highest validation accuracy; None if no epoch was completed."""
         return best_row(self.history)
 
     def advance(self) -> EpochRow:
-        """Train one epoch, then validate. Raises Stopped if `stop` is set meanwhile."""
+        """Train one epoch, then validate. Raises Stopped if `stop` is set in the meantime."""
         started = time.perf_counter()
         self.so_far = Metrics()
         failed_step = None
@@ -91,7 +91,7 @@ class Training:
         trained = time.perf_counter()
         val_loss, val_accuracy = self._validate(features)
         if failed_step is None and not np.isfinite(val_loss):
-            failed_step = first + len(part.steps) - 1  # the last update broke it; no later step could show it
+            failed_step = first + len(part.steps) - 1  # the last update did it: any earlier one shows in the next loss
         row = EpochRow(
             seed=self.seed,
             epoch=self.epoch + 1,
@@ -110,15 +110,15 @@ class Training:
         return row
 
     def logits(self, indices: np.ndarray) -> np.ndarray:
-        """float32 [len(indices), classes] of these images, by the current weights."""
+        """Logits of these images with the current weights, float32 [len(indices), classes]."""
         return self._logits(self.model, self.dataset.images, indices)
 
     def state(self) -> dict[str, torch.Tensor]:
-        """Everything that outlives an epoch, as copied tensors by name (see `lenet.training.state`)."""
+        """Everything that is kept from one epoch to the next, as copied tensors by name (see `State.tensors`)."""
         return State(self.model.state_dict(), self.optimizer_state, self.best_weights, self.history).tensors()
 
     def load(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Continue from what `state` gave. Raises ValueError, and changes nothing, if it is of another training."""
+        """Resume from what `state` returned. Raises ValueError, and changes nothing, if it is of another training."""
         state = read_state(tensors, self.model.state_dict(), self.seed)
         if len(state.history) > self.config.epochs:
             raise ValueError(f"it has {len(state.history)} epochs of {self.config.epochs}")
@@ -128,12 +128,12 @@ class Training:
 
     @property
     def frozen(self) -> int:
-        """How many of the first layers are not trained in the next epoch."""
+        """Number of first layers that are not trained in the next epoch."""
         until = self.config.unfreeze_after
         return 0 if until and self.epoch >= until else self._frozen
 
     def _kept_features(self) -> Features | None:
-        """The frozen layers' output for all images, computed once, if it is the same in every epoch."""
+        """The frozen layers' outputs, computed once; None if they change from epoch to epoch or cannot be used."""
         if not self.frozen or self.config.augment != "none":
             self._features = None
         elif not self._features_tried:
@@ -177,7 +177,7 @@ class Training:
         )
 
     def _parts(self, plan: Plan) -> Iterator[tuple[int, Plan]]:
-        """The plan in parts of about a tenth of a second, each with the number of its first step."""
+        """The plan in parts that take about _PART_SECONDS, each with the number of its first step."""
         first, count = 0, _FIRST_PART
         while first < len(plan.steps):
             self._check_stop()
@@ -199,7 +199,7 @@ class Training:
 
 
 def initialised(model: nn.Sequential, seed: int) -> nn.Sequential:
-    """A copy of the network with weights that PyTorch draws from this seed alone."""
+    """A copy of the network whose weights PyTorch initialises from this seed. The global generator is unchanged."""
     model = copy.deepcopy(model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
