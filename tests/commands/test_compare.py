@@ -30,7 +30,7 @@ def runs(tmp_path_factory, digits_run):
     return digits_run, poor, other
 
 
-def test_better_is_said_where_it_holds(lenet, runs, tmp_path):
+def test_compare_names_the_better_run(lenet, runs, tmp_path):
     good, poor, _ = runs
     outcome = lenet("compare", poor.path, good.path, "--out", tmp_path / "made")
     assert outcome.code == 0, outcome
@@ -44,7 +44,7 @@ def test_better_is_said_where_it_holds(lenet, runs, tmp_path):
     assert (tmp_path / "made" / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_where_nothing_is_shown_that_is_said(lenet, runs, tmp_path):
+def test_compare_of_identical_runs_shows_no_difference(lenet, runs, tmp_path):
     good = runs[0]
     shutil.copytree(good.path, tmp_path / "twin")
     outcome = lenet("compare", good.path, tmp_path / "twin")
@@ -53,7 +53,7 @@ def test_where_nothing_is_shown_that_is_said(lenet, runs, tmp_path):
     assert "+0.00 points" in outcome.out
 
 
-def test_runs_judged_on_other_images_stand_in_the_table_alone(runs, capsys):
+def test_run_on_other_images_is_in_the_table_without_paired_difference(runs, capsys):
     good, poor, other = runs
     comparison = api.compare([good, poor, other], verbose=True)
     assert list(comparison.pairs) == [(str(good.path), str(poor.path))]
@@ -61,14 +61,14 @@ def test_runs_judged_on_other_images_stand_in_the_table_alone(runs, capsys):
     assert "have different images: no paired difference" in capsys.readouterr().out
 
 
-def test_another_split_of_the_same_images_is_noticed(runs, tmp_path, capsys):
+def test_runs_with_different_splits_are_not_paired(runs, tmp_path, capsys):
     good = runs[0]
     moved = api.train("digits", split_seed=1, epochs=1, out=tmp_path / "moved")
     assert not api.compare([good, moved], verbose=True).pairs
     assert "were tested on different images" in capsys.readouterr().out
 
 
-def test_the_predictions_are_those_the_test_accuracy_counts(runs):
+def test_saved_predictions_give_the_test_accuracy(runs):
     for run in runs:
         kept = run.predictions()
         right = (kept["predictions"] == kept["labels"]).mean(axis=1)
@@ -77,14 +77,14 @@ def test_the_predictions_are_those_the_test_accuracy_counts(runs):
         assert np.array_equal(np.unique(kept["indices"]), kept["indices"])
 
 
-def test_the_table_fits_80_columns(lenet, runs):
+def test_table_fits_80_columns(lenet, runs):
     good, poor, other = (run.path for run in runs)
     for line in lenet("compare", good, poor, other).out.splitlines():
         if not any(str(path) in line for path in (good, poor, other)):
             assert len(line) <= 80
 
 
-def test_what_cannot_be_compared(lenet, runs, tmp_path):
+def test_compare_refuses_missing_unfinished_or_damaged_runs(lenet, runs, tmp_path):
     good = runs[0].path
     refused(lenet("compare", good), "at least two")
     refused(lenet("compare", good, good), "given twice")
@@ -100,7 +100,7 @@ def test_what_cannot_be_compared(lenet, runs, tmp_path):
     refused(lenet("compare", good, tmp_path / "torn", "--out", tmp_path / "o"), "metrics.csv is missing or damaged")
 
 
-def test_rows_come_back_as_they_were_written(runs):
+def test_rows_are_read_as_written(runs):
     rows = Run(runs[0].path).rows()
     assert [(row.seed, row.epoch) for row in rows] in (
         [(0, 1), (0, 2), (1, 1), (1, 2)],

@@ -26,7 +26,7 @@ def changed(run, folder, **figures):
     return folder
 
 
-def test_one_network_is_never_better_and_the_interval_says_what_it_covers(lenet, digits_run, single):
+def test_run_with_one_network_gets_no_verdict(lenet, digits_run, single):
     outcome = lenet("compare", single.path, digits_run.path)
     assert outcome.code == 0, outcome
     assert f"no verdict on {single.path} and {digits_run.path}" in outcome.out
@@ -45,7 +45,7 @@ def test_one_network_has_no_standard_deviation(lenet, single, digits_run, tmp_pa
     assert json.loads((tmp_path / "made" / "comparison.json").read_text())["pairs"][0]["covers_seeds"] is False
 
 
-def test_a_network_that_diverged_is_named(lenet, digits_run, tmp_path):
+def test_compare_names_networks_that_diverged(lenet, digits_run, tmp_path):
     lost = changed(digits_run, tmp_path / "lost", failed=[3])
     more = changed(digits_run, tmp_path / "more", failed=[3, 5])
     outcome = lenet("compare", digits_run.path, lost, more, "--out", tmp_path / "made")
@@ -58,14 +58,14 @@ def test_a_network_that_diverged_is_named(lenet, digits_run, tmp_path):
     assert [run["failed"] for run in found.values()] == [[], [3], [3, 5]]
 
 
-def test_the_only_network_left_says_that_it_is_one(lenet, single, tmp_path):
+def test_only_remaining_network_is_shown_with_n_of_1(lenet, single, tmp_path):
     left = changed(single, tmp_path / "left", failed=[1])
     outcome = lenet("train", "--resume", "--out", left)
     assert "failed  1 of 2 networks diverged and is not in the mean: seed 1" in outcome.out
     assert outcome.out.count("% (n = 1)") == 2
 
 
-def test_what_is_said_of_a_pair():
+def test_text_of_a_paired_difference():
     shown = Paired(0.0123, 0.001, 0.0236, (3, 5), 1000, 92, 84, 0.55)
     assert said(shown, "a", "b").splitlines() == [
         "b is better than a: 1.23 points (95%: 0.10 to 2.36)",
@@ -82,6 +82,6 @@ def test_what_is_said_of_a_pair():
     )
 
 
-def test_a_point_of_one_network_is_drawn_without_a_bar(tmp_path):
+def test_plot_accepts_a_point_of_one_network(tmp_path):
     draw_per_class({"one": {10: [0.5], 20: [0.6]}, "two": {10: [0.5, 0.6]}}, "t", tmp_path / "p.png")
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")

@@ -18,7 +18,7 @@ def write(folder, images, labels, names="0123456789"):
     return folder
 
 
-def test_its_own_test_images_give_the_figures_of_its_end(digits_run):
+def test_evaluate_on_own_test_images_repeats_the_result(digits_run):
     judged = lenet.evaluate(digits_run)
     assert [one.accuracy for one in judged.scores] == pytest.approx(digits_run.result["test_accuracy"]["each"])
     assert {one.images for one in judged.scores} == {180}
@@ -27,7 +27,7 @@ def test_its_own_test_images_give_the_figures_of_its_end(digits_run):
     assert lenet.evaluate(digits_run, network=1).scores[0].accuracy == judged.scores[1].accuracy
 
 
-def test_a_folder_of_other_images_is_judged_whole(tmp_path, digits_run, digits):
+def test_evaluate_uses_all_images_of_a_flat_folder(tmp_path, digits_run, digits):
     chosen = digits.test[:60]
     folder = write(tmp_path / "flat", digits.images[chosen], digits.labels[chosen])
     judged = lenet.evaluate(digits_run, str(folder))
@@ -40,13 +40,13 @@ def test_a_folder_of_other_images_is_judged_whole(tmp_path, digits_run, digits):
         assert one.accuracy == np.mean(np.array(classes) == digits.labels[chosen].astype(str))
 
 
-def test_of_a_folder_with_splits_the_test_images_are_judged(tmp_path, digits_run, digits):
+def test_evaluate_uses_test_images_of_a_split_folder(tmp_path, digits_run, digits):
     for split, chosen in (("train", digits.train[:40]), ("test", digits.test[:30])):
         write(tmp_path / split, digits.images[chosen], digits.labels[chosen])
     assert lenet.evaluate(digits_run, str(tmp_path)).images == 30
 
 
-def test_a_class_that_is_missing_shifts_no_label(tmp_path, digits_run, digits):
+def test_missing_class_does_not_shift_labels(tmp_path, digits_run, digits):
     chosen = digits.test[np.isin(digits.labels[digits.test], (1, 7, 9))]
     folder = write(tmp_path, digits.images[chosen], digits.labels[chosen])
     (one,) = lenet.evaluate(digits_run, str(folder), network=0).scores
@@ -56,13 +56,13 @@ def test_a_class_that_is_missing_shifts_no_label(tmp_path, digits_run, digits):
     assert one.confusion.sum() == len(chosen)
 
 
-def test_classes_the_run_does_not_know_are_refused(tmp_path, digits_run, digits):
+def test_unknown_classes_are_refused(tmp_path, digits_run, digits):
     folder = write(tmp_path, digits.images[:20], digits.labels[:20], "abcdefghij")
     with pytest.raises(InputError, match=r"class 'a' .* not among the classes of the model"):
         lenet.evaluate(digits_run, str(folder))
 
 
-def test_a_run_moved_elsewhere_is_judged_all_the_same(tmp_path, digits_run):
+def test_moved_run_can_be_evaluated(tmp_path, digits_run):
     shutil.copytree(digits_run.path, tmp_path / "moved")
     moved = lenet.evaluate(tmp_path / "moved", network=0)
     assert moved.scores[0].accuracy == digits_run.result["test_accuracy"]["each"][0]

@@ -30,7 +30,7 @@ def trained(tmp_path, monkeypatch, lenet, no_pictures):
 
 
 @pytest.mark.parametrize("spelled", ["photos", "photos/", "./photos", "absolute", "copy", "link"])
-def test_the_runs_own_folder_is_known_however_it_is_spelled(trained, lenet, spelled):
+def test_own_images_are_recognised_however_their_path_is_written(trained, lenet, spelled):
     photos = trained.parent / "photos"
     shutil.copytree(photos, trained.parent / "copy")
     (trained.parent / "link").symlink_to(photos)
@@ -44,7 +44,7 @@ def test_the_runs_own_folder_is_known_however_it_is_spelled(trained, lenet, spel
     assert said["sha256"] == whole["data_sha256"]
 
 
-def test_training_images_among_others_are_counted(trained, lenet):
+def test_training_images_among_other_images_are_counted(trained, lenet):
     some = trained.parent / "some"
     shutil.copytree(trained.parent / "photos", some)
     photos(trained.parent / "new", seed=1)
@@ -61,7 +61,7 @@ def test_training_images_among_others_are_counted(trained, lenet):
     assert f"{used} of these 12 images" in outcome.out
 
 
-def test_other_images_are_said_to_be_other_and_have_files_of_their_own(trained, lenet):
+def test_other_images_get_a_note_and_separate_files(trained, lenet):
     for name, seed in (("one", 1), ("two", 2)):
         photos(trained.parent / name, seed)
         outcome = lenet("eval", trained, name)
@@ -77,7 +77,7 @@ def test_other_images_are_said_to_be_other_and_have_files_of_their_own(trained, 
         }
 
 
-def test_one_network_has_files_of_its_own(trained, lenet):
+def test_each_network_has_separate_files(trained, lenet):
     for number in (0, 1):
         assert lenet("eval", trained, "--network", number).code == 0
     names = {path.name for path in (trained / "eval").iterdir()}
@@ -95,19 +95,19 @@ def test_training_images_are_recognised_without_the_runs_folder_but_not_without_
     assert package.evaluate(trained, "new").trained_on is None
 
 
-def test_own_images_with_more_classes_are_known_too(low_run):
+def test_own_images_are_recognised_in_data_with_more_classes(low_run):
     own = package.evaluate(low_run, "digits")
     assert own.own
     assert [one.accuracy for one in own.scores] == low_run.result["test_accuracy"]["each"]
 
 
-def test_a_split_folder_in_capitals_counts(tmp_path, trained):
+def test_split_folder_name_may_be_capitalised(tmp_path, trained):
     photos(tmp_path / "capital" / "Train", seed=3)
     photos(tmp_path / "capital" / "Test", seed=4, each=3)
     assert package.evaluate(trained, str(tmp_path / "capital")).images == 6
 
 
-def test_an_evaluation_writes_nothing_into_the_run_but_its_own_folder(trained, lenet):
+def test_evaluation_writes_only_into_its_folder(trained, lenet):
     before = {path for path in trained.rglob("*") if path.is_file()}
     (trained / "split.safetensors").unlink()
     assert lenet("eval", trained).code == 0
@@ -115,7 +115,7 @@ def test_an_evaluation_writes_nothing_into_the_run_but_its_own_folder(trained, l
     assert after == before - {trained / "split.safetensors"}
 
 
-def test_own_images_that_changed_are_refused_unless_named(trained, lenet):
+def test_changed_own_images_are_refused_unless_given_as_data(trained, lenet):
     (trained.parent / "photos" / "cat" / "0.png").unlink()
     with pytest.raises(InputError, match=r"are not those .* was trained on"):
         package.evaluate(trained)

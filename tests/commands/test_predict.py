@@ -19,7 +19,7 @@ def sevens(digits):
     return digits.images[chosen], digits.labels[chosen]
 
 
-def test_paths_arrays_and_pictures_of_one_image_are_told_the_same(tmp_path, digits_run, sevens):
+def test_path_array_and_pil_image_give_the_same_prediction(tmp_path, digits_run, sevens):
     array = sevens[0][0]
     Image.fromarray(array[:, :, 0]).save(tmp_path / "seven.png")
     same = [
@@ -35,14 +35,14 @@ def test_paths_arrays_and_pictures_of_one_image_are_told_the_same(tmp_path, digi
     assert [one.image for one in found] == [str(same[0]), str(same[1]), *(f"image {number}" for number in range(2, 6))]
 
 
-def test_one_image_alone_is_a_list_of_one(digits_run, sevens, tmp_path):
+def test_single_image_gives_a_list_of_one(digits_run, sevens, tmp_path):
     Image.fromarray(sevens[0][0][:, :, 0]).save(tmp_path / "seven.png")
     for image in (sevens[0][0], str(tmp_path / "seven.png"), tmp_path / "seven.png"):
         assert len(lenet.predict(digits_run, image)) == 1
     assert lenet.predict(digits_run, []) == []
 
 
-def test_probabilities_are_sorted_and_add_up(digits_run, sevens):
+def test_probabilities_are_sorted_and_sum_to_one(digits_run, sevens):
     for one in lenet.predict(digits_run, list(sevens[0]), top=99):
         assert sorted(one.classes) == list("0123456789")
         assert list(one.probabilities) == sorted(one.probabilities, reverse=True)
@@ -50,14 +50,14 @@ def test_probabilities_are_sorted_and_add_up(digits_run, sevens):
     assert {len(one.classes) for one in lenet.predict(digits_run, list(sevens[0]), top=2)} == {2}
 
 
-def test_images_of_any_size_and_colour_are_brought_to_the_networks(digits_run):
+def test_images_of_any_size_and_colour_are_converted(digits_run):
     random = np.random.default_rng(0)
     shapes = [(9, 300), (64, 64, 3), (1, 1), (16, 16, 1), (200, 31, 3)]
     found = lenet.predict(digits_run, [random.integers(0, 256, shape, np.uint8) for shape in shapes])
     assert len(found) == len(shapes)
 
 
-def test_the_best_network_by_validation_unless_another_is_asked_for(tmp_path, digits_run, sevens):
+def test_best_network_by_validation_is_the_default(tmp_path, digits_run, sevens):
     path = tmp_path / "run"
     shutil.copytree(digits_run.path, path)
     images = list(sevens[0])
@@ -73,7 +73,7 @@ def test_the_best_network_by_validation_unless_another_is_asked_for(tmp_path, di
             lenet.predict(path, images, network=number)
 
 
-def test_a_loaded_checkpoint_serves_as_the_run_does(digits_run, sevens):
+def test_predict_accepts_a_loaded_checkpoint(digits_run, sevens):
     checkpoint = lenet.load(digits_run)
     assert lenet.predict(checkpoint, list(sevens[0])) == lenet.predict(str(digits_run.path), list(sevens[0]))
     assert checkpoint.input_shape == (16, 16, 1)
@@ -91,12 +91,12 @@ def test_a_loaded_checkpoint_serves_as_the_run_does(digits_run, sevens):
         (Path("none.png"), "no image at 'none.png'"),
     ],
 )
-def test_what_is_no_image_is_refused(digits_run, image, message):
+def test_invalid_image_is_refused(digits_run, image, message):
     with pytest.raises(InputError, match=message):
         lenet.predict(digits_run, [image])
 
 
-def test_load_refuses_what_is_no_run(tmp_path):
+def test_load_refuses_missing_or_unfinished_run(tmp_path):
     with pytest.raises(InputError, match="no run at"):
         lenet.load(tmp_path / "none")
     with pytest.raises(InputError, match="not a finished run"):

@@ -48,7 +48,7 @@ def made(tmp_path_factory):
     return folder / "small.toml", folder / "made", said.getvalue(), comparison
 
 
-def test_a_study_trains_its_runs_and_compares_them(made):
+def test_study_trains_and_compares_its_runs(made):
     _, folder, said, comparison = made
     config = {name: resolve(folder / name / "config.toml") for name in RUNS}
     started = dict.fromkeys(("last-10", "last-20"), str(folder / "low"))
@@ -69,7 +69,7 @@ def test_a_study_trains_its_runs_and_compares_them(made):
     assert max(map(len, table[:5])) <= 80
 
 
-def test_it_goes_on_where_it_was_cut(lenet, made):
+def test_interrupted_study_is_resumed_and_finished_runs_are_kept(lenet, made):
     study, folder, *_ = made
     first = json.loads((folder / "study.json").read_text())
     shutil.rmtree(folder / "scratch-10")
@@ -83,7 +83,7 @@ def test_it_goes_on_where_it_was_cut(lenet, made):
     assert again["pairs"] == first["pairs"]
 
 
-def test_ctrl_c_says_in_which_run(lenet, made, monkeypatch):
+def test_ctrl_c_names_the_interrupted_run(lenet, made, monkeypatch):
     study, folder, *_ = made
     shutil.rmtree(folder / "scratch-10")
     with monkeypatch.context() as patched:
@@ -94,7 +94,7 @@ def test_ctrl_c_says_in_which_run(lenet, made, monkeypatch):
     assert lenet("study", study, "--out", folder).code == 0
 
 
-def test_other_settings_are_refused_and_the_run_is_named(lenet, made):
+def test_other_settings_are_refused_with_the_name_of_the_run(lenet, made):
     study, folder, *_ = made
     outcome = lenet("study", study, "--out", folder, "--seeds", 1)
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
@@ -102,7 +102,7 @@ def test_other_settings_are_refused_and_the_run_is_named(lenet, made):
     assert "seeds 2 -> 1" in outcome.err
 
 
-def test_an_unknown_study(lenet):
+def test_unknown_study_is_refused_with_a_suggestion(lenet):
     outcome = lenet("study", "cifar100-stl")
     assert outcome.code == 2
     assert outcome.err == "lenet: no study 'cifar100-stl', did you mean 'cifar100-stl10'?\n"

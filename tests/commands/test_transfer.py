@@ -37,7 +37,7 @@ def body(state):
     return {name: tensor for name, tensor in state.items() if int(name.split(".")[0]) < last}
 
 
-def test_the_best_networks_body_under_a_fresh_head_for_each_seed(lenet, low, tmp_path):
+def test_transfer_keeps_the_best_networks_body_and_initialises_a_head_per_seed(lenet, low, tmp_path):
     outcome = lenet("transfer", low, "digits", *HIGH, "--epochs", 2, "--seeds", 2, "--out", tmp_path / "high")
     assert outcome.code == 0, outcome
     start, made = api.load(low), api.load(tmp_path / "high")
@@ -61,7 +61,7 @@ def test_the_best_networks_body_under_a_fresh_head_for_each_seed(lenet, low, tmp
     assert result["config"]["model"] == "lenet5-tuned"
 
 
-def test_without_freezing_all_layers_learn_from_the_start(lenet, low, tmp_path):
+def test_all_layers_train_without_freezing(lenet, low, tmp_path):
     words = ("transfer", low, "digits", *HIGH, "--epochs", 1, "--freeze", "none", "--out", tmp_path / "high")
     assert lenet(*words).code == 0
     start, made = api.load(low), api.load(tmp_path / "high").networks[0].state_dict()
@@ -73,7 +73,7 @@ def test_without_freezing_all_layers_learn_from_the_start(lenet, low, tmp_path):
             assert (made[name] - tensor).abs().mean() < tensor.abs().mean()
 
 
-def test_the_configuration_runs_again_as_it_is(lenet, low, tmp_path):
+def test_config_of_a_transfer_repeats_it_bit_for_bit(lenet, low, tmp_path):
     words = ("transfer", low, "digits", *HIGH, "--epochs", 2, "--fit", "pad", "--out", tmp_path / "high")
     assert lenet(*words).code == 0
     again = ("train", "--recipe", tmp_path / "high" / "config.toml", "--out", tmp_path / "again")
@@ -83,14 +83,14 @@ def test_the_configuration_runs_again_as_it_is(lenet, low, tmp_path):
     assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
 
 
-def test_from_python_and_on_top_of_a_transfer(low_run, tmp_path):
+def test_transfer_can_start_from_a_transfer(low_run, tmp_path):
     first = api.transfer(low_run, "digits", classes="5,6,7", per_class=10, epochs=1, out=tmp_path / "one")
     second = api.transfer(first.path, "digits", classes="8,9", per_class=10, epochs=1, freeze="8", out=tmp_path / "two")
     assert second.result["config"]["start"] == str(tmp_path / "one")
     assert api.load(second).classes == ("8", "9")
 
 
-def test_a_network_of_ones_own_can_be_started_from(tmp_path):
+def test_transfer_can_start_from_own_network(tmp_path):
     own = nn.Sequential(nn.Flatten(), nn.Linear(256, 12), nn.ReLU(), nn.Linear(12, 5))
     low = api.train("digits", model=own, classes="0,1,2,3,4", epochs=1, out=tmp_path / "low")
     high = api.transfer(low, "digits", classes="5,6,7,8,9", epochs=1, out=tmp_path / "high")
@@ -108,7 +108,7 @@ def pictures(root, mode):
     return root
 
 
-def test_a_grey_network_sees_colour_images_in_grey(lenet, low, tmp_path):
+def test_colour_images_are_converted_for_a_grey_network(lenet, low, tmp_path):
     folder = pictures(tmp_path / "pictures", "RGB")
     outcome = lenet("transfer", low, folder, "--epochs", 2, "--out", tmp_path / "made")
     assert outcome.code == 0, outcome
@@ -117,7 +117,7 @@ def test_a_grey_network_sees_colour_images_in_grey(lenet, low, tmp_path):
     assert lenet("predict", tmp_path / "made", folder / "dark" / "0.png").code == 0
 
 
-def test_a_colour_network_sees_grey_images_in_all_its_channels(lenet, tmp_path):
+def test_grey_images_are_repeated_for_a_colour_network(lenet, tmp_path):
     folder = pictures(tmp_path / "pictures", "RGB")
     assert lenet("train", folder, "--epochs", 1, "--size", 20, "--fit", "pad", "--out", tmp_path / "colour").code == 0
     outcome = lenet("transfer", tmp_path / "colour", "digits", "--epochs", 1, "--out", tmp_path / "made")
@@ -140,12 +140,12 @@ def test_a_colour_network_sees_grey_images_in_all_its_channels(lenet, tmp_path):
         (("--model", "lenet5"), ("--model",)),
     ],
 )
-def test_what_cannot_work_is_one_line_and_leaves_nothing(lenet, low, tmp_path, words, parts):
+def test_invalid_options_are_refused_before_folder_is_made(lenet, low, tmp_path, words, parts):
     refused(lenet("transfer", low, "digits", *words, "--out", tmp_path / "made"), *parts)
     assert not (tmp_path / "made").exists()
 
 
-def test_a_start_that_is_not_there_or_has_no_weights(lenet, low, tmp_path):
+def test_start_without_run_or_weights_is_refused(lenet, low, tmp_path):
     near = low.with_name(low.name[:-1])
     refused(lenet("transfer", near, "digits"), f"no run at {near}", f"did you mean '{low}'")
     (tmp_path / "empty").mkdir()
@@ -155,7 +155,7 @@ def test_a_start_that_is_not_there_or_has_no_weights(lenet, low, tmp_path):
     refused(lenet("transfer", tmp_path / "torn", "digits"), "model.safetensors cannot be read")
 
 
-def test_a_start_without_a_linear_head(lenet, low, tmp_path):
+def test_start_without_linear_last_layer_is_refused(lenet, low, tmp_path):
     shutil.copytree(low, tmp_path / "odd")
     facts = json.loads((tmp_path / "odd" / "model.json").read_text())
     facts["layers"].append({"kind": "ReLU"})
@@ -173,18 +173,18 @@ def test_a_start_without_a_linear_head(lenet, low, tmp_path):
         ({"model": nn.Sequential(nn.Flatten(), nn.Linear(256, 5))}, "leave model out"),
     ],
 )
-def test_the_network_and_its_input_come_from_the_start(low, options, said):
+def test_options_of_network_and_input_are_refused(low, options, said):
     with pytest.raises(api.InputError, match=said):
         api.transfer(low, "digits", **options)
 
 
-def test_data_whose_classes_have_no_images(lenet, low, tmp_path):
+def test_class_folder_without_images_is_refused(lenet, low, tmp_path):
     folder = pictures(tmp_path / "pictures", "L")
     (folder / "grey").mkdir()
     refused(lenet("transfer", low, folder), "grey holds no images")
 
 
-def test_a_recipe_of_a_transfer_finds_its_start_from_anywhere_and_says_where_it_is_another(
+def test_config_of_a_transfer_finds_its_start_from_any_directory_and_notes_a_changed_one(
     lenet, tmp_path, monkeypatch, low_run
 ):
     def trained(folder, **options):

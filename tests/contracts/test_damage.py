@@ -40,7 +40,7 @@ FILES = ("state/0.safetensors", "split.safetensors")
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("place", [0.3, 0.6, 0.99])
-def test_a_flipped_bit_is_refused(lenet, cut, name, place):
+def test_resume_refuses_file_with_flipped_bit(lenet, cut, name, place):
     path = cut / name
     content = bytearray(path.read_bytes())
     content[int(place * len(content))] ^= 1
@@ -49,12 +49,12 @@ def test_a_flipped_bit_is_refused(lenet, cut, name, place):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_without_digest_is_refused(lenet, cut, name):
+def test_resume_refuses_file_without_digest(lenet, cut, name):
     save_file(read_tensors(cut / name), cut / name)
     refused(lenet("train", "--resume", "--out", cut), name, "has no digest", "restore it")
 
 
-def test_a_nan_in_a_state_is_refused(lenet, cut):
+def test_resume_refuses_state_with_nan(lenet, cut):
     def change(tensors):
         tensors["model:1.weight"][0] = torch.nan
 
@@ -80,12 +80,12 @@ def test_a_nan_in_a_state_is_refused(lenet, cut):
         lambda state: state.update({"optimizer:none": torch.ones(2)}),
     ],
 )
-def test_a_state_of_wrong_content_is_refused(lenet, cut, change):
+def test_resume_refuses_invalid_state(lenet, cut, change):
     changed(cut / "state" / "1.safetensors", change)
     refused(lenet("train", "--resume", "--out", cut), "state/1.safetensors", "restore it")
 
 
-def test_a_state_of_another_seed_is_refused(lenet, cut):
+def test_resume_refuses_state_of_another_seed(lenet, cut):
     shutil.copy(cut / "state" / "0.safetensors", cut / "state" / "1.safetensors")
     refused(lenet("train", "--resume", "--out", cut), "state/1.safetensors")
 
@@ -107,13 +107,13 @@ def test_a_state_of_another_seed_is_refused(lenet, cut):
         (lambda split: split.pop("sha256"), "the images of digits are not those"),
     ],
 )
-def test_a_split_of_wrong_content_is_refused(lenet, cut, change, fault):
+def test_resume_and_eval_refuse_invalid_split(lenet, cut, change, fault):
     changed(cut / "split.safetensors", change)
     refused(lenet("train", "--resume", "--out", cut), "split" if "images of" not in fault else str(cut), fault)
     refused(lenet("eval", cut), fault)
 
 
-def test_the_splits_of_folds_are_checked_fold_by_fold():
+def test_split_of_every_fold_is_checked():
     def named(**changed):
         of = {"train": [0, 1], "val": [2], "test": [6], "0.train": [0, 1], "0.val": [2], "1.train": [3], "1.val": [4]}
         return {name: np.array(indices, dtype=np.int64) for name, indices in (of | changed).items()}
@@ -136,7 +136,7 @@ def test_the_splits_of_folds_are_checked_fold_by_fold():
         lambda body: body.update({"1.weight": body["1.weight"].double()}),
     ],
 )
-def test_a_start_of_wrong_content_is_refused(lenet, digits_run, tmp_path, change):
+def test_resume_refuses_invalid_start_of_transfer(lenet, digits_run, tmp_path, change):
     path = tmp_path / "transferred"
     assert lenet("transfer", digits_run.path, "digits", "--epochs", 1, "--out", path).code == 0
     (path / "result.json").unlink()
@@ -155,14 +155,14 @@ def test_a_start_of_wrong_content_is_refused(lenet, digits_run, tmp_path, change
         lambda kept: kept.update(labels=kept["labels"][:-1].clone()),
     ],
 )
-def test_predictions_of_wrong_content_are_refused(lenet, digits_run, tmp_path, change):
+def test_compare_refuses_invalid_predictions(lenet, digits_run, tmp_path, change):
     path = tmp_path / "run"
     shutil.copytree(digits_run.path, path)
     changed(path / "predictions.safetensors", change)
     refused(lenet("compare", digits_run.path, path, "--out", tmp_path / "out"), "predictions.safetensors", "restore it")
 
 
-def test_a_flipped_bit_in_predictions_or_weights_is_refused(lenet, digits_run, tmp_path):
+def test_predictions_or_weights_with_flipped_bit_are_refused(lenet, digits_run, tmp_path):
     path = tmp_path / "run"
     for name, words in (
         ("predictions.safetensors", ("compare", digits_run.path, path, "--out", tmp_path / "out")),
@@ -177,7 +177,7 @@ def test_a_flipped_bit_in_predictions_or_weights_is_refused(lenet, digits_run, t
 
 
 @pytest.mark.parametrize("empty", ["val", "test"])
-def test_an_empty_split_folder_is_refused_before_training(lenet, tmp_path, digits, empty):
+def test_train_refuses_empty_split_folder(lenet, tmp_path, digits, empty):
     from PIL import Image
 
     for label in (0, 1):

@@ -16,7 +16,7 @@ def refused(outcome, *parts):
 
 
 @pytest.mark.parametrize("epoch", [1, 2, 3])
-def test_a_run_deleted_in_an_epoch(lenet, tmp_path, monkeypatch, epoch):
+def test_run_deleted_during_an_epoch_is_an_error(lenet, tmp_path, monkeypatch, epoch):
     path, advance = tmp_path / "run", Training.advance
 
     def deleting(self):
@@ -30,14 +30,14 @@ def test_a_run_deleted_in_an_epoch(lenet, tmp_path, monkeypatch, epoch):
     assert not path.exists()
 
 
-def test_a_run_deleted_after_its_last_epoch(lenet, tmp_path, monkeypatch):
+def test_run_deleted_after_its_last_epoch_is_an_error(lenet, tmp_path, monkeypatch):
     path = tmp_path / "run"
     monkeypatch.setattr("lenet.report.plots.draw_curves", lambda *_: shutil.rmtree(path))
     refused(lenet("train", "digits", "--epochs", 1, "--out", path), f"{path} is gone")
     assert not (path / "result.json").exists()
 
 
-def test_a_search_that_is_deleted(lenet, tmp_path, monkeypatch):
+def test_search_deleted_while_it_runs_is_an_error(lenet, tmp_path, monkeypatch):
     pytest.importorskip("ray", reason='no ray here: pip install "lenet[tune]"')
     from lenet.tuning import folder
 

@@ -41,7 +41,7 @@ def api_data():
     return load_dataset(DataConfig(data="stl10", protocol="folds"))
 
 
-def test_a_cut_run_of_folds_goes_on(lenet, tmp_path, monkeypatch):
+def test_interrupted_run_of_folds_resumes_to_same_predictions(lenet, tmp_path, monkeypatch):
     assert lenet("train", *WORDS, "--out", tmp_path / "whole").code == 0
     saved = []
 
@@ -58,7 +58,7 @@ def test_a_cut_run_of_folds_goes_on(lenet, tmp_path, monkeypatch):
     assert all(np.array_equal(one[name], other[name]) for name in one)
 
 
-def test_a_transfer_to_folds_and_the_number_of_seeds(lenet, low_run, tmp_path):
+def test_transfer_to_folds_trains_one_network_per_fold_and_refuses_other_seeds(lenet, low_run, tmp_path):
     words = ("transfer", low_run.path, *WORDS)
     assert lenet(*words, "--out", tmp_path / "made").code == 0
     assert len(api.load(tmp_path / "made").networks) == 10
@@ -68,7 +68,7 @@ def test_a_transfer_to_folds_and_the_number_of_seeds(lenet, low_run, tmp_path):
     assert not (tmp_path / "other").exists()
 
 
-def test_a_fold_file_that_names_images_that_are_not_there(lenet, small_stl10, tmp_path):
+def test_fold_file_with_image_number_out_of_range_is_refused(lenet, small_stl10, tmp_path):
     path = small_stl10 / "fold_indices.txt"
     path.write_text(path.read_text().replace("98", "100"))
     outcome = lenet("train", *WORDS, "--out", tmp_path / "folds")

@@ -47,20 +47,20 @@ def trained(places, lenet, no_pictures):
     return places[0] / "run"
 
 
-def test_a_config_holds_the_absolute_path_and_the_hash(places, trained):
+def test_config_holds_absolute_path_and_hash_of_images(places, trained):
     run = Run(trained)
     assert run.config().data == str(places[0] / "photos")
     assert run.config().data_sha256 == run.result["data_sha256"] == run.checkpoint().config["data_sha256"]
     assert run.result["data"] == "photos"
 
 
-def test_a_config_holds_an_absolute_data_dir(small_stl10, lenet, monkeypatch, no_pictures):
+def test_config_holds_absolute_data_dir(small_stl10, lenet, monkeypatch, no_pictures):
     monkeypatch.chdir(small_stl10.parent.parent)
     assert lenet("train", "stl10", *WORDS, "--data-dir", small_stl10.parent.name, "--out", "run").code == 0
     assert (Run("run").config().data, Run("run").config().data_dir) == ("stl10", str(small_stl10.parent))
 
 
-def test_from_another_directory_the_same_images_are_read(places, trained, lenet, monkeypatch):
+def test_eval_and_recipe_read_same_images_from_another_directory(places, trained, lenet, monkeypatch):
     accuracy = Run(trained).result["test_accuracy"]["each"]
     monkeypatch.chdir(places[1])  # where other photos lie
     assert [one.accuracy for one in package.evaluate(trained).scores] == accuracy
@@ -73,7 +73,7 @@ def test_from_another_directory_the_same_images_are_read(places, trained, lenet,
 
 
 @pytest.mark.parametrize("spelled", [None, "photos", "photos/", "./photos", "../here/photos", "absolute", "link"])
-def test_a_run_is_resumed_however_its_folder_is_spelled(places, trained, lenet, spelled):
+def test_run_is_resumed_however_path_of_images_is_written(places, trained, lenet, spelled):
     Path("link").symlink_to("photos")
     (trained / "result.json").unlink()
     before = (trained / "config.toml").read_bytes()
@@ -83,7 +83,7 @@ def test_a_run_is_resumed_however_its_folder_is_spelled(places, trained, lenet, 
     assert (trained / "config.toml").read_bytes() == before
 
 
-def test_a_run_is_resumed_from_another_directory_and_with_its_images_moved(places, trained, lenet, monkeypatch):
+def test_run_is_resumed_from_another_directory_and_with_moved_images(places, trained, lenet, monkeypatch):
     (trained / "result.json").unlink()
     monkeypatch.chdir(places[1])
     assert lenet("train", "--resume", "--out", trained).code == 0
@@ -96,7 +96,7 @@ def test_a_run_is_resumed_from_another_directory_and_with_its_images_moved(place
 
 
 @pytest.mark.parametrize("finished", [False, True])
-def test_a_run_is_not_resumed_on_other_images(places, trained, lenet, monkeypatch, finished):
+def test_run_is_not_resumed_on_other_images(places, trained, lenet, monkeypatch, finished):
     if not finished:
         (trained / "result.json").unlink()
     monkeypatch.chdir(places[1])
@@ -108,7 +108,7 @@ def test_a_run_is_not_resumed_on_other_images(places, trained, lenet, monkeypatc
     refused(lenet("eval", trained), str(places[0] / "photos"), "trained on", "restore")
 
 
-def test_a_recipe_on_other_images_trains_and_says_so(places, trained, lenet):
+def test_recipe_on_other_images_trains_with_a_note(places, trained, lenet):
     outcome = lenet("train", places[1] / "photos", "--recipe", trained / "config.toml", "--out", "other")
     assert outcome.code == 0
     assert f"note    the images differ from those of {trained}/config.toml\n" in outcome.out
@@ -118,7 +118,7 @@ def test_a_recipe_on_other_images_trains_and_says_so(places, trained, lenet):
     assert "differ" not in outcome.out, "they were asked for with other channels"
 
 
-def test_images_asked_for_by_hash_are_those_or_none(places, trained, lenet):
+def test_train_refuses_images_that_do_not_match_data_sha256(places, trained, lenet):
     from lenet.errors import InputError
 
     quiet = {"epochs": 1, "size": 16}
@@ -128,7 +128,7 @@ def test_images_asked_for_by_hash_are_those_or_none(places, trained, lenet):
         package.train(str(places[1] / "photos"), data_sha256=sha256, **quiet)
 
 
-def test_a_folder_called_like_a_published_set_stays_a_folder(tmp_path, monkeypatch, lenet, no_pictures):
+def test_folder_named_like_a_dataset_is_not_taken_for_the_dataset(tmp_path, monkeypatch, lenet, no_pictures):
     photos(tmp_path / "digits")
     monkeypatch.chdir(tmp_path)
     assert lenet("train", "digits", *WORDS, "--out", "set").code == 0
@@ -148,7 +148,7 @@ def search(lenet, *words):
     return lenet("tune", *words, *fixed, *space)
 
 
-def test_a_search_finds_its_images_again_from_anywhere(tmp_path, monkeypatch, lenet, no_pictures):
+def test_search_finds_its_images_from_any_directory(tmp_path, monkeypatch, lenet, no_pictures):
     pytest.importorskip("ray", reason='no ray here: pip install "lenet[tune]"')
     from lenet.tuning.search import read_search
 
@@ -180,7 +180,7 @@ def test_a_search_finds_its_images_again_from_anywhere(tmp_path, monkeypatch, le
     refused(lenet("tune", "--resume", "--out", path), str(tmp_path / "photos"), "restore")
 
 
-def test_a_confirmation_refuses_images_that_changed_while_the_trials_ran(tmp_path, monkeypatch, lenet, no_pictures):
+def test_confirmation_refuses_images_changed_during_the_trials(tmp_path, monkeypatch, lenet, no_pictures):
     pytest.importorskip("ray", reason='no ray here: pip install "lenet[tune]"')
     from lenet.tuning import plots
 

@@ -102,7 +102,7 @@ def cifar10_is_on_disk():
 
 
 @pytest.mark.usefixtures("workplace")
-def test_readmes_commands_run(root, tmp_path, lenet, monkeypatch):
+def test_commands_in_readme_run(root, tmp_path, lenet, monkeypatch):
     for line in readme_commands(root):
         words = shortened(shlex.split(line, comments=True)[1:])
         with monkeypatch.context() as here:
@@ -115,7 +115,7 @@ def test_readmes_commands_run(root, tmp_path, lenet, monkeypatch):
 
 
 @pytest.mark.usefixtures("workplace")
-def test_readmes_python_runs(root, tmp_path):
+def test_python_in_readme_runs(root, tmp_path):
     for block in readme_blocks(root, "python"):
         environment = os.environ | {"LENET_DATA": str(tmp_path / "none")}
         code = re.sub(r"epochs=\d+", "epochs=1", block)

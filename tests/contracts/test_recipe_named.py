@@ -26,36 +26,36 @@ def refused(outcome, *parts):
         ('device = "tpu"', "device tpu"),
     ],
 )
-def test_the_recipe_is_named_where_it_set_the_value(lenet, tmp_path, text, named):
+def test_error_names_recipe_that_set_the_value(lenet, tmp_path, text, named):
     path = tmp_path / "mine.toml"
     path.write_text(f"{text}\nepochs = 1\n")
     data = [] if "data" in text else ["digits"]
     refused(lenet("train", *data, "--recipe", path), f"(recipe {path} sets {named})")
 
 
-def test_the_user_is_not_told_of_a_recipe_over_which_they_set_the_value(lenet):
+def test_error_does_not_name_recipe_if_user_set_the_value(lenet):
     outcome = lenet("train", "digits", "--recipe", "cifar10-lenet", "--model", "lenet6")
     refused(outcome, "no model 'lenet6'")
     assert "recipe" not in outcome.err
 
 
-def test_resuming_with_a_recipe_names_it(lenet, digits_run):
+def test_error_on_resume_names_recipe_with_other_settings(lenet, digits_run):
     outcome = lenet("train", "--recipe", "cifar100-vanilla", "--resume", "--out", digits_run.path)
     refused(outcome, "other settings (data digits -> cifar100", "(recipe cifar100-vanilla sets data cifar100")
 
 
-def test_a_transfer_names_the_recipe_that_asks_for_another_network(lenet, digits_run):
+def test_transfer_error_names_recipe_with_another_model(lenet, digits_run):
     outcome = lenet("transfer", digits_run.path, "digits", "--recipe", "cifar10-lenet")
     refused(outcome, "the network comes from", "(recipe cifar10-lenet sets model lenet-dropout)")
 
 
-def test_a_search_names_the_recipe(lenet, digits_run):
+def test_search_error_names_recipe(lenet, digits_run):
     pytest.importorskip("ray", reason='no ray here: pip install "lenet[tune]"')
     path = digits_run.path / "config.toml"
     refused(lenet("tune", "--recipe", path, "--out", "search"), "leave seeds out", f"(recipe {path} sets seeds 2)")
 
 
-def test_a_recipe_that_shapes_a_network_of_the_users_own_is_named(tmp_path):
+def test_error_names_recipe_that_sets_shape_of_own_network(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text("maps = [4, 8]\n")
     network = nn.Sequential(nn.Flatten(), nn.Linear(16 * 16, 10))
@@ -63,19 +63,19 @@ def test_a_recipe_that_shapes_a_network_of_the_users_own_is_named(tmp_path):
         api.train("digits", recipe=path, model=network)
 
 
-def test_resuming_nothing_says_so(lenet, no_pictures):
+def test_resume_without_a_run_starts_one_with_a_note(lenet, no_pictures):
     note = "note    nothing to resume in new: starting a new run\n"
     assert note in lenet("train", "digits", "--epochs", 1, "--resume", "--out", "new").out
     assert note not in lenet("train", "digits", "--epochs", 1, "--resume", "--out", "new").out
     assert note not in lenet("train", "digits", "--epochs", 1, "--overwrite", "--out", "new").out
 
 
-def test_a_study_that_begins_says_nothing_of_resuming(lenet, tmp_path, no_pictures):
+def test_new_study_shows_no_note_on_resuming(lenet, tmp_path, no_pictures):
     (tmp_path / "two.toml").write_text('[all]\ndata = "digits"\nepochs = 1\n[runs.one]\n[runs.two]\nseed = 5\n')
     assert "resume" not in lenet("study", tmp_path / "two.toml", "--out", tmp_path / "study").out
 
 
-def test_a_search_that_resumes_nothing_says_so(lenet):
+def test_resume_without_a_search_starts_one_with_a_note(lenet):
     pytest.importorskip("ray", reason='no ray here: pip install "lenet[tune]"')
     words = ("tune", "digits", "--recipe", "none", "--epochs", 1, "--trials", 1, "--space", "lr=choice(0.01)")
     outcome = lenet(*words, "--confirm", 0, "--resume", "--out", "new")

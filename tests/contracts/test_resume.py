@@ -55,7 +55,9 @@ def states(path):
     return list((path / "state").glob("*.safetensors"))
 
 
-def test_ctrl_c_says_how_to_go_on_and_nothing_is_lost(process, lenet, uninterrupted, tmp_path, engine):
+def test_run_resumed_after_ctrl_c_is_bit_identical_to_uninterrupted_run(
+    process, lenet, uninterrupted, tmp_path, engine
+):
     path = tmp_path / "run"
     running = process(*WORDS, "--engine", engine, "--out", path)
     wait_for(lambda: states(path), running)
@@ -72,7 +74,7 @@ def test_ctrl_c_says_how_to_go_on_and_nothing_is_lost(process, lenet, uninterrup
     assert bits(path) == uninterrupted(engine, lenet)
 
 
-def test_ctrl_c_before_the_first_epoch_ends(process, lenet, uninterrupted, tmp_path):
+def test_run_interrupted_in_first_epoch_resumes_bit_identical(process, lenet, uninterrupted, tmp_path):
     path = tmp_path / "run"
     running = process(*WORDS, "--engine", "torch", "--out", path)
     wait_for(lambda: (path / "split.safetensors").exists(), running)
@@ -84,7 +86,7 @@ def test_ctrl_c_before_the_first_epoch_ends(process, lenet, uninterrupted, tmp_p
     assert bits(path) == uninterrupted("torch", lenet)
 
 
-def test_killed_again_and_again_it_comes_to_the_same_bits(process, lenet, uninterrupted, tmp_path, engine):
+def test_run_killed_several_times_resumes_bit_identical(process, lenet, uninterrupted, tmp_path, engine):
     path = tmp_path / "run"
     draw = random.Random()
     kills = []
@@ -138,7 +140,7 @@ RESULT_AND_MODEL = ("result.json", "model.*", "plots")
         ("result.json", "model.json"),
     ],
 )
-def test_resume_works_from_whatever_is_there(lenet, cut, digits_run, gone):
+def test_resume_from_any_subset_of_files_is_bit_identical(lenet, cut, digits_run, gone):
     path = cut(*gone)
     assert (path / "config.toml").exists()
     assert lenet("train", "--resume", "--out", path).code == 0
@@ -147,13 +149,13 @@ def test_resume_works_from_whatever_is_there(lenet, cut, digits_run, gone):
         assert (path / name).exists()
 
 
-def test_resume_from_nothing_starts(lenet, tmp_path, digits_run):
+def test_resume_without_a_run_is_bit_identical_to_a_new_run(lenet, tmp_path, digits_run):
     words = ["train", "digits", "--epochs", 2, "--seeds", 2, "--batch-size", 32, "--optimizer", "adam", "--lr", 0.005]
     assert lenet(*words, "--resume", "--out", tmp_path / "none").code == 0
     assert bits(tmp_path / "none") == bits(digits_run.path)
 
 
-def test_a_state_that_is_damaged_is_named(lenet, cut):
+def test_error_names_damaged_state(lenet, cut):
     path = cut("result.json")
     (path / "state" / "1.safetensors").write_bytes(b"\x08" + bytes(20))
     outcome = lenet("train", "--resume", "--out", path)
@@ -161,7 +163,7 @@ def test_a_state_that_is_damaged_is_named(lenet, cut):
     assert "state/1.safetensors" in outcome.err
 
 
-def test_a_state_of_another_network_is_named(lenet, cut, tmp_path):
+def test_error_names_state_of_another_network(lenet, cut, tmp_path):
     path = cut("result.json")
     assert lenet("train", "digits", "--epochs", 1, "--model", "lenet5", "--out", tmp_path / "other").code == 0
     shutil.copy(tmp_path / "other" / "state" / "0.safetensors", path / "state" / "0.safetensors")
@@ -170,7 +172,7 @@ def test_a_state_of_another_network_is_named(lenet, cut, tmp_path):
     assert "state/0.safetensors is of another network" in outcome.err
 
 
-def test_the_engine_may_change_and_it_is_said(lenet, tmp_path):
+def test_engine_may_change_on_resume_with_a_note(lenet, tmp_path):
     from lenet.engine import native
 
     if reason := native.available():
@@ -193,14 +195,14 @@ def test_the_engine_may_change_and_it_is_said(lenet, tmp_path):
     assert Run(half).result["engine"] == "native, torch"
 
 
-def test_a_resumed_run_takes_the_number_of_threads_it_was_started_with(lenet, cut):
+def test_resume_refuses_another_number_of_threads(lenet, cut):
     path = cut("result.json", "state/1.safetensors")
     outcome = lenet("train", "--resume", "--threads", 7, "--out", path)
     assert outcome.code == 2
     assert "threads" in outcome.err
 
 
-def test_early_stopping_is_remembered(lenet, tmp_path):
+def test_resumed_run_keeps_early_stopping(lenet, tmp_path):
     words = [
         "train",
         "digits",
@@ -223,7 +225,7 @@ def test_early_stopping_is_remembered(lenet, tmp_path):
     assert bits(tmp_path / "run") == whole
 
 
-def test_no_process_is_left(process, tmp_path):
+def test_ctrl_c_leaves_no_process(process, tmp_path):
     running = process(*WORDS, "--engine", "torch", "--out", tmp_path / "run", start_new_session=True)
     wait_for(lambda: states(tmp_path / "run"), running)
     running.send_signal(signal.SIGINT)

@@ -23,7 +23,7 @@ def study(root):
     return run
 
 
-def test_without_cifar10_it_says_so_and_runs_on_digits(study, no_data, tmp_path):
+def test_main_trains_on_digits_with_a_note_if_cifar10_is_missing(study, no_data, tmp_path):
     done = study("--epochs", 1, "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
@@ -41,7 +41,7 @@ def test_without_cifar10_it_says_so_and_runs_on_digits(study, no_data, tmp_path)
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == weights
 
 
-def test_on_cifar10_it_is_the_study(study, real_data, tmp_path):
+def test_main_trains_the_cifar10_study(study, real_data, tmp_path):
     done = study("--epochs", 1, "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     assert "40,000 training, 10,000 validation, 10,000 test" in done.stdout
@@ -54,7 +54,7 @@ def test_on_cifar10_it_is_the_study(study, real_data, tmp_path):
     assert result["test_accuracy"]["mean"] > 0.3  # one epoch of twenty
 
 
-def test_the_default_learns_cifar10(lenet, real_data, tmp_path):
+def test_default_recipe_learns_cifar10(lenet, real_data, tmp_path):
     outcome = lenet("train", "cifar10", "--epochs", 1, "--out", tmp_path / "run")
     assert outcome.code == 0
     assert outcome.out.startswith(f"data    cifar10 ({real_data}")
@@ -64,7 +64,7 @@ def test_the_default_learns_cifar10(lenet, real_data, tmp_path):
     assert json.loads((tmp_path / "run" / "model.json").read_text())["classes"][:2] == ["airplane", "automobile"]
 
 
-def test_auto_takes_cifar10_where_it_is_on_disk(real_data):
+def test_auto_is_cifar10_if_on_disk(real_data):
     from lenet.data import find_auto
 
     assert find_auto() == "cifar10"
@@ -77,7 +77,7 @@ def own_network():
     )  # fmt: skip
 
 
-def test_a_network_of_ones_own_trains_loads_and_predicts(tmp_path, digits):
+def test_own_network_trains_loads_and_predicts(tmp_path, digits):
     own = own_network()
     before = copy.deepcopy(own.state_dict())
     run = lenet.train("digits", model=own, epochs=3, lr=0.01, out=tmp_path / "run")
@@ -94,7 +94,7 @@ def test_a_network_of_ones_own_trains_loads_and_predicts(tmp_path, digits):
     assert right / len(images) == pytest.approx(run.result["test_accuracy"]["mean"])
 
 
-def test_a_run_of_ones_own_network_goes_on_without_its_code(tmp_path, lenet):
+def test_run_of_own_network_resumes_without_its_code(tmp_path, lenet):
     import lenet as package
 
     run = package.train("digits", model=own_network(), epochs=2, out=tmp_path / "run")
@@ -105,7 +105,7 @@ def test_a_run_of_ones_own_network_goes_on_without_its_code(tmp_path, lenet):
     assert (run.path / "model.safetensors").read_bytes() == weights
 
 
-def test_what_cannot_be_trained_is_refused_before_a_folder_is_made(tmp_path):
+def test_invalid_model_or_option_is_refused_before_folder_is_made(tmp_path):
     for model, message in (
         (nn.Sequential(nn.Flatten(), nn.Linear(256, 9)), "returns logits"),
         (nn.Sequential(nn.Flatten(), nn.Bilinear(2, 2, 2)), "Bilinear"),

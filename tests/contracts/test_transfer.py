@@ -35,7 +35,7 @@ def figures(path):
     ("freeze", "frozen", "augment"),
     [("all-but-last", 13, "none"), ("all-but-last", 13, "shift"), ("10", 10, "none"), ("4", 4, "none")],
 )
-def test_every_frozen_tensor_is_equal_to_the_bit_afterwards(lenet, low_run, tmp_path, engine, freeze, frozen, augment):
+def test_frozen_tensors_stay_bit_identical_and_others_change(lenet, low_run, tmp_path, engine, freeze, frozen, augment):
     words = ("--freeze", freeze, "--augment", augment, "--epochs", 2, "--engine", engine, "--out", tmp_path / "high")
     assert lenet("transfer", low_run.path, *WORDS, *words).code == 0
     checkpoint = low_run.checkpoint()
@@ -51,7 +51,7 @@ def test_every_frozen_tensor_is_equal_to_the_bit_afterwards(lenet, low_run, tmp_
     assert not {name for name in last if name.startswith("optimizer:") and int(re.findall(r"\d+", name)[0]) < frozen}
 
 
-def test_the_kept_features_give_the_result_of_the_images(low_run, tmp_path, lenet, engine, monkeypatch):
+def test_training_on_cached_features_matches_training_on_images(low_run, tmp_path, lenet, engine, monkeypatch):
     words = ("transfer", low_run.path, *WORDS, "--epochs", 3, "--engine", engine, "--out")
     assert lenet(*words, tmp_path / "kept").code == 0
     monkeypatch.setattr("lenet.training.training.features_of", lambda *_: None)
@@ -68,7 +68,7 @@ def test_the_kept_features_give_the_result_of_the_images(low_run, tmp_path, lene
 @pytest.mark.parametrize(
     "flags", [(), ("--freeze", "none"), ("--unfreeze-after", "3"), ("--freeze", "8", "--augment", "shift")]
 )
-def test_a_run_that_was_cut_is_the_run_that_was_not(lenet, low_run, tmp_path, monkeypatch, flags):
+def test_resumed_transfer_is_bit_identical_to_uninterrupted_transfer(lenet, low_run, tmp_path, monkeypatch, flags):
     start = tmp_path / "start"
     shutil.copytree(low_run.path, start)
     words = ("transfer", start, *WORDS, "--epochs", 5, "--engine", "torch", *flags, "--out")
@@ -91,7 +91,7 @@ def test_a_run_that_was_cut_is_the_run_that_was_not(lenet, low_run, tmp_path, mo
     assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
 
 
-def test_before_its_copy_is_made_the_start_is_needed(lenet, low_run, tmp_path):
+def test_resume_needs_start_run_until_its_weights_are_copied(lenet, low_run, tmp_path):
     start, words = tmp_path / "start", ("--epochs", 1, "--out", tmp_path / "high")
     shutil.copytree(low_run.path, start)
     assert lenet("transfer", start, *WORDS, *words).code == 0
@@ -104,7 +104,7 @@ def test_before_its_copy_is_made_the_start_is_needed(lenet, low_run, tmp_path):
     assert f"no run at {start}" in outcome.err
 
 
-def test_a_resumed_transfer_may_only_repeat_its_settings(lenet, low_run, tmp_path):
+def test_resumed_transfer_refuses_other_settings(lenet, low_run, tmp_path):
     words = ("transfer", low_run.path, *WORDS, "--epochs", 1, "--out", tmp_path / "high")
     assert lenet(*words, "--freeze", "none").code == 0
     assert lenet(*words, "--resume").code == 0  # a default is not told

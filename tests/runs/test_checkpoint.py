@@ -37,7 +37,7 @@ def made(count=1, name="lenet5-modern"):
 
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("name", SHAPES)
-def test_round_trip(tmp_path, count, name):
+def test_loaded_checkpoint_equals_saved_one(tmp_path, count, name):
     before = made(count, name)
     save_checkpoint(tmp_path / "model", before)
     after = load_checkpoint(tmp_path / "model")
@@ -55,7 +55,7 @@ def test_round_trip(tmp_path, count, name):
     assert after.versions == {"torch": "1"}
 
 
-def test_names_have_a_prefix_only_where_there_are_several(tmp_path):
+def test_tensor_names_have_a_prefix_only_with_several_networks(tmp_path):
     save_checkpoint(tmp_path / "one", made(1))
     save_checkpoint(tmp_path / "two", made(2))
     one = set(load_file(tmp_path / "one.safetensors"))
@@ -64,13 +64,13 @@ def test_names_have_a_prefix_only_where_there_are_several(tmp_path):
     assert set(load_file(tmp_path / "two.safetensors")) == {f"{number}.{name}" for number in (0, 1) for name in one}
 
 
-def test_the_best_is_the_first_of_the_equals():
+def test_best_is_the_first_of_equal_networks():
     checkpoint = made(4)
     assert checkpoint.val_accuracy == [0.5, 0.6, 0.5, 0.6]
     assert checkpoint.best == 1
 
 
-def test_equal_tensors_are_equal_bytes(tmp_path):
+def test_equal_tensors_give_identical_files(tmp_path):
     tensors = {name: torch.arange(5.0) + ord(name) for name in "zyxabc"} | {"int": torch.tensor(3)}
     write_tensors(tmp_path / "one", tensors)
     write_tensors(tmp_path / "other", dict(sorted(tensors.items())))
@@ -82,7 +82,7 @@ def test_equal_tensors_are_equal_bytes(tmp_path):
         assert (tmp_path / f"first.{end}").read_bytes() == (tmp_path / f"second.{end}").read_bytes()
 
 
-def test_a_saved_network_need_not_lie_in_memory_as_written(tmp_path):
+def test_network_with_noncontiguous_weights_can_be_saved(tmp_path):
     checkpoint = made(1)
     with torch.no_grad():
         weight = checkpoint.networks[0][-1].weight
@@ -118,21 +118,21 @@ def refused(path, message):
 
 
 @pytest.mark.parametrize("end", ["json", "safetensors"])
-def test_a_missing_file_is_named(saved, end):
+def test_error_names_missing_file(saved, end):
     saved.with_suffix(f".{end}").unlink()
     refused(saved, f"has no model.{end}: it is not a finished run, or lost its weights")
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00" * 200, b"{}", b'{"format": 1'])
 @pytest.mark.parametrize("end", ["json", "safetensors"])
-def test_a_damaged_file_is_named(saved, content, end):
+def test_error_names_damaged_file(saved, content, end):
     saved.with_suffix(f".{end}").write_bytes(content)
     refused(saved, rf"model\.{end}.*restore it or train again|model\.safetensors and model\.json contradict")
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.999])
 @pytest.mark.parametrize("end", ["json", "safetensors"])
-def test_a_truncated_file_is_named(saved, share, end):
+def test_error_names_truncated_file(saved, share, end):
     path = saved.with_suffix(f".{end}")
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
@@ -164,7 +164,7 @@ def test_a_truncated_file_is_named(saved, share, end):
         (lambda facts: facts.update(val_accuracy=[0.5]), "val_accuracy|members"),
     ],
 )
-def test_facts_that_contradict_the_weights_are_refused(saved, change, message):
+def test_json_that_contradicts_weights_is_refused(saved, change, message):
     edit_json(saved, change)
     refused(saved, message)
 
@@ -177,12 +177,12 @@ def test_facts_that_contradict_the_weights_are_refused(saved, change, message):
         (lambda tensors: tensors.update({"0.1.bias": torch.ones(9)}), r"0\.1\.bias .*found shape \(9,\)"),
     ],
 )
-def test_weights_that_contradict_the_facts_are_refused(saved, change, message):
+def test_weights_that_contradict_json_are_refused(saved, change, message):
     edit_tensors(saved, change)
     refused(saved, message)
 
 
-def test_no_file_at_all(tmp_path):
+def test_reading_tensors_of_missing_file_is_an_error(tmp_path):
     with pytest.raises(InputError, match="cannot be read"):
         read_tensors(tmp_path / "none.safetensors")
 
@@ -196,7 +196,7 @@ JSON = st.recursive(
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_whatever_the_file_holds_is_loaded_or_refused_in_one_line(saved, data):
+def test_any_json_is_loaded_or_refused_in_one_line(saved, data):
     """One value somewhere in model.json is replaced by another."""
 
     def change(facts):
@@ -219,12 +219,12 @@ def test_whatever_the_file_holds_is_loaded_or_refused_in_one_line(saved, data):
         saved.with_suffix(".json").write_text(original)
 
 
-def test_many_seeds_are_refused_before_a_network_is_made_for_each(saved):
+def test_too_many_seeds_are_refused_before_networks_are_made(saved):
     edit_json(saved, lambda facts: facts.update(seeds=list(range(100_000)), val_accuracy=[0.5] * 100_000))
     refused(saved, "64 tensors for 100000 networks of 32")
 
 
-def test_layers_of_any_size_are_refused_before_memory_is_taken(saved):
+def test_huge_layers_are_refused_before_memory_is_allocated(saved):
     def change(facts):
         facts["layers"][-1]["in_features"] = facts["layers"][-4]["out_features"] = 1 << 20
         facts["layers"][-4]["in_features"] = 1 << 20

@@ -27,7 +27,7 @@ def test_result_of_a_run_has_no_fault(digits_run):
         (lambda result: result.update(config=5), "config is 5"),
     ],
 )
-def test_wrong_content_is_named(digits_run, tmp_path, lenet, change, fault):
+def test_error_names_invalid_value(digits_run, tmp_path, lenet, change, fault):
     result = copy.deepcopy(digits_run.result)
     change(result)
     (tmp_path / "result.json").write_text(json.dumps(result))
@@ -38,7 +38,7 @@ def test_wrong_content_is_named(digits_run, tmp_path, lenet, change, fault):
 
 
 @pytest.mark.parametrize("content", ["[]", "5", "null", '"x"'])
-def test_what_is_no_table_is_refused(tmp_path, content):
+def test_result_that_is_not_a_table_is_refused(tmp_path, content):
     (tmp_path / "result.json").write_text(content)
     with pytest.raises(InputError, match="not a table of figures"):
         _ = Run(tmp_path).result

@@ -22,18 +22,18 @@ def started(path):
     return run
 
 
-def test_a_named_folder_is_exactly_that_folder(tmp_path):
+def test_out_is_exactly_the_run_folder(tmp_path):
     run = open_run(tmp_path / "a" / "b")
     assert run.path == tmp_path / "a" / "b"
     assert run.path.is_dir()
     assert open_run(str(tmp_path / "c")).path == tmp_path / "c"
 
 
-def test_an_empty_folder_may_be_used(tmp_path):
+def test_empty_folder_may_be_used(tmp_path):
     assert open_run(tmp_path).path == tmp_path
 
 
-def test_without_a_name_folders_are_numbered_on():
+def test_folders_are_numbered_without_out():
     assert [open_run(None).path for _ in range(3)] == [Path("runs/0001"), Path("runs/0002"), Path("runs/0003")]
     Path("runs/0041").mkdir()
     Path("runs/mine").mkdir()
@@ -43,13 +43,13 @@ def test_without_a_name_folders_are_numbered_on():
     assert open_run(None).path == Path("runs/10000")
 
 
-def test_a_run_that_exists_is_refused_by_name(tmp_path):
+def test_existing_run_is_refused(tmp_path):
     path = started(tmp_path / "mine").path
     with pytest.raises(InputError, match=rf"{path} exists: use --resume to continue it, --overwrite to start over"):
         open_run(path)
 
 
-def test_resume_takes_what_is_there(tmp_path):
+def test_resume_opens_existing_run_or_new_folder(tmp_path):
     run = started(tmp_path / "mine")
     assert open_run(run.path, resume=True).config() == Config()
     fresh = open_run(tmp_path / "none", resume=True)
@@ -57,14 +57,14 @@ def test_resume_takes_what_is_there(tmp_path):
     assert fresh.config() is None
 
 
-def test_resume_without_a_name_takes_the_newest_by_number():
+def test_resume_without_out_opens_run_with_highest_number():
     assert open_run(None, resume=True).path == Path("runs/0001")  # none yet: it starts one
     for number in (9, 10, 100):
         Path(f"runs/{number:04d}").mkdir()
     assert open_run(None, resume=True).path == Path("runs/0100")
 
 
-def test_overwrite_deletes_the_run_it_holds(tmp_path):
+def test_overwrite_deletes_the_run_in_the_folder(tmp_path):
     run = started(tmp_path / "mine")
     (run.path / "state").mkdir()
     (run.path / "state" / "0.safetensors").touch()
@@ -73,20 +73,20 @@ def test_overwrite_deletes_the_run_it_holds(tmp_path):
 
 
 @pytest.mark.parametrize("resume", [False, True])
-def test_overwrite_never_deletes_a_folder_that_is_no_run(tmp_path, resume):
+def test_overwrite_never_deletes_folder_that_is_not_a_run(tmp_path, resume):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(InputError, match="is not a run: lenet does not write into folders that it did not make"):
         open_run(tmp_path, overwrite=True, resume=resume)
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
-def test_resume_does_not_move_into_a_folder_that_is_no_run(tmp_path):
+def test_resume_refuses_folder_that_is_not_a_run(tmp_path):
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(InputError, match="is not a run"):
         open_run(tmp_path, resume=True)
 
 
-def test_what_a_kill_left_over_is_no_run_and_goes(tmp_path):
+def test_temporary_files_of_killed_run_are_removed(tmp_path):
     # Killed while it wrote its first file, a run can be resumed from nothing; killed later, nothing is left to pile up.
     (tmp_path / f".config.toml.{'0a' * 16}.part").touch()
     assert open_run(tmp_path, resume=True).config() is None
@@ -101,13 +101,13 @@ def test_what_a_kill_left_over_is_no_run_and_goes(tmp_path):
 
 
 @pytest.mark.parametrize("how", [{}, {"resume": True}, {"overwrite": True}])
-def test_a_file_in_the_folders_place_is_named(tmp_path, how):
+def test_file_instead_of_folder_is_refused(tmp_path, how):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="file is a file, not a folder"):
         open_run(tmp_path / "file", **how)
 
 
-def test_the_config_lies_there_as_a_recipe_that_means_the_same(tmp_path):
+def test_config_toml_is_a_recipe_of_the_same_config(tmp_path):
     config = Config(data="digits", epochs=3, maps=(4, 8), size=16, augment="none", weight_decay=1e-4)
     run = open_run(tmp_path)
     assert run.config() is None
@@ -117,7 +117,7 @@ def test_the_config_lies_there_as_a_recipe_that_means_the_same(tmp_path):
     assert (tmp_path / "config.toml").read_text().startswith("# CIFAR-10 is not on disk: ...\n# second line\n")
 
 
-def test_layers_state_metrics_and_result_come_back(tmp_path):
+def test_layers_state_and_metrics_are_read_as_written(tmp_path):
     run = open_run(tmp_path)
     assert (run.layers(), run.state(3), run.result) == (None, None, None)
     network = lenet(SHAPES["lenet5-modern"], (16, 16, 1), 10)
@@ -138,13 +138,13 @@ def test_layers_state_metrics_and_result_come_back(tmp_path):
     assert read[0]["val_accuracy"] == 1 / 3
 
 
-def test_a_damaged_result_is_named(tmp_path):
+def test_error_names_damaged_result(tmp_path):
     (tmp_path / "result.json").write_text('{"members": ')
     with pytest.raises(InputError, match=r"result.json is damaged .*: delete it and run again with --resume"):
         _ = Run(tmp_path).result
 
 
-def test_damaged_layers_and_split_are_named(tmp_path, few_digits):
+def test_error_names_damaged_layers_or_split(tmp_path, few_digits):
     (tmp_path / "layers.json").write_text("[{")
     with pytest.raises(InputError, match=r"layers\.json"):
         Run(tmp_path).layers()
@@ -153,7 +153,7 @@ def test_damaged_layers_and_split_are_named(tmp_path, few_digits):
         Run(tmp_path).kept_split(few_digits)
 
 
-def test_the_split_is_kept_from_the_start(tmp_path, digits, few_digits):
+def test_split_is_saved_at_the_start(tmp_path, digits, few_digits):
     run = open_run(tmp_path)
     assert run.kept_split(few_digits) is not None
     kept = Run(tmp_path).kept_split(digits)  # split otherwise by now, but of the same images
@@ -161,21 +161,21 @@ def test_the_split_is_kept_from_the_start(tmp_path, digits, few_digits):
         assert np.array_equal(getattr(kept, name), getattr(few_digits, name))
 
 
-def test_images_that_changed_meanwhile_are_refused(tmp_path, few_digits):
+def test_changed_images_are_refused(tmp_path, few_digits):
     run = open_run(tmp_path)
     run.kept_split(few_digits)
     with pytest.raises(InputError, match=r"the images of digits are not those .* was started with"):
         run.kept_split(replace(few_digits, sha256="00" * 32))
 
 
-def test_no_run_there(tmp_path):
+def test_checkpoint_of_missing_or_unfinished_run_is_an_error(tmp_path):
     with pytest.raises(InputError, match=r"no run at .*none"):
         Run(tmp_path / "none").checkpoint()
     with pytest.raises(InputError, match="not a finished run"):
         started(tmp_path / "half").checkpoint()
 
 
-def test_a_finished_run_holds_what_the_design_lists(digits_run):
+def test_finished_run_has_all_its_files(digits_run):
     there = {path.relative_to(digits_run.path).as_posix() for path in digits_run.path.rglob("*") if path.is_file()}
     assert there >= {
         *("config.toml", "metrics.csv", "result.json", "model.safetensors", "model.json"),
@@ -184,7 +184,7 @@ def test_a_finished_run_holds_what_the_design_lists(digits_run):
     assert not [name for name in there if name.endswith(".part")]
 
 
-def test_the_result_keeps_its_keys(digits_run):
+def test_result_has_all_its_keys(digits_run):
     result = json.loads((digits_run.path / "result.json").read_text())
     assert result.keys() >= {
         *("command", "data", "data_sha256", "model", "parameters", "members", "engine", "epochs", "seconds"),

@@ -14,7 +14,7 @@ from lenet.training.training import Training
 
 
 @pytest.mark.parametrize(("freeze", "frozen"), [("none", 0), ("0", 0), ("all-but-last", 13), ("7", 7), ("13", 13)])
-def test_how_many_layers_are_frozen(freeze, frozen):
+def test_number_of_frozen_layers(freeze, frozen):
     assert frozen_layers(freeze, 14) == frozen
 
 
@@ -30,7 +30,7 @@ def test_how_many_layers_are_frozen(freeze, frozen):
         ("", "freeze cannot be ''"),
     ],
 )
-def test_what_is_no_number_of_layers(freeze, said):
+def test_invalid_freeze_is_refused(freeze, said):
     with pytest.raises(InputError, match=said):
         frozen_layers(freeze, 14)
 
@@ -63,7 +63,7 @@ def run(training):
     ("freeze", "optimizer"),
     [("8", "sgd"), ("10", "sgd"), ("10", "adam"), ("12", "adam"), ("all-but-last", "sgd"), ("all-but-last", "adam")],
 )
-def test_features_computed_once_train_as_the_images_do(training, engine, freeze, optimizer):
+def test_training_on_cached_features_matches_training_on_images(training, engine, freeze, optimizer):
     options = {"freeze": freeze, "optimizer": optimizer, "lr": 1e-3}
     cached, whole = (run(training(engine, cached=cached, **options)) for cached in (True, False))
     assert cached._features is not None
@@ -81,23 +81,23 @@ def test_features_computed_once_train_as_the_images_do(training, engine, freeze,
 
 
 @pytest.mark.parametrize("freeze", ["3", "7"])
-def test_maps_are_not_kept(training, freeze):
+def test_feature_maps_are_not_cached(training, freeze):
     assert run(training(freeze=freeze))._features is None
 
 
-def test_a_tail_that_drops_units_is_trained_on_images(training):
+def test_features_are_not_cached_if_tail_has_dropout(training):
     # Dropped units are drawn by the layer's number in the whole network.
     assert run(training(model="lenet-dropout", freeze="8"))._features is None
     assert run(training(model="lenet-dropout", freeze="all-but-last"))._features is not None
 
 
-def test_turned_images_are_not_kept(training, few_digits):
+def test_features_are_not_cached_with_augmentation(training, few_digits):
     one = training(freeze="all-but-last")
     one.config = replace(one.config, augment="flip-shift")
     assert run(one)._features is None
 
 
-def test_features_are_of_the_images_trained_and_validated_on_alone(training, few_digits):
+def test_features_are_outputs_for_training_and_validation_images(training, few_digits):
     one = training(freeze="all-but-last")
     found = features_of(one.model, 13, few_digits, one.choice, one.settings)
     assert found is not None
@@ -112,7 +112,7 @@ def test_features_are_of_the_images_trained_and_validated_on_alone(training, few
     assert np.array_equal(used[found.dataset.val], few_digits.val)
 
 
-def test_after_so_many_epochs_all_layers_learn(training, engine):
+def test_all_layers_train_after_unfreeze_after_epochs(training, engine):
     one = training(engine, freeze="all-but-last", unfreeze_after=2, optimizer="adam", lr=1e-3)
     drawn = {name: tensor.clone() for name, tensor in one.model.state_dict().items()}
     for frozen in (13, 13, 0):
@@ -124,7 +124,7 @@ def test_after_so_many_epochs_all_layers_learn(training, engine):
     assert steps["13.weight/step"] == 3 * steps["1.weight/step"]
 
 
-def test_another_members_state_brings_other_features(training):
+def test_loading_a_state_recomputes_features(training):
     one, other = training(freeze="all-but-last"), training(freeze="all-but-last")
     one.advance()
     with torch.no_grad():

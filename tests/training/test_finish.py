@@ -3,5 +3,5 @@
 from lenet.training.finish import versions
 
 
-def test_versions_name_what_bits_depend_on():
+def test_versions_list_python_and_libraries():
     assert versions().keys() >= {"python", "lenet", "torch", "numpy"}

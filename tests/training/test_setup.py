@@ -18,13 +18,13 @@ from lenet.training import checks
         ({"fc": (65536, 65536)}, "the network has 4,297,067,074 parameters"),
     ],
 )
-def test_what_cannot_train_is_refused_before_a_folder_is_made(tmp_path, options, message):
+def test_untrainable_settings_are_refused_before_folder_is_made(tmp_path, options, message):
     with pytest.raises(InputError, match=message):
         lenet.train("digits", out=tmp_path / "run", **options)
     assert not (tmp_path / "run").exists()
 
 
-def test_batch_size_1_trains_where_nothing_is_normalized_over_the_batch(tmp_path):
+def test_batch_size_1_trains_without_trained_batch_norm(tmp_path):
     options = {"batch_size": 1, "epochs": 1, "per_class": 4, "classes": "0,1"}
     assert lenet.train("digits", model="lenet5", out=tmp_path / "plain", **options).result
     run = lenet.train("digits", model="lenet5-tuned", epochs=1, out=tmp_path / "body")
@@ -32,7 +32,7 @@ def test_batch_size_1_trains_where_nothing_is_normalized_over_the_batch(tmp_path
     assert frozen.result
 
 
-def test_a_network_that_needs_more_memory_than_is_free_is_refused(tmp_path, monkeypatch):
+def test_training_that_needs_more_than_free_memory_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(checks, "free_memory", lambda: 100 << 20)
     with pytest.raises(InputError, match=r"needs at least 0\.\d GiB and 0\.1 GiB are free: use a smaller --batch-size"):
         lenet.train("digits", batch_size=4096, out=tmp_path / "run")

@@ -61,7 +61,7 @@ def assert_same(one, other):
 @pytest.mark.parametrize(
     "options", [{}, {"optimizer": "sgd", "schedule": "cosine", "patience": 2}, {"optimizer": "adamw", "batch_size": 7}]
 )
-def test_a_new_object_goes_on_from_the_state_to_the_same_bits(start, tmp_path, engine, stop_after, options):
+def test_training_resumed_from_state_is_bit_identical(start, tmp_path, engine, stop_after, options):
     whole = start(engine=engine, **options)
     for _ in range(3):
         whole.advance()
@@ -79,7 +79,7 @@ def test_a_new_object_goes_on_from_the_state_to_the_same_bits(start, tmp_path, e
     assert second.finished
 
 
-def test_the_same_seed_gives_the_same_bits_whatever_else_goes_on(start, engine):
+def test_same_seed_is_bit_identical_whatever_the_global_random_state(start, engine):
     torch.manual_seed(1)
     np.random.seed(1)  # noqa: NPY002  the global generator is what must not matter
     one = start(engine=engine)
@@ -93,7 +93,7 @@ def test_the_same_seed_gives_the_same_bits_whatever_else_goes_on(start, engine):
     assert not torch.equal(beside.model[1].weight, one.model[1].weight)
 
 
-def test_seeds_change_weights_order_and_dropout(start):
+def test_seed_changes_weights_order_and_dropout(start):
     one, other = start(seed=0), start(seed=1)
     assert not torch.equal(one.model[1].weight, other.model[1].weight)
     plans = [training._plan() for training in (one, other)]
@@ -101,7 +101,7 @@ def test_seeds_change_weights_order_and_dropout(start):
     assert plans[0].dropout_key != plans[1].dropout_key
 
 
-def test_an_epoch_is_the_plan_of_the_seed_and_the_epoch_handed_to_the_engine(start, few_digits):
+def test_advance_trains_the_plan_of_seed_and_epoch(start, few_digits):
     training = start(max_shift=3)
     training.advance()
     training.advance()
@@ -126,12 +126,12 @@ def test_an_epoch_is_the_plan_of_the_seed_and_the_epoch_handed_to_the_engine(sta
     ("augment", "turned"),
     [("none", (False, False)), ("flip", (True, False)), ("shift", (False, True)), ("flip-shift", (True, True))],
 )
-def test_images_are_turned_as_augment_says(start, augment, turned):
+def test_augment_selects_flips_and_shifts(start, augment, turned):
     plan = start(augment=augment)._plan()
     assert (bool(plan.flips.any()), bool(plan.shifts.any())) == turned
 
 
-def test_validation_is_cross_entropy_and_accuracy_of_the_validation_images(start, few_digits):
+def test_validation_is_cross_entropy_and_accuracy_of_validation_images(start, few_digits):
     training = start(label_smoothing=0.3)  # which is of training alone
     row = training.advance()
     with torch.no_grad():
@@ -142,7 +142,7 @@ def test_validation_is_cross_entropy_and_accuracy_of_the_validation_images(start
     assert (row.seed, row.epoch, row.engine) == (0, 1, "torch")
 
 
-def test_stop_gives_up_the_epoch_and_leaves_what_was_before(start):
+def test_stop_abandons_epoch_and_earlier_state_stays_valid(start):
     training, whole = start(), start()
     training.advance()
     state = training.state()
@@ -159,7 +159,7 @@ def test_stop_gives_up_the_epoch_and_leaves_what_was_before(start):
     assert_same(again, whole)
 
 
-def test_stop_is_heard_in_the_middle_of_an_epoch(start, digits):
+def test_stop_interrupts_a_running_epoch(start, digits):
     training = start(dataset=digits, batch_size=1, shape="lenet5")  # seconds long, were it not stopped
     ended = []
 
@@ -179,7 +179,7 @@ def test_stop_is_heard_in_the_middle_of_an_epoch(start, digits):
     assert training.history == []
 
 
-def test_best_is_the_first_of_the_equals_and_keeps_its_weights(start):
+def test_best_is_the_first_of_equal_epochs_with_its_weights(start):
     training = start(lr=1e-9, schedule="constant", shape="lenet5", epochs=3)  # validation never changes
     training.advance()
     first = {name: tensor.clone() for name, tensor in training.model.state_dict().items()}
@@ -191,7 +191,7 @@ def test_best_is_the_first_of_the_equals_and_keeps_its_weights(start):
     assert any(not torch.equal(tensor, first[name]) for name, tensor in training.model.state_dict().items())
 
 
-def test_best_moves_on_to_a_better_epoch(start):
+def test_best_is_the_epoch_with_highest_validation_accuracy(start):
     training = start(epochs=6)
     while not training.finished:
         training.advance()
@@ -201,7 +201,7 @@ def test_best_moves_on_to_a_better_epoch(start):
 
 
 @pytest.mark.parametrize("patience", [1, 2])
-def test_stops_early_when_validation_does_not_improve(start, patience):
+def test_training_stops_early_if_validation_does_not_improve(start, patience):
     training = start(lr=1e-9, schedule="constant", shape="lenet5", epochs=9, patience=patience)
     while not training.finished:
         training.advance()
@@ -209,14 +209,14 @@ def test_stops_early_when_validation_does_not_improve(start, patience):
     assert not training.failed
 
 
-def test_no_patience_is_patience_without_end(start):
+def test_training_never_stops_early_without_patience(start):
     training = start(lr=1e-9, schedule="constant", shape="lenet5", epochs=5)
     while not training.finished:
         training.advance()
     assert training.epoch == 5
 
 
-def test_a_loss_that_is_not_finite_ends_the_training_and_names_the_step(start, tmp_path):
+def test_nonfinite_loss_ends_training_and_step_is_recorded(start, tmp_path):
     training = start(lr=100.0, weight_decay=10.0, optimizer="sgd", shape="lenet-dropout", schedule="constant", epochs=5)
     while not training.finished:
         training.advance()
@@ -231,7 +231,7 @@ def test_a_loss_that_is_not_finite_ends_the_training_and_names_the_step(start, t
     assert again.history[-1].failed_step == step
 
 
-def test_the_last_update_may_be_the_one_that_breaks(start, few_digits):
+def test_nonfinite_validation_loss_is_recorded_as_last_step(start, few_digits):
     # One step an epoch: it is the validation that finds what its update did.
     diverging = {"lr": 100.0, "weight_decay": 10.0, "optimizer": "sgd", "momentum": 0.0, "schedule": "constant"}
     training = start(shape="lenet-dropout", batch_size=150, epochs=20, **diverging)
@@ -242,21 +242,21 @@ def test_the_last_update_may_be_the_one_that_breaks(start, few_digits):
     assert all(np.isfinite(each.val_loss) for each in training.history[:-1])
 
 
-def test_a_failed_epoch_is_never_the_best(start):
+def test_failed_epoch_is_never_the_best(start):
     training = start(lr=100.0, weight_decay=10.0, optimizer="sgd", shape="lenet-dropout", schedule="constant", epochs=5)
     while not training.finished:
         training.advance()
     assert training.best is None or training.best.failed_step is None
 
 
-def test_a_state_of_another_network_is_refused(start):
+def test_state_of_another_network_is_refused(start):
     training = start()
     training.advance()
     with pytest.raises(ValueError, match="does not fit the network"):
         start(shape="lenet5").load(training.state())
 
 
-def test_initialised_starts_afresh_from_the_seed_alone_and_leaves_the_original():
+def test_initialised_depends_on_seed_alone_and_leaves_original():
     template = lenet(SHAPES["lenet5-modern"], GREY, 10)
     before = {name: tensor.clone() for name, tensor in template.state_dict().items()}
     torch.manual_seed(3)
@@ -275,7 +275,7 @@ def test_initialised_starts_afresh_from_the_seed_alone_and_leaves_the_original()
     assert not torch.equal(one[1].weight, initialised(template, 5)[1].weight)
 
 
-def test_weights_are_pytorchs_own_for_the_seed():
+def test_initial_weights_are_those_of_pytorch_for_the_seed():
     torch.manual_seed(4)
     expected = nn.Sequential(nn.Conv2d(1, 6, 5), nn.Linear(3, 2))
     got = initialised(nn.Sequential(nn.Conv2d(1, 6, 5), nn.Linear(3, 2)), 4)

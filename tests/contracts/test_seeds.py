@@ -16,7 +16,7 @@ from lenet.training.training import Training
 WORDS = ("train", "digits", "--epochs", 2, "--batch-size", 32, "--augment", "flip-shift", "--dropout", 0.2)
 
 
-def test_members_equal_the_runs_of_their_seeds_alone(lenet, tmp_path, engine):
+def test_network_of_several_seeds_is_bit_identical_to_run_of_its_seed_alone(lenet, tmp_path, engine):
     words = (*WORDS, "--engine", engine)
     assert lenet(*words, "--seeds", 3, "--seed", 5, "--out", tmp_path / "three").code == 0
     three = load_file(tmp_path / "three" / "model.safetensors")
@@ -42,7 +42,7 @@ def test_members_equal_the_runs_of_their_seeds_alone(lenet, tmp_path, engine):
 
 
 @pytest.mark.skipif(native.available() is not None, reason=str(native.available()))
-def test_the_last_member_takes_the_idle_cores_and_keeps_its_bits(lenet, tmp_path, monkeypatch):
+def test_last_network_uses_idle_cores_and_stays_bit_identical(lenet, tmp_path, monkeypatch):
     used: dict[int, set[int]] = {}
     advance = Training.advance
 
@@ -60,7 +60,7 @@ def test_the_last_member_takes_the_idle_cores_and_keeps_its_bits(lenet, tmp_path
     assert one == two
 
 
-def test_the_torch_engine_keeps_to_its_threads(lenet, tmp_path, monkeypatch):
+def test_torch_engine_uses_the_configured_number_of_threads(lenet, tmp_path, monkeypatch):
     used = []
     advance = Training.advance
     monkeypatch.setattr(Training, "advance", lambda self: used.append(self.settings.threads) or advance(self))
@@ -72,7 +72,7 @@ def test_the_torch_engine_keeps_to_its_threads(lenet, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_bits_do_not_hang_on_threads(lenet, tmp_path, engine, threads):
+def test_native_results_do_not_depend_on_number_of_threads(lenet, tmp_path, engine, threads):
     # The native engine's never do; the torch engine's are its own at each number, which the config keeps.
     if engine == "torch" and threads > 1:
         pytest.skip("the torch engine's bits are those of its number of threads")
@@ -82,7 +82,7 @@ def test_bits_do_not_hang_on_threads(lenet, tmp_path, engine, threads):
     assert one == other
 
 
-def test_a_member_that_fails_is_named_and_the_others_go_on(lenet, tmp_path):
+def test_network_that_diverges_is_named_and_others_are_kept(lenet, tmp_path):
     path = tmp_path / "run"
     words = ["train", "digits", "--epochs", 3, "--seeds", 3, "--out", path]
     assert lenet(*words).code == 0
@@ -111,7 +111,7 @@ def test_a_member_that_fails_is_named_and_the_others_go_on(lenet, tmp_path):
     assert lenet("eval", path, "--out", tmp_path / "csv").code == 0
 
 
-def test_where_all_fail_it_is_an_error_that_names_them(lenet, tmp_path):
+def test_error_names_every_network_if_all_diverge(lenet, tmp_path):
     words = ["train", "digits", "--model", "lenet-dropout", "--optimizer", "sgd", "--lr", 100, "--seeds", 2,
              "--weight-decay", 10, "--schedule", "constant", "--epochs", 5, "--out", tmp_path / "run"]  # fmt: skip
     for resume in ([], ["--resume"]):
@@ -123,7 +123,7 @@ def test_where_all_fail_it_is_an_error_that_names_them(lenet, tmp_path):
     assert not (tmp_path / "run" / "result.json").exists()
 
 
-def test_the_test_set_is_evaluated_with_the_best_weights_of_validation(digits_run):
+def test_test_set_is_evaluated_with_best_weights_by_validation(digits_run):
     import lenet
     from lenet.data import load_dataset
     from lenet.engine import Settings
