@@ -1,5 +1,7 @@
 """Cores and memory as a container allows them."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from lenet import cores
@@ -21,10 +23,19 @@ def test_page_cache_of_a_container_counts_as_free(group):
 def test_a_container_without_a_limit_has_the_machines_memory(group):
     (group / "memory.max").write_text("max\n")
     (group / "memory.current").write_text("900000\n")
-    free = cores.free_memory()
-    assert free is None or free > 1 << 20
+    assert cores.free_memory() > 1 << 20
 
 
-def test_a_quota_bounds_the_cores(group):
-    (group / "cpu.max").write_text("100000 100000\n")
-    assert cores.usable_cores() == 1
+def test_a_container_with_a_larger_limit_has_the_machines_memory(group, monkeypatch):
+    (group / "memory.max").write_text(f"{1 << 60}\n")
+    (group / "memory.current").write_text("900000\n")
+    (group / "memory.stat").write_text("inactive_file 500000\n")
+    monkeypatch.setattr(cores.psutil, "virtual_memory", lambda: SimpleNamespace(available=12345))
+    assert cores.free_memory() == 12345
+
+
+@pytest.mark.parametrize(("quota", "usable"), [("max 100000", 6), ("250000 100000", 2), ("10000 100000", 1), ("", 6)])
+def test_a_quota_bounds_the_cores(group, monkeypatch, quota, usable):
+    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda _: range(6))
+    (group / "cpu.max").write_text(f"{quota}\n")
+    assert cores.usable_cores() == usable

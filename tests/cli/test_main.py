@@ -17,7 +17,7 @@ from lenet.cli.app import app
 from lenet.config import Config
 from lenet.runs.run import Run
 
-COMMANDS = ("train", "eval", "predict", "transfer", "compare", "study", "tune", "models", "recipes")
+COMMANDS = ("train", "eval", "predict", "transfer", "compare", "study", "tune", "models", "recipes", "data")
 
 # What the run that a transfer starts from decides.
 TRANSFER_LACKS = (

@@ -129,7 +129,7 @@ def test_an_archive_with_another_checksum_is_refused_with_both_named(tmp_path, c
     found = hashlib.md5(content + b"!", usedforsecurity=False).hexdigest()
     expected = published.layouts[0].archive.md5
     with pytest.raises(
-        InputError, match=f"{path.name} is not the published .*{found}, expected {expected}.*replace it"
+        InputError, match=f"{path.name} is not the published .*{found}, expected {expected}.*download it again"
     ):
         fetch.get_published(published, str(tmp_path), download=True)
     assert not (tmp_path / LAYOUT.folder).exists()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
+from lenet.cli.data import data
 from lenet.cli.listing import models, recipes
 from lenet.cli.train import study, train, transfer
 from lenet.cli.tune import tune
@@ -37,6 +38,8 @@ _COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
 for _number, (_name, _function, _arguments) in enumerate(_COMMANDS):
     _usage = f"Usage: lenet {_name} {_arguments}".rstrip()
     app.command(_function, name=_name, usage=_usage, sort_key=_number)
+data.sort_key = len(_COMMANDS)
+app.command(data)
 
 
 def run(app: App, argv: Sequence[str] | None = None) -> int:

@@ -94,16 +94,16 @@ def clear() -> int:
 
     Runs that use them are not disturbed: a file stays readable for whoever has mapped it.
     """
-    freed = _bytes_in(_folder())
+    freed = bytes_in(_folder())
     shutil.rmtree(_folder(), ignore_errors=True)
-    return freed - _bytes_in(_folder())
+    return freed - bytes_in(_folder())
 
 
 def _entries() -> Iterator[Entry]:
     for path in _listed(_folder()):
         try:
             about = _about(path)
-            yield Entry(path, str(about["name"]), str(about["source"]), tuple(about["shape"]), _bytes_in(path))
+            yield Entry(path, str(about["name"]), str(about["source"]), tuple(about["shape"]), bytes_in(path))
         except (KeyError, TypeError, ValueError, OSError):
             continue
 
@@ -119,7 +119,8 @@ def _listed(folder: Path) -> list[Path]:
         return []
 
 
-def _bytes_in(folder: Path) -> int:
+def bytes_in(folder: Path) -> int:
+    """Bytes of all files in a folder; 0 if it does not exist."""
     return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
 
 

@@ -33,7 +33,7 @@ def decode(root: Path, found: Found, size: int, fit: str, *, grey: bool = False)
     images = np.empty((count, size, size, 1 if grey else 3), dtype=np.uint8)
     is_grey = np.zeros(count, dtype=np.bool_)
     failures: dict[int, str] = {}
-    room = _Room(max(MOST_PIXELS, (free_memory() or 0) // (2 * _BYTES_PER_PIXEL)))
+    room = _Room(max(MOST_PIXELS, free_memory() // (2 * _BYTES_PER_PIXEL)))
 
     def decode_one(index: int) -> None:
         with opened(root / found.files[index]) as lazy, room.taken(lazy.width * lazy.height):
@@ -94,10 +94,10 @@ class _Room:
 def _check_memory(root: Path, need: int) -> None:
     """Raises InputError if so many bytes of images are more than the free memory."""
     free = free_memory()
-    if free is not None and need > free:
+    if need > free:
         raise InputError(
-            f"the images in {root} take {need / 1e9:.1f} GB at this size, more than the {free / 1e9:.1f} GB of free "
-            "memory: use a smaller --size or fewer images",
+            f"the images in {root} take {need / 2**30:.1f} GiB of memory at this size and {free / 2**30:.1f} GiB are "
+            "free: use a smaller --size or fewer images",
             options=["size"],
         )
 

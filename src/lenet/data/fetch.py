@@ -219,7 +219,7 @@ def verify(path: Path, archive: Archive) -> None:
         if published and digest.hexdigest() != published:
             raise InputError(
                 f"{path} is not the published archive ({digest.name.upper()} {digest.hexdigest()}, expected "
-                f"{published}): replace it by {archive.urls[0]}"
+                f"{published}): download it again from {archive.urls[0]}"
             )
 
 

@@ -26,7 +26,7 @@ def check_memory(config: Config, network: nn.Sequential, input_shape: tuple[int,
     activations = sum(prod(layer.output) for layer in trace(network, input_shape))
     weights, batch = 5 * count * config.seeds, 2 * activations * config.batch_size
     need, free = 4 * (weights + batch), free_memory()
-    if free is not None and need > free:
+    if need > free:
         smaller = "use a smaller network or fewer seeds" if weights > batch else "use a smaller --batch-size"
         raise InputError(
             f"training needs at least {need / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free: {smaller}"

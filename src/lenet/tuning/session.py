@@ -69,7 +69,7 @@ def workers_here(wanted: int | None, image_bytes: int) -> int:
     workers = wanted or usable_cores()
     need = workers * _WORKER_BYTES + _RAY_BYTES + 2 * image_bytes
     free = free_memory()
-    if free is not None and need > free:
+    if need > free:
         most = max(0, int((free - _RAY_BYTES - 2 * image_bytes) // _WORKER_BYTES))
         raise InputError(
             f"{workers} workers need about {need / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free: "
