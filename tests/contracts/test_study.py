@@ -4,12 +4,14 @@ import copy
 import json
 import subprocess
 import sys
+from importlib.util import module_from_spec, spec_from_file_location
 
 import pytest
 import torch
 from torch import nn
 
 import lenet
+from lenet.cli.script import main
 from lenet.errors import InputError
 from lenet.runs.run import Run
 
@@ -23,7 +25,7 @@ def study(root):
     return run
 
 
-def test_main_trains_on_digits_with_a_note_if_cifar10_is_missing(study, no_data, tmp_path):
+def test_main_trains_on_digits_with_a_note_if_cifar10_is_missing(study, root, no_data, tmp_path):
     done = study("--epochs", 1, "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
@@ -36,8 +38,10 @@ def test_main_trains_on_digits_with_a_note_if_cifar10_is_missing(study, no_data,
     weights = (tmp_path / "run" / "model.safetensors").read_bytes()
     for name in ("result.json", "state/0.safetensors"):
         (tmp_path / "run" / name).unlink()
-    again = study("--epochs", 1, "--resume", "--out", tmp_path / "run")
-    assert again.returncode == 0, again.stderr
+    spec = spec_from_file_location("model", root / "model.py")
+    model = module_from_spec(spec)
+    spec.loader.exec_module(model)
+    assert main(model.lenet(), ["--epochs", "1", "--resume", "--out", str(tmp_path / "run")]) == 0
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == weights
 
 
