@@ -12,7 +12,8 @@ from lenet.config import Config, resolve
 from lenet.errors import InputError
 from lenet.models import SHAPES, build, describe, lenet
 from lenet.runs.metrics import EpochRow
-from lenet.runs.run import Run, open_run
+from lenet.runs.opening import open_run
+from lenet.runs.run import Run
 
 
 def started(path):

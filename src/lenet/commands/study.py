@@ -17,7 +17,8 @@ from lenet.report.comparison import comparison_lines, table_of
 from lenet.report.console import PlainConsole
 from lenet.report.plots import draw_accuracies, draw_per_class
 from lenet.report.progress import Printer
-from lenet.runs.run import RUNS, Run
+from lenet.runs.opening import RUNS
+from lenet.runs.run import Run
 from lenet.training.loop import Watch
 
 

@@ -12,7 +12,8 @@ from lenet.config.request import Request
 from lenet.engine.preserved import preserved_torch
 from lenet.report.progress import Printer, both
 from lenet.report.text import epochs_trained
-from lenet.runs.run import Run, opened_run
+from lenet.runs.opening import opened_run
+from lenet.runs.run import Run
 from lenet.training.finish import evaluate_test_set, result_of
 from lenet.training.loop import Watch, train_all
 from lenet.training.prepare import begin, check_same_images, prepare

@@ -19,7 +19,8 @@ from lenet.data.identity import check_images, differing_images
 from lenet.engine.preserved import preserved_torch
 from lenet.errors import InputError
 from lenet.models import describe
-from lenet.runs.run import Run, opened_run
+from lenet.runs.opening import opened_run
+from lenet.runs.run import Run
 from lenet.training.setup import OWN_MODEL
 from lenet.tuning import folder
 from lenet.tuning.display import SearchPrinter, figure

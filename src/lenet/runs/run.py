@@ -1,14 +1,8 @@
 """The run folder: config.toml, metrics.csv, result.json, model.safetensors + model.json, plots/, state/ to resume."""
 
-import fcntl
-import hashlib
 import json
-import os
-import re
-import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -19,17 +13,14 @@ from torch import nn
 
 from lenet.config import Config, resolve, to_toml
 from lenet.data.dataset import Dataset
-from lenet.data.identity import check_images, image_digest
-from lenet.data.splits import splits_from
 from lenet.errors import InputError
-from lenet.files import gone, is_left_over, make_folder, read_json, unwritable, write_whole
+from lenet.files import gone, make_folder, read_json, write_whole
 from lenet.models import describe
 from lenet.runs.checkpoint import Checkpoint, load_checkpoint, read_tensors, save_checkpoint, write_tensors
 from lenet.runs.figures import result_fault
 from lenet.runs.metrics import EpochRow, append_metrics, read_metrics, write_metrics
+from lenet.runs.split import read_split, same_config, trained_digests, write_split
 
-RUNS = Path("runs")
-MAY_CHANGE = ("engine", "device", "data_dir")  # options that may differ when a run is resumed
 STATE_MEND = "restore it, or remove it to train this network again from its first epoch"
 
 
@@ -63,11 +54,8 @@ class Run:
     def check_config(self) -> None:
         """Raises InputError if config.toml was changed since the run was started."""
         config = self.config()
-        if config is None or not self._split.is_file():
-            return
-        mend = "restore it or start over with --overwrite"
-        kept = read_tensors(self._split, mend=mend).get("config")
-        if kept is not None and kept.numpy().tobytes() != _identity(config):
+        if config is not None and not same_config(self._split, config):
+            mend = "restore it or start over with --overwrite"
             raise InputError(f"{self.path / 'config.toml'} was changed since the run was started: {mend}")
 
     def write_config(self, config: Config, comment: str) -> None:
@@ -97,47 +85,16 @@ class Run:
         Raises InputError if the images have changed since, or the file is damaged.
         """
         if not self._split.is_file():
-            parts = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
-            for number, (train, val) in enumerate(dataset.folds):
-                parts |= {f"{number}.train": train, f"{number}.val": val}
-            tensors = {name: torch.from_numpy(indices.astype(np.int64)) for name, indices in parts.items()}
-            if config is not None:
-                tensors["config"] = torch.frombuffer(bytearray(_identity(config)), dtype=torch.uint8)
-            if dataset.files is not None:  # single images of a folder may change, or be evaluated elsewhere
-                digests = b"".join(map(image_digest, dataset.images))
-                tensors["digests"] = torch.frombuffer(bytearray(digests), dtype=torch.uint8).view(-1, 16)
-            tensors["sha256"] = torch.frombuffer(bytearray.fromhex(dataset.sha256), dtype=torch.uint8)
-            write_tensors(self._split, tensors)
+            write_split(self._split, dataset, config)
         return self.split_again(dataset)
 
     def split_again(self, dataset: Dataset) -> Dataset:
         """The dataset with the run's saved split, or unchanged if there is none. Raises as `kept_split` does."""
-        if not self._split.is_file():
-            return dataset
-        mend = "restore it or start over with --overwrite"
-        kept = {name: tensor.numpy() for name, tensor in read_tensors(self._split, mend=mend).items()}
-        check_images(dataset, kept.pop("sha256", np.empty(0)).tobytes().hex(), f"{self.path} was started with")
-        for name in ("config", "digests"):
-            kept.pop(name, None)
-        folds = len(dataset.folds) or sum(name.endswith(".train") for name in kept)
-        try:
-            splits = splits_from(kept, len(dataset.labels), folds)
-        except ValueError as error:
-            raise InputError(f"{self._split} is damaged ({error}): {mend}") from None
-        return replace(dataset, train=splits.train, val=splits.val, test=splits.test, folds=splits.folds)
+        return read_split(self._split, dataset) if self._split.is_file() else dataset
 
     def trained_digests(self) -> set[bytes] | None:
         """Digests of the images used for training or validation; None if the run keeps none (see `image_digest`)."""
-        if not self._split.is_file():
-            return None
-        kept = read_tensors(self._split, mend="restore it")
-        digests = kept.get("digests")
-        if digests is None:
-            return None
-        used = np.unique(np.concatenate([t.numpy() for name, t in kept.items() if name.endswith(("train", "val"))]))
-        if digests.dtype != torch.uint8 or digests.ndim != 2 or not len(used) or used.max() >= len(digests):
-            raise InputError(f"{self._split} is damaged (its digests do not fit its indices): restore it")
-        return {digests[index].numpy().tobytes() for index in used}
+        return trained_digests(self._split) if self._split.is_file() else None
 
     def state(self, seed: int) -> dict[str, torch.Tensor] | None:
         """The state that the network with this seed resumes from; None if it has not completed an epoch."""
@@ -274,99 +231,3 @@ class Run:
     @property
     def _split(self) -> Path:
         return self.path / "split.safetensors"
-
-
-def _identity(config: Config) -> bytes:
-    """The SHA-256 of all options except those that may change when a run is resumed."""
-    fixed = {name: value for name, value in vars(config).items() if name not in (*MAY_CHANGE, "data")}
-    return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).digest()
-
-
-@contextmanager
-def opened_run(
-    out: str | Path | None, *, resume: bool = False, overwrite: bool = False, marker: str = "config.toml"
-) -> Iterator[Run]:
-    """The run of `open_run`, locked for this process. Its folder is removed at the end if it is still empty.
-
-    Raises InputError as `open_run` does, and if another process uses the folder.
-    """
-    run = open_run(out, resume=resume, overwrite=overwrite, marker=marker)
-    with _locked(run.path):
-        try:
-            yield run
-        finally:
-            if run.path.is_dir() and not any(run.path.iterdir()):
-                run.path.rmdir()
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Locks the folder: two processes that train in it would overwrite each other's files."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise unwritable(folder, error) from None
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"{folder} is in use by another lenet process: wait for it or choose another --out"
-            ) from None
-        except OSError:  # a file system without locks
-            pass
-        yield
-    finally:
-        os.close(handle)
-
-
-def open_run(
-    out: str | Path | None, *, resume: bool = False, overwrite: bool = False, marker: str = "config.toml"
-) -> Run:
-    """The folder that a run writes to: exactly `out`, or a new numbered one under runs/.
-
-    resume: use the existing run at `out`; without `out`, the newest run
-    overwrite: delete the existing run at `out` first
-    marker: the file by which a run of this kind is recognised: "config.toml" of a training, "search.toml" of a search
-
-    Raises InputError if the folder exists and is neither resumed nor overwritten, is not a run, or cannot be written.
-    """
-    if out is None:
-        newest = _newest(marker) if resume else None
-        return open_run(newest.path, resume=True, marker=marker) if newest else _fresh()
-    path = Path(out)
-    found = list(path.iterdir()) if path.is_dir() else []
-    if found and not (resume or overwrite):
-        raise InputError(f"{path} exists: use --resume to continue it, --overwrite to start over, or another --out")
-    if not (path / marker).is_file() and not all(map(is_left_over, found)):
-        raise InputError(
-            f"{path} is not a run: lenet does not write into folders that it did not make; choose another --out"
-        )
-    if overwrite and found:
-        shutil.rmtree(path)
-    make_folder(path)
-    for left_over in filter(is_left_over, list(path.rglob("*"))):
-        left_over.unlink()
-    return Run(path)
-
-
-def _fresh() -> Run:
-    number = max((int(path.name) for path in _numbered()), default=0) + 1
-    while True:
-        path = RUNS / f"{number:04d}"
-        try:
-            make_folder(path, exist_ok=False)
-            return Run(path)
-        except FileExistsError:  # another process made it meanwhile
-            number += 1
-
-
-def _newest(marker: str) -> Run | None:
-    """The newest run of this kind. A folder without finished files, left by a kill, counts for both kinds."""
-    found = [path for path in _numbered() if (path / marker).is_file() or all(map(is_left_over, path.iterdir()))]
-    newest = max(found, key=lambda path: int(path.name), default=None)
-    return Run(newest) if newest else None
-
-
-def _numbered() -> list[Path]:
-    return [path for path in RUNS.glob("*") if re.fullmatch(r"\d+", path.name)] if RUNS.is_dir() else []

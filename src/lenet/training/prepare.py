@@ -11,7 +11,8 @@ from lenet.config.request import Request
 from lenet.data import load_dataset
 from lenet.data.identity import check_images, differing_images, is_folder, same_folder
 from lenet.errors import InputError
-from lenet.runs.run import MAY_CHANGE, Run
+from lenet.runs.run import Run
+from lenet.runs.split import MAY_CHANGE
 from lenet.training.loop import load_trainings
 from lenet.training.setup import Setup, make_setup
 from lenet.training.start import config_from_start, read_start

@@ -1,0 +1,105 @@
+"""Opening a run folder: a new one, one to resume, or one to overwrite; one process at a time."""
+
+import fcntl
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lenet.errors import InputError
+from lenet.files import is_left_over, make_folder, unwritable
+from lenet.runs.run import Run
+
+RUNS = Path("runs")
+
+
+@contextmanager
+def opened_run(
+    out: str | Path | None, *, resume: bool = False, overwrite: bool = False, marker: str = "config.toml"
+) -> Iterator[Run]:
+    """The run of `open_run`, locked for this process. Its folder is removed at the end if it is still empty.
+
+    Raises InputError as `open_run` does, and if another process uses the folder.
+    """
+    run = open_run(out, resume=resume, overwrite=overwrite, marker=marker)
+    with _locked(run.path):
+        try:
+            yield run
+        finally:
+            if run.path.is_dir() and not any(run.path.iterdir()):
+                run.path.rmdir()
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Locks the folder: two processes that train in it would overwrite each other's files."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise unwritable(folder, error) from None
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"{folder} is in use by another lenet process: wait for it or choose another --out"
+            ) from None
+        except OSError:  # a file system without locks
+            pass
+        yield
+    finally:
+        os.close(handle)
+
+
+def open_run(
+    out: str | Path | None, *, resume: bool = False, overwrite: bool = False, marker: str = "config.toml"
+) -> Run:
+    """The folder that a run writes to: exactly `out`, or a new numbered one under runs/.
+
+    resume: use the existing run at `out`; without `out`, the newest run
+    overwrite: delete the existing run at `out` first
+    marker: the file by which a run of this kind is recognised: "config.toml" of a training, "search.toml" of a search
+
+    Raises InputError if the folder exists and is neither resumed nor overwritten, is not a run, or cannot be written.
+    """
+    if out is None:
+        newest = _newest(marker) if resume else None
+        return open_run(newest.path, resume=True, marker=marker) if newest else _fresh()
+    path = Path(out)
+    found = list(path.iterdir()) if path.is_dir() else []
+    if found and not (resume or overwrite):
+        raise InputError(f"{path} exists: use --resume to continue it, --overwrite to start over, or another --out")
+    if not (path / marker).is_file() and not all(map(is_left_over, found)):
+        raise InputError(
+            f"{path} is not a run: lenet does not write into folders that it did not make; choose another --out"
+        )
+    if overwrite and found:
+        shutil.rmtree(path)
+    make_folder(path)
+    for left_over in filter(is_left_over, list(path.rglob("*"))):
+        left_over.unlink()
+    return Run(path)
+
+
+def _fresh() -> Run:
+    number = max((int(path.name) for path in _numbered()), default=0) + 1
+    while True:
+        path = RUNS / f"{number:04d}"
+        try:
+            make_folder(path, exist_ok=False)
+            return Run(path)
+        except FileExistsError:  # another process made it meanwhile
+            number += 1
+
+
+def _newest(marker: str) -> Run | None:
+    """The newest run of this kind. A folder without finished files, left by a kill, counts for both kinds."""
+    found = [path for path in _numbered() if (path / marker).is_file() or all(map(is_left_over, path.iterdir()))]
+    newest = max(found, key=lambda path: int(path.name), default=None)
+    return Run(newest) if newest else None
+
+
+def _numbered() -> list[Path]:
+    return [path for path in RUNS.glob("*") if re.fullmatch(r"\d+", path.name)] if RUNS.is_dir() else []

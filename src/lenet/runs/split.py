@@ -1,0 +1,84 @@
+"""split.safetensors: which images a run trains, validates and tests on, and what identifies the run and its images.
+
+train, val, test: int64 indices of images, sorted; N.train, N.val: those of fold N; sha256: of all images and labels
+config: digest of the run's options; digests: uint8 [images, 16], one per image, for a folder of images
+"""
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lenet.config import Config
+from lenet.data.dataset import Dataset
+from lenet.data.identity import check_images, image_digest
+from lenet.data.splits import splits_from
+from lenet.errors import InputError
+from lenet.runs.checkpoint import read_tensors, write_tensors
+
+MAY_CHANGE = ("engine", "device", "data_dir")  # options that may differ when a run is resumed
+_MEND = "restore it or start over with --overwrite"
+
+
+def write_split(path: Path, dataset: Dataset, config: Config | None = None) -> None:
+    """Write the dataset's split, and a digest of the config. Raises InputError if it cannot be written."""
+    parts = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
+    for number, (train, val) in enumerate(dataset.folds):
+        parts |= {f"{number}.train": train, f"{number}.val": val}
+    tensors = {name: torch.from_numpy(indices.astype(np.int64)) for name, indices in parts.items()}
+    tensors["sha256"] = _bytes(bytes.fromhex(dataset.sha256))
+    if config is not None:
+        tensors["config"] = _bytes(_identity(config))
+    if dataset.files is not None:  # single images of a folder may change, or be evaluated elsewhere
+        tensors["digests"] = _bytes(b"".join(map(image_digest, dataset.images))).view(-1, 16)
+    write_tensors(path, tensors)
+
+
+def read_split(path: Path, dataset: Dataset) -> Dataset:
+    """The dataset with the saved split. Raises InputError if its images have changed, or the file is damaged."""
+    kept = {name: tensor.numpy() for name, tensor in read_tensors(path, mend=_MEND).items()}
+    check_images(dataset, kept.pop("sha256", np.empty(0)).tobytes().hex(), f"{path.parent} was started with")
+    for name in ("config", "digests"):
+        kept.pop(name, None)
+    folds = len(dataset.folds) or sum(name.endswith(".train") for name in kept)
+    try:
+        splits = splits_from(kept, len(dataset.labels), folds)
+    except ValueError as error:
+        raise InputError(f"{path} is damaged ({error}): {_MEND}") from None
+    return replace(dataset, train=splits.train, val=splits.val, test=splits.test, folds=splits.folds)
+
+
+def same_config(path: Path, config: Config) -> bool:
+    """Whether the split was written for this config, options in `MAY_CHANGE` aside; True if that is not known."""
+    kept = read_tensors(path, mend=_MEND).get("config") if path.is_file() else None
+    return kept is None or kept.numpy().tobytes() == _identity(config)
+
+
+def trained_digests(path: Path) -> set[bytes] | None:
+    """Digests of the images used for training or validation; None if the file has none. Raises as `read_split`."""
+    kept = read_tensors(path, mend=_MEND)
+    digests = kept.get("digests")
+    if digests is None:
+        return None
+    used = np.unique(np.concatenate([t.numpy() for name, t in kept.items() if name.endswith(("train", "val"))]))
+    if digests.dtype != torch.uint8 or digests.ndim != 2 or not len(used) or used.max() >= len(digests):
+        raise InputError(f"{path} is damaged (its digests do not fit its indices): {_MEND}")
+    return {digests[index].numpy().tobytes() for index in used}
+
+
+def _identity(config: Config) -> bytes:
+    """The SHA-256 of the options that differ from their defaults; an option added later does not change it."""
+    default = Config()
+    fixed = {
+        name: value
+        for name, value in vars(config).items()
+        if name not in (*MAY_CHANGE, "data") and value != getattr(default, name)
+    }
+    return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).digest()
+
+
+def _bytes(content: bytes) -> torch.Tensor:
+    return torch.frombuffer(bytearray(content), dtype=torch.uint8)
