@@ -1,4 +1,4 @@
-"""What all tests share: a home of their own, no network, and small real data to train on."""
+"""Shared fixtures: a temporary home directory, no network access, and small datasets and runs."""
 
 import atexit
 import os
@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-# Set before anything of lenet, torch or matplotlib is imported, and inherited by every process a test starts.
+# Set before lenet, torch and matplotlib are imported; processes that a test starts inherit it.
 _home = tempfile.mkdtemp(prefix="lenet-tests-")
 atexit.register(shutil.rmtree, _home, ignore_errors=True)
 for name, folder in {
@@ -27,17 +27,17 @@ for name, folder in {
     os.environ[name] = str(Path(_home, folder))
     Path(_home, folder).mkdir()
 for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-    os.environ[name] = "http://127.0.0.1:9"  # nobody listens there: a test that asks the network fails at once
+    os.environ[name] = "http://127.0.0.1:9"  # no server listens there, so network access fails at once
 for name in ("no_proxy", "NO_PROXY"):
     os.environ[name] = "127.0.0.1,localhost"
 for name in ("FORCE_COLOR", "NO_COLOR", "COLUMNS", "LINES", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "CLICOLOR_FORCE"):
     os.environ.pop(name, None)
 if os.environ.get("LENET_DATA"):
-    os.environ["LENET_DATA"] = str(Path(os.environ["LENET_DATA"]).absolute())  # tests run in folders of their own
+    os.environ["LENET_DATA"] = str(Path(os.environ["LENET_DATA"]).absolute())  # since each test changes its directory
 
 
 def pytest_sessionstart() -> None:
-    """Without the native engine most of what matters would be skipped; where it can be built, it must be there."""
+    """With LENET_REQUIRE_NATIVE set, a missing native engine is an error; otherwise its tests are skipped."""
     if os.environ.get("LENET_REQUIRE_NATIVE"):
         from lenet.engine import native
 
@@ -47,35 +47,35 @@ def pytest_sessionstart() -> None:
 
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path_factory, monkeypatch):
-    """Every test runs in an empty folder: what it leaves there, and a ./data of ours, concern no other."""
+    """Every test runs in its own empty directory, without the repository's ./data."""
     monkeypatch.chdir(tmp_path_factory.mktemp("cwd"))
 
 
 @pytest.fixture
 def root():
-    """The repository."""
+    """The repository's root folder."""
     return ROOT
 
 
 @pytest.fixture(scope="session")
 def real_data():
-    """The folder that holds CIFAR-10, as its publisher laid it out."""
+    """The data folder with CIFAR-10's original files. Skips the test if there is none."""
     folder = Path(os.environ.get("LENET_DATA") or "/nowhere")
     if not (folder / "cifar-10-batches-py").is_dir():
-        pytest.skip("no CIFAR-10 here: set LENET_DATA to the folder that holds cifar-10-batches-py")
+        pytest.skip("CIFAR-10 is not on disk: set LENET_DATA to the folder that contains cifar-10-batches-py")
     return folder
 
 
 @pytest.fixture
 def no_data(tmp_path, monkeypatch):
-    """No published set is on disk."""
+    """No dataset is on disk."""
     monkeypatch.setenv("LENET_DATA", str(tmp_path / "no-data"))
     monkeypatch.setenv("LENET_CACHE", str(tmp_path / "no-cache"))
 
 
 @dataclass
 class Outcome:
-    """What a command came to."""
+    """Exit code, standard output and standard error of a command."""
 
     code: int
     out: str
@@ -84,7 +84,7 @@ class Outcome:
 
 @pytest.fixture
 def lenet(capsys):
-    """Calls the command line in this process."""
+    """A function that runs the command line in this process and returns its Outcome."""
     from lenet.cli import main
 
     def call(*words):
@@ -96,15 +96,29 @@ def lenet(capsys):
     return call
 
 
+@pytest.fixture(scope="session")
+def refused():
+    """A function that asserts that a command failed with one line on standard error that contains these parts."""
+
+    def check(outcome, *parts):
+        assert outcome.code == 2, outcome
+        assert outcome.err.startswith("lenet: ")
+        assert outcome.err.count("\n") == 1, outcome.err
+        for part in parts:
+            assert part in outcome.err, outcome.err
+
+    return check
+
+
 @pytest.fixture
 def process():
-    """Starts the command line in a process of its own; whatever still runs at the test's end is killed."""
+    """A function that starts the command line in a new process, which is killed at the end of the test."""
     started = []
 
     def start(*words, **options):
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | options
-        # Whoever started the tests may have told them to ignore Ctrl-C (a shell does so with what it runs in the
-        # background), and a child would inherit that.
+        # The tests may have been started with SIGINT ignored (a shell does so for background jobs), which a child
+        # process would inherit.
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
         running = subprocess.Popen([sys.executable, "-m", "lenet.cli", *map(str, words)], **options)
         signal.signal(signal.SIGINT, before)
@@ -122,7 +136,7 @@ def process():
 
 @pytest.fixture(scope="session")
 def digits():
-    """The embedded digits, 16x16 and grey."""
+    """The embedded digits, uint8 [1797, 16, 16, 1]."""
     from lenet.config import DataConfig
     from lenet.data import load_dataset
 
@@ -131,14 +145,13 @@ def digits():
 
 @pytest.fixture(scope="session")
 def few_digits(digits):
-    """A few of them: an epoch takes milliseconds."""
+    """The digits with 150 training, 50 validation and 50 test images: an epoch takes milliseconds."""
     return replace(digits, train=digits.train[:150], val=digits.val[:50], test=digits.test[:50])
 
 
 @pytest.fixture(scope="session")
 def digits_run(tmp_path_factory):
-    """A finished run of two members on digits; not to be changed."""
-
+    """A finished run of two networks on the digits. Tests must not change it."""
     import lenet
 
     path = tmp_path_factory.mktemp("finished") / "run"
@@ -148,8 +161,7 @@ def digits_run(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def low_run(tmp_path_factory):
-    """A finished run of two members on the digits 0 to 4; not to be changed."""
-
+    """A finished run of two networks on the digits 0 to 4. Tests must not change it."""
     import lenet
 
     path = tmp_path_factory.mktemp("finished") / "low"
@@ -166,14 +178,14 @@ def low_run(tmp_path_factory):
 
 @pytest.fixture
 def no_pictures(monkeypatch):
-    """Runs of this test draw nothing: of short ones that is most of the time they take."""
+    """Runs in this test draw no plots, which take most of the time of short runs."""
     for name in ("draw_curves", "draw_confusion"):
         monkeypatch.setattr(f"lenet.report.plots.{name}", lambda *_: None)
 
 
 @pytest.fixture(scope="session")
 def stl10_images():
-    """uint8 [140, 16, 16, 3]: what `small_stl10` holds, 100 to train on and 40 to test."""
+    """The images of `small_stl10`, uint8 [140, 16, 16, 3]: 100 training and 40 test images."""
     import numpy as np
 
     return np.random.default_rng(0).integers(0, 256, (140, 16, 16, 3), dtype=np.uint8)
@@ -181,14 +193,14 @@ def stl10_images():
 
 @pytest.fixture
 def small_stl10(stl10_images, monkeypatch, tmp_path):
-    """The folder of an STL-10 of 140 images of 16x16, as its publisher writes it; its parent is a data folder."""
+    """The folder of a small STL-10, 140 images of 16x16 pixels in the original file format, in a data folder."""
     from lenet.data import catalog
 
     small = replace(catalog.STL10, size=16, train_size=16, train_count=100, test_count=40)
     monkeypatch.setitem(catalog.SETS, "stl10", small)
     folder = tmp_path / "store" / "stl10_binary"
     folder.mkdir(parents=True)
-    planes = stl10_images.transpose(0, 3, 2, 1)  # [N, C, W, H]: a plane's columns one after the other
+    planes = stl10_images.transpose(0, 3, 2, 1)  # [N, C, W, H]: STL-10 stores each plane column by column
     for part, chosen in (("train", slice(100)), ("test", slice(100, None))):
         (folder / f"{part}_X.bin").write_bytes(planes[chosen].tobytes())
         (folder / f"{part}_y.bin").write_bytes(bytes(k % 10 + 1 for k in range(len(planes[chosen]))))
@@ -200,7 +212,7 @@ def small_stl10(stl10_images, monkeypatch, tmp_path):
 
 @pytest.fixture(params=["torch", "native"])
 def engine(request):
-    """The name of each engine that is here."""
+    """The name of each engine. Skips the native engine if it is not available."""
     from lenet.engine import native
 
     if request.param == "native" and (reason := native.available()):
@@ -210,7 +222,7 @@ def engine(request):
 
 @pytest.fixture(scope="session")
 def written_tensors():
-    """Makes a comparable value of a safetensors file: name -> bytes."""
+    """A function that reads a safetensors file into a dict of bytes by name."""
     from safetensors.torch import load_file
 
     def read(path):

@@ -8,21 +8,20 @@ import pytest
 import lenet as api
 from lenet.evaluation.comparison import Paired
 from lenet.report.comparison import said
-from lenet.report.plots import draw_per_class
 
 
 @pytest.fixture(scope="module")
 def single(tmp_path_factory):
-    """One network that hardly learns."""
+    """A run of one network with a low accuracy."""
     folder = tmp_path_factory.mktemp("single") / "run"
     return api.train("digits", lr=1e-6, epochs=1, out=folder)
 
 
-def changed(run, folder, **figures):
-    """A copy of a finished run whose result.json has other figures."""
+def changed(run, folder, **values):
+    """A copy of a finished run with these values in result.json."""
     shutil.copytree(run.path, folder)
     path = folder / "result.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | figures))
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
     return folder
 
 
@@ -39,7 +38,7 @@ def test_one_network_has_no_standard_deviation(lenet, single, digits_run, tmp_pa
     assert single.result["test_accuracy"]["sd"] is None
     assert single.result["val_accuracy"]["n"] == 1
     figure = single.result["test_accuracy"]
-    older = changed(single, tmp_path / "older", test_accuracy={**figure, "sd": 0.0})  # as result.json was written once
+    older = changed(single, tmp_path / "older", test_accuracy={**figure, "sd": 0.0})  # as older versions wrote it
     out = lenet("compare", single.path, older, digits_run.path, "--out", tmp_path / "made").out
     assert out.split("no verdict on")[0].count("±") == 2  # validation and test of the run of two networks
     assert json.loads((tmp_path / "made" / "comparison.json").read_text())["pairs"][0]["covers_seeds"] is False
@@ -67,21 +66,16 @@ def test_only_remaining_network_is_shown_with_n_of_1(lenet, single, tmp_path):
 
 def test_text_of_a_paired_difference():
     shown = Paired(0.0123, 0.001, 0.0236, (3, 5), 1000, 92, 84, 0.55)
-    assert said(shown, "a", "b").splitlines() == [
+    assert said(shown, "a", "b") == [
         "b is better than a: 1.23 points (95%: 0.10 to 2.36)",
         "  only a correct: 92 images; only b correct: 84; McNemar p = 0.550",
     ]
     turned = Paired(-0.0123, -0.0236, -0.001, (3, 5), 1000, 1, 0, 0.0001)
-    assert said(turned, "a", "b").splitlines() == [
+    assert said(turned, "a", "b") == [
         "a is better than b: 1.23 points (95%: 0.10 to 2.36)",
         "  only a correct: 1 image; only b correct: 0; McNemar p < 0.001",
     ]
     single = Paired(-0.0123, -0.0236, -0.001, (1, 5), 1000, 0, 7, 0.02)
-    assert said(single, "a", "b").splitlines()[0] == (
+    assert said(single, "a", "b")[0] == (
         "no verdict on a and b: b -1.23 points (95%: -2.36 to -0.10; test images only, not the choice of seed)"
     )
-
-
-def test_plot_accepts_a_point_of_one_network(tmp_path):
-    draw_per_class({"one": {10: [0.5], 20: [0.6]}, "two": {10: [0.5, 0.6]}}, "t", tmp_path / "p.png")
-    assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")

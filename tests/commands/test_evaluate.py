@@ -1,4 +1,4 @@
-"""A finished run judged again: on its own test images the same figures, on other data by the same classes."""
+"""Evaluation of a finished run on its own test images and on folders of other images."""
 
 import shutil
 
@@ -11,7 +11,7 @@ from lenet.errors import InputError
 
 
 def write(folder, images, labels, names="0123456789"):
-    """Class folders of these images."""
+    """Write these images into class folders."""
     for number, (image, label) in enumerate(zip(images, labels, strict=True)):
         (folder / names[label]).mkdir(parents=True, exist_ok=True)
         Image.fromarray(image[:, :, 0]).save(folder / names[label] / f"{number}.png")
@@ -19,23 +19,23 @@ def write(folder, images, labels, names="0123456789"):
 
 
 def test_evaluate_on_own_test_images_repeats_the_result(digits_run):
-    judged = lenet.evaluate(digits_run)
-    assert [one.accuracy for one in judged.scores] == pytest.approx(digits_run.result["test_accuracy"]["each"])
-    assert {one.images for one in judged.scores} == {180}
+    evaluated = lenet.evaluate(digits_run)
+    assert [one.accuracy for one in evaluated.scores] == pytest.approx(digits_run.result["test_accuracy"]["each"])
+    assert {one.images for one in evaluated.scores} == {180}
     again = lenet.evaluate(str(digits_run.path), "digits")
-    assert [one.accuracy for one in again.scores] == [one.accuracy for one in judged.scores]
-    assert lenet.evaluate(digits_run, network=1).scores[0].accuracy == judged.scores[1].accuracy
+    assert [one.accuracy for one in again.scores] == [one.accuracy for one in evaluated.scores]
+    assert lenet.evaluate(digits_run, network=1).scores[0].accuracy == evaluated.scores[1].accuracy
 
 
 def test_evaluate_uses_all_images_of_a_flat_folder(tmp_path, digits_run, digits):
     chosen = digits.test[:60]
     folder = write(tmp_path / "flat", digits.images[chosen], digits.labels[chosen])
-    judged = lenet.evaluate(digits_run, str(folder))
-    logits_right = [
+    evaluated = lenet.evaluate(digits_run, str(folder))
+    predicted = [
         [found.classes[0] for found in lenet.predict(digits_run, list(digits.images[chosen]), top=1, network=number)]
         for number in range(2)
     ]
-    for one, classes in zip(judged.scores, logits_right, strict=True):
+    for one, classes in zip(evaluated.scores, predicted, strict=True):
         assert one.images == 60
         assert one.accuracy == np.mean(np.array(classes) == digits.labels[chosen].astype(str))
 

@@ -1,4 +1,4 @@
-"""What an evaluation is of: the run's own images are known by their content, and each evaluation keeps its files."""
+"""The data of an evaluation: the run's own images are recognised by their content; each dataset has its own files."""
 
 import json
 import shutil
@@ -22,7 +22,7 @@ def photos(folder, seed=0, each=20, classes=("cat", "dog")):
 
 @pytest.fixture
 def trained(tmp_path, monkeypatch, lenet, no_pictures):
-    """A run of two networks on a flat folder, given as a relative path: 32, 4 and 4 images."""
+    """A run of two networks on a flat folder, given as a relative path: 32 training, 4 validation, 4 test images."""
     photos(tmp_path / "photos")
     monkeypatch.chdir(tmp_path)
     assert lenet("train", "photos", "--size", 16, "--epochs", 1, "--seeds", 2, "--out", "run").code == 0
@@ -57,7 +57,7 @@ def test_training_images_among_other_images_are_counted(trained, lenet):
     own = package.evaluate(trained, str(some))
     used = json.loads((trained / "eval" / f"some-{own.sha256[:8]}" / "scores.json").read_text())["trained_on"]
     assert own.trained_on == used
-    assert 6 <= used <= 10  # of ten, less those that chance put into the test split
+    assert 6 <= used <= 10  # ten of the run's 40 images, of which up to four may be in its test split
     assert f"{used} of these 12 images" in outcome.out
 
 

@@ -1,4 +1,4 @@
-"""Labels for images: any kind of picture, by the best network or the one asked for."""
+"""Predictions for paths, PIL images and arrays, by the best network or a chosen one."""
 
 import json
 import shutil
@@ -13,19 +13,18 @@ from lenet.errors import InputError
 
 
 @pytest.fixture
-def sevens(digits):
-    """A few test images as they were before they were brought to 16 pixels: uint8 [n, 16, 16, 1], and their labels."""
-    chosen = digits.test[:12]
-    return digits.images[chosen], digits.labels[chosen]
+def some_images(digits):
+    """Test images, uint8 [12, 16, 16, 1]."""
+    return digits.images[digits.test[:12]]
 
 
-def test_path_array_and_pil_image_give_the_same_prediction(tmp_path, digits_run, sevens):
-    array = sevens[0][0]
-    Image.fromarray(array[:, :, 0]).save(tmp_path / "seven.png")
+def test_path_array_and_pil_image_give_the_same_prediction(tmp_path, digits_run, some_images):
+    array = some_images[0]
+    Image.fromarray(array[:, :, 0]).save(tmp_path / "image.png")
     same = [
-        str(tmp_path / "seven.png"),
-        tmp_path / "seven.png",
-        Image.open(tmp_path / "seven.png"),
+        str(tmp_path / "image.png"),
+        tmp_path / "image.png",
+        Image.open(tmp_path / "image.png"),
         array,
         array[:, :, 0],
         np.repeat(array, 3, axis=2),
@@ -35,32 +34,32 @@ def test_path_array_and_pil_image_give_the_same_prediction(tmp_path, digits_run,
     assert [one.image for one in found] == [str(same[0]), str(same[1]), *(f"image {number}" for number in range(2, 6))]
 
 
-def test_single_image_gives_a_list_of_one(digits_run, sevens, tmp_path):
-    Image.fromarray(sevens[0][0][:, :, 0]).save(tmp_path / "seven.png")
-    for image in (sevens[0][0], str(tmp_path / "seven.png"), tmp_path / "seven.png"):
+def test_single_image_gives_a_list_of_one(digits_run, some_images, tmp_path):
+    Image.fromarray(some_images[0][:, :, 0]).save(tmp_path / "image.png")
+    for image in (some_images[0], str(tmp_path / "image.png"), tmp_path / "image.png"):
         assert len(lenet.predict(digits_run, image)) == 1
     assert lenet.predict(digits_run, []) == []
 
 
-def test_probabilities_are_sorted_and_sum_to_one(digits_run, sevens):
-    for one in lenet.predict(digits_run, list(sevens[0]), top=99):
+def test_probabilities_are_sorted_and_sum_to_one(digits_run, some_images):
+    for one in lenet.predict(digits_run, list(some_images), top=99):
         assert sorted(one.classes) == list("0123456789")
         assert list(one.probabilities) == sorted(one.probabilities, reverse=True)
         assert sum(one.probabilities) == pytest.approx(1)
-    assert {len(one.classes) for one in lenet.predict(digits_run, list(sevens[0]), top=2)} == {2}
+    assert {len(one.classes) for one in lenet.predict(digits_run, list(some_images), top=2)} == {2}
 
 
 def test_images_of_any_size_and_colour_are_converted(digits_run):
     random = np.random.default_rng(0)
     shapes = [(9, 300), (64, 64, 3), (1, 1), (16, 16, 1), (200, 31, 3)]
     found = lenet.predict(digits_run, [random.integers(0, 256, shape, np.uint8) for shape in shapes])
-    assert len(found) == len(shapes)
+    assert [(one.error, len(one.classes)) for one in found] == [(None, 5)] * len(shapes)
 
 
-def test_best_network_by_validation_is_the_default(tmp_path, digits_run, sevens):
+def test_best_network_by_validation_is_the_default(tmp_path, digits_run, some_images):
     path = tmp_path / "run"
     shutil.copytree(digits_run.path, path)
-    images = list(sevens[0])
+    images = list(some_images)
     by_network = [lenet.predict(path, images, network=number) for number in range(2)]
     assert by_network[0] != by_network[1]
     facts = json.loads((path / "model.json").read_text())
@@ -73,9 +72,9 @@ def test_best_network_by_validation_is_the_default(tmp_path, digits_run, sevens)
             lenet.predict(path, images, network=number)
 
 
-def test_predict_accepts_a_loaded_checkpoint(digits_run, sevens):
+def test_predict_accepts_a_loaded_checkpoint(digits_run, some_images):
     checkpoint = lenet.load(digits_run)
-    assert lenet.predict(checkpoint, list(sevens[0])) == lenet.predict(str(digits_run.path), list(sevens[0]))
+    assert lenet.predict(checkpoint, list(some_images)) == lenet.predict(str(digits_run.path), list(some_images))
     assert checkpoint.input_shape == (16, 16, 1)
     assert checkpoint.classes == tuple("0123456789")
     assert checkpoint.seeds == [0, 1]

@@ -1,4 +1,4 @@
-"""lenet study: all runs of a list, kept where they are finished, and what they come to."""
+"""lenet study: trains all runs of a list, keeps finished ones, and compares them."""
 
 import contextlib
 import io
@@ -40,7 +40,7 @@ RUNS = ("low", "last-10", "last-20", "scratch-10")
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """(the study's file, the folder of its runs, what was said, what came back)."""
+    """(the study's file, the folder of its runs, the printed text, the returned comparison)."""
     folder = tmp_path_factory.mktemp("study")
     (folder / "small.toml").write_text(STUDY)
     with contextlib.redirect_stdout(io.StringIO()) as said:
@@ -57,7 +57,7 @@ def test_study_trains_and_compares_its_runs(made):
     assert config["last-10"].freeze == "all-but-last"
     assert all(one.seeds == 2 for one in config.values())
     assert "[2 of 4] last-10" in said
-    assert "epoch 1/2" not in said  # of many runs, in a log
+    assert "epoch 1/2" not in said  # epochs are not shown if the output is not a terminal
     assert "last-10 and low have different images: no paired difference" in said
     found = json.loads((folder / "study.json").read_text())
     assert list(found["runs"]) == list(comparison.runs) == list(RUNS)

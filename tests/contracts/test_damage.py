@@ -1,4 +1,4 @@
-"""Files that a run is resumed from: whatever is damaged or of wrong content is one line, and nothing trains on it."""
+"""Damaged or invalid files of a run are refused with a one-line error."""
 
 import shutil
 
@@ -13,23 +13,15 @@ from lenet.runs.checkpoint import read_tensors, write_tensors
 
 @pytest.fixture
 def cut(digits_run, tmp_path):
-    """A run that was stopped just before its end."""
+    """A run that was interrupted before it wrote result.json."""
     path = tmp_path / "cut"
     shutil.copytree(digits_run.path, path)
     (path / "result.json").unlink()
     return path
 
 
-def refused(outcome, *parts):
-    assert outcome.code == 2, outcome
-    assert outcome.err.startswith("lenet: ")
-    assert outcome.err.count("\n") == 1, outcome.err
-    for part in parts:
-        assert part in outcome.err, outcome.err
-
-
 def changed(path, change):
-    """The file written anew, digest and all, after `change` did something to its tensors."""
+    """Apply `change` to the file's tensors and write them back with a valid digest."""
     tensors = read_tensors(path)
     change(tensors)
     write_tensors(path, tensors)
@@ -40,7 +32,7 @@ FILES = ("state/0.safetensors", "split.safetensors")
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("place", [0.3, 0.6, 0.99])
-def test_resume_refuses_file_with_flipped_bit(lenet, cut, name, place):
+def test_resume_refuses_file_with_flipped_bit(lenet, cut, name, place, refused):
     path = cut / name
     content = bytearray(path.read_bytes())
     content[int(place * len(content))] ^= 1
@@ -49,12 +41,12 @@ def test_resume_refuses_file_with_flipped_bit(lenet, cut, name, place):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_resume_refuses_file_without_digest(lenet, cut, name):
+def test_resume_refuses_file_without_digest(lenet, cut, name, refused):
     save_file(read_tensors(cut / name), cut / name)
     refused(lenet("train", "--resume", "--out", cut), name, "has no digest", "restore it")
 
 
-def test_resume_refuses_state_with_nan(lenet, cut):
+def test_resume_refuses_state_with_nan(lenet, cut, refused):
     def change(tensors):
         tensors["model:1.weight"][0] = torch.nan
 
@@ -80,12 +72,12 @@ def test_resume_refuses_state_with_nan(lenet, cut):
         lambda state: state.update({"optimizer:none": torch.ones(2)}),
     ],
 )
-def test_resume_refuses_invalid_state(lenet, cut, change):
+def test_resume_refuses_invalid_state(lenet, cut, change, refused):
     changed(cut / "state" / "1.safetensors", change)
     refused(lenet("train", "--resume", "--out", cut), "state/1.safetensors", "restore it")
 
 
-def test_resume_refuses_state_of_another_seed(lenet, cut):
+def test_resume_refuses_state_of_another_seed(lenet, cut, refused):
     shutil.copy(cut / "state" / "0.safetensors", cut / "state" / "1.safetensors")
     refused(lenet("train", "--resume", "--out", cut), "state/1.safetensors")
 
@@ -107,7 +99,7 @@ def test_resume_refuses_state_of_another_seed(lenet, cut):
         (lambda split: split.pop("sha256"), "the images of digits are not those"),
     ],
 )
-def test_resume_and_eval_refuse_invalid_split(lenet, cut, change, fault):
+def test_resume_and_eval_refuse_invalid_split(lenet, cut, change, fault, refused):
     changed(cut / "split.safetensors", change)
     refused(lenet("train", "--resume", "--out", cut), "split" if "images of" not in fault else str(cut), fault)
     refused(lenet("eval", cut), fault)
@@ -136,7 +128,7 @@ def test_split_of_every_fold_is_checked():
         lambda body: body.update({"1.weight": body["1.weight"].double()}),
     ],
 )
-def test_resume_refuses_invalid_start_of_transfer(lenet, digits_run, tmp_path, change):
+def test_resume_refuses_invalid_start_of_transfer(lenet, digits_run, tmp_path, change, refused):
     path = tmp_path / "transferred"
     assert lenet("transfer", digits_run.path, "digits", "--epochs", 1, "--out", path).code == 0
     (path / "result.json").unlink()
@@ -155,14 +147,14 @@ def test_resume_refuses_invalid_start_of_transfer(lenet, digits_run, tmp_path, c
         lambda kept: kept.update(labels=kept["labels"][:-1].clone()),
     ],
 )
-def test_compare_refuses_invalid_predictions(lenet, digits_run, tmp_path, change):
+def test_compare_refuses_invalid_predictions(lenet, digits_run, tmp_path, change, refused):
     path = tmp_path / "run"
     shutil.copytree(digits_run.path, path)
     changed(path / "predictions.safetensors", change)
     refused(lenet("compare", digits_run.path, path, "--out", tmp_path / "out"), "predictions.safetensors", "restore it")
 
 
-def test_predictions_or_weights_with_flipped_bit_are_refused(lenet, digits_run, tmp_path):
+def test_predictions_or_weights_with_flipped_bit_are_refused(lenet, digits_run, tmp_path, refused):
     path = tmp_path / "run"
     for name, words in (
         ("predictions.safetensors", ("compare", digits_run.path, path, "--out", tmp_path / "out")),
@@ -177,7 +169,7 @@ def test_predictions_or_weights_with_flipped_bit_are_refused(lenet, digits_run, 
 
 
 @pytest.mark.parametrize("empty", ["val", "test"])
-def test_train_refuses_empty_split_folder(lenet, tmp_path, digits, empty):
+def test_train_refuses_empty_split_folder(lenet, tmp_path, digits, empty, refused):
     from PIL import Image
 
     for label in (0, 1):

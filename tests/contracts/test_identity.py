@@ -1,4 +1,4 @@
-"""Data is its content: saved settings find it from anywhere, and know it by its hash."""
+"""Datasets are identified by their content hash, and saved settings find them from any directory."""
 
 import shutil
 from pathlib import Path
@@ -23,17 +23,9 @@ def photos(folder, seed=0, each=20, classes=("cat", "dog"), sides=(20, 20)):
     return folder
 
 
-def refused(outcome, *parts):
-    assert outcome.code == 2, outcome
-    assert outcome.err.startswith("lenet: ")
-    assert outcome.err.count("\n") == 1, outcome.err
-    for part in parts:
-        assert part in outcome.err, outcome.err
-
-
 @pytest.fixture
 def places(tmp_path, monkeypatch):
-    """Two folders to work in, each with other `photos`; the first is the working directory."""
+    """Two directories, each with different images in `photos`; the first is the working directory."""
     for name, seed in (("here", 0), ("there", 1)):
         photos(tmp_path / name / "photos", seed)
     monkeypatch.chdir(tmp_path / "here")
@@ -42,7 +34,7 @@ def places(tmp_path, monkeypatch):
 
 @pytest.fixture
 def trained(places, lenet, no_pictures):
-    """A run on the first folder's photos, given as a relative path."""
+    """A run on the first directory's `photos`, given as a relative path."""
     assert lenet("train", "photos", *WORDS, "--out", places[0] / "run").code == 0
     return places[0] / "run"
 
@@ -62,7 +54,7 @@ def test_config_holds_absolute_data_dir(small_stl10, lenet, monkeypatch, no_pict
 
 def test_eval_and_recipe_read_same_images_from_another_directory(places, trained, lenet, monkeypatch):
     accuracy = Run(trained).result["test_accuracy"]["each"]
-    monkeypatch.chdir(places[1])  # where other photos lie
+    monkeypatch.chdir(places[1])  # whose `photos` are different images
     assert [one.accuracy for one in package.evaluate(trained).scores] == accuracy
     outcome = lenet("train", "--recipe", trained / "config.toml", "--out", "again")
     assert outcome.code == 0
@@ -79,11 +71,11 @@ def test_run_is_resumed_however_path_of_images_is_written(places, trained, lenet
     before = (trained / "config.toml").read_bytes()
     given = {None: [], "absolute": [places[0] / "photos"]}.get(spelled, [spelled])
     assert lenet("train", *given, "--resume", "--out", trained).code == 0
-    assert lenet("train", *given, "--resume", "--out", trained).code == 0  # and once more when it is finished
+    assert lenet("train", *given, "--resume", "--out", trained).code == 0  # once more, now that it is finished
     assert (trained / "config.toml").read_bytes() == before
 
 
-def test_run_is_resumed_from_another_directory_and_with_moved_images(places, trained, lenet, monkeypatch):
+def test_run_is_resumed_from_another_directory_and_with_moved_images(places, trained, lenet, monkeypatch, refused):
     (trained / "result.json").unlink()
     monkeypatch.chdir(places[1])
     assert lenet("train", "--resume", "--out", trained).code == 0
@@ -96,7 +88,7 @@ def test_run_is_resumed_from_another_directory_and_with_moved_images(places, tra
 
 
 @pytest.mark.parametrize("finished", [False, True])
-def test_run_is_not_resumed_on_other_images(places, trained, lenet, monkeypatch, finished):
+def test_run_is_not_resumed_on_other_images(places, trained, lenet, monkeypatch, finished, refused):
     if not finished:
         (trained / "result.json").unlink()
     monkeypatch.chdir(places[1])
@@ -115,7 +107,7 @@ def test_recipe_on_other_images_trains_with_a_note(places, trained, lenet):
     assert Run("other").config().data_sha256 == Run("other").result["data_sha256"]
     outcome = lenet("train", "digits", "--recipe", trained / "config.toml", "--channels", 1, "--out", "digits")
     assert outcome.code == 0
-    assert "differ" not in outcome.out, "they were asked for with other channels"
+    assert "differ" not in outcome.out, "no note if the user asks for other data and channels"
 
 
 def test_train_refuses_images_that_do_not_match_data_sha256(places, trained, lenet):
@@ -128,7 +120,7 @@ def test_train_refuses_images_that_do_not_match_data_sha256(places, trained, len
         package.train(str(places[1] / "photos"), data_sha256=sha256, **quiet)
 
 
-def test_folder_named_like_a_dataset_is_not_taken_for_the_dataset(tmp_path, monkeypatch, lenet, no_pictures):
+def test_folder_named_like_a_dataset_is_not_taken_for_the_dataset(tmp_path, monkeypatch, lenet, no_pictures, refused):
     photos(tmp_path / "digits")
     monkeypatch.chdir(tmp_path)
     assert lenet("train", "digits", *WORDS, "--out", "set").code == 0
@@ -148,11 +140,11 @@ def search(lenet, *words):
     return lenet("tune", *words, *fixed, *space)
 
 
-def test_search_finds_its_images_from_any_directory(tmp_path, monkeypatch, lenet, no_pictures):
+def test_search_finds_its_images_from_any_directory(tmp_path, monkeypatch, lenet, no_pictures, refused):
     pytest.importorskip("ray", reason='no ray here: pip install "lenet[tune]"')
     from lenet.tuning.search import read_search
 
-    for name, seed in (("photos", 0), ("work/photos", 1)):  # the second lies in wait
+    for name, seed in (("photos", 0), ("work/photos", 1)):  # the second must not be read
         photos(tmp_path / name, seed, sides=(20, 28))
     monkeypatch.chdir(tmp_path / "work")
     outcome = search(lenet, "../photos", "--confirm", 1, "--out", "search")
@@ -169,10 +161,10 @@ def test_search_finds_its_images_from_any_directory(tmp_path, monkeypatch, lenet
     assert package.evaluate(path / "keep" / "1").own
 
     monkeypatch.chdir(tmp_path)
-    assert search(lenet, "photos", "--resume", "--out", path).code == 0  # another spelling
+    assert search(lenet, "photos", "--resume", "--out", path).code == 0  # the same folder by another path
     refused(search(lenet, "work/photos", "--resume", "--out", path), str(tmp_path / "work" / "photos"), str(path))
 
-    # Images that change after the trials: the confirmation does not take them for those of the search.
+    # The confirmation refuses images that changed after the trials.
     shutil.rmtree(confirmed)
     (path / "result.json").unlink()
     for number in (0, 1):
@@ -180,7 +172,7 @@ def test_search_finds_its_images_from_any_directory(tmp_path, monkeypatch, lenet
     refused(lenet("tune", "--resume", "--out", path), str(tmp_path / "photos"), "restore")
 
 
-def test_confirmation_refuses_images_changed_during_the_trials(tmp_path, monkeypatch, lenet, no_pictures):
+def test_confirmation_refuses_images_changed_during_the_trials(tmp_path, monkeypatch, lenet, no_pictures, refused):
     pytest.importorskip("ray", reason='no ray here: pip install "lenet[tune]"')
     from lenet.tuning import plots
 

@@ -1,4 +1,4 @@
-"""The public names and their parameters, how lenet is imported, and the commands in README."""
+"""The public names and their parameters, the cost of importing lenet, and the examples in README."""
 
 import inspect
 import os
@@ -66,9 +66,9 @@ def readme_blocks(root, kind):
 
 
 def readme_commands(root):
-    """The lines of README's shell blocks that run lenet, except those marked "# needs".
+    """The lines of README's shell blocks that run lenet, except those marked "# needs", searches and studies.
 
-    Searches and studies train many networks: their own tests run small ones. test_study.py runs main.py.
+    Searches and studies train many networks; their own tests run small ones. test_study.py runs main.py.
     """
     for block in readme_blocks(root, "sh"):
         for line in block.splitlines():
@@ -89,7 +89,7 @@ def shortened(words):
 
 @pytest.fixture
 def workplace(digits_run):
-    """A folder with the files that README's commands name."""
+    """Writes the files that README's commands name into the working directory."""
     random = np.random.default_rng(0)
     for name in [*(f"photos/{kind}/{n}.jpg" for kind in ("cat", "dog") for n in range(10)), "cat.png", "dog.png"]:
         Path(name).parent.mkdir(parents=True, exist_ok=True)
@@ -109,7 +109,7 @@ def test_commands_in_readme_run(root, tmp_path, lenet, monkeypatch):
         words = shortened(shlex.split(line, comments=True)[1:])
         with monkeypatch.context() as here:
             if "cifar10" not in words:
-                here.setenv("LENET_DATA", str(tmp_path / "none"))  # auto then means digits, which train fast
+                here.setenv("LENET_DATA", str(tmp_path / "none"))  # so that auto means digits, which train fast
             elif not cifar10_is_on_disk():
                 continue
             outcome = lenet(*words)

@@ -1,4 +1,4 @@
-"""A user's network is refused by name, before a run folder exists, if the engines would not train it as it says."""
+"""A network with settings that the engines would ignore is refused before a run folder is made."""
 
 import pytest
 from torch import nn

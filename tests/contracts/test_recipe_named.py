@@ -1,17 +1,10 @@
-"""A message about a value that a recipe has set names the recipe; resuming nothing says that it starts anew."""
+"""Errors about a value that a recipe set name the recipe; --resume without a run shows a note."""
 
 import pytest
 from torch import nn
 
 import lenet as api
 from lenet.errors import InputError
-
-
-def refused(outcome, *parts):
-    assert outcome.code == 2, outcome
-    assert outcome.err.count("\n") == 1, outcome.err
-    for part in parts:
-        assert part in outcome.err, outcome.err
 
 
 @pytest.mark.parametrize(
@@ -26,30 +19,30 @@ def refused(outcome, *parts):
         ('device = "tpu"', "device tpu"),
     ],
 )
-def test_error_names_recipe_that_set_the_value(lenet, tmp_path, text, named):
+def test_error_names_recipe_that_set_the_value(lenet, tmp_path, text, named, refused):
     path = tmp_path / "mine.toml"
     path.write_text(f"{text}\nepochs = 1\n")
     data = [] if "data" in text else ["digits"]
     refused(lenet("train", *data, "--recipe", path), f"(recipe {path} sets {named})")
 
 
-def test_error_does_not_name_recipe_if_user_set_the_value(lenet):
+def test_error_does_not_name_recipe_if_user_set_the_value(lenet, refused):
     outcome = lenet("train", "digits", "--recipe", "cifar10-lenet", "--model", "lenet6")
     refused(outcome, "no model 'lenet6'")
     assert "recipe" not in outcome.err
 
 
-def test_error_on_resume_names_recipe_with_other_settings(lenet, digits_run):
+def test_error_on_resume_names_recipe_with_other_settings(lenet, digits_run, refused):
     outcome = lenet("train", "--recipe", "cifar100-vanilla", "--resume", "--out", digits_run.path)
     refused(outcome, "other settings (data digits -> cifar100", "(recipe cifar100-vanilla sets data cifar100")
 
 
-def test_transfer_error_names_recipe_with_another_model(lenet, digits_run):
+def test_transfer_error_names_recipe_with_another_model(lenet, digits_run, refused):
     outcome = lenet("transfer", digits_run.path, "digits", "--recipe", "cifar10-lenet")
     refused(outcome, "the network comes from", "(recipe cifar10-lenet sets model lenet-dropout)")
 
 
-def test_search_error_names_recipe(lenet, digits_run):
+def test_search_error_names_recipe(lenet, digits_run, refused):
     pytest.importorskip("ray", reason='no ray here: pip install "lenet[tune]"')
     path = digits_run.path / "config.toml"
     refused(lenet("tune", "--recipe", path, "--out", "search"), "leave seeds out", f"(recipe {path} sets seeds 2)")

@@ -1,4 +1,4 @@
-"""A run that was cut, at whatever moment, and resumed is the run that was not: the same bits, the same figures."""
+"""A run interrupted at any moment and resumed is bit-identical to an uninterrupted run."""
 
 import json
 import os
@@ -12,13 +12,13 @@ import pytest
 
 from lenet.runs.run import Run
 
-# Epochs long enough to be cut in their middle, and two members, of which one may be ahead of the other.
+# The epochs are long enough to be interrupted, and one of the two networks may be ahead of the other.
 WORDS = ("train", "digits", "--epochs", "3", "--batch-size", "16", "--seeds", "2", "--dropout", "0.1")
 TIMES = ("train_seconds", "val_seconds")
 
 
 def bits(path):
-    """Everything of a finished run that must be the same: its files' bytes, and its figures without times."""
+    """Everything that must be identical: bytes of files, epochs and result, without times."""
     result = json.loads((path / "result.json").read_text())
     for name in ("command", "seconds", "images_per_second"):
         del result[name]
@@ -30,7 +30,7 @@ def bits(path):
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
-    """What the run comes to when nothing disturbs it, by engine."""
+    """A function that returns the `bits` of an uninterrupted run by engine."""
     found = {}
 
     def run(engine, lenet):
@@ -44,10 +44,10 @@ def uninterrupted(tmp_path_factory):
 
 
 def wait_for(condition, running, seconds=60):
-    """Until it holds, or the process has ended."""
+    """Wait until the condition holds or the process has ended."""
     end = time.monotonic() + seconds
     while not condition() and running.poll() is None:
-        assert time.monotonic() < end, "nothing came of it"
+        assert time.monotonic() < end, f"the condition did not hold within {seconds} seconds"
         time.sleep(0.002)
 
 
@@ -95,7 +95,7 @@ def test_run_killed_several_times_resumes_bit_identical(process, lenet, uninterr
     for resume in ([], ["--resume"], ["--resume"]):
         before = {state: state.stat().st_mtime_ns for state in states(path)}
         running = process(*WORDS, "--engine", engine, *resume, "--out", path)
-        # From its first file on, so that some kills fall between the first files and some into the training.
+        # Kill at a random time after the first file, so that some kills hit the first files and some the training.
         wait_for(lambda: (path / "config.toml").exists() or any(path.glob(".*")), running)
         if kills:
             wait_for(lambda: any(before.get(s) != s.stat().st_mtime_ns for s in states(path)), running)  # noqa: B023
@@ -103,7 +103,7 @@ def test_run_killed_several_times_resumes_bit_identical(process, lenet, uninterr
         time.sleep(kills[-1])
         running.kill()
         _, err = running.communicate()
-        assert running.returncode in (-signal.SIGKILL, 0), err  # 0 where it was done already
+        assert running.returncode in (-signal.SIGKILL, 0), err  # 0 if the run had finished already
     outcome = lenet(*WORDS, "--engine", engine, "--resume", "--out", path)
     assert outcome.code == 0, (kills, outcome)
     assert bits(path) == uninterrupted(engine, lenet), kills
@@ -112,7 +112,7 @@ def test_run_killed_several_times_resumes_bit_identical(process, lenet, uninterr
 
 @pytest.fixture
 def cut(lenet, tmp_path, digits_run):
-    """Copies a finished run, less what its later part wrote, and says what it should come to."""
+    """A function that copies a finished run without the files that match the given patterns."""
 
     def make(*gone):
         path = tmp_path / "cut"

@@ -1,4 +1,4 @@
-"""Each member of a run of several seeds is the run of that seed alone, to the bit; and one that fails fails alone."""
+"""A network trained with others is bit-identical to the run of its seed alone; one that diverges affects no other."""
 
 import json
 
@@ -14,6 +14,7 @@ from lenet.runs.run import Run
 from lenet.training.training import Training
 
 WORDS = ("train", "digits", "--epochs", 2, "--batch-size", 32, "--augment", "flip-shift", "--dropout", 0.2)
+needs_native = pytest.mark.skipif(native.available() is not None, reason=str(native.available()))
 
 
 def test_network_of_several_seeds_is_bit_identical_to_run_of_its_seed_alone(lenet, tmp_path, engine):
@@ -41,7 +42,7 @@ def test_network_of_several_seeds_is_bit_identical_to_run_of_its_seed_alone(lene
     assert not torch.equal(weights[1], weights[2])
 
 
-@pytest.mark.skipif(native.available() is not None, reason=str(native.available()))
+@needs_native
 def test_last_network_uses_idle_cores_and_stays_bit_identical(lenet, tmp_path, monkeypatch):
     used: dict[int, set[int]] = {}
     advance = Training.advance
@@ -71,15 +72,14 @@ def test_torch_engine_uses_the_configured_number_of_threads(lenet, tmp_path, mon
     assert used == [3, 3]
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_native_results_do_not_depend_on_number_of_threads(lenet, tmp_path, engine, threads):
-    # The native engine's never do; the torch engine's are its own at each number, which the config keeps.
-    if engine == "torch" and threads > 1:
-        pytest.skip("the torch engine's bits are those of its number of threads")
-    assert lenet(*WORDS, "--engine", engine, "--threads", threads, "--out", tmp_path / "a").code == 0
-    assert lenet(*WORDS, "--engine", engine, "--out", tmp_path / "b").code == 0
-    one, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in "ab")
-    assert one == other
+@needs_native
+def test_native_results_do_not_depend_on_number_of_threads(lenet, tmp_path, monkeypatch):
+    monkeypatch.setattr("lenet.training.setup.usable_cores", lambda: 3)
+    for threads in (1, 2, 3):
+        outcome = lenet(*WORDS, "--engine", "native", "--threads", threads, "--out", tmp_path / str(threads))
+        assert outcome.code == 0
+    one, two, three = ((tmp_path / threads / "model.safetensors").read_bytes() for threads in "123")
+    assert one == two == three
 
 
 def test_network_that_diverges_is_named_and_others_are_kept(lenet, tmp_path):
@@ -87,7 +87,7 @@ def test_network_that_diverges_is_named_and_others_are_kept(lenet, tmp_path):
     words = ["train", "digits", "--epochs", 3, "--seeds", 3, "--out", path]
     assert lenet(*words).code == 0
     whole = load_file(path / "model.safetensors")
-    # Poison what the second goes on from, after its first epoch: the others are done.
+    # Change the saved weights of the second network after its first epoch, so that it diverges when it resumes.
     (path / "result.json").unlink()
     state = load_file(path / "state" / "1.safetensors")
     history = json.loads(bytes(state["history:json"].tolist()))[:1]
@@ -133,9 +133,9 @@ def test_test_set_is_evaluated_with_best_weights_by_validation(digits_run):
     checkpoint = lenet.load(digits_run)
     result = digits_run.result
     rows = digits_run.metrics()
-    for number, member in enumerate(checkpoint.networks):
+    for number, network in enumerate(checkpoint.networks):
         for which, indices in (("val_accuracy", data.val), ("test_accuracy", data.test)):
-            logits = engine.logits(member, data.images[indices], Settings())
+            logits = engine.logits(network, data.images[indices], Settings())
             assert np.mean(logits.argmax(1) == data.labels[indices]) == pytest.approx(result[which]["each"][number])
         loss = torch.nn.functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(data.labels[indices]))
         assert loss.item() == pytest.approx(result["test_loss"]["each"][number], rel=1e-4)

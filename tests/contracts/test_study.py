@@ -1,4 +1,4 @@
-"""python main.py: the CIFAR-10 study, or where its images can't be had the digits; and one's own network."""
+"""python main.py: the CIFAR-10 study, or the digits if CIFAR-10 is not available; and networks of the user's own."""
 
 import copy
 import json
@@ -34,7 +34,7 @@ def test_main_trains_on_digits_with_a_note_if_cifar10_is_missing(study, root, no
     result = Run(tmp_path / "run").result
     assert (result["data"], result["model"], result["parameters"]) == ("digits", "own", 62_006)
     assert "test    " in done.stdout
-    # It resumes what it started, from its state and from its config alone.
+    # Without its state, the run is resumed from its config alone.
     weights = (tmp_path / "run" / "model.safetensors").read_bytes()
     for name in ("result.json", "state/0.safetensors"):
         (tmp_path / "run" / name).unlink()
@@ -86,7 +86,7 @@ def test_own_network_trains_loads_and_predicts(tmp_path, digits):
     before = copy.deepcopy(own.state_dict())
     run = lenet.train("digits", model=own, epochs=3, lr=0.01, out=tmp_path / "run")
     for name, tensor in own.state_dict().items():
-        assert torch.equal(tensor, before[name])  # it is a pattern, not what is trained
+        assert torch.equal(tensor, before[name])  # lenet trains a copy
     assert run.result["model"] == "own"
     assert run.result["test_accuracy"]["mean"] > 0.6
     loaded = lenet.load(run).networks[0]

@@ -1,4 +1,4 @@
-"""What a transfer promises: frozen tensors stay to the bit, and a run that was cut goes on as if it had not been."""
+"""Transfer: frozen tensors stay bit-identical, and a resumed transfer is bit-identical to an uninterrupted one."""
 
 import re
 import shutil
@@ -15,7 +15,7 @@ WORDS = ("digits", "--classes", "5,6,7,8,9", "--batch-size", "16", "--per-class"
 
 
 def tensors(path):
-    """Those of the best weights and of the last, by member."""
+    """The tensors of the checkpoint and of all saved states."""
     found = dict(load_file(path / "model.safetensors"))
     for state in sorted((path / "state").glob("[0-9]*.safetensors")):
         found |= {f"{state.stem}/{name}": tensor for name, tensor in load_file(state).items()}
@@ -23,14 +23,14 @@ def tensors(path):
 
 
 def figures(path):
-    """Everything that must be the same, without times."""
+    """Everything of metrics.csv and result.json that must be identical, without times."""
     rows = [{n: v for n, v in row.items() if n not in ("train_seconds", "val_seconds")} for row in Run(path).metrics()]
     result = Run(path).result
     kept = {name: result[name] for name in ("val_accuracy", "test_accuracy", "best_epoch", "config")}
     return sorted(rows, key=lambda row: (row["seed"], int(row["epoch"]))), kept
 
 
-# lenet5-tuned has 14 layers; 9 is its batch norm. augment: without it features are kept, with it they are not.
+# lenet5-tuned has 14 layers; layer 9 is its batch norm. Features are cached without augmentation only.
 @pytest.mark.parametrize(
     ("freeze", "frozen", "augment"),
     [("all-but-last", 13, "none"), ("all-but-last", 13, "shift"), ("10", 10, "none"), ("4", 4, "none")],
@@ -41,7 +41,7 @@ def test_frozen_tensors_stay_bit_identical_and_others_change(lenet, low_run, tmp
     checkpoint = low_run.checkpoint()
     start = checkpoint.networks[checkpoint.best].state_dict()
     last = {name: t.clone() for seed in (0, 1) for name, t in Run(tmp_path / "high").state(seed).items()}
-    models = [member.state_dict() for member in Run(tmp_path / "high").checkpoint().networks]
+    models = [network.state_dict() for network in Run(tmp_path / "high").checkpoint().networks]
     models.append({name.removeprefix("model:"): t for name, t in last.items() if name.startswith("model:")})
     for model in models:
         for name, tensor in start.items():
@@ -53,15 +53,15 @@ def test_frozen_tensors_stay_bit_identical_and_others_change(lenet, low_run, tmp
 
 def test_training_on_cached_features_matches_training_on_images(low_run, tmp_path, lenet, engine, monkeypatch):
     words = ("transfer", low_run.path, *WORDS, "--epochs", 3, "--engine", engine, "--out")
-    assert lenet(*words, tmp_path / "kept").code == 0
+    assert lenet(*words, tmp_path / "features").code == 0
     monkeypatch.setattr("lenet.training.training.features_of", lambda *_: None)
-    assert lenet(*words, tmp_path / "anew").code == 0
-    kept, anew = tensors(tmp_path / "kept"), tensors(tmp_path / "anew")
-    assert kept.keys() == anew.keys()
-    for name, tensor in kept.items():
+    assert lenet(*words, tmp_path / "images").code == 0
+    on_features, on_images = tensors(tmp_path / "features"), tensors(tmp_path / "images")
+    assert on_features.keys() == on_images.keys()
+    for name, tensor in on_features.items():
         if "history" not in name:
-            torch.testing.assert_close(tensor, anew[name], rtol=1e-4, atol=1e-5)
-    accuracies = [Run(tmp_path / name).result["test_accuracy"]["each"] for name in ("kept", "anew")]
+            torch.testing.assert_close(tensor, on_images[name], rtol=1e-4, atol=1e-5)
+    accuracies = [Run(tmp_path / name).result["test_accuracy"]["each"] for name in ("features", "images")]
     assert accuracies[0] == pytest.approx(accuracies[1], abs=0.012)  # one of ninety images
 
 
@@ -84,11 +84,11 @@ def test_resumed_transfer_is_bit_identical_to_uninterrupted_transfer(lenet, low_
     with monkeypatch.context() as patched:
         patched.setattr(Run, "append_metrics", cut)
         assert lenet(*words, tmp_path / "cut").code == 130
-    shutil.rmtree(start)  # after the first epoch it is no longer needed
+    shutil.rmtree(start)  # the run has its own copy of the start's weights
     assert lenet("train", "--resume", "--out", tmp_path / "cut").code == 0
     assert figures(tmp_path / "cut") == figures(tmp_path / "whole")
-    one, other = load_file(tmp_path / "cut" / "model.safetensors"), load_file(tmp_path / "whole" / "model.safetensors")
-    assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+    resumed, whole = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("cut", "whole"))
+    assert resumed == whole
 
 
 def test_resume_needs_start_run_until_its_weights_are_copied(lenet, low_run, tmp_path):
@@ -107,7 +107,7 @@ def test_resume_needs_start_run_until_its_weights_are_copied(lenet, low_run, tmp
 def test_resumed_transfer_refuses_other_settings(lenet, low_run, tmp_path):
     words = ("transfer", low_run.path, *WORDS, "--epochs", 1, "--out", tmp_path / "high")
     assert lenet(*words, "--freeze", "none").code == 0
-    assert lenet(*words, "--resume").code == 0  # a default is not told
+    assert lenet(*words, "--resume").code == 0  # options that are not given are not compared
     outcome = lenet(*words, "--freeze", "all-but-last", "--resume")
     assert outcome.code == 2
     assert "freeze none -> all-but-last" in outcome.err

@@ -1,4 +1,4 @@
-"""result.json is checked when it is read: whatever is wrong in it is named in one line."""
+"""result.json is checked when it is read, and an error names the invalid value in one line."""
 
 import copy
 import json

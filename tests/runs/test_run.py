@@ -1,4 +1,4 @@
-"""A run's folder: which one a training gets, and what it holds."""
+"""The run folder: which folder a run gets, and what it contains."""
 
 import json
 from dataclasses import replace
@@ -17,7 +17,7 @@ from lenet.runs.run import Run
 
 
 def started(path):
-    """A folder that holds a run."""
+    """A run in this folder that has written its config."""
     run = open_run(path)
     run.write_config(Config(), "")
     return run
@@ -59,7 +59,7 @@ def test_resume_opens_existing_run_or_new_folder(tmp_path):
 
 
 def test_resume_without_out_opens_run_with_highest_number():
-    assert open_run(None, resume=True).path == Path("runs/0001")  # none yet: it starts one
+    assert open_run(None, resume=True).path == Path("runs/0001")  # without any run, a new one
     for number in (9, 10, 100):
         Path(f"runs/{number:04d}").mkdir()
     assert open_run(None, resume=True).path == Path("runs/0100")
@@ -88,7 +88,7 @@ def test_resume_refuses_folder_that_is_not_a_run(tmp_path):
 
 
 def test_temporary_files_of_killed_run_are_removed(tmp_path):
-    # Killed while it wrote its first file, a run can be resumed from nothing; killed later, nothing is left to pile up.
+    # A folder with only a temporary file, left by a kill during the first write, can be used again.
     (tmp_path / f".config.toml.{'0a' * 16}.part").touch()
     assert open_run(tmp_path, resume=True).config() is None
     assert list(tmp_path.iterdir()) == []
@@ -157,7 +157,7 @@ def test_error_names_damaged_layers_or_split(tmp_path, few_digits):
 def test_split_is_saved_at_the_start(tmp_path, digits, few_digits):
     run = open_run(tmp_path)
     assert run.kept_split(few_digits) is not None
-    kept = Run(tmp_path).kept_split(digits)  # split otherwise by now, but of the same images
+    kept = Run(tmp_path).kept_split(digits)  # the same images with another split
     for name in ("train", "val", "test"):
         assert np.array_equal(getattr(kept, name), getattr(few_digits, name))
 
@@ -185,6 +185,10 @@ def test_finished_run_has_all_its_files(digits_run):
     assert not [name for name in there if name.endswith(".part")]
 
 
+def test_metrics_of_finished_run_are_ordered_by_network_and_epoch(digits_run):
+    assert [(row.seed, row.epoch) for row in digits_run.rows()] == [(0, 1), (0, 2), (1, 1), (1, 2)]
+
+
 def test_result_has_all_its_keys(digits_run):
     result = json.loads((digits_run.path / "result.json").read_text())
     assert result.keys() >= {
@@ -198,6 +202,6 @@ def test_result_has_all_its_keys(digits_run):
         assert len(each) == 2
         assert result[which]["mean"] == np.mean(each)
         assert result[which]["sd"] == np.std(each, ddof=1)
-        assert min(each) > 0.5  # it did learn
+        assert min(each) > 0.5  # the networks learned
     assert result["versions"].keys() >= {"lenet", "torch", "numpy", "python"}
     assert result["config"]["augment"] == "none"

@@ -1,4 +1,4 @@
-"""Frozen layers: how many they are, and features that are computed once and train as the images would."""
+"""Frozen layers: their number, and training on their cached outputs."""
 
 from dataclasses import replace
 
@@ -37,14 +37,14 @@ def test_invalid_freeze_is_refused(freeze, said):
 
 @pytest.fixture
 def training(few_digits):
-    """Makes a training on a few digits."""
+    """A function that makes a Training on a few digits. cached: whether it may cache features."""
 
     def make(engine="torch", model="lenet5-tuned", cached=True, **options):
         usual = {"augment": "none", "epochs": 3, "batch_size": 16, "size": 16, "channels": 1}
         config = Config(model=model, engine=engine, **usual, **options)
         made = Training(make_setup(config, few_digits))
         if not cached:
-            made._features_tried = True  # as if there were none
+            made._features_tried = True  # as if features could not be used
         return made
 
     return make
@@ -56,9 +56,9 @@ def run(training):
     return training
 
 
-# lenet5-tuned's layers: Normalize, twice convolution, ReLU and pool (1 to 6), Flatten 7, Linear 8, batch norm 9, ReLU
-# 10, Linear 11, ReLU 12, Linear 13.
-# Not 8 with adam: a bias before batch norm has no gradient but rounding errors, which Adam makes as large as any other.
+# lenet5-tuned's layers: Normalize; 1 to 6 twice convolution, ReLU and pool; Flatten 7, Linear 8, batch norm 9, ReLU 10,
+# Linear 11, ReLU 12, Linear 13. Not 8 with Adam: the gradient of a bias before batch norm is a rounding error, which
+# Adam scales to the size of any other gradient.
 @pytest.mark.parametrize(
     ("freeze", "optimizer"),
     [("8", "sgd"), ("10", "sgd"), ("10", "adam"), ("12", "adam"), ("all-but-last", "sgd"), ("all-but-last", "adam")],
@@ -86,7 +86,7 @@ def test_feature_maps_are_not_cached(training, freeze):
 
 
 def test_features_are_not_cached_if_tail_has_dropout(training):
-    # Dropped units are drawn by the layer's number in the whole network.
+    # Dropped units depend on the layer's number in the whole network.
     assert run(training(model="lenet-dropout", freeze="8"))._features is None
     assert run(training(model="lenet-dropout", freeze="all-but-last"))._features is not None
 

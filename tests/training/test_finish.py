@@ -1,7 +1,26 @@
-"""The end of a run."""
+"""The facts that result.json records about the process."""
 
-from lenet.training.finish import versions
+import sys
+from importlib.metadata import version
+
+import pytest
+
+from lenet.training.finish import command, versions
 
 
 def test_versions_list_python_and_libraries():
-    assert versions().keys() >= {"python", "lenet", "torch", "numpy"}
+    python = ".".join(map(str, sys.version_info[:3]))
+    assert versions().items() >= {"python": python, "torch": version("torch"), "numpy": version("numpy")}.items()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["/usr/bin/lenet", "train", "my photos"], "lenet train 'my photos'"),
+        (["/lib/lenet/cli/__main__.py", "train"], "lenet train"),
+        (["/home/me/main.py", "--epochs", "3"], "python main.py --epochs 3"),
+    ],
+)
+def test_command_is_the_command_line_quoted_for_a_shell(monkeypatch, arguments, expected):
+    monkeypatch.setattr(sys, "argv", arguments)
+    assert command() == expected

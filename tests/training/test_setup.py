@@ -1,4 +1,4 @@
-"""What a training is refused for before anything of it is written."""
+"""Settings that cannot be trained are refused before anything is written."""
 
 import pytest
 

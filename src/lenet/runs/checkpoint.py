@@ -116,7 +116,7 @@ def _parsed(facts: Any) -> tuple[Checkpoint, nn.Sequential]:
         seeds=seeds,
         val_accuracy=fact(
             "val_accuracy",
-            f"{len(seeds)} numbers from 0 to 1, one per seed",
+            "a list of numbers from 0 to 1, one per seed",
             lambda value: (
                 _list_of(int, float)(value) and len(value) == len(seeds) and all(0 <= one <= 1 for one in value)
             ),
@@ -191,8 +191,8 @@ def _fill(
     wanted, many = template.state_dict(), len(checkpoint.seeds) > 1
     if len(tensors) != len(wanted) * len(checkpoint.seeds):  # compared before memory is allocated for each network
         raise InputError(
-            f"{weights} and {text.name} contradict each other: {len(tensors)} tensors for {len(checkpoint.seeds)} "
-            f"networks of {len(wanted)}; restore the pair from one run"
+            f"{weights} and {text.name} contradict each other: {len(tensors)} tensors instead of "
+            f"{len(checkpoint.seeds)} x {len(wanted)}; restore the pair from one run"
         )
     for number in range(len(checkpoint.seeds)):
         prefix = f"{number}." if many else ""
