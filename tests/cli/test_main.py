@@ -310,7 +310,7 @@ def test_predict_on_what_is_no_image(lenet, tmp_path, digits_run):
     refused(lenet("predict", digits_run.path, picture(tmp_path / "a.png"), "--network", -1), "no network -1")
     refused(
         lenet("predict", digits_run.path, picture(tmp_path / "a.png"), "--top", 0),
-        "top must be a whole number of at least 1, not 0",
+        "top must be a whole number",
     )
 
 
@@ -369,6 +369,29 @@ def test_help_fits_80_columns(lenet, words):
     assert outcome.out.startswith("Usage: lenet")
     assert max(map(len, outcome.out.splitlines())) <= 80
     assert "\x1b" not in outcome.out
+
+
+def test_help_texts_of_several_lines_in_a_docstring_are_wrapped_as_one():
+    from lenet.cli.app import unwrapped
+
+    def command():
+        """Do this.
+
+        In two
+        lines.
+
+        Parameters
+        ----------
+        one
+            A text of
+            two lines.
+        other
+            Another.
+        """
+
+    lines = ["Do this.", "", "In two", "lines.", "", "Parameters", "----------"]
+    lines += ["one", "    A text of two lines.", "other", "    Another."]
+    assert unwrapped(command).__doc__.splitlines() == lines
 
 
 def test_help_names_every_command_and_flag(lenet):

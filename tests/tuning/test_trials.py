@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from lenet.errors import InputError
+from lenet.report.console import PlainConsole
 from lenet.runs.metrics import EpochRow
 from lenet.tuning.display import SearchPrinter, trial_line, trials_table
 from lenet.tuning.folder import prune, read_trials
@@ -105,7 +106,8 @@ def test_a_pipe_gets_one_line_per_ended_trial(job_of, tmp_path):
     from lenet.tuning.setup import SearchSetup
 
     setup = SearchSetup(Run(tmp_path), job_of({"lr": [0.1, 0.2]}), "native", ("the images differ",))
-    console = Console(file=io.StringIO(), width=300)
+    console = PlainConsole()
+    console.file = io.StringIO()
     trials = Trials(["lr", "maps"], "val_accuracy", 4)
     with SearchPrinter(console) as printer:
         printer(setup, trials)

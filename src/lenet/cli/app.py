@@ -3,6 +3,8 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
+from inspect import cleandoc
+from typing import Any
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
@@ -14,15 +16,18 @@ from lenet.cli.use import compare, evaluate, predict
 from lenet.errors import InputError
 from lenet.report.console import PlainConsole, accept_all_characters, visible
 
+SETTINGS: dict[str, Any] = {
+    "help_format": "plaintext",
+    "default_parameter": Parameter(show_default=False),  # the texts say what the default is
+    "group_parameters": Group("Options", sort_key=0),
+    "suppress_keyboard_interrupt": False,  # lenet's own message says how to resume
+}
 app = App(
     name="lenet",
     help="Train, evaluate and use small image classifiers on a CPU.",
     version_flags=["--version"],
-    help_format="plaintext",
     usage="Usage: lenet COMMAND [ARGUMENTS] [OPTIONS]",
-    default_parameter=Parameter(show_default=False),  # the texts say what the default is
-    group_parameters=Group("Options", sort_key=0),
-    suppress_keyboard_interrupt=False,  # the message of ours says how to resume
+    **SETTINGS,
 )
 _COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("train", train, "[DATA] [OPTIONS]"),
@@ -35,9 +40,23 @@ _COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("models", models, "[OPTIONS]"),
     ("recipes", recipes, ""),
 )
+
+
+def unwrapped(function: Callable[..., None]) -> Callable[..., None]:
+    """The command with each argument's help on one line of its docstring: cyclopts would keep the line breaks."""
+    lines: list[str] = []
+    for line in cleandoc(function.__doc__ or "").splitlines():
+        if line.startswith("    ") and lines[-1].startswith("    "):
+            lines[-1] += f" {line.strip()}"
+        else:
+            lines.append(line)
+    function.__doc__ = "\n".join(lines)
+    return function
+
+
 for _number, (_name, _function, _arguments) in enumerate(_COMMANDS):
     _usage = f"Usage: lenet {_name} {_arguments}".rstrip()
-    app.command(_function, name=_name, usage=_usage, sort_key=_number)
+    app.command(unwrapped(_function), name=_name, usage=_usage, sort_key=_number)
 data.sort_key = len(_COMMANDS)
 app.command(data)
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from lenet.cli.app import run
+from lenet.cli.app import SETTINGS, run, unwrapped
 from lenet.cli.flags import NO_FLAGS, Out, Overwrite, Resume, flags_of, given
 from lenet.config import Config
 from lenet.errors import InputError
@@ -24,10 +24,15 @@ def main(model: "nn.Sequential", argv: Sequence[str] | None = None) -> int:
 
     If CIFAR-10 is not on disk and cannot be downloaded, the embedded digits take its place, with a note.
     """
-    app = App(help="Train the CIFAR-10 study's network (model.py), and test it once.", help_format="plaintext",
-              version_flags=[], suppress_keyboard_interrupt=False)  # fmt: skip
+    app = App(
+        help="Train the CIFAR-10 study's network (model.py), and test it once.",
+        version_flags=[],
+        usage="Usage: python main.py [OPTIONS]",
+        **SETTINGS,
+    )
 
     @app.default
+    @unwrapped
     def train(
         data: str | None = None,
         /,
@@ -46,7 +51,7 @@ def main(model: "nn.Sequential", argv: Sequence[str] | None = None) -> int:
             cifar10; 'lenet train DATA' trains on other images.
         recipe
             Recipe by name ('lenet recipes' lists them), or a TOML file, such as the best.toml of a search. Flags
-            override it.
+            override it. Default: cifar10-lenet.
         """
         if data not in (None, "cifar10"):
             raise InputError(f"this script trains on cifar10, not on '{data}': use lenet train '{data}'")

@@ -24,7 +24,10 @@ def option(default: Any, meaning: str, low: float | None = None, high: float | N
 class DataConfig:
     """Images: where they are, how they are read, split and augmented."""
 
-    data: str = option("auto", "auto, cifar10, cifar100, stl10, digits, or a folder of images.")
+    data: str = option(
+        "auto",
+        "cifar10, cifar100, stl10, digits, a folder of images, or auto: cifar10 if it is on disk, otherwise digits.",
+    )
     data_sha256: str | None = option(
         None, "SHA-256 of images and labels. lenet writes it and compares it when it reads the images again."
     )

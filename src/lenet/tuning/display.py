@@ -6,7 +6,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -28,7 +27,7 @@ class SearchPrinter:
     Pass it as `watch`, inside its own `with`, then call `show_result`.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, console: PlainConsole | None = None) -> None:
         self.console = console or PlainConsole()
         self._live: Live | None = None
         self._setup: SearchSetup | None = None
@@ -54,24 +53,17 @@ class SearchPrinter:
         for trial in trials:
             if trial.over and trial.number not in self._printed:
                 self._printed.add(trial.number)
-                self.print(trial_line(trial, trials))
+                self.console.lines(trial_line(trial, trials))
 
     def show_result(self, path: Path, result: Mapping[str, Any]) -> None:
         """Print the figures of a finished search. result: result.json."""
-        for line in result_lines(path, result):
-            self.print(line)
-
-    def print(self, line: str) -> None:
-        """One line, which is not wrapped."""
-        self.console.print(line, highlight=False, soft_wrap=True)
+        self.console.lines(*result_lines(path, result))
 
     def _begin(self, setup: SearchSetup, trials: Trials) -> None:
-        for line in opening_lines(setup):
-            self.print(line)
+        self.console.lines(*opening_lines(setup))
         self._setup, self._started = setup, time.perf_counter()
         self._printed = {trial.number for trial in trials if trial.over}
-        # FORCE_COLOR gives a pipe colours, but a table cannot be redrawn in it.
-        if self.console.is_terminal and not self.console.is_dumb_terminal and self.console.file.isatty():
+        if self.console.redraws:
             self._live = Live(console=self.console, auto_refresh=False)
             self._live.start()
 
