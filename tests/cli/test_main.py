@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from lenet.cli.app import app
+from lenet.cli.flags import NO_FLAGS
 from lenet.config import Config
 from lenet.runs.run import Run
 
@@ -24,6 +25,7 @@ TRANSFER_LACKS = (
     "data",
     "data-sha256",
     "start",
+    "start-sha256",
     "model",
     "maps",
     "fc",
@@ -397,7 +399,9 @@ def test_help_texts_of_several_lines_in_a_docstring_are_wrapped_as_one():
 def test_help_names_every_command_and_flag(lenet):
     assert set(re.findall(r"^│ (\w+) ", lenet("--help").out, re.MULTILINE)) == set(COMMANDS)
     flags = {name.replace("_", "-") for name in (field.name for field in fields(Config))}
-    assert set(re.findall(r"--([\w-]+)", lenet("train", "--help").out)) >= flags - {"data", "data-sha256"}
+    assert set(re.findall(r"--([\w-]+)", lenet("train", "--help").out)) >= flags - {
+        name.replace("_", "-") for name in NO_FLAGS
+    }
 
 
 def test_the_flags_are_those_of_the_last_version(lenet):
@@ -407,7 +411,7 @@ def test_the_flags_are_those_of_the_last_version(lenet):
         return {name for argument in arguments if argument.parse for name in argument.names} - {"*"}
 
     options = {f"--{field.name.replace('_', '-')}" for field in fields(Config)}  # pinned in test_config.py
-    assert flags("train") == options - {"--data", "--data-sha256"} | {
+    assert flags("train") == options - {"--data", "--data-sha256", "--start-sha256"} | {
         *("DATA", "--recipe", "--out", "--resume", "--overwrite", "--no-nesterov"),
     }
     assert flags("eval") == {"RUN", "DATA", "--data-dir", "--network", "--out"}
