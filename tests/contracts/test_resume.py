@@ -225,3 +225,15 @@ def test_resumed_run_keeps_early_stopping(lenet, tmp_path):
     (tmp_path / "run" / "result.json").unlink()
     assert lenet("train", "--resume", "--out", tmp_path / "run").code == 0
     assert bits(tmp_path / "run") == whole
+
+
+def test_ctrl_c_while_the_test_set_is_evaluated_says_how_to_resume(lenet, tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("lenet.commands.train.evaluate_test_set", interrupted)
+        outcome = lenet("train", "digits", "--epochs", 1, "--out", tmp_path / "run")
+    assert outcome.code == 130
+    assert outcome.err == f"lenet: stopped after epoch 1 of 1; resume with: lenet train --resume --out {tmp_path}/run\n"
+    assert lenet("train", "--resume", "--out", tmp_path / "run").code == 0

@@ -13,11 +13,11 @@ from lenet.engine.preserved import preserved_torch
 from lenet.report.progress import Printer, both
 from lenet.report.text import epochs_trained
 from lenet.runs.opening import opened_run
-from lenet.runs.run import Run
+from lenet.runs.run import Clock, Run
 from lenet.training.finish import evaluate_test_set, result_of
 from lenet.training.loop import Watch, train_all
 from lenet.training.prepare import begin, check_same_images, prepare
-from lenet.training.setup import OWN_MODEL
+from lenet.training.setup import OWN_MODEL, Setup
 from lenet.training.training import Training
 
 
@@ -87,19 +87,24 @@ def run_training(
             trainings = begin(setup, run)
             try:
                 clock = train_all(setup, trainings, run, both(printer, watch), started)
+                _finish(setup, trainings, run, clock)
             except KeyboardInterrupt:
                 raise Interrupted(_how_to_resume(run, trainings)) from None
-            tested = evaluate_test_set(setup, trainings, run)
-            from lenet.report.plots import draw_run  # here because matplotlib is slow to load
-
-            draw_run(setup, trainings, tested, run.plots)
-            run.check_not_deleted()
-            # In order of network and epoch; the rows were appended in the order in which epochs ended.
-            run.write_metrics(row for training in trainings for row in training.history)
-            run.write_result(result_of(setup, trainings, tested, clock))
     if printer:
         printer.show_result(run)
     return run
+
+
+def _finish(setup: Setup, trainings: list[Training], run: Run, clock: Clock) -> None:
+    """Evaluate the test set once, and write what a finished run holds, result.json last."""
+    tested = evaluate_test_set(setup, trainings, run)
+    from lenet.report.plots import draw_run  # here because matplotlib is slow to load
+
+    draw_run(setup, trainings, tested, run.plots)
+    run.check_not_deleted()
+    # In order of network and epoch; the rows were appended in the order in which epochs ended.
+    run.write_metrics(row for training in trainings for row in training.history)
+    run.write_result(result_of(setup, trainings, tested, clock))
 
 
 def _how_to_resume(run: Run, trainings: list[Training]) -> str:
