@@ -20,7 +20,7 @@ def full_disk(monkeypatch, number=errno.ENOSPC):
 
 
 def unwritable_folder(tmp_path):
-    """A folder nobody may write to, root neither."""
+    """A folder that nobody can write to, not even root."""
     if os.geteuid() == 0:
         return Path("/proc")
     tmp_path.chmod(0o500)
@@ -28,7 +28,7 @@ def unwritable_folder(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"\x00\xff", "± ü\n"])
-def test_writes_and_replaces(tmp_path, content):
+def test_write_whole_writes_and_replaces(tmp_path, content):
     path = tmp_path / "file"
     path.write_text("old and longer than the new")
     write_whole(path, content)
@@ -47,7 +47,7 @@ def test_a_full_disk_leaves_the_old_file_and_says_how_to_go_on(tmp_path, monkeyp
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_it_is_synced_before_it_takes_the_name(tmp_path, monkeypatch):
+def test_a_file_is_synced_before_it_replaces_the_old_one(tmp_path, monkeypatch):
     path = tmp_path / "file"
     path.write_text("old")
     seen = []
@@ -87,7 +87,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
         make_folder(folder / "new")
 
 
-def test_make_folder_makes_parents_and_leaves_what_is_there(tmp_path):
+def test_make_folder_makes_parents_and_keeps_existing_files(tmp_path):
     make_folder(tmp_path / "a" / "b")
     (tmp_path / "a" / "b" / "kept").touch()
     make_folder(tmp_path / "a" / "b")
@@ -96,7 +96,7 @@ def test_make_folder_makes_parents_and_leaves_what_is_there(tmp_path):
         make_folder(tmp_path / "a" / "b", exist_ok=False)
 
 
-def test_a_file_in_the_folders_place_is_named(tmp_path):
+def test_a_file_where_a_folder_should_be_is_named(tmp_path):
     (tmp_path / "a").touch()
     with pytest.raises(InputError, match="a is a file, not a folder"):
         make_folder(tmp_path / "a")
@@ -106,7 +106,7 @@ def test_a_file_in_the_folders_place_is_named(tmp_path):
 
 @pytest.fixture(params=["pipe", "socket", "folder", "device"])
 def irregular(request, tmp_path):
-    """A path that is there but is not a regular file."""
+    """The path of something that is not a regular file."""
     path = tmp_path / "odd"
     if request.param == "pipe":
         os.mkfifo(path)
@@ -121,7 +121,7 @@ def irregular(request, tmp_path):
 
 
 @pytest.mark.parametrize("read", [lambda path: read_regular(path, 10), lambda path: read_json(path, "x"), read_toml])
-def test_what_is_not_a_regular_file_is_refused_before_it_is_opened(irregular, read):
+def test_irregular_files_are_refused_before_they_are_opened(irregular, read):
     with pytest.raises(InputError, match=f"cannot read {irregular} \\((not a regular file|Is a directory)\\)"):
         read(irregular)
 
@@ -159,7 +159,7 @@ HOSTILE_JSON = {
 
 
 @pytest.mark.parametrize("name", HOSTILE_JSON)
-def test_json_that_is_none_is_one_line(tmp_path, name):
+def test_invalid_json_is_one_line(tmp_path, name):
     path = tmp_path / "model.json"
     path.write_bytes(HOSTILE_JSON[name])
     with pytest.raises(InputError) as refused:
@@ -179,7 +179,7 @@ HOSTILE_TOML = {
 
 
 @pytest.mark.parametrize("name", HOSTILE_TOML)
-def test_toml_that_is_none_is_one_line(tmp_path, name):
+def test_invalid_toml_is_one_line(tmp_path, name):
     path = tmp_path / "mine.toml"
     path.write_bytes(HOSTILE_TOML[name])
     with pytest.raises(InputError) as refused:

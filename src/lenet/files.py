@@ -1,4 +1,4 @@
-"""Files are written whole or not at all (aside, synced, renamed), and read only where regular and not too large."""
+"""Files are written whole or not at all, and read only if they are regular and not too large."""
 
 import errno
 import fcntl
@@ -14,8 +14,8 @@ from typing import Any, BinaryIO
 
 from lenet.errors import InputError
 
-MOST_TEXT = 16 << 20  # bytes of a TOML or JSON file; parsed, each byte can take tens of them
-_DEEPEST = 64  # levels of lists and tables; everything that walks them recurses
+MOST_TEXT = 16 << 20  # bytes of a TOML or JSON file; parsed, each byte can take tens of bytes
+_DEEPEST = 64  # levels of lists and tables; functions that read them recurse
 
 
 def write_whole(path: Path, content: bytes | str, *, sync: bool = True) -> None:
@@ -23,7 +23,7 @@ def write_whole(path: Path, content: bytes | str, *, sync: bool = True) -> None:
 
     sync: also if the machine fails; it takes milliseconds
 
-    Raises InputError where the disk is full or the folder cannot be written.
+    Raises InputError if the disk is full or the folder cannot be written.
     """
     data = content.encode() if isinstance(content, str) else content
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
@@ -42,12 +42,12 @@ def write_whole(path: Path, content: bytes | str, *, sync: bool = True) -> None:
 
 
 def is_left_over(path: Path) -> bool:
-    """Whether this is what `write_whole` leaves aside where it is killed."""
+    """Whether this is the temporary file of a `write_whole` that was killed."""
     return re.fullmatch(r"\..+\.[0-9a-f]{32}\.part", path.name) is not None
 
 
 def make_folder(path: Path, *, exist_ok: bool = True) -> None:
-    """Make `path` and its parents. Raises InputError where that is not allowed, FileExistsError if it must be new."""
+    """Make `path` and its parents. Raises InputError if that is not possible, FileExistsError if it must be new."""
     try:
         path.mkdir(parents=True, exist_ok=exist_ok)
     except FileExistsError:
@@ -59,7 +59,7 @@ def make_folder(path: Path, *, exist_ok: bool = True) -> None:
 
 
 def unwritable(path: Path, error: OSError) -> InputError:
-    """The one line for a file that could not be written."""
+    """The error for a file that could not be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return InputError(f"no space left on the disk for {path}: free some, then go on with --resume")
     if error.errno == errno.ENOENT and not path.parent.is_dir():
@@ -68,7 +68,7 @@ def unwritable(path: Path, error: OSError) -> InputError:
 
 
 def gone(folder: Path) -> InputError:
-    """The one line for a folder that went away while lenet worked in it."""
+    """The error for a folder that was deleted while lenet worked in it."""
     return InputError(f"{folder} is gone: it was deleted or moved while lenet wrote to it; start again")
 
 
@@ -109,7 +109,7 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
 def read_regular(path: Path, most_bytes: int) -> bytes:
     """The content of a regular file of at most `most_bytes`.
 
-    Raises InputError where the file is missing, is not regular, is too large or cannot be read.
+    Raises InputError if the file is missing, not regular, too large or cannot be read.
     """
     try:
         with open_regular(path) as file:
@@ -125,15 +125,15 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
 def read_json(path: Path, mend: str, most_bytes: int = MOST_TEXT) -> Any:
     """The plain values of a JSON file: dict, list, str, int of 64 bits, float, bool, None, at most 64 levels deep.
 
-    Raises InputError where the file cannot be read, or is not such JSON; `mend` ends it ("restore it or ..."). The
-    caller checks what the values must be.
+    Raises InputError if the file cannot be read or is not such JSON; `mend` ends the message ("restore it or ...").
+    The caller checks the values.
     """
     return _parsed(path, json.loads, f"is damaged (not JSON: {{}}): {mend}", most_bytes)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The plain values of a TOML file; see `read_json`. Raises InputError where it is not such TOML."""
-    import tomllib  # a start of the command line without a recipe needs none
+    """The plain values of a TOML file; see `read_json`. Raises InputError if it is not such TOML."""
+    import tomllib  # most commands need none
 
     values: dict[str, Any] = _parsed(path, tomllib.loads, "is not TOML: {}", MOST_TEXT)
     return values

@@ -70,7 +70,7 @@ def photos(folder, classes=("cat", "dog"), each=12):
     ("words", "parts"),
     [
         ("trian", ["trian", "train"]),
-        ("train cifar1", ["no data set or folder 'cifar1', did you mean 'cifar10'"]),
+        ("train cifar1", ["no dataset or folder 'cifar1', did you mean 'cifar10'"]),
         ("train photos/none", ["no folder 'photos/none'"]),
         ("train --recipe cifar10-lennet", ["no recipe 'cifar10-lennet', did you mean 'cifar10-lenet'"]),
         ("train --recipe none.toml", ["no recipe file none.toml"]),

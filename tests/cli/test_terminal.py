@@ -102,7 +102,7 @@ def test_results_in_ascii(process, digits_run, tmp_path):
         assert (running.returncode, err) == (0, "")
         assert re.search(r"[\d.]+% \+- [\d.]+ \(n = 2\)", out)
     running = process("train", "n\xf6 s\xfcch", env=environment)
-    assert running.communicate()[1].startswith("lenet: no data set or folder 'n\\xf6 s\\xfcch'")
+    assert running.communicate()[1].startswith("lenet: no dataset or folder 'n\\xf6 s\\xfcch'")
     environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     running = process("train", "--resume", "--out", digits_run.path, env=environment)
     assert " +- " in running.communicate()[0]

@@ -106,3 +106,13 @@ def make_tar():
         return path
 
     return call
+
+
+@pytest.fixture
+def hidden(monkeypatch, tmp_path):
+    """Hide the data, the cache and the proxy of this machine's user; the cache is tmp_path/cache."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.delenv("LENET_DATA", raising=False)
+    monkeypatch.setenv("LENET_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "*")

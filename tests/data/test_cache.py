@@ -12,15 +12,7 @@ from lenet.config import DataConfig
 from lenet.data import cache, catalog, load_dataset
 from lenet.data.fit import fit_image
 
-
-@pytest.fixture(autouse=True)
-def _elsewhere(monkeypatch, tmp_path):
-    """Hide the data and the cache of this machine's user, and fail a test that downloads."""
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.delenv("LENET_DATA", raising=False)
-    monkeypatch.setenv("LENET_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: pytest.fail("the network was asked"))
+pytestmark = pytest.mark.usefixtures("hidden")
 
 
 def entries(tmp_path):

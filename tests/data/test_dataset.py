@@ -18,13 +18,12 @@ on_real_images = pytest.mark.skipif(
 )
 
 
+pytestmark = pytest.mark.usefixtures("hidden")
+
+
 @pytest.fixture(autouse=True)
-def _elsewhere(monkeypatch, tmp_path):
-    """Hide the data and the cache of this machine's user, and fail a test that downloads."""
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.delenv("LENET_DATA", raising=False)
-    monkeypatch.setenv("LENET_CACHE", str(tmp_path / "cache"))
+def _no_network(monkeypatch):
+    """A test that downloads fails."""
     monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: pytest.fail("the network was asked"))
 
 
@@ -144,9 +143,12 @@ def test_three_images_give_each_split_one_and_fewer_are_refused(tmp_path, check,
     for part in (data.val, data.test):
         assert np.bincount(data.labels[part]).tolist() == [1, 1, 1]
     too_few = photographs(tmp_path / "two", {"a": 5, "b": 2})
-    with pytest.raises(InputError, match=r"class 'b' of .* has 2 training image.*give it at least 3"):
+    with pytest.raises(
+        InputError,
+        match=r"has 2 training images, too few for training, validation and test: .* at least 3",
+    ):
         load_dataset(DataConfig(data=too_few))
-    with pytest.raises(InputError, match=r"class 'b' of .* has 1 training image.*training and validation.* at least 2"):
+    with pytest.raises(InputError, match=r"has 1 training image, too few for training and validation: .* at least 2"):
         load_dataset(DataConfig(data=photographs(tmp_path / "one", {"train/a": 5, "train/b": 1, "test/a": 1})))
     single = load_dataset(
         DataConfig(data=photographs(tmp_path / "enough", {"train/a": 1, "train/b": 1, "val/a": 1, "test/b": 1}))
@@ -193,7 +195,7 @@ def test_an_unreadable_image_is_an_error_and_nothing_is_cached(tmp_path, photogr
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"data": "cifar1O"}, "no data set or folder 'cifar1O', did you mean 'cifar10'"),
+        ({"data": "cifar1O"}, "no dataset or folder 'cifar1O', did you mean 'cifar10'"),
         ({"data": "no/where"}, "no folder 'no/where': check the path"),
         ({"data": "digits", "size": 8}, "size 8 is out of range: give 16 to 96"),
         ({"data": "digits", "size": 97}, "size 97 is out of range"),
@@ -209,7 +211,7 @@ def test_wrong_options_are_named(options, message):
 
 def test_the_folder_of_a_published_dataset_is_recognised(small_cifar):
     for path in (small_cifar, small_cifar / "cifar-10-batches-bin"):
-        with pytest.raises(InputError, match=f"cifar10: say cifar10 with --data-dir '{path}'"):
+        with pytest.raises(InputError, match=f"cifar10: use cifar10 with --data-dir '{path}'"):
             load_dataset(DataConfig(data=str(path)))
     file = small_cifar / "cifar-10-batches-bin" / "test_batch.bin"
     with pytest.raises(InputError, match="is a file, not a folder"):

@@ -17,14 +17,7 @@ from lenet.errors import InputError
 LAYOUT = catalog.CIFAR10.layouts[0]
 
 
-@pytest.fixture(autouse=True)
-def _elsewhere(monkeypatch, tmp_path):
-    """Hide the data, the cache and the proxy of this machine's user."""
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.delenv("LENET_DATA", raising=False)
-    monkeypatch.setenv("LENET_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("no_proxy", "*")
+pytestmark = pytest.mark.usefixtures("hidden")
 
 
 def described(content, urls=("http://127.0.0.1:9/none",)):

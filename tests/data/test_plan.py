@@ -1,4 +1,4 @@
-"""The plan: drawn from (seed, epoch) alone, complete, and with dropout's units by the hash as it is written down."""
+"""The plan: drawn from (seed, epoch) alone, and dropped units by the documented hash."""
 
 import hashlib
 from itertools import pairwise
@@ -8,7 +8,7 @@ import pytest
 
 from lenet.data.plan import dropout_keep, epoch_plan, learning_rates
 
-INDICES = np.arange(100, 230)  # not from nought: positions and images must not be mixed up
+INDICES = np.arange(100, 230)  # not from 0, so that a test fails if positions and images are confused
 
 
 def plan(**changes):
@@ -39,7 +39,7 @@ def test_another_seed_or_epoch_gives_another_plan(changes):
     assert one.dropout_key != other.dropout_key
 
 
-def test_flips_shifts_and_batches_leave_the_rest_as_it_is():
+def test_flips_shifts_and_batch_size_do_not_change_the_rest_of_the_plan():
     bare, both = plan(), plan(flip=True, max_shift=2)
     assert np.array_equal(bare.order, both.order)
     assert np.array_equal(plan(flip=True).flips, both.flips)
@@ -48,12 +48,12 @@ def test_flips_shifts_and_batches_leave_the_rest_as_it_is():
     assert bare.dropout_key == both.dropout_key == plan(batch_size=7).dropout_key
 
 
-def test_nothing_is_turned_unless_asked():
+def test_nothing_is_flipped_or_shifted_by_default():
     assert not plan().flips.any()
     assert not plan().shifts.any()
 
 
-def test_half_are_flipped_and_shifts_reach_both_ends_evenly():
+def test_half_the_images_are_flipped_and_shifts_are_uniform():
     many = plan(indices=np.arange(20_000), flip=True, max_shift=2)
     assert many.flips.dtype == np.uint8
     assert many.shifts.dtype == np.int8
@@ -63,10 +63,10 @@ def test_half_are_flipped_and_shifts_reach_both_ends_evenly():
         values, counts = np.unique(many.shifts[:, axis], return_counts=True)
         assert values.tolist() == [-2, -1, 0, 1, 2]
         assert np.abs(counts / 20_000 - 0.2).max() < 0.02
-    assert abs(np.corrcoef(many.shifts.T)[0, 1]) < 0.03  # up and sideways are drawn apart
+    assert abs(np.corrcoef(many.shifts.T)[0, 1]) < 0.03  # the two axes are drawn independently
 
 
-def test_last_partial_batch_trains():
+def test_the_last_batch_may_be_smaller():
     steps = plan().steps
     assert steps.dtype == np.int64
     assert steps.tolist() == [[0, 32], [32, 64], [64, 96], [96, 128], [128, 130]]
@@ -83,7 +83,7 @@ def test_last_partial_batch_trains():
         (1, 8, True, [0, 1]),
     ],
 )
-def test_a_single_left_over_image_is_dropped_where_asked(count, batch, drop_single, last):
+def test_drop_single_drops_a_last_batch_of_one_image(count, batch, drop_single, last):
     made = plan(indices=np.arange(count), batch_size=batch, drop_single=drop_single)
     assert made.steps[-1].tolist() == last
     assert len(made.learning_rates) == len(made.steps)
@@ -91,9 +91,9 @@ def test_a_single_left_over_image_is_dropped_where_asked(count, batch, drop_sing
 
 
 @pytest.mark.parametrize("cuts", [[2], [1, 2, 4], [0, 5], [3, 3]])
-def test_parts_in_turn_are_the_whole(cuts):
+def test_the_parts_of_a_plan_concatenate_to_the_whole(cuts):
     whole = plan(schedule="one-cycle", flip=True, max_shift=1)
-    edges = [0, *cuts, len(whole.steps) + 3]  # the last part may ask for more than there is
+    edges = [0, *cuts, len(whole.steps) + 3]  # beyond the last step
     parts = [whole.part(first, last) for first, last in pairwise(edges)]
     assert np.array_equal(np.concatenate([part.steps for part in parts]), whole.steps)
     assert np.array_equal(np.concatenate([part.learning_rates for part in parts]), whole.learning_rates)
@@ -103,11 +103,11 @@ def test_parts_in_turn_are_the_whole(cuts):
         assert part.dropout_key == whole.dropout_key
 
 
-def test_constant_is_the_peak_throughout():
+def test_the_constant_schedule_stays_at_the_peak():
     assert (learning_rates("constant", 0.3, 0, 50, 50) == 0.3).all()
 
 
-def test_cosine_falls_from_the_peak_over_its_half_towards_nought():
+def test_the_cosine_schedule_decreases_from_the_peak_to_zero():
     rates = learning_rates("cosine", 0.3, 0, 100, 100)
     assert rates[0] == 0.3
     assert rates[50] == pytest.approx(0.15)
@@ -115,7 +115,7 @@ def test_cosine_falls_from_the_peak_over_its_half_towards_nought():
     assert (np.diff(rates) < 0).all()
 
 
-def test_one_cycle_climbs_straight_from_4_percent_to_its_peak_then_falls_towards_nought():
+def test_the_one_cycle_schedule_rises_linearly_from_4_percent_and_decreases_to_zero():
     rates = learning_rates("one-cycle", 0.5, 0, 1000, 1000)
     assert rates[0] == pytest.approx(0.04 * 0.5)
     assert rates[150] == pytest.approx((0.04 + 0.96 / 2) * 0.5)
@@ -128,7 +128,7 @@ def test_one_cycle_climbs_straight_from_4_percent_to_its_peak_then_falls_towards
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "one-cycle"])
-def test_the_schedule_goes_on_from_epoch_to_epoch(schedule):
+def test_the_schedule_continues_from_epoch_to_epoch(schedule):
     epochs = [plan(epoch=epoch, schedule=schedule).learning_rates for epoch in range(4)]
     assert np.array_equal(np.concatenate(epochs), learning_rates(schedule, 0.1, 0, 20, 20))
     assert all(rates.dtype == np.float64 for rates in epochs)
@@ -138,14 +138,14 @@ M64, M32 = 2**64 - 1, 2**32 - 1
 
 
 def splitmix64(state):
-    """One output of SplitMix64 from its advanced state, in whole numbers of any length."""
+    """One output of SplitMix64 from its advanced state, in Python's integers."""
     state = ((state ^ state >> 30) * 0xBF58476D1CE4E5B9) & M64
     state = ((state ^ state >> 27) * 0x94D049BB133111EB) & M64
     return state ^ state >> 31
 
 
 def documented_hash(key, layer, position, unit):
-    """What `dropout_keep` says of its hash, step by step."""
+    """The hash as the docstring of `dropout_keep` gives it."""
     row = splitmix64((key + (layer * 2**32 + position) * 0x9E3779B97F4A7C15) & M64)
     x = ((row & M32) + unit * 0x9E3779B1) & M32
     x = ((x ^ x >> 16) * 0x7FEB352D) & M32
@@ -162,7 +162,7 @@ def test_the_row_is_the_published_splitmix64():
 @pytest.mark.parametrize("key", [0, 1, 0x0123456789ABCDEF, M64])
 @pytest.mark.parametrize(("layer", "first"), [(0, 0), (9, 4_990), (12, 2**31)])
 @pytest.mark.parametrize("p", [0.2, 0.5, 0.999])
-def test_units_are_kept_by_the_hash_as_documented(key, layer, first, p):
+def test_units_are_kept_according_to_the_documented_hash(key, layer, first, p):
     positions = range(first, first + 5)
     kept = dropout_keep(key, layer, np.array(positions), 70, p)
     least = int(p * 2**32)
@@ -170,8 +170,8 @@ def test_units_are_kept_by_the_hash_as_documented(key, layer, first, p):
     assert kept.tolist() == [[documented_hash(key, layer, at, unit) >= least for unit in range(70)] for at in positions]
 
 
-def test_the_hash_is_that_of_earlier_versions():
-    # Runs of one version must go on under the next: these bits may never change.
+def test_the_hash_has_not_changed():
+    # Runs of earlier versions must resume with identical results.
     kept = dropout_keep(0xFEEDFACECAFEBEEF, 9, np.arange(1000), 120, 0.3)
     assert hashlib.sha256(np.packbits(kept).tobytes()).hexdigest() == (
         "c1d02d1bdf52de1317bd6d58733734111b91e822598f59fcf351f002906db6ff"
@@ -187,12 +187,12 @@ def test_the_share_kept_is_one_minus_p(p):
         assert np.abs(kept.mean(axis=axis) - (1 - p)).max() < 6 * deviation / count**0.5
 
 
-def test_none_is_dropped_at_nought():
+def test_no_unit_is_dropped_at_probability_0():
     assert dropout_keep(plan().dropout_key, 9, np.arange(500), 84, 0.0).all()
 
 
 @pytest.mark.parametrize("p", [0.2, 0.5])
-def test_layers_epochs_neighbouring_positions_and_units_are_drawn_apart(p):
+def test_layers_epochs_neighbouring_positions_and_units_are_independent(p):
     key, positions = plan().dropout_key, np.arange(3000)
     one = dropout_keep(key, 9, positions, 100, p)
     pairs = {
@@ -207,6 +207,6 @@ def test_layers_epochs_neighbouring_positions_and_units_are_drawn_apart(p):
         assert abs(share - (1 - p) ** 2) < 6 * 0.5 / a.size**0.5
 
 
-def test_a_part_of_the_positions_gives_their_rows():
+def test_each_position_has_its_own_row_whichever_are_asked_for():
     whole = dropout_keep(77, 3, np.arange(50), 10, 0.4)
     assert np.array_equal(dropout_keep(77, 3, np.arange(20, 31), 10, 0.4), whole[20:31])

@@ -1,4 +1,4 @@
-"""Splits: stratified, drawn from the seed, and drawn alike whatever else is asked for."""
+"""Splits: stratified and drawn from the seed, whatever the other options are."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ def classes_of(data, indices):
     return np.bincount(data.labels[indices], minlength=len(data.classes)).tolist()
 
 
-def test_so_many_images_of_each_class_are_trained_and_validated_on():
+def test_per_class_is_the_number_of_training_and_validation_images():
     whole = load_dataset(DataConfig(data="digits"))
     data = load_dataset(DataConfig(data="digits", per_class=20))
     assert classes_of(data, data.train) == [18] * 10
@@ -21,7 +21,7 @@ def test_so_many_images_of_each_class_are_trained_and_validated_on():
     assert set(data.train) | set(data.val) <= set(whole.train) | set(whole.val)
 
 
-def test_fewer_images_are_among_those_of_more():
+def test_a_smaller_number_per_class_takes_a_subset():
     taken = []
     for count in (5, 20, 100):
         data = load_dataset(DataConfig(data="digits", per_class=count))
@@ -29,17 +29,17 @@ def test_fewer_images_are_among_those_of_more():
     assert taken[0] < taken[1] < taken[2]
 
 
-def test_another_split_seed_takes_others():
+def test_another_split_seed_takes_other_images():
     one, other = (load_dataset(DataConfig(data="digits", per_class=5, split_seed=seed)) for seed in (0, 1))
     assert set(one.train) != set(other.train)
 
 
 def test_too_few_images_of_a_class_are_refused():
-    with pytest.raises(InputError, match="class '0' of digits has 160 images to train on, not 161"):
+    with pytest.raises(InputError, match="class '0' of digits has 160 training images, fewer than 161"):
         load_dataset(DataConfig(data="digits", per_class=161))
 
 
-def test_only_the_named_classes_are_kept_in_the_datas_own_order():
+def test_only_the_named_classes_are_kept_in_the_datasets_order():
     whole = load_dataset(DataConfig(data="digits"))
     data = load_dataset(DataConfig(data="digits", classes="7,5,9"))
     assert data.classes == ("5", "7", "9")
@@ -58,7 +58,7 @@ def test_wrong_classes_are_refused(keep, said):
         load_dataset(DataConfig(data="digits", classes=",".join(keep)))
 
 
-def test_folders_can_be_filtered_too(tmp_path):
+def test_classes_of_a_folder_can_be_chosen(tmp_path):
     from PIL import Image
 
     for name in ("ant", "bee", "cow"):
@@ -72,6 +72,6 @@ def test_folders_can_be_filtered_too(tmp_path):
     assert len(data.files) == len(data.labels) == 10
 
 
-def test_other_channels_are_said():
+def test_a_note_says_that_channels_were_converted():
     assert load_dataset(DataConfig(data="digits", channels=3)).notes == ("grey images, the same in all three channels",)
     assert load_dataset(DataConfig(data="digits", channels=1)).notes == ()

@@ -1,4 +1,4 @@
-"""Mean and deviation of the training pixels."""
+"""Mean and standard deviation of the training pixels."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from lenet.data.statistics import pixel_statistics
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_equal_those_of_all_the_pixels_of_the_chosen_images(channels):
+def test_statistics_are_those_of_all_pixels_of_the_chosen_images(channels):
     images = np.random.default_rng(3).integers(0, 256, (60, 16, 16, channels), np.uint8)
     images[..., 0] //= 3
     chosen = np.arange(10, 40)
@@ -17,7 +17,7 @@ def test_equal_those_of_all_the_pixels_of_the_chosen_images(channels):
     assert deviation == pytest.approx(pixels.std(axis=0).tolist())
 
 
-def test_a_constant_channel_has_no_deviation():
+def test_a_constant_channel_has_deviation_0():
     images = np.full((5, 16, 16, 1), 77, np.uint8)
     mean, deviation = pixel_statistics(images, np.arange(5))
     assert mean == pytest.approx([77 / 255])

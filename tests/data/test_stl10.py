@@ -146,7 +146,7 @@ def test_folds_hold_only_images_of_the_chosen_classes(folder):
 
 def test_a_protocol_is_for_stl10_alone(tmp_path):
     for protocol in ("folds", "study"):
-        with pytest.raises(InputError, match=f"--protocol {protocol} is stl10's, not for digits"):
+        with pytest.raises(InputError, match=f"--protocol {protocol} is for stl10, not for digits"):
             load_dataset(DataConfig(data="digits", protocol=protocol))
 
 

@@ -1,4 +1,4 @@
-"""Images on disk to uint8 arrays with labels, class names and splits; and an epoch's plan over them."""
+"""Images on disk as uint8 arrays with labels, class names and splits; and the plan of an epoch over them."""
 
 from lenet.data.dataset import Dataset, default_size, find_auto, load_dataset
 

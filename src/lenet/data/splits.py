@@ -1,4 +1,4 @@
-"""Which images are trained on, which choose the model, and which judge it: stratified by class, drawn from a seed."""
+"""Training, validation and test splits: stratified by class, drawn from a seed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,16 +12,16 @@ from lenet.errors import InputError, did_you_mean
 Protocol = Literal["official", "folds", "study"]
 Indices = NDArray[np.int64]
 
-_HELD_OUT = 0.1  # of the images, for the test, where their source brings no test images
-_STUDY_TEST = 0.2  # of STL-10's labelled images in the CIFAR-100 study: 100 a class of 500
+_HELD_OUT = 0.1  # fraction of the images for the test set, if the source has no test images
+_STUDY_TEST = 0.2  # fraction of STL-10's training images in the CIFAR-100 study: 100 per class of 500
 _PURPOSES = {"test": 1, "val": 2, "few": 3}
 
 
 @dataclass(frozen=True, eq=False)
 class Sources:
-    """Labels, and what their source itself says of its splits: sorted indices; `val` or `test` None where it is silent.
+    """Labels, and the splits of their source as sorted indices; `val` or `test` is None if the source has none.
 
-    folds: subsets of `train`, each for a network of its own
+    folds: subsets of `train`, each for one network
     """
 
     name: str
@@ -35,7 +35,7 @@ class Sources:
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """Sorted indices. folds: (train, val) of each fold; `train` and `val` are then the first fold's."""
+    """Sorted indices. folds: (train, val) of each fold; `train` and `val` are then those of the first fold."""
 
     train: Indices
     val: Indices
@@ -52,24 +52,24 @@ def split(
     per_class: int | None = None,
     strict: bool = True,
 ) -> Splits:
-    """What the source leaves open, drawn out of its training images: the test first, on `seed` alone.
+    """The source's splits; those it lacks are drawn from its training images: the test set first, from `seed` alone.
 
-    protocol: "study" draws the test out of the training images whatever the source says; "folds" gives every fold its
-    own training and validation images
-    per_class: so many images of each class, validation included; fewer are among those of more
-    strict: refuse classes with too few images to be in every split
+    protocol: "study" draws the test set from the training images even if the source has one; "folds" gives every fold
+        its own training and validation images
+    per_class: number of training and validation images per class; a smaller number takes a subset of a larger one's
+    strict: raise InputError for a class with too few images to be in every split
     """
     if protocol == "study":
         sources = replace(sources, test=None)
     share = _STUDY_TEST if protocol == "study" else _HELD_OUT
     train, test = sources.train, sources.test
-    leave = (test is None) + (sources.val is None)  # splits that each class must have an image for, beside training
+    leave = (test is None) + (sources.val is None)  # splits besides training for which each class needs an image
     if strict:
         _check_enough(sources, leave)
     if test is None:
         test = _stratified(sources.labels, train, round(share * len(train)), leave, _generator(seed, "test"))
         train = np.setdiff1d(train, test, assume_unique=True)
-    # A source without splits is cut 80/10/10 in one go; elsewhere the share is of the images that are trained on.
+    # Without splits in the source the fraction is of all images (80/10/10), otherwise of those left for training.
     whole = len(sources.train) if protocol == "official" and not per_class else None
     parts = []
     for number, fold in enumerate(sources.folds if protocol == "folds" else (train,)):
@@ -89,10 +89,10 @@ def split(
 
 
 def splits_from(named: Mapping[str, NDArray[Any]], images: int, folds: int) -> Splits:
-    """The splits out of what a file holds: "train", "val", "test", and "0.train", "0.val" and so on for each fold.
+    """The splits in a file's arrays: "train", "val", "test", and "0.train", "0.val" and so on for each fold.
 
-    images: how many there are; folds: how many the data has. Raises ValueError where an array is missing, empty, not of
-    sorted indices of images, or has an image in common with one that it must not.
+    images, folds: their numbers in the dataset. Raises ValueError if an array is missing, empty, not sorted indices of
+    images, or if an image is in two splits.
     """
     names = ["train", "val", "test", *(f"{fold}.{part}" for fold in range(folds) for part in ("train", "val"))]
     for name in names:
@@ -116,9 +116,9 @@ def splits_from(named: Mapping[str, NDArray[Any]], images: int, folds: int) -> S
 
 
 def kept_classes(names: tuple[str, ...], wanted: tuple[str, ...], where: str) -> NDArray[np.int64]:
-    """int64: the number of each class among those wanted, in the data's own order, and -1 for the others.
+    """int64: a new number for each class that is wanted, in the dataset's order, and -1 for the others.
 
-    Raises InputError where a class is not of the data, or fewer than two are wanted.
+    Raises InputError if a wanted class is not in the dataset, or fewer than two are wanted.
     """
     for name in wanted:
         if name not in names:
@@ -137,23 +137,24 @@ def _check_enough(sources: Sources, leave: int) -> None:
     counts = np.bincount(sources.labels[sources.train], minlength=len(sources.classes))
     short = np.flatnonzero((counts > 0) & (counts < 1 + leave))
     if short.size:
-        drawn = [word for word, given in (("the test", sources.test), ("validation", sources.val)) if given is None]
+        drawn = [word for word, given in (("validation", sources.val), ("test", sources.test)) if given is None]
+        images = "1 training image" if counts[short[0]] == 1 else f"{counts[short[0]]} training images"
         raise InputError(
-            f"class '{sources.classes[short[0]]}' of {sources.name} has {counts[short[0]]} training image(s), too few "
-            f"for {' and '.join(['training', *drawn])}: give it at least {1 + leave}, or folders of their own for the "
-            f"splits"
+            f"class '{sources.classes[short[0]]}' of {sources.name} has {images}, too few for "
+            f"{', '.join(['training', *drawn[:-1]])} and {drawn[-1]}: add images, to at least {1 + leave}, or a folder "
+            "for each split"
         )
 
 
 def _few(sources: Sources, pool: Indices, per_class: int, seed: int) -> Indices:
-    """`per_class` of the pool's images of each class, sorted. Raises InputError where a class has fewer."""
+    """`per_class` images of each class out of `pool`, sorted. Raises InputError if a class has fewer."""
     generator = _generator(seed, "few")
     chosen = []
     for number, name in enumerate(sources.classes):
         own = generator.permutation(pool[sources.labels[pool] == number])
         if len(own) < per_class:
             raise InputError(
-                f"class '{name}' of {sources.name} has {len(own)} images to train on, not {per_class}",
+                f"class '{name}' of {sources.name} has {len(own)} training images, fewer than {per_class}",
                 options=["per_class"],
             )
         chosen.append(own[:per_class])
@@ -167,9 +168,9 @@ def _generator(seed: int, purpose: str, fold: int = 0) -> np.random.Generator:
 def _stratified(
     labels: NDArray[np.int64], pool: Indices, total: int, leave: int, generator: np.random.Generator
 ) -> Indices:
-    """About `total` of the indices `pool`, every class by its share (largest remainders), sorted.
+    """About `total` of the indices `pool`, sorted, in proportion to the classes (largest remainders).
 
-    Each class gives at least one image where it has more than `leave`, and keeps at least `leave`.
+    Takes at least one image of each class that has more than `leave`, and leaves at least `leave`.
     """
     classes, counts = np.unique(labels[pool], return_counts=True)
     quotas = counts * (total / max(1, len(pool)))

@@ -1,14 +1,14 @@
-"""Mean and deviation of the training images' pixels, for a model's first layer."""
+"""Mean and standard deviation of the training pixels, for a model's first layer."""
 
 import numpy as np
 
-_SAMPLE = 5000  # more images change the third digit of neither, and reading them all takes longer than an epoch's start
+_SAMPLE = 5000  # images; more do not change the third digit of either, and reading them all takes longer
 
 
 def pixel_statistics(images_nhwc: np.ndarray, indices: np.ndarray) -> tuple[list[float], list[float]]:
-    """(mean, deviation), one value a channel, of uint8 [N, H, W, C] at `indices`, scaled to 0..1.
+    """(mean, standard deviation) per channel of uint8 [N, H, W, C] at `indices`, scaled to 0..1.
 
-    Taken over an even sample of at most 5,000 of them.
+    Over an evenly spaced sample of at most 5,000 images.
     """
     chosen = indices[:: -(-len(indices) // _SAMPLE)]
     pixels = images_nhwc[chosen].reshape(-1, images_nhwc.shape[3])
