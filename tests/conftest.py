@@ -90,8 +90,8 @@ def lenet(capsys):
     def call(*words):
         capsys.readouterr()
         code = main([str(word) for word in words])
-        said = capsys.readouterr()
-        return Outcome(code, said.out, said.err)
+        captured = capsys.readouterr()
+        return Outcome(code, captured.out, captured.err)
 
     return call
 

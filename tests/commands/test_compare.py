@@ -24,9 +24,9 @@ def test_compare_names_the_better_run(lenet, runs, tmp_path):
     good, poor, _ = runs
     outcome = lenet("compare", poor.path, good.path, "--out", tmp_path / "made")
     assert outcome.code == 0, outcome
-    said = " ".join(outcome.out.split())
-    assert f"{good.path} is better than {poor.path}" in said
-    assert "95%: confidence interval over test images and seeds." in said
+    text = " ".join(outcome.out.split())
+    assert f"{good.path} is better than {poor.path}" in text
+    assert "95%: confidence interval over test images and seeds." in text
     found = json.loads((tmp_path / "made" / "comparison.json").read_text())
     assert [pair["better"] for pair in found["pairs"]] == ["second"]
     assert found["pairs"][0]["low"] > 0

@@ -37,11 +37,11 @@ def test_own_images_are_recognised_however_their_path_is_written(trained, lenet,
     outcome = lenet("eval", trained, photos if spelled == "absolute" else spelled)
     assert outcome.code == 0
     assert "the run's test split, 4 images" in outcome.out
-    said = json.loads((trained / "eval" / "scores.json").read_text())
-    assert (said["images"], said["split"], said["trained_on"], said["networks"]) == (4, "test", 0, [0, 1])
+    written = json.loads((trained / "eval" / "scores.json").read_text())
+    assert (written["images"], written["split"], written["trained_on"], written["networks"]) == (4, "test", 0, [0, 1])
     whole = json.loads((trained / "result.json").read_text())
-    assert said["accuracy"]["each"] == whole["test_accuracy"]["each"]
-    assert said["sha256"] == whole["data_sha256"]
+    assert written["accuracy"]["each"] == whole["test_accuracy"]["each"]
+    assert written["sha256"] == whole["data_sha256"]
 
 
 def test_training_images_among_other_images_are_counted(trained, lenet):

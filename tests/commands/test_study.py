@@ -43,29 +43,29 @@ def made(tmp_path_factory):
     """(the study's file, the folder of its runs, the printed text, the returned comparison)."""
     folder = tmp_path_factory.mktemp("study")
     (folder / "small.toml").write_text(STUDY)
-    with contextlib.redirect_stdout(io.StringIO()) as said:
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
         comparison = api.study(folder / "small.toml", out=folder / "made", verbose=True)
-    return folder / "small.toml", folder / "made", said.getvalue(), comparison
+    return folder / "small.toml", folder / "made", printed.getvalue(), comparison
 
 
 def test_study_trains_and_compares_its_runs(made):
-    _, folder, said, comparison = made
+    _, folder, printed, comparison = made
     config = {name: resolve(folder / name / "config.toml") for name in RUNS}
     started = dict.fromkeys(("last-10", "last-20"), str(folder / "low"))
     assert {name: one.start for name, one in config.items()} == dict.fromkeys(RUNS) | started
     assert config["last-20"].per_class == 20
     assert config["last-10"].freeze == "all-but-last"
     assert all(one.seeds == 2 for one in config.values())
-    assert "[2 of 4] last-10" in said
-    assert "epoch 1/2" not in said  # epochs are not shown if the output is not a terminal
-    assert "last-10 and low have different images: no paired difference" in said
+    assert "[2 of 4] last-10" in printed
+    assert "epoch 1/2" not in printed  # epochs are not shown if the output is not a terminal
+    assert "last-10 and low have different images: no paired difference" in printed
     found = json.loads((folder / "study.json").read_text())
     assert list(found["runs"]) == list(comparison.runs) == list(RUNS)
     assert list(comparison.pairs) == [("scratch-10", "last-10")]
     assert [(pair["first"], pair["second"]) for pair in found["pairs"]] == [("scratch-10", "last-10")]
     for picture in ("accuracy.png", "per-class.png"):
         assert (folder / picture).read_bytes().startswith(b"\x89PNG")
-    table = [line for line in said.splitlines() if line.startswith(("run ", *RUNS)) and "minus" not in line]
+    table = [line for line in printed.splitlines() if line.startswith(("run ", *RUNS)) and "minus" not in line]
     assert max(map(len, table[:5])) <= 80
 
 

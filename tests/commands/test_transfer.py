@@ -155,7 +155,7 @@ def test_start_without_linear_last_layer_is_refused(lenet, low, tmp_path, refuse
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"size": 32}, "--size 32: the network of .* takes size 16"),
         ({"channels": 3}, "--channels 3: the network of .* takes channels 1"),
@@ -164,8 +164,8 @@ def test_start_without_linear_last_layer_is_refused(lenet, low, tmp_path, refuse
         ({"model": nn.Sequential(nn.Flatten(), nn.Linear(256, 5))}, "leave model out"),
     ],
 )
-def test_options_of_network_and_input_are_refused(low, options, said):
-    with pytest.raises(api.InputError, match=said):
+def test_options_of_network_and_input_are_refused(low, options, message):
+    with pytest.raises(api.InputError, match=message):
         api.transfer(low, "digits", **options)
 
 

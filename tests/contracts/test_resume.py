@@ -17,7 +17,7 @@ WORDS = ("train", "digits", "--epochs", "3", "--batch-size", "16", "--seeds", "2
 TIMES = ("train_seconds", "val_seconds")
 
 
-def bits(path):
+def results(path):
     """Everything that must be identical: bytes of files, epochs and result, without times."""
     result = json.loads((path / "result.json").read_text())
     for name in ("command", "seconds", "images_per_second"):
@@ -30,14 +30,14 @@ def bits(path):
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
-    """A function that returns the `bits` of an uninterrupted run by engine."""
+    """A function that returns the `results` of an uninterrupted run by engine."""
     found = {}
 
     def run(engine, lenet):
         if engine not in found:
             path = tmp_path_factory.mktemp("whole") / "run"
             assert lenet(*WORDS, "--engine", engine, "--out", path).code == 0
-            found[engine] = bits(path)
+            found[engine] = results(path)
         return found[engine]
 
     return run
@@ -73,7 +73,7 @@ def test_run_resumed_after_ctrl_c_is_bit_identical_to_uninterrupted_run(
     again = lenet(*command.split())
     assert again.code == 0
     assert "resumed after epoch" in again.out
-    assert bits(path) == uninterrupted(engine, lenet)
+    assert results(path) == uninterrupted(engine, lenet)
 
 
 def test_run_interrupted_in_first_epoch_resumes_bit_identical(process, lenet, uninterrupted, tmp_path):
@@ -85,7 +85,7 @@ def test_run_interrupted_in_first_epoch_resumes_bit_identical(process, lenet, un
     assert running.returncode == 130
     assert err.count("\n") == 1
     assert lenet("train", "--resume", "--out", path).code == 0
-    assert bits(path) == uninterrupted("torch", lenet)
+    assert results(path) == uninterrupted("torch", lenet)
 
 
 def test_run_killed_several_times_resumes_bit_identical(process, lenet, uninterrupted, tmp_path, engine):
@@ -106,7 +106,7 @@ def test_run_killed_several_times_resumes_bit_identical(process, lenet, uninterr
         assert running.returncode in (-signal.SIGKILL, 0), err  # 0 if the run had finished already
     outcome = lenet(*WORDS, "--engine", engine, "--resume", "--out", path)
     assert outcome.code == 0, (kills, outcome)
-    assert bits(path) == uninterrupted(engine, lenet), kills
+    assert results(path) == uninterrupted(engine, lenet), kills
     assert not [left for left in path.rglob("*") if left.name.endswith(".part")]
 
 
@@ -146,7 +146,7 @@ def test_resume_from_any_subset_of_files_is_bit_identical(lenet, cut, digits_run
     path = cut(*gone)
     assert (path / "config.toml").exists()
     assert lenet("train", "--resume", "--out", path).code == 0
-    assert bits(path) == bits(digits_run.path)
+    assert results(path) == results(digits_run.path)
     for name in ("plots/curves.png", "plots/confusion.png", "layers.json", "split.safetensors"):
         assert (path / name).exists()
 
@@ -154,7 +154,7 @@ def test_resume_from_any_subset_of_files_is_bit_identical(lenet, cut, digits_run
 def test_resume_without_a_run_is_bit_identical_to_a_new_run(lenet, tmp_path, digits_run):
     words = ["train", "digits", "--epochs", 2, "--seeds", 2, "--batch-size", 32, "--optimizer", "adam", "--lr", 0.005]
     assert lenet(*words, "--resume", "--out", tmp_path / "none").code == 0
-    assert bits(tmp_path / "none") == bits(digits_run.path)
+    assert results(tmp_path / "none") == results(digits_run.path)
 
 
 def test_error_names_damaged_state(lenet, cut):
@@ -220,11 +220,11 @@ def test_resumed_run_keeps_early_stopping(lenet, tmp_path):
         tmp_path / "run",
     ]
     assert lenet(*words).code == 0
-    whole = bits(tmp_path / "run")
+    whole = results(tmp_path / "run")
     assert len(whole[1]) == 3
     (tmp_path / "run" / "result.json").unlink()
     assert lenet("train", "--resume", "--out", tmp_path / "run").code == 0
-    assert bits(tmp_path / "run") == whole
+    assert results(tmp_path / "run") == whole
 
 
 def test_ctrl_c_while_the_test_set_is_evaluated_says_how_to_resume(lenet, tmp_path, monkeypatch):

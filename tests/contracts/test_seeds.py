@@ -26,15 +26,15 @@ def test_network_of_several_seeds_is_bit_identical_to_run_of_its_seed_alone(lene
     for number, seed in enumerate((5, 6, 7)):
         path = tmp_path / str(seed)
         assert lenet(*words, "--seed", seed, "--out", path).code == 0
-        alone = load_file(path / "model.safetensors")
-        assert {f"{number}.{name}" for name in alone} == {name for name in three if name.startswith(f"{number}.")}
-        for name, tensor in alone.items():
+        one = load_file(path / "model.safetensors")
+        assert {f"{number}.{name}" for name in one} == {name for name in three if name.startswith(f"{number}.")}
+        for name, tensor in one.items():
             assert torch.equal(tensor, three[f"{number}.{name}"]), (seed, name)
         for which in ("val_accuracy", "test_accuracy"):
             assert result[which]["each"][number] == Run(path).result[which]["mean"]
         own = [row for row in rows if row["seed"] == seed]
-        for one, other in zip(own, Run(path).metrics(), strict=True):
-            assert {k: v for k, v in one.items() if "seconds" not in k} == {
+        for row, other in zip(own, Run(path).metrics(), strict=True):
+            assert {k: v for k, v in row.items() if "seconds" not in k} == {
                 k: v for k, v in other.items() if "seconds" not in k
             }
     weights = [three[f"{number}.1.weight"] for number in range(3)]

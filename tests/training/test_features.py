@@ -19,7 +19,7 @@ def test_number_of_frozen_layers(freeze, frozen):
 
 
 @pytest.mark.parametrize(
-    ("freeze", "said"),
+    ("freeze", "message"),
     [
         ("14", "out of range: the network has 14 layers"),
         ("99", "give 0 to 13"),
@@ -30,8 +30,8 @@ def test_number_of_frozen_layers(freeze, frozen):
         ("", "freeze cannot be ''"),
     ],
 )
-def test_invalid_freeze_is_refused(freeze, said):
-    with pytest.raises(InputError, match=said):
+def test_invalid_freeze_is_refused(freeze, message):
+    with pytest.raises(InputError, match=message):
         frozen_layers(freeze, 14)
 
 

@@ -84,8 +84,8 @@ def _run(
     verbose: bool,
     watch: Watch | None,
 ) -> Run:
-    where = folder / entry.name
-    given = {**entry.options, **asked, "recipe": entry.recipe, "out": where, "resume": where.exists()}
+    out = folder / entry.name
+    given = {**entry.options, **asked, "recipe": entry.recipe, "out": out, "resume": out.exists()}
     if given.get("protocol") != "folds":  # which trains one network per fold
         given["seeds"] = seeds
     if entry.transfer:

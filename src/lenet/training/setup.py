@@ -88,7 +88,7 @@ def make_setup(
     height, width, channels = dataset.images.shape[1:]
     check_batch_size(config, networks[0], (height, width, channels), trained)
     choice, settings, workers = engine_for(config, networks[0])
-    origin = start.said if start else config.start or ""
+    origin = start.description if start else config.start or ""
     return Setup(config, dataset, networks, choice, settings, workers, body, origin, run, notes)
 
 

@@ -24,7 +24,7 @@ class Start:
     body: the tensors of all layers but the last, by name; sha256: their digest
     input_shape: (height, width, channels) of its input; fit: how images are converted to that size
     settings: the options of its run that shape the network
-    said: a description of the network for the user
+    description: of the network, for the user
     """
 
     layers: list[dict[str, Any]]
@@ -32,7 +32,7 @@ class Start:
     input_shape: tuple[int, int, int]
     fit: str
     settings: dict[str, Any]
-    said: str
+    description: str
     sha256: str
 
 
@@ -49,6 +49,7 @@ def read_start(path: str | Path) -> Start:
             f"{path} ends in a {type(network[-1]).__name__} layer: transfer replaces a linear last layer by a new one"
         )
     height, width, channels = checkpoint.input_shape
+    colour = "grey" if channels == 1 else "colour"
     many = len(checkpoint.networks)
     of = f", the best of its {many} networks (seed {checkpoint.seeds[best]})" if many > 1 else ""
     kept = {name: checkpoint.config[name] for name in ("model", *SHAPING) if checkpoint.config.get(name) is not None}
@@ -59,7 +60,7 @@ def read_start(path: str | Path) -> Start:
         input_shape=checkpoint.input_shape,
         fit=checkpoint.fit,
         settings=kept,
-        said=f"{path}{of}: {height}x{width} {'grey' if channels == 1 else 'colour'}, {len(checkpoint.classes)} classes",
+        description=f"{path}{of}: {height}x{width} {colour}, {len(checkpoint.classes)} classes",
         sha256=digest_of(body),
     )
 
