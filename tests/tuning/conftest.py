@@ -1,5 +1,7 @@
 """Fixtures of the search tests: one Ray per process, a search on it, and trials without Ray."""
 
+from dataclasses import replace
+
 import pytest
 
 _WITH_RAY = {"ray_here", "tuned", "cluster", "uninterrupted", "search"}
@@ -40,24 +42,19 @@ def tuned(ray_here, tmp_path_factory):
 @pytest.fixture
 def job_of(tmp_path):
     """Makes the job of a search on 100 digits, or on other data, without Ray: job_of(space, **options)."""
-    from lenet.commands.tune import _load_images
     from lenet.models import describe
     from lenet.runs.run import Run
     from lenet.tuning.search import request_of, wanted_search
-    from lenet.tuning.setup import set_up
-    from lenet.tuning.trials import Trials
+    from lenet.tuning.setup import prepare
 
     def make(space, *, own=None, asked=None, past=(), **options):
         given = {"data": "digits", "per_class": 10, "epochs": 1, "batch_size": 8} | options
         given |= {"model": "own"} if own is not None else {}
-        given = {name: value for name, value in given.items() if name not in space}
-        layers = None if own is None else describe(own)
-        search = wanted_search(request_of("none", given), space, None, asked or {}, layers=layers)
-        images = _load_images(search, or_digits=False)
-        trials = Trials(search.space.names, search.metric, search.config.epochs)
-        trials.by_number = {trial.number: trial for trial in past}
+        request = request_of("none", {name: value for name, value in given.items() if name not in space})
+        search = wanted_search(request, space, None, asked or {}, layers=None if own is None else describe(own))
         folder = tmp_path / "search"
         folder.mkdir(exist_ok=True)
-        return set_up(images.search, Run(folder), images.versions, own, trials, "", []).job
+        job = prepare(search, Run(folder), request, own, or_digits=False, notes=[]).job
+        return replace(job, past={trial.number: trial for trial in past})
 
     return make

@@ -105,7 +105,8 @@ def test_a_pipe_gets_one_line_per_ended_trial(job_of, tmp_path):
     from lenet.runs.run import Run
     from lenet.tuning.setup import SearchSetup
 
-    setup = SearchSetup(Run(tmp_path), job_of({"lr": [0.1, 0.2]}), "native", ("the images differ",))
+    job = job_of({"lr": [0.1, 0.2]})
+    setup = SearchSetup(job.search, Run(tmp_path), job.images[()][0], job, None, None, "native", ("the images differ",))
     console = PlainConsole()
     console.file = io.StringIO()
     trials = Trials(["lr", "maps"], "val_accuracy", 4)

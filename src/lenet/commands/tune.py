@@ -2,9 +2,9 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -13,9 +13,6 @@ from torch import nn
 
 from lenet.commands.train import Interrupted, train
 from lenet.config.keywords import SEARCH_DEFAULTS, Options, with_options
-from lenet.data import load_dataset
-from lenet.data.dataset import Dataset
-from lenet.data.identity import check_images, differing_images
 from lenet.engine.preserved import preserved_torch
 from lenet.errors import InputError
 from lenet.models import describe
@@ -23,25 +20,22 @@ from lenet.runs.opening import opened_run
 from lenet.runs.run import Run
 from lenet.training.setup import OWN_MODEL
 from lenet.tuning import folder
-from lenet.tuning.display import SearchPrinter, figure
+from lenet.tuning.display import SearchPrinter, Watch, both, figure
 from lenet.tuning.results import best_trial, fresh_seed, result_of, search_facts
 from lenet.tuning.search import (
     SEARCH_FILE,
-    STUDY,
-    Search,
     read_search,
     request_of,
     resumed_search,
     wanted_search,
 )
 from lenet.tuning.session import Machine, check_ray, ray_session, workers_here
-from lenet.tuning.setup import SearchSetup, engine_of, own_network, set_up
-from lenet.tuning.trials import TrialRecord, Trials
+from lenet.tuning.setup import SearchSetup, begin, prepare
+from lenet.tuning.trials import TrialRecord
 
 if TYPE_CHECKING:
     from ray.tune import ResultGrid
 
-Watch = Callable[[SearchSetup, Trials], None]
 _WRITE_SECONDS, _WATCH_SECONDS = 1.0, 0.1  # between two versions of trials.csv, and two calls of `watch`
 
 
@@ -125,27 +119,22 @@ def tune(
             SearchPrinter() if verbose else nullcontext() as printer,
         ):
             saved = read_search(run.path / SEARCH_FILE)
+            notes = [f"nothing to resume in {run.path}: starting a new search"] if resume and saved is None else []
             if saved is not None:
                 wanted = resumed_search(run.path, saved, wanted, request, asked, space).extended(trials)
-            if run.result is None or wanted != saved:
-                images = _load_images(wanted, or_digits=data is None and saved is None)
-                check_images(images.first, saved.config.data_sha256 if saved else None, f"{run.path} was started with")
-                check_images(images.base, request.given.get("data_sha256"), "of data_sha256")
-                notes = [differing_images(images.base, recipe or STUDY, request.values, request.given)]
-                if resume and saved is None:
-                    notes.append(f"nothing to resume in {run.path}: starting a new search")
-                own = own_network(images.search, run, own)
-                engine = engine_of(images.search, images.first, own)
-                table = folder.read_trials(run.path, images.search)
-                cores = _start_ray(ray, machine, images) if sum(trial.over for trial in table) < wanted.trials else 0
-                setup = set_up(images.search, run, images.versions, own, table, engine, notes)
-                earlier = sum(table.seconds())
-                grid, clocks = _run_trials(setup, table, cores, machine.gpus, _both(printer, watch), started)
+            if saved is not None and run.result is not None and wanted == saved:
+                table, grid = folder.read_trials(run.path, saved), None
+            else:
+                or_digits = data is None and saved is None
+                setup = prepare(wanted, run, request, own, or_digits=or_digits, notes=notes)
+                table, earlier = setup.trials, sum(setup.trials.seconds())
+                left = len(setup.job.past) < wanted.trials
+                cores = _start_ray(ray, machine, setup) if left else 0
+                begin(setup)
+                grid, clocks = _run_trials(setup, cores, machine.gpus, both(printer, watch), started)
                 ray.close()  # its cores are the confirmation's now
                 facts = search_facts(setup.search, table, clocks, cores, earlier)
-                _finish(setup, table, facts, verbose, started)
-            else:
-                table, grid = folder.read_trials(run.path, saved), None
+                _finish(setup, facts, verbose, started)
             result = run.result or {}
             if printer:
                 printer.show_result(run.path, result)
@@ -155,36 +144,9 @@ def tune(
     return Tuned(run.path, records, best, result, Run(confirmed) if result["members"] else None, grid)
 
 
-@dataclass(frozen=True)
-class _Images:
-    """search: its config says where the images are; base: without searched options; versions: by their values."""
-
-    search: Search
-    base: Dataset
-    versions: dict[tuple[Any, ...], Dataset]
-
-    @property
-    def first(self) -> Dataset:
-        return next(iter(self.versions.values()))
-
-
-def _load_images(search: Search, *, or_digits: bool) -> _Images:
-    base, config = load_dataset(search.config, or_digits=or_digits), search.config
-    if base.files is not None:
-        config = replace(config, data=base.source)
-    elif base.name != config.data:  # digits of the size that the missing images were to have
-        size, channels = base.images.shape[2:]
-        config = replace(config, data=base.name, size=size, channels=channels)
-    versions = {
-        tuple(options.values()): load_dataset(replace(config, **options)) if options else base
-        for options in search.space.image_options()
-    }
-    return _Images(replace(search, config=config), base, versions)
-
-
-def _start_ray(stack: ExitStack, machine: Machine, images: _Images) -> int:
+def _start_ray(stack: ExitStack, machine: Machine, setup: SearchSetup) -> int:
     """Start or join Ray while Ray Tune is imported; returns how many trials run at once."""
-    size = sum(dataset.images.nbytes for dataset in images.versions.values())
+    size = sum(dataset.images.nbytes for dataset, _ in setup.job.images.values())
     workers = machine.workers or 0 if machine.address else workers_here(machine.workers, size)
     loading = threading.Thread(target=import_module, args=("lenet.tuning.tuner",), daemon=True)
     loading.start()
@@ -197,10 +159,10 @@ def _start_ray(stack: ExitStack, machine: Machine, images: _Images) -> int:
 
 
 def _run_trials(
-    setup: SearchSetup, trials: Trials, workers: int, gpus: float, watch: Watch, started: float
+    setup: SearchSetup, workers: int, gpus: float, watch: Watch, started: float
 ) -> tuple[Any, dict[str, float]]:
     """Run the trials that have not ended; returns Ray's results and the seconds until and after the first step."""
-    path, written, watched = setup.run.path, 0.0, 0.0
+    path, trials, written, watched = setup.run.path, setup.trials, 0.0, 0.0
 
     def write() -> None:
         setup.run.check_not_deleted(SEARCH_FILE)  # otherwise trials would make the folder again, in part
@@ -237,11 +199,12 @@ def _run_trials(
     return grid, {"start": start, "search": time.time() - started - start}
 
 
-def _finish(setup: SearchSetup, trials: Trials, facts: dict[str, Any], verbose: bool, started: float) -> None:
+def _finish(setup: SearchSetup, facts: dict[str, Any], verbose: bool, started: float) -> None:
     """The best trial's recipe, the plots, the confirmation, and result.json last of all."""
     from lenet.tuning.plots import draw_search
 
-    search, job, path, best = setup.search, setup.job, setup.run.path, best_trial(trials)
+    search, job, path, trials = setup.search, setup.job, setup.run.path, setup.trials
+    best = best_trial(trials)
     config = job.config_of(best.number, best.values)
     facts["kept"] = folder.write_kept(path, trials, job)
     folder.write_best(path, best, config, search, figure(search.metric, best.best(search.metric)))
@@ -250,19 +213,10 @@ def _finish(setup: SearchSetup, trials: Trials, facts: dict[str, Any], verbose: 
     if search.confirm:
         again, seed = folder.confirmation_path(path, best.number, search.confirm), fresh_seed(search, search.confirm)
         # By their hash, since the images may have changed while the trials ran.
-        run = train(recipe=path / "best.toml", model=setup.own(), out=again, resume=again.exists(), verbose=verbose,
+        run = train(recipe=path / "best.toml", model=setup.own, out=again, resume=again.exists(), verbose=verbose,
                     data_sha256=config.data_sha256, seed=seed, seeds=search.confirm)  # fmt: skip
         confirmed = dict(run.result or {})
     facts["disk_bytes"] = folder.size_of(path)
     facts["seconds"]["confirm"] = confirmed.get("seconds", {}).get("total", 0.0)
     setup.run.check_not_deleted(SEARCH_FILE)
     setup.run.write_result(result_of(job, trials, facts, confirmed, time.time() - started))
-
-
-def _both(*watches: Watch | None) -> Watch:
-    def watch(setup: SearchSetup, trials: Trials) -> None:
-        for one in watches:
-            if one is not None:
-                one(setup, trials)
-
-    return watch

@@ -1,7 +1,7 @@
 """A search in words: what is shown before, during and after it."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,6 +19,9 @@ from lenet.tuning.trials import TrialRecord, Trials
 
 _OTHER_LINES = 6  # of the terminal, beside the trials
 _STYLES = {"running": "bold", "stopped": "dim", "failed": "red", "finished": "", "waiting": "dim"}
+
+
+Watch = Callable[[SearchSetup, Trials], None]
 
 
 class SearchPrinter:
@@ -68,9 +71,20 @@ class SearchPrinter:
             self._live.start()
 
 
+def both(*watches: Watch | None) -> Watch:
+    """A watch that calls each of these that is not None."""
+
+    def watch(setup: SearchSetup, trials: Trials) -> None:
+        for one in watches:
+            if one is not None:
+                one(setup, trials)
+
+    return watch
+
+
 def opening_lines(setup: SearchSetup) -> list[str]:
     """The lines above the trials."""
-    search, dataset = setup.search, next(iter(setup.job.images.values())).dataset
+    search, dataset = setup.search, setup.dataset
     config, (height, width, channels) = search.config, dataset.images.shape[1:]
     grace, factor = search.grace_period, search.reduction_factor
     epochs = ", ".join(str(grace * factor**k) for k in range(3))

@@ -78,7 +78,7 @@ def result_of(
     """
     search, best = job.search, facts["best"]
     winner = trials.trial(best["trial"])
-    config, data = job.config_of(winner.number, winner.values), job.images_of(winner.values).dataset
+    config, data = job.config_of(winner.number, winner.values), job.images_of(winner.values)[0]
     train, val = trials.seconds()
     result = {
         "data": data.name,

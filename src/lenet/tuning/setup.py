@@ -1,50 +1,88 @@
-"""The setup of a search: its settings and images, ready for Ray's workers, and its folder."""
+"""The setup of a search: what is asked for, against what the folder holds already, ready for Ray's workers."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
 
 from lenet.config import SHAPING
+from lenet.config.request import Request
+from lenet.data import load_dataset
 from lenet.data.dataset import Dataset
+from lenet.data.identity import check_images, differing_images
 from lenet.data.statistics import pixel_statistics
 from lenet.errors import InputError
 from lenet.files import write_whole
 from lenet.models import build, describe
 from lenet.runs.run import Run
-from lenet.training.setup import OWN_MODEL, make_setup, resolved
-from lenet.tuning.search import SEARCH_FILE, Search, read_search
-from lenet.tuning.trial import Images, Job
+from lenet.training.setup import OWN_MODEL, Statistics, make_setup, resolved
+from lenet.tuning.folder import read_trials
+from lenet.tuning.search import SEARCH_FILE, STUDY, Search, read_search
+from lenet.tuning.trial import Job
 from lenet.tuning.trials import Trials
 
 # Options that decide whether a network can be trained, and by which engine.
 _DECISIVE = {*SHAPING, "model", "batch_size", "size", "channels", "freeze", "unfreeze_after"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SearchSetup:
-    """A search before its first trial, as `watch` is given it.
+    """Everything that a search starts from.
 
-    engine: which engine trains, and why; notes: what the user should know
+    dataset: the images without searched options; job: what all trials share; own: the user's own network
+    trials: those that the folder holds; engine: which engine trains, and why; notes: what the user should be told
     """
 
+    search: Search
     run: Run
+    dataset: Dataset
     job: Job
+    own: nn.Sequential | None
+    trials: Trials
     engine: str
     notes: tuple[str, ...]
 
-    @property
-    def search(self) -> Search:
-        """What is searched, and how."""
-        return self.job.search
 
-    def own(self) -> nn.Sequential | None:
-        """The user's own network; None for a named model."""
-        return build(self.job.layers) if self.job.layers else None
+def prepare(
+    search: Search, run: Run, request: Request, own: nn.Sequential | None, *, or_digits: bool, notes: Sequence[str]
+) -> SearchSetup:
+    """The setup of a new search, or of one that is resumed. Reads the images; writes nothing.
+
+    own: the user's own network; or_digits: use the embedded digits if the dataset is missing
+
+    Raises InputError if the request does not go together, or not with the search that is resumed.
+    """
+    saved, own = read_search(run.path / SEARCH_FILE), _own_network(search, run, own)
+    dataset = load_dataset(search.config, or_digits=or_digits)
+    check_images(dataset, saved.config.data_sha256 if saved else None, f"{run.path} was started with")
+    check_images(dataset, request.given.get("data_sha256"), "of data_sha256")
+    search = replace(search, config=resolved(search.config, dataset, own))
+    images: dict[tuple[Any, ...], tuple[Dataset, Statistics]] = {}
+    for options in search.space.image_options():
+        one = load_dataset(replace(search.config, **options)) if options else run.split_again(dataset)
+        images[tuple(options.values())] = one, pixel_statistics(one.images, one.train)
+    trials = read_trials(run.path, search)
+    past = {trial.number: replace(trial) for trial in trials if trial.over}
+    job = Job(search, images, describe(own) if own else None, (run.path / "state").absolute(), past)
+    differing = differing_images(dataset, request.recipe or STUDY, request.values, request.given)
+    told = tuple(note for note in (*notes, differing) if note)
+    return SearchSetup(search, run, dataset, job, own, trials, _engine(search, dataset, own), told)
 
 
-def own_network(search: Search, run: Run, given: nn.Sequential | None) -> nn.Sequential | None:
+def begin(setup: SearchSetup) -> None:
+    """Write what the folder must hold before the first trial."""
+    run, search = setup.run, setup.search
+    if read_search(run.path / SEARCH_FILE) != search:
+        (run.path / "result.json").unlink(missing_ok=True)  # it stands for a finished search
+        write_whole(run.path / SEARCH_FILE, search.text())
+    if setup.own is not None:
+        run.write_layers(setup.own)
+    if not search.space.image_options()[0]:
+        run.kept_split(setup.dataset)
+
+
+def _own_network(search: Search, run: Run, given: nn.Sequential | None) -> nn.Sequential | None:
     """The user's own network, given now or kept by the run; None for a named model. Raises InputError."""
     if search.config.model != OWN_MODEL:
         return None
@@ -57,7 +95,7 @@ def own_network(search: Search, run: Run, given: nn.Sequential | None) -> nn.Seq
     return build(kept) if given is None else given
 
 
-def engine_of(search: Search, dataset: Dataset, own: nn.Sequential | None) -> str:
+def _engine(search: Search, dataset: Dataset, own: nn.Sequential | None) -> str:
     """Which engine trains, and why. Raises InputError where no trial could train."""
     if search.config.device != "cpu":
         return f"torch on {search.config.device}"
@@ -68,31 +106,3 @@ def engine_of(search: Search, dataset: Dataset, own: nn.Sequential | None) -> st
             return "chosen for each trial"
         raise
     return f"{choice.name} ({choice.why})"
-
-
-def set_up(
-    search: Search,
-    run: Run,
-    versions: Mapping[tuple[Any, ...], Dataset],
-    own: nn.Sequential | None,
-    trials: Trials,
-    engine: str,
-    notes: Iterable[str],
-) -> SearchSetup:
-    """The setup; writes search.toml, the split and the layers of the user's own network.
-
-    versions: the images by the values of the searched options that change them; trials: those that the folder holds
-    """
-    first = next(iter(versions.values()))
-    search = replace(search, config=resolved(search.config, first, own))
-    if read_search(run.path / SEARCH_FILE) != search:
-        (run.path / "result.json").unlink(missing_ok=True)  # it stands for a finished search
-        write_whole(run.path / SEARCH_FILE, search.text())
-    if own is not None:
-        run.write_layers(own)
-    splits = {key: run.kept_split(dataset) if key == () else dataset for key, dataset in versions.items()}
-    images = {key: Images(one, pixel_statistics(one.images, one.train)) for key, one in splits.items()}
-    past = {trial.number: replace(trial) for trial in trials if trial.over}
-    layers = None if own is None else describe(own)
-    job = Job(search, images, layers, (run.path / "state").absolute(), past)
-    return SearchSetup(run, job, engine, tuple(filter(None, notes)))

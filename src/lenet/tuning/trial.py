@@ -22,7 +22,7 @@ from lenet.files import make_folder
 from lenet.models import build
 from lenet.runs.checkpoint import read_tensors, write_tensors
 from lenet.runs.metrics import EpochRow
-from lenet.training.setup import make_setup, resolved
+from lenet.training.setup import Statistics, make_setup, resolved
 from lenet.training.training import Training
 from lenet.tuning.search import Search
 from lenet.tuning.space import IMAGE_OPTIONS
@@ -33,38 +33,30 @@ _WORST = -1e9  # the score of a failed trial: ASHA takes percentiles, and Optuna
 
 
 @dataclass(frozen=True)
-class Images:
-    """One version of the images, with the (mean, deviation) of its training pixels."""
-
-    dataset: Dataset
-    statistics: tuple[list[float], list[float]]
-
-
-@dataclass(frozen=True)
 class Job:
     """What all trials of a search share. Ray's object store holds it once per node; workers read its arrays in place.
 
-    images: by the values of the searched options that change them
+    images: by the values of the searched options that change them, with the statistics of their training pixels
     layers: of the user's own network, as `lenet.models.describe` gives them; None for a named model
     states: the folder of the trials' states
     past: the trials that ended before the search was resumed
     """
 
     search: Search
-    images: dict[tuple[Any, ...], Images]
+    images: dict[tuple[Any, ...], tuple[Dataset, Statistics]]
     layers: list[dict[str, Any]] | None
     states: Path
     past: dict[int, TrialRecord]
 
-    def images_of(self, values: dict[str, Any]) -> Images:
-        """The images of a trial with these values."""
+    def images_of(self, values: dict[str, Any]) -> tuple[Dataset, Statistics]:
+        """The images of a trial with these values, and their statistics."""
         return self.images[tuple(values[name] for name in IMAGE_OPTIONS if name in values)]
 
     def config_of(self, number: int, values: dict[str, Any]) -> Config:
         """A trial's config, which is also the recipe that repeats it."""
         seed = trial_seed(self.search.config.seed, number)
         config = replace(self.search.config, **values, seed=seed, seeds=1, threads=None)
-        return resolved(config, self.images_of(values).dataset)
+        return resolved(config, self.images_of(values)[0])
 
 
 def trial_seed(seed: int, number: int) -> int:
@@ -74,8 +66,9 @@ def trial_seed(seed: int, number: int) -> int:
 
 def training_of(job: Job, number: int, values: dict[str, Any]) -> Training:
     """A trial's training before its first epoch. Raises InputError where it is impossible."""
-    images, own = job.images_of(values), build(job.layers) if job.layers else None
-    setup = make_setup(job.config_of(number, values), images.dataset, own=own, statistics=images.statistics)
+    dataset, statistics = job.images_of(values)
+    own = build(job.layers) if job.layers else None
+    setup = make_setup(job.config_of(number, values), dataset, own=own, statistics=statistics)
     return Training(replace(setup, settings=replace(setup.settings, threads=1)))
 
 
