@@ -1,7 +1,7 @@
-"""The peer of a search: a plain Ray Tune script, as a user writes it. Prints one line of JSON.
+"""A plain Ray Tune script, as a user would write it, for comparison with `lenet tune`. Prints one line of JSON.
 
-A training function with a DataLoader over PIL images and their transforms, an eager model, a process a trial, ASHA.
-Run by tune_speed.py, with the settings that our own search drew.
+A training function with a DataLoader over PIL images and their transforms, an eager model, one process per trial, ASHA.
+tune_speed.py runs it with the settings that lenet's search drew.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from lenet.data.dataset import load_dataset
 
 
 def network(dropout: float) -> nn.Sequential:
-    """The CIFAR-10 study's."""
+    """The CIFAR-10 study's network."""
     return nn.Sequential(
         nn.Conv2d(3, 6, 5), nn.ReLU(), nn.AvgPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(), nn.AvgPool2d(2), nn.Flatten(),
         nn.Linear(400, 120), nn.ReLU(), nn.Dropout(dropout), nn.Linear(120, 84), nn.ReLU(), nn.Dropout(dropout),

@@ -1,10 +1,11 @@
-"""A search by us and by a plain Ray Tune script: seconds a trial-epoch, start-up included, and the ratio.
+"""A search by lenet and by a plain Ray Tune script: seconds per trial epoch, start-up included, and their ratio.
 
     python benchmarks/tune_speed.py [--data-dir DIR] [--trials 10 64] [--epochs 10] [--workers 2]
 
-CIFAR-10, the study's network and recipe, the same seeded list of settings, ASHA with grace 1 and factor 2. The plain
-script runs its first 10 settings once. ASHA stops other trials in every run, so that the batch sizes of the
-trial-epochs differ, and small batches take several times longer: the weighted figures give both the plain script's mix.
+CIFAR-10, the study's network and recipe, the same seeded list of settings, ASHA with grace period 1 and reduction
+factor 2. The plain script runs the first 10 settings once. ASHA stops other trials in every run, so the batch sizes of
+the trial epochs differ, and small batches take several times longer: the weighted figures use the plain script's batch
+sizes for both.
 """
 
 import argparse
@@ -25,7 +26,7 @@ _PLAIN_TRIALS = 10
 
 @dataclass(frozen=True)
 class Measured:
-    """A search: wall seconds, (batch size, seconds) of each trial-epoch, the best validation accuracy."""
+    """A search: wall seconds, (batch size, seconds) of each trial epoch, the best validation accuracy."""
 
     seconds: float
     epochs: list[tuple[int, float]]
@@ -34,29 +35,29 @@ class Measured:
 
     @property
     def by_batch(self) -> dict[int, list[float]]:
-        """Seconds of the trial-epochs by batch size."""
+        """Seconds of the trial epochs by batch size."""
         found = defaultdict(list)
         for batch, seconds in self.epochs:
             found[batch].append(seconds)
         return found
 
-    def shares(self) -> dict[int, float]:
-        """Each batch size's share of the trial-epochs."""
+    def fractions(self) -> dict[int, float]:
+        """Each batch size's fraction of the trial epochs."""
         return {batch: len(each) / len(self.epochs) for batch, each in self.by_batch.items()}
 
-    def an_epoch(self, shares: dict[int, float] | None = None) -> float:
-        """Wall seconds a trial-epoch, at these shares of the batch sizes (else at its own)."""
+    def per_epoch(self, fractions: dict[int, float] | None = None) -> float:
+        """Wall seconds per trial epoch, with these fractions of the batch sizes (default: its own)."""
         overhead = (self.seconds * self.workers - sum(seconds for _, seconds in self.epochs)) / len(self.epochs)
         means = {batch: sum(each) / len(each) for batch, each in self.by_batch.items()}
-        known = {batch: share for batch, share in (shares or self.shares()).items() if batch in means}
-        work = sum(share * means[batch] for batch, share in known.items()) / sum(known.values())
+        known = {batch: part for batch, part in (fractions or self.fractions()).items() if batch in means}
+        work = sum(part * means[batch] for batch, part in known.items()) / sum(known.values())
         return (work + overhead) / self.workers
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data-dir", help="where CIFAR-10 lies (else $LENET_DATA, ./data, the user cache)")
-    parser.add_argument("--trials", type=int, nargs="+", default=[10, 64], help="of our searches, one after another")
+    parser.add_argument("--data-dir", help="folder with CIFAR-10 (default: $LENET_DATA, ./data, then the user cache)")
+    parser.add_argument("--trials", type=int, nargs="+", default=[10, 64], help="numbers of trials of lenet's searches")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
@@ -65,14 +66,14 @@ def main() -> None:
     where = ["--data-dir", options.data_dir] if options.data_dir else []
     with tempfile.TemporaryDirectory(prefix="lenet-bench-") as name:
         folder = Path(name)
-        ours = {count: our_search(folder / f"ours-{count}", count, options, where) for count in options.trials}
-        first = folder / f"ours-{max(options.trials)}"
+        ours = {count: our_search(folder / f"lenet-{count}", count, options, where) for count in options.trials}
+        first = folder / f"lenet-{max(options.trials)}"
         plain = plain_search(folder, first, options, where)
         report(ours, plain, folder, options)
 
 
 def our_search(folder: Path, count: int, options: argparse.Namespace, where: list[str]) -> Measured:
-    """`lenet tune`, in a process of its own."""
+    """`lenet tune` in its own process."""
     words = ["tune", "cifar10", *where, "--trials", str(count), "--epochs", str(options.epochs), "--confirm", "0",
              "--workers", str(options.workers), "--seed", str(options.seed), "--out", str(folder)]  # fmt: skip
     seconds = timed([sys.executable, "-m", "lenet.cli", *words])[0]
@@ -83,7 +84,7 @@ def our_search(folder: Path, count: int, options: argparse.Namespace, where: lis
 
 
 def plain_search(folder: Path, ours: Path, options: argparse.Namespace, where: list[str]) -> Measured:
-    """The plain script on the first settings of ours."""
+    """The plain script with the first settings of lenet's search."""
     settings = {}
     with (ours / "trials.csv").open(newline="") as file:
         for line in csv.DictReader(file):
@@ -106,18 +107,18 @@ def timed(command: list[str]) -> tuple[float, str]:
 
 
 def report(ours: dict[int, Measured], plain: Measured, folder: Path, options: argparse.Namespace) -> None:
-    """The figures side by side, then where our seconds went."""
-    mix = plain.shares()
+    """Both searches side by side, then what lenet's time was spent on."""
+    mix = plain.fractions()
     rows = []
-    for name, one in [("plain", plain), *((f"ours, {count} trials", one) for count, one in ours.items())]:
-        ratio = plain.an_epoch(mix) / one.an_epoch(mix)
+    for name, one in [("plain", plain), *((f"lenet, {count} trials", one) for count, one in ours.items())]:
+        ratio = plain.per_epoch(mix) / one.per_epoch(mix)
         rows.append(
             {
                 "search": name,
                 "seconds": one.seconds,
-                "trial-epochs": len(one.epochs),
+                "trial epochs": len(one.epochs),
                 "s/epoch": one.seconds / len(one.epochs),
-                "s/epoch, weighted": one.an_epoch(mix),
+                "s/epoch, weighted": one.per_epoch(mix),
                 "ratio": (plain.seconds / len(plain.epochs)) / (one.seconds / len(one.epochs)),
                 "ratio, weighted": ratio,
                 "best": f"{100 * one.best:.1f}%",
@@ -128,18 +129,18 @@ def report(ours: dict[int, Measured], plain: Measured, folder: Path, options: ar
     print()
     rows = []
     for count, one in ours.items():
-        facts = json.loads((folder / f"ours-{count}" / "result.json").read_text())["search"]
+        facts = json.loads((folder / f"lenet-{count}" / "result.json").read_text())["search"]
         seconds = facts["seconds"]
         whole, after = one.seconds * one.workers, seconds["search"] * one.workers
         work = seconds["train"] + seconds["validation"]
         rows.append(
             {
-                "where ours went": f"{count} trials",
+                "time of lenet": f"{count} trials",
                 "start-up": f"{seconds['start']:.1f} s, {100 * seconds['start'] * one.workers / whole:.0f}%",
                 "training": f"{100 * seconds['train'] / whole:.0f}%",
                 "validation": f"{100 * seconds['validation'] / whole:.0f}%",
-                "Ray, once started": f"{100 * (after - work) / whole:.0f}%",
-                "the end": f"{100 * (1 - (seconds['start'] + seconds['search']) / one.seconds):.0f}%",
+                "Ray, after start-up": f"{100 * (after - work) / whole:.0f}%",
+                "plots and files": f"{100 * (1 - (seconds['start'] + seconds['search']) / one.seconds):.0f}%",
             }
         )
     print(table(rows))

@@ -1,7 +1,9 @@
-"""Fixtures of the search tests: one Ray per process, a search on it, and trials without Ray."""
+"""Fixtures of the search tests: one Ray per module, a search on it, and trials without Ray."""
 
+from contextlib import suppress
 from dataclasses import replace
 
+import psutil
 import pytest
 
 _WITH_RAY = {"ray_here", "tuned", "cluster", "uninterrupted", "search"}
@@ -14,9 +16,9 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.filterwarnings("ignore"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ray_here():
-    """Ray, connected; the searches of this process use it and leave it running."""
+    """Ray, connected; the searches of a module use it and leave it running."""
     pytest.importorskip("ray", reason='Ray is missing: pip install "lenet[tune]"')
     pytest.importorskip("optuna", reason='Optuna is missing: pip install "lenet[tune]"')
     from lenet.tuning.session import ray_session
@@ -37,6 +39,21 @@ def tuned(ray_here, tmp_path_factory):
         return lenet.tune(*(data or ("digits",)), **options)
 
     return call
+
+
+@pytest.fixture
+def ray_workers():
+    """Lists the worker processes that have a trial, below a process."""
+
+    def find(pid):
+        found = []
+        for one in psutil.Process(pid).children(recursive=True):
+            with suppress(psutil.Error):  # it ended meanwhile
+                if "Trainable" in " ".join(one.cmdline()):
+                    found.append(one)
+        return found
+
+    return find
 
 
 @pytest.fixture

@@ -68,13 +68,11 @@ def test_a_search_that_is_killed_resumes_to_identical_figures(process, tuned, un
     assert not any(map(is_left_over, path.rglob("*")))
 
 
-def test_a_killed_worker_is_replaced_and_ctrl_c_leaves_no_process(process, uninterrupted, tuned, tmp_path):
+def test_a_killed_worker_is_replaced_and_ctrl_c_leaves_no_process(process, ray_workers, uninterrupted, tuned, tmp_path):
     path = tmp_path / "run"
     running = process(*WORDS, "--out", path)
     half_way(path, running)
-    others = psutil.Process(running.pid).children(recursive=True)
-    workers = [one for one in others if one.cmdline()[:1] and "Trainable" in one.cmdline()[0]]
-    workers[0].kill()
+    ray_workers(running.pid)[0].kill()
     wait_for(lambda: len(list((path / "state").glob("[0-9]*"))) >= 4, running)  # all trials have begun
     others = psutil.Process(running.pid).children(recursive=True)
     running.send_signal(signal.SIGINT)

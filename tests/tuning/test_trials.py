@@ -105,7 +105,7 @@ def test_a_pipe_gets_one_line_per_ended_trial(job_of, tmp_path):
     from lenet.runs.run import Run
     from lenet.tuning.setup import SearchSetup
 
-    job = job_of({"lr": [0.1, 0.2]})
+    job = job_of({"lr": [0.1, 0.2]}, epochs=10)
     setup = SearchSetup(job.search, Run(tmp_path), job.images[()][0], job, None, None, "native", ("the images differ",))
     console = PlainConsole()
     console.file = io.StringIO()
@@ -117,7 +117,7 @@ def test_a_pipe_gets_one_line_per_ended_trial(job_of, tmp_path):
         printer(setup, trials)
         printer(setup, trials)
     assert "note    the images differ" in opening
-    assert "asha continues the best 1/2 after epoch 1, 2, 4, ..." in opening
+    assert "of at most 10 epochs; after epoch 1, 2, 4, 8 the best 1/2 continue" in opening
     lines = console.file.getvalue()[len(opening) :].splitlines()
     assert lines[0] == "trial 0  lr 0.001, maps 6-16  finished at epoch 4/4  best 70.0%"
     assert lines[2].endswith("failed at epoch 1/4: the loss is no longer finite in step 3")

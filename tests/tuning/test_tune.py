@@ -7,7 +7,6 @@ import sys
 from importlib.util import find_spec
 
 import numpy as np
-import psutil
 import pytest
 from torch import nn
 
@@ -114,15 +113,14 @@ def test_trials_that_fail_are_named_and_the_search_continues(tuned):
         tuned(space={"lr": [99, 100]}, search="grid", epochs=2, optimizer="sgd", scheduler="none", batch_size=16)
 
 
-def test_a_trial_whose_worker_always_dies_is_retried_a_bounded_number_of_times(tuned, monkeypatch):
+def test_a_trial_whose_worker_always_dies_is_retried_a_bounded_number_of_times(tuned, ray_workers, monkeypatch):
     monkeypatch.setattr("lenet.tuning.tuner._RETRIES", 1)
     killed = set()
 
     def watch(setup, trials):
-        for one in psutil.Process(os.getpid()).children(recursive=True):
-            if "Trainable" in " ".join(one.cmdline()) and one.pid not in killed:
-                killed.add(one.pid)
-                one.kill()
+        for one in ray_workers(os.getpid()):
+            killed.add(one.pid)
+            one.kill()
 
     with pytest.raises(InputError, match="all 1 trials failed; trial 0: its worker died 2 times"):
         tuned(space={"lr": [0.01]}, search="grid", epochs=1000, batch_size=8, watch=watch)

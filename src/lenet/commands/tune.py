@@ -21,7 +21,7 @@ from lenet.runs.run import Run
 from lenet.training.setup import OWN_MODEL
 from lenet.tuning import folder
 from lenet.tuning.display import SearchPrinter, Watch, both, figure
-from lenet.tuning.results import best_trial, fresh_seed, result_of, search_facts
+from lenet.tuning.results import best_trial, facts_of, fresh_seed, result_of
 from lenet.tuning.search import (
     SEARCH_FILE,
     read_search,
@@ -133,7 +133,7 @@ def tune(
                 begin(setup)
                 grid, clocks = _run_trials(setup, cores, machine.gpus, both(printer, watch), started)
                 ray.close()  # its cores are the confirmation's now
-                facts = search_facts(setup.search, table, clocks, cores, earlier)
+                facts = facts_of(setup, clocks, cores, earlier)
                 _finish(setup, facts, verbose, started)
             result = run.result or {}
             if printer:
@@ -219,4 +219,4 @@ def _finish(setup: SearchSetup, facts: dict[str, Any], verbose: bool, started: f
     facts["disk_bytes"] = folder.size_of(path)
     facts["seconds"]["confirm"] = confirmed.get("seconds", {}).get("total", 0.0)
     setup.run.check_not_deleted(SEARCH_FILE)
-    setup.run.write_result(result_of(job, trials, facts, confirmed, time.time() - started))
+    setup.run.write_result(result_of(setup, facts, confirmed, time.time() - started))

@@ -86,13 +86,11 @@ def opening_lines(setup: SearchSetup) -> list[str]:
     """The lines above the trials."""
     search, dataset = setup.search, setup.dataset
     config, (height, width, channels) = search.config, dataset.images.shape[1:]
-    grace, factor = search.grace_period, search.reduction_factor
-    epochs = ", ".join(str(grace * factor**k) for k in range(3))
-    stops = (
-        f"asha continues the best 1/{factor} after epoch {epochs}, ..."
-        if search.scheduler == "asha"
-        else "none stopped"
-    )
+    factor, rung, rungs = search.reduction_factor, search.grace_period, []
+    while search.scheduler == "asha" and rung < config.epochs:
+        rungs.append(str(rung))
+        rung *= factor
+    stops = f"after epoch {', '.join(rungs)} the best 1/{factor} continue" if rungs else "none is stopped early"
     return [
         f"data    {dataset.name} ({dataset.source}){': ' + dataset.substitute if dataset.substitute else ''}",
         f"images  {len(dataset.train):,} training, {len(dataset.val):,} validation; {height}x{width}x{channels}, "

@@ -8,7 +8,8 @@ from lenet.errors import InputError
 from lenet.evaluation.scores import mean_sd
 from lenet.training.finish import command, versions
 from lenet.tuning.search import Search
-from lenet.tuning.trial import Job, trial_seed
+from lenet.tuning.setup import SearchSetup
+from lenet.tuning.trial import trial_seed
 from lenet.tuning.trials import TrialRecord, Trials
 
 _CONFIRMING = 2**32 - 1  # beyond any trial's number: its seed is where the confirmation's seeds start
@@ -33,18 +34,17 @@ def fresh_seed(search: Search, count: int) -> int:
     return seed
 
 
-def search_facts(
-    search: Search, trials: Trials, clocks: Mapping[str, float], workers: int, earlier: float = 0.0
-) -> dict[str, Any]:
+def facts_of(setup: SearchSetup, clocks: Mapping[str, float], workers: int, earlier: float) -> dict[str, Any]:
     """What result.json says of the search itself.
 
     clocks: wall seconds: "start" until the first training step, "search" from there to the last result
     workers: how many trials ran at once; earlier: seconds of training and validation before the search was resumed
     """
+    search, trials, best = setup.search, setup.trials, best_trial(setup.trials)
     train, val = trials.seconds()
-    winner = best_trial(trials)
-    best = winner.best(search.metric)
-    assert best is not None  # a ranked trial has one
+    row = best.best(search.metric)
+    assert row is not None  # a ranked trial has one
+    found = {"val_accuracy": row.val_accuracy, search.metric: getattr(row, search.metric)}
     return {
         "trials": search.trials,
         "trial_epochs": trials.trial_epochs(),
@@ -55,14 +55,7 @@ def search_facts(
         "scheduler": search.rule,
         "searcher": search.searcher,
         "space": search.space.texts(),
-        "best": {
-            "trial": winner.number,
-            "seed": winner.seed,
-            "values": winner.values,
-            "epoch": best.epoch,
-            "val_accuracy": best.val_accuracy,
-            search.metric: getattr(best, search.metric),
-        },
+        "best": {"trial": best.number, "seed": best.seed, "values": best.values, "epoch": row.epoch, **found},
         "workers": workers,
         "seconds": {**clocks, "train": train, "validation": val},
         "ray_share": max(0.0, 1 - (train + val - earlier) / max(clocks["search"] * workers, 1e-9)),
@@ -70,35 +63,34 @@ def search_facts(
 
 
 def result_of(
-    job: Job, trials: Trials, facts: Mapping[str, Any], confirmed: Mapping[str, Any], seconds: float
+    setup: SearchSetup, facts: Mapping[str, Any], confirmed: Mapping[str, Any], seconds: float
 ) -> dict[str, Any]:
     """result.json: the confirmation's figures, or without one those of the best trial.
 
-    facts: of `search_facts`; confirmed: the confirmation's result.json; seconds: of the whole command
+    facts: of `facts_of`; confirmed: the confirmation's result.json; seconds: of the whole command
     """
-    search, best = job.search, facts["best"]
-    winner = trials.trial(best["trial"])
-    config, data = job.config_of(winner.number, winner.values), job.images_of(winner.values)[0]
-    train, val = trials.seconds()
+    job, trials, best = setup.job, setup.trials, best_trial(setup.trials)
+    config, data = job.config_of(best.number, best.values), job.images_of(best.values)[0]
+    epoch, seconds_of = facts["best"]["epoch"], facts["seconds"]
     result = {
         "data": data.name,
         "data_sha256": data.sha256,
         "model": config.model,
         "parameters": None,
         "members": 0,
-        "engine": winner.rows[best["epoch"] - 1].engine,
-        "epochs": search.config.epochs,
-        "images_per_second": len(data.train) * trials.trial_epochs() / max(train, 1e-9),
-        "val_accuracy": mean_sd([best["val_accuracy"]]),
+        "engine": best.rows[epoch - 1].engine,
+        "epochs": setup.search.config.epochs,
+        "images_per_second": len(data.train) * trials.trial_epochs() / max(seconds_of["train"], 1e-9),
+        "val_accuracy": mean_sd([facts["best"]["val_accuracy"]]),
         "test_accuracy": None,
         "test_loss": None,
         "test_images": 0,
-        "best_epoch": [best["epoch"]],
+        "best_epoch": [epoch],
     }
     return {name: confirmed.get(name, value) for name, value in result.items()} | {
         "command": command(),
-        "seconds": {"train": train, "validation": val, "total": seconds},
-        "seed": search.config.seed,
+        "seconds": {"train": seconds_of["train"], "validation": seconds_of["validation"], "total": seconds},
+        "seed": setup.search.config.seed,
         "config": vars(config),
         "search": facts,
         "versions": versions() | {name: version(name) for name in ("ray", "optuna")},

@@ -30,6 +30,7 @@ QUIET = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends a search at once; finished epochs are kept
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "TUNE_WARN_THRESHOLD_S": "1e9",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1e9",  # lenet does not read Ray's snapshots
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # or Ray warns that it will change its mind on this
     "RAY_IGNORE_UNHANDLED_ERRORS": "1",

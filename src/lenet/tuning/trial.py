@@ -99,7 +99,7 @@ def _epochs(job: Job, number: int, values: dict[str, Any]) -> Iterator[dict[str,
     training, path = training_of(job, number, values), state_path(job.states, number)
     _load_state(training, path)
     for row in training.history:
-        yield _epoch_result(job, number, row, done=row is training.history[-1] and training.finished)
+        yield _result(job, number, row, done=row is training.history[-1] and training.finished)
     began = time.time()
     while not training.finished:
         row = training.advance()
@@ -108,12 +108,7 @@ def _epochs(job: Job, number: int, values: dict[str, Any]) -> Iterator[dict[str,
             write_tensors(path, training.state() | {_CONFIG: _identity(training.config)})
         except InputError as error:
             raise _CannotSave(str(error)) from None
-        yield _epoch_result(job, number, row, done=training.finished, began=began)
-
-
-def _epoch_result(job: Job, number: int, row: EpochRow, *, done: bool, began: float | None = None) -> dict[str, Any]:
-    error = "" if row.failed_step is None else f"the loss is no longer finite in step {row.failed_step + 1}"
-    return _result(job, number, row, done=done, error=error, began=began)
+        yield _result(job, number, row, done=training.finished, began=began)
 
 
 def _result(
@@ -127,6 +122,8 @@ def _result(
     began: float | None = None,
 ) -> dict[str, Any]:
     """began: when the worker began the trial's first epoch, on time.time's clock; fatal: the search must end."""
+    if row is not None and row.failed_step is not None:
+        error = f"the loss is no longer finite in step {row.failed_step + 1}"
     value = job.search.sign * getattr(row, job.search.metric) if row and not error else np.nan
     return {
         "score": float(value) if np.isfinite(value) else _WORST,
