@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -174,6 +175,44 @@ def low_run(tmp_path_factory):
         "model": "lenet5-tuned",
     }
     return lenet.train("digits", classes="0,1,2,3,4", **settings, out=path)
+
+
+@pytest.fixture
+def interrupt_after(monkeypatch):
+    """A context manager in which a run is interrupted, as by Ctrl-C, after this many epochs of all its networks."""
+    from lenet.runs.run import Run
+
+    @contextmanager
+    def interrupted(epochs):
+        rows = []
+
+        def append(run, row):
+            rows.append(row)
+            if len(rows) >= epochs:
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Run, "append_metrics", append)
+            yield
+
+    return interrupted
+
+
+@pytest.fixture(scope="session")
+def photos():
+    """A function that writes class folders of random images, brighter from class to class, and returns their folder."""
+    import numpy as np
+    from PIL import Image
+
+    def write(folder, seed=0, each=20, classes=("cat", "dog"), sides=(20, 20)):
+        for number, name in enumerate(classes):
+            (folder / name).mkdir(parents=True)
+            for image in range(each):
+                pixels = np.random.default_rng([seed, number, image]).integers(0, 200, (*sides, 3), np.uint8)
+                Image.fromarray(pixels + 50 * number).save(folder / name / f"{image}.png")
+        return folder
+
+    return write
 
 
 @pytest.fixture

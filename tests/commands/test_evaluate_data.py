@@ -11,17 +11,8 @@ import lenet as package
 from lenet.errors import InputError
 
 
-def photos(folder, seed=0, each=20, classes=("cat", "dog")):
-    for number, name in enumerate(classes):
-        (folder / name).mkdir(parents=True)
-        for image in range(each):
-            pixels = np.random.default_rng([seed, number, image]).integers(0, 200, (20, 20, 3), np.uint8)
-            Image.fromarray(pixels + 50 * number).save(folder / name / f"{image}.png")
-    return folder
-
-
 @pytest.fixture
-def trained(tmp_path, monkeypatch, lenet, no_pictures):
+def trained(tmp_path, monkeypatch, lenet, no_pictures, photos):
     """A run of two networks on a flat folder, given as a relative path: 32 training, 4 validation, 4 test images."""
     photos(tmp_path / "photos")
     monkeypatch.chdir(tmp_path)
@@ -44,7 +35,7 @@ def test_own_images_are_recognised_however_their_path_is_written(trained, lenet,
     assert written["sha256"] == whole["data_sha256"]
 
 
-def test_training_images_among_other_images_are_counted(trained, lenet):
+def test_training_images_among_other_images_are_counted(trained, lenet, photos):
     some = trained.parent / "some"
     shutil.copytree(trained.parent / "photos", some)
     photos(trained.parent / "new", seed=1)
@@ -61,7 +52,7 @@ def test_training_images_among_other_images_are_counted(trained, lenet):
     assert f"{used} of these 12 images" in outcome.out
 
 
-def test_other_images_get_a_note_and_separate_files(trained, lenet):
+def test_other_images_get_a_note_and_separate_files(trained, lenet, photos):
     for name, seed in (("one", 1), ("two", 2)):
         photos(trained.parent / name, seed)
         outcome = lenet("eval", trained, name)
@@ -84,7 +75,7 @@ def test_each_network_has_separate_files(trained, lenet):
     assert {"scores-0.json", "scores-1.json", "per-class-0.csv", "per-class-1.csv"} <= names
 
 
-def test_training_images_are_recognised_without_the_runs_folder_but_not_without_its_split(trained, lenet):
+def test_training_images_are_recognised_without_the_runs_folder_but_not_without_its_split(trained, lenet, photos):
     photos(trained.parent / "new", seed=1)
     shutil.rmtree(trained.parent / "photos")
     assert package.evaluate(trained, "new").trained_on == 0
@@ -101,7 +92,7 @@ def test_own_images_are_recognised_in_data_with_more_classes(low_run):
     assert [one.accuracy for one in own.scores] == low_run.result["test_accuracy"]["each"]
 
 
-def test_split_folder_name_may_be_capitalised(tmp_path, trained):
+def test_split_folder_name_may_be_capitalised(tmp_path, trained, photos):
     photos(tmp_path / "capital" / "Train", seed=3)
     photos(tmp_path / "capital" / "Test", seed=4, each=3)
     assert package.evaluate(trained, str(tmp_path / "capital")).images == 6
@@ -135,7 +126,7 @@ def test_training_images_are_counted_when_one_image_of_the_folder_has_changed(tr
     assert package.evaluate(trained, "photos").trained_on < 20
 
 
-def test_files_of_an_evaluation_have_plain_names(trained, lenet):
+def test_files_of_an_evaluation_have_plain_names(trained, lenet, photos):
     name = "odd\x1b[31m name"
     photos(trained.parent / name, seed=5)
     assert lenet("eval", trained, name).code == 0

@@ -9,7 +9,6 @@ import pytest
 
 import lenet as api
 from lenet.config import resolve
-from lenet.runs.run import Run
 
 STUDY = """
 title = "Small"
@@ -83,11 +82,10 @@ def test_interrupted_study_is_resumed_and_finished_runs_are_kept(lenet, made):
     assert again["pairs"] == first["pairs"]
 
 
-def test_ctrl_c_names_the_interrupted_run(lenet, made, monkeypatch):
+def test_ctrl_c_names_the_interrupted_run(lenet, made, interrupt_after):
     study, folder, *_ = made
     shutil.rmtree(folder / "scratch-10")
-    with monkeypatch.context() as patched:
-        patched.setattr(Run, "append_metrics", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with interrupt_after(1):
         outcome = lenet("study", study, "--out", folder)
     assert outcome.code == 130
     assert outcome.err == "lenet: stopped in scratch-10; the same command resumes the study\n"

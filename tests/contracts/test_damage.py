@@ -12,9 +12,9 @@ from lenet.runs.checkpoint import read_tensors, write_tensors
 
 
 @pytest.fixture
-def cut(digits_run, tmp_path):
+def unfinished(digits_run, tmp_path):
     """A run that was interrupted before it wrote result.json."""
-    path = tmp_path / "cut"
+    path = tmp_path / "unfinished"
     shutil.copytree(digits_run.path, path)
     (path / "result.json").unlink()
     return path
@@ -32,26 +32,28 @@ FILES = ("state/0.safetensors", "split.safetensors")
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("place", [0.3, 0.6, 0.99])
-def test_resume_refuses_file_with_flipped_bit(lenet, cut, name, place, refused):
-    path = cut / name
+def test_resume_refuses_file_with_flipped_bit(lenet, unfinished, name, place, refused):
+    path = unfinished / name
     content = bytearray(path.read_bytes())
     content[int(place * len(content))] ^= 1
     path.write_bytes(content)
-    refused(lenet("train", "--resume", "--out", cut), name, "restore it")
+    refused(lenet("train", "--resume", "--out", unfinished), name, "restore it")
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_resume_refuses_file_without_digest(lenet, cut, name, refused):
-    save_file(read_tensors(cut / name), cut / name)
-    refused(lenet("train", "--resume", "--out", cut), name, "has no digest", "restore it")
+def test_resume_refuses_file_without_digest(lenet, unfinished, name, refused):
+    save_file(read_tensors(unfinished / name), unfinished / name)
+    refused(lenet("train", "--resume", "--out", unfinished), name, "has no digest", "restore it")
 
 
-def test_resume_refuses_state_with_nan(lenet, cut, refused):
+def test_resume_refuses_state_with_nan(lenet, unfinished, refused):
     def change(tensors):
         tensors["model:1.weight"][0] = torch.nan
 
-    changed(cut / "state" / "0.safetensors", change)
-    refused(lenet("train", "--resume", "--out", cut), "state/0.safetensors", "NaN", "remove it to train this network")
+    changed(unfinished / "state" / "0.safetensors", change)
+    refused(
+        lenet("train", "--resume", "--out", unfinished), "state/0.safetensors", "NaN", "remove it to train this network"
+    )
 
 
 @pytest.mark.parametrize(
@@ -72,14 +74,14 @@ def test_resume_refuses_state_with_nan(lenet, cut, refused):
         lambda state: state.update({"optimizer:none": torch.ones(2)}),
     ],
 )
-def test_resume_refuses_invalid_state(lenet, cut, change, refused):
-    changed(cut / "state" / "1.safetensors", change)
-    refused(lenet("train", "--resume", "--out", cut), "state/1.safetensors", "restore it")
+def test_resume_refuses_invalid_state(lenet, unfinished, change, refused):
+    changed(unfinished / "state" / "1.safetensors", change)
+    refused(lenet("train", "--resume", "--out", unfinished), "state/1.safetensors", "restore it")
 
 
-def test_resume_refuses_state_of_another_seed(lenet, cut, refused):
-    shutil.copy(cut / "state" / "0.safetensors", cut / "state" / "1.safetensors")
-    refused(lenet("train", "--resume", "--out", cut), "state/1.safetensors")
+def test_resume_refuses_state_of_another_seed(lenet, unfinished, refused):
+    shutil.copy(unfinished / "state" / "0.safetensors", unfinished / "state" / "1.safetensors")
+    refused(lenet("train", "--resume", "--out", unfinished), "state/1.safetensors")
 
 
 @pytest.mark.parametrize(
@@ -99,10 +101,12 @@ def test_resume_refuses_state_of_another_seed(lenet, cut, refused):
         (lambda split: split.pop("sha256"), "the images of digits are not those"),
     ],
 )
-def test_resume_and_eval_refuse_invalid_split(lenet, cut, change, fault, refused):
-    changed(cut / "split.safetensors", change)
-    refused(lenet("train", "--resume", "--out", cut), "split" if "images of" not in fault else str(cut), fault)
-    refused(lenet("eval", cut), fault)
+def test_resume_and_eval_refuse_invalid_split(lenet, unfinished, change, fault, refused):
+    changed(unfinished / "split.safetensors", change)
+    refused(
+        lenet("train", "--resume", "--out", unfinished), "split" if "images of" not in fault else str(unfinished), fault
+    )
+    refused(lenet("eval", unfinished), fault)
 
 
 def test_split_of_every_fold_is_checked():

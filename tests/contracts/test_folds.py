@@ -40,17 +40,9 @@ def api_data():
     return load_dataset(DataConfig(data="stl10", protocol="folds"))
 
 
-def test_resumed_run_of_folds_is_bit_identical_to_uninterrupted_run(lenet, tmp_path, monkeypatch):
+def test_resumed_run_of_folds_is_bit_identical_to_uninterrupted_run(lenet, tmp_path, interrupt_after):
     assert lenet("train", *WORDS, "--out", tmp_path / "whole").code == 0
-    saved = []
-
-    def cut(run, row):
-        saved.append(row)
-        if len(saved) == 5:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Run, "append_metrics", cut)
+    with interrupt_after(5):
         assert lenet("train", *WORDS, "--out", tmp_path / "cut").code == 130
     assert lenet("train", "--resume", "--out", tmp_path / "cut").code == 0
     for name in ("model.safetensors", "predictions.safetensors"):

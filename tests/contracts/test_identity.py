@@ -3,9 +3,7 @@
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 import lenet as package
 from lenet.config import resolve
@@ -14,17 +12,8 @@ from lenet.runs.run import Run
 WORDS = ("--epochs", 1, "--batch-size", 16, "--size", 16)
 
 
-def photos(folder, seed=0, each=20, classes=("cat", "dog"), sides=(20, 20)):
-    for number, name in enumerate(classes):
-        (folder / name).mkdir(parents=True)
-        for image in range(each):
-            pixels = np.random.default_rng([seed, number, image]).integers(0, 200, (*sides, 3), np.uint8)
-            Image.fromarray(pixels + 50 * number).save(folder / name / f"{image}.png")
-    return folder
-
-
 @pytest.fixture
-def places(tmp_path, monkeypatch):
+def places(tmp_path, monkeypatch, photos):
     """Two directories, each with different images in `photos`; the first is the working directory."""
     for name, seed in (("here", 0), ("there", 1)):
         photos(tmp_path / name / "photos", seed)
@@ -120,7 +109,9 @@ def test_train_refuses_images_that_do_not_match_data_sha256(places, trained, len
         package.train(str(places[1] / "photos"), data_sha256=sha256, **quiet)
 
 
-def test_folder_named_like_a_dataset_is_not_taken_for_the_dataset(tmp_path, monkeypatch, lenet, no_pictures, refused):
+def test_folder_named_like_a_dataset_is_not_taken_for_the_dataset(
+    tmp_path, monkeypatch, lenet, no_pictures, refused, photos
+):
     photos(tmp_path / "digits")
     monkeypatch.chdir(tmp_path)
     assert lenet("train", "digits", *WORDS, "--out", "set").code == 0
@@ -140,7 +131,7 @@ def search(lenet, *words):
     return lenet("tune", *words, *fixed, *space)
 
 
-def test_search_finds_its_images_from_any_directory(tmp_path, monkeypatch, lenet, no_pictures, refused):
+def test_search_finds_its_images_from_any_directory(tmp_path, monkeypatch, lenet, no_pictures, refused, photos):
     pytest.importorskip("ray", reason='no ray here: pip install "lenet[tune]"')
     from lenet.tuning.search import read_search
 
@@ -172,7 +163,9 @@ def test_search_finds_its_images_from_any_directory(tmp_path, monkeypatch, lenet
     refused(lenet("tune", "--resume", "--out", path), str(tmp_path / "photos"), "restore")
 
 
-def test_confirmation_refuses_images_changed_during_the_trials(tmp_path, monkeypatch, lenet, no_pictures, refused):
+def test_confirmation_refuses_images_changed_during_the_trials(
+    tmp_path, monkeypatch, lenet, no_pictures, refused, photos
+):
     pytest.importorskip("ray", reason='no ray here: pip install "lenet[tune]"')
     from lenet.tuning import plots
 

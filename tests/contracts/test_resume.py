@@ -111,11 +111,11 @@ def test_run_killed_several_times_resumes_bit_identical(process, lenet, uninterr
 
 
 @pytest.fixture
-def cut(lenet, tmp_path, digits_run):
+def run_without(tmp_path, digits_run):
     """A function that copies a finished run without the files that match the given patterns."""
 
     def make(*gone):
-        path = tmp_path / "cut"
+        path = tmp_path / "copy"
         shutil.copytree(digits_run.path, path)
         for name in gone:
             for each in path.glob(name):
@@ -142,8 +142,8 @@ RESULT_AND_MODEL = ("result.json", "model.*", "plots")
         ("result.json", "model.json"),
     ],
 )
-def test_resume_from_any_subset_of_files_is_bit_identical(lenet, cut, digits_run, gone):
-    path = cut(*gone)
+def test_resume_from_any_subset_of_files_is_bit_identical(lenet, run_without, digits_run, gone):
+    path = run_without(*gone)
     assert (path / "config.toml").exists()
     assert lenet("train", "--resume", "--out", path).code == 0
     assert results(path) == results(digits_run.path)
@@ -157,16 +157,16 @@ def test_resume_without_a_run_is_bit_identical_to_a_new_run(lenet, tmp_path, dig
     assert results(tmp_path / "none") == results(digits_run.path)
 
 
-def test_error_names_damaged_state(lenet, cut):
-    path = cut("result.json")
+def test_error_names_damaged_state(lenet, run_without):
+    path = run_without("result.json")
     (path / "state" / "1.safetensors").write_bytes(b"\x08" + bytes(20))
     outcome = lenet("train", "--resume", "--out", path)
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
     assert "state/1.safetensors" in outcome.err
 
 
-def test_error_names_state_of_another_network(lenet, cut, tmp_path):
-    path = cut("result.json")
+def test_error_names_state_of_another_network(lenet, run_without, tmp_path):
+    path = run_without("result.json")
     assert lenet("train", "digits", "--epochs", 1, "--model", "lenet5", "--out", tmp_path / "other").code == 0
     shutil.copy(tmp_path / "other" / "state" / "0.safetensors", path / "state" / "0.safetensors")
     outcome = lenet("train", "--resume", "--out", path)
@@ -197,8 +197,8 @@ def test_engine_may_change_on_resume_with_a_note(lenet, tmp_path):
     assert Run(half).result["engine"] == "native, torch"
 
 
-def test_resume_refuses_another_number_of_threads(lenet, cut):
-    path = cut("result.json", "state/1.safetensors")
+def test_resume_refuses_another_number_of_threads(lenet, run_without):
+    path = run_without("result.json", "state/1.safetensors")
     outcome = lenet("train", "--resume", "--threads", 7, "--out", path)
     assert outcome.code == 2
     assert "threads" in outcome.err

@@ -68,21 +68,12 @@ def test_training_on_cached_features_matches_training_on_images(low_run, tmp_pat
 @pytest.mark.parametrize(
     "flags", [(), ("--freeze", "none"), ("--unfreeze-after", "3"), ("--freeze", "8", "--augment", "shift")]
 )
-def test_resumed_transfer_is_bit_identical_to_uninterrupted_transfer(lenet, low_run, tmp_path, monkeypatch, flags):
+def test_resumed_transfer_is_bit_identical_to_uninterrupted_transfer(lenet, low_run, tmp_path, interrupt_after, flags):
     start = tmp_path / "start"
     shutil.copytree(low_run.path, start)
     words = ("transfer", start, *WORDS, "--epochs", 5, "--engine", "torch", *flags, "--out")
     assert lenet(*words, tmp_path / "whole").code == 0
-
-    saved = []
-
-    def cut(run, row):
-        saved.append(row)
-        if len(saved) == 3:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Run, "append_metrics", cut)
+    with interrupt_after(3):
         assert lenet(*words, tmp_path / "cut").code == 130
     shutil.rmtree(start)  # the run has its own copy of the start's weights
     assert lenet("train", "--resume", "--out", tmp_path / "cut").code == 0
