@@ -121,7 +121,7 @@ def refused(path, message):
 @pytest.mark.parametrize("end", ["json", "safetensors"])
 def test_error_names_missing_file(saved, end):
     saved.with_suffix(f".{end}").unlink()
-    refused(saved, f"has no model.{end}: it is not a finished run, or lost its weights")
+    refused(saved, f"has no model.{end}, so it is not a finished run: resume the run or restore")
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00" * 200, b"{}", b'{"format": 1'])

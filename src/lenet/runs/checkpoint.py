@@ -80,7 +80,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
     weights, text = path.with_suffix(".safetensors"), path.with_suffix(".json")
     for file in (text, weights):
         if not file.is_file():
-            raise InputError(f"{file.parent} has no {file.name}: it is not a finished run, or lost its weights")
+            raise InputError(
+                f"{file.parent} has no {file.name}, so it is not a finished run: resume the run or restore the file"
+            )
     try:
         checkpoint, template = _parsed(read_json(text, "restore it or train again"))
     except InputError as error:

@@ -46,7 +46,7 @@ def read_start(path: str | Path) -> Start:
     network = checkpoint.networks[best]
     if len(network) < 2 or not isinstance(network[-1], nn.Linear):
         raise InputError(
-            f"{path} ends in a {type(network[-1]).__name__} layer: transfer replaces a linear last layer by a new one"
+            f"{path} ends in a {type(network[-1]).__name__} layer: start from a network whose last layer is linear"
         )
     height, width, channels = checkpoint.input_shape
     colour = "grey" if channels == 1 else "colour"
