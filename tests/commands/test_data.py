@@ -60,7 +60,7 @@ def test_clear_downloads_removes_datasets_in_the_cache_folder(folders):
     assert list_data().datasets["cifar10"] is None
 
 
-def test_the_commands_print_what_is_there(lenet, folders):
+def test_data_commands_print_datasets_and_cache(lenet, folders):
     load_dataset(DataConfig(data="cifar10"))
     out = lenet("data", "list").out
     assert re.search(r"cifar10 +/.*cifar-10-batches-bin\n", out)
