@@ -6,6 +6,6 @@ from lenet.cli import loading
 
 if __name__ == "__main__":
     with loading():
-        from lenet.cli.script import main
+        from lenet.cli.script import train_main
         from model import lenet
-    sys.exit(main(lenet()))
+    sys.exit(train_main(lenet()))

@@ -6,6 +6,6 @@ from lenet.cli import loading
 
 if __name__ == "__main__":
     with loading():
-        from lenet.cli.tune import main
+        from lenet.cli.script import search_main
         from model import lenet
-    sys.exit(main(lenet()))
+    sys.exit(search_main(lenet()))

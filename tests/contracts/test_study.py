@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 import lenet
-from lenet.cli.script import main
 from lenet.errors import InputError
 from lenet.runs.run import Run
 
@@ -41,7 +40,9 @@ def test_main_trains_on_digits_with_a_note_if_cifar10_is_missing(study, root, no
     spec = spec_from_file_location("model", root / "model.py")
     model = module_from_spec(spec)
     spec.loader.exec_module(model)
-    assert main(model.lenet(), ["--epochs", "1", "--resume", "--out", str(tmp_path / "run")]) == 0
+    from lenet.cli.script import train_main
+
+    assert train_main(model.lenet(), ["--epochs", "1", "--resume", "--out", str(tmp_path / "run")]) == 0
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == weights
 
 

@@ -202,9 +202,10 @@ def test_only_a_search_imports_ray_and_optuna():
 def test_tuning_py_searches_the_network_in_model_py(root, monkeypatch, lenet, tmp_path):
     called = {}
     monkeypatch.setattr("lenet.commands.tune.tune", lambda data, **options: called.update(options, data=data))
-    from lenet.cli.tune import main
 
     network = nn.Sequential(nn.Flatten(), nn.Linear(256, 10))
-    assert main(network, ["--trials", "3", "--lr", "0.1"]) == 0
+    from lenet.cli.script import search_main
+
+    assert search_main(network, ["--trials", "3", "--lr", "0.1"]) == 0
     assert (called["model"], called["trials"], called["lr"], called["data"]) == (network, 3, 0.1, None)
-    assert "lenet.cli.tune import main" in (root / "tuning.py").read_text()
+    assert "lenet.cli.script import search_main" in (root / "tuning.py").read_text()

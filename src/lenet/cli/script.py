@@ -1,12 +1,14 @@
-"""The command line of main.py: the CIFAR-10 study's training, of a network that the script passes."""
+"""The command lines of main.py and tuning.py: the CIFAR-10 study, with a network that the script passes."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from functools import wraps
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
 from lenet.cli.app import SETTINGS, run, unwrapped
 from lenet.cli.flags import NO_FLAGS, Out, Overwrite, Resume, flags_of, given
+from lenet.cli.tune import tune
 from lenet.config import Config
 from lenet.errors import InputError
 
@@ -19,7 +21,7 @@ else:
 _NONE_GIVEN = Flags()
 
 
-def main(model: "nn.Sequential", argv: Sequence[str] | None = None) -> int:
+def train_main(model: "nn.Sequential", argv: Sequence[str] | None = None) -> int:
     """Train this network on CIFAR-10 and test it once; returns the exit code, as `lenet.cli.main` does.
 
     If CIFAR-10 is not on disk and cannot be downloaded, the embedded digits take its place, with a note.
@@ -59,5 +61,19 @@ def main(model: "nn.Sequential", argv: Sequence[str] | None = None) -> int:
 
         run_train("cifar10", model=model, recipe=recipe, out=out, resume=resume, overwrite=overwrite, verbose=True,
                   or_digits=True, **given(flags))  # fmt: skip
+
+    return run(app, argv)
+
+
+def search_main(model: "nn.Sequential", argv: Sequence[str] | None = None) -> int:
+    """Search this network's hyperparameters as 'lenet tune' does; returns the exit code, as `lenet.cli.main` does."""
+    app = App(help="Search the CIFAR-10 study's hyperparameters, for the network in model.py.", version_flags=[],
+              usage="Usage: python tuning.py [DATA] [OPTIONS]", **SETTINGS)  # fmt: skip
+
+    @app.default
+    @unwrapped
+    @wraps(tune)
+    def search(*arguments: Any, **options: Any) -> None:
+        tune(*arguments, **options, network=model)
 
     return run(app, argv)

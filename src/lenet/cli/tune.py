@@ -1,10 +1,8 @@
 """The command tune."""
 
-from collections.abc import Sequence
-from functools import wraps
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from lenet.cli.flags import Data, Out, Overwrite, Resume, Whole, flags_of, given
 from lenet.cli.interrupt import loading
@@ -12,8 +10,6 @@ from lenet.config import Config
 from lenet.config.keywords import SEARCH_DEFAULTS
 
 if TYPE_CHECKING:
-    from torch import nn
-
     Flags = Config
 else:
     Flags = flags_of(__name__, defaults=SEARCH_DEFAULTS)
@@ -103,17 +99,3 @@ def tune(
         verbose=True,
         **options,
     )
-
-
-def main(model: "nn.Sequential", argv: Sequence[str] | None = None) -> int:
-    """The command line of tuning.py: a search for this network. Returns the exit code, as `lenet.cli.main` does."""
-    from lenet.cli.app import run
-
-    @wraps(tune)
-    def search(*arguments: Any, **options: Any) -> None:
-        tune(*arguments, **options, network=model)
-
-    app = App(help_format="plaintext", version_flags=[], suppress_keyboard_interrupt=False,
-              default_parameter=Parameter(show_default=False))  # fmt: skip
-    app.default(search)
-    return run(app, argv)

@@ -90,7 +90,7 @@ def _own_network(search: Search, run: Run, given: nn.Sequential | None) -> nn.Se
     if given is not None and kept and describe(given) != kept:
         raise InputError(f"{run.path} was started with another network: leave model out, or use another --out")
     if given is None and not kept:
-        raise InputError("the network is one of your own, which only its nn.Sequential describes: pass it as model",
+        raise InputError("the model is a network of your own: pass its nn.Sequential as model",
                          options=["model"])  # fmt: skip
     return build(kept) if given is None else given
 
