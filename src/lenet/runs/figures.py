@@ -59,6 +59,7 @@ _CHECKS: dict[str, _Check] = {
     "images_per_second": _number,
     "val_accuracy": _mean_sd,
     "test_accuracy": _or_none(_mean_sd),  # a search without confirmation has none
+    "val_loss": _or_none(_mean_sd),  # of earlier versions, which have no losses
     "test_loss": _or_none(_mean_sd),
     "test_images": _count,
     "best_epoch": lambda value: _list_of(_count)(value) and bool(value),

@@ -82,6 +82,7 @@ def result_of(
         "epochs": setup.search.config.epochs,
         "images_per_second": len(data.train) * trials.trial_epochs() / max(seconds_of["train"], 1e-9),
         "val_accuracy": mean_sd([facts["best"]["val_accuracy"]]),
+        "val_loss": mean_sd([best.rows[epoch - 1].val_loss]),
         "test_accuracy": None,
         "test_loss": None,
         "test_images": 0,
