@@ -33,3 +33,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
         return ""
     near = get_close_matches(word, known, n=1)
     return f", did you mean '{near[0]}'?" if near else f"; known: {', '.join(known)}"
+
+
+def counted(count: int, what: str) -> str:
+    """1 image, 1,000 images."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet.errors import InputError, did_you_mean
+from lenet.errors import InputError, counted, did_you_mean
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 Split = Literal["train", "val", "test"]
@@ -128,7 +128,7 @@ def _images_by_class(root: Path, folder: Path, notes: list[str]) -> dict[str, li
     """The images of each class, paths relative to root, sorted; a class without images has an empty list."""
     loose = [entry.name for entry in os.scandir(folder) if entry.is_file() and _is_image(entry.name)]
     if loose:
-        images = "1 image" if len(loose) == 1 else f"{len(loose)} images"
+        images = counted(len(loose), "image")
         notes.append(f"{images} directly in {folder}, not in a class folder: ignored")
     for class_folder in _subfolders(folder):
         try:

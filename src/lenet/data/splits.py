@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet.errors import InputError, did_you_mean
+from lenet.errors import InputError, counted, did_you_mean
 
 Protocol = Literal["official", "folds", "study"]
 Indices = NDArray[np.int64]
@@ -138,7 +138,7 @@ def _check_enough(sources: Sources, leave: int) -> None:
     short = np.flatnonzero((counts > 0) & (counts < 1 + leave))
     if short.size:
         drawn = [word for word, given in (("validation", sources.val), ("test", sources.test)) if given is None]
-        images = "1 training image" if counts[short[0]] == 1 else f"{counts[short[0]]} training images"
+        images = counted(int(counts[short[0]]), "training image")
         raise InputError(
             f"class '{sources.classes[short[0]]}' of {sources.name} has {images}, too few for "
             f"{', '.join(['training', *drawn[:-1]])} and {drawn[-1]}: add images, to at least {1 + leave}, or a folder "

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lenet.errors import InputError
+from lenet.errors import InputError, counted
 from lenet.models.arguments import Check, flag, must_be_true, number, one_of, optional, pair, per_channel, whole
 
 Shape = tuple[int, ...]
@@ -92,18 +92,14 @@ def padding_of(layer: nn.Conv2d) -> tuple[int, int]:
     return layer.padding[0], layer.padding[1]
 
 
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
-
-
 def _takes(what: str, expected: int, found: int) -> None:
     if expected != found:
-        raise ValueError(f"expects {_counted(expected, what)}, but its input has {found}")
+        raise ValueError(f"expects {counted(expected, what)}, but its input has {found}")
 
 
 def _maps(shape: Shape) -> tuple[int, int, int]:
     if len(shape) != 3:
-        raise ValueError(f"expects maps, but its input has {_counted(prod(shape), 'feature')}: put it before Flatten")
+        raise ValueError(f"expects maps, but its input has {counted(prod(shape), 'feature')}: put it before Flatten")
     channels, height, width = shape
     return channels, height, width
 
@@ -168,7 +164,7 @@ def _flattened(layer: nn.Flatten, shape: Shape) -> Shape:
 def _multiplied(layer: nn.Linear, shape: Shape) -> Shape:
     if len(shape) != 1:
         raise ValueError(
-            f"expects {_counted(layer.in_features, 'feature')}, but its input has maps: put a Flatten before it"
+            f"expects {counted(layer.in_features, 'feature')}, but its input has maps: put a Flatten before it"
         )
     _takes("feature", layer.in_features, shape[0])
     return (layer.out_features,)

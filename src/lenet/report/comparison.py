@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from rich.table import Table
 
+from lenet.errors import counted
 from lenet.evaluation.comparison import Paired
 from lenet.report.console import visible
 from lenet.report.text import clock, diverged, plus_minus
@@ -31,7 +32,8 @@ def said(pair: Paired, first: str, second: str) -> list[str]:
     p = "p < 0.001" if pair.p < 0.001 else f"p = {pair.p:.3f}"
     return [
         f"{verdict} (95%: {100 * low:.2f} to {100 * high:.2f}{scope})",
-        f"  only {first} correct: {_images(pair.only_first)}; only {second} correct: {pair.only_second}; McNemar {p}",
+        f"  only {first} correct: {counted(pair.only_first, 'image')}; only {second} correct: {pair.only_second}; "
+        f"McNemar {p}",
     ]
 
 
@@ -81,7 +83,3 @@ def table_of(runs: Mapping[str, Run]) -> Table:
             clock(result["seconds"]["total"]),
         )
     return table
-
-
-def _images(count: int) -> str:
-    return f"{count} image{'' if count == 1 else 's'}"

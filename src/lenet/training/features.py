@@ -23,7 +23,7 @@ def frozen_layers(freeze: str, layers: int) -> int:
         return words[freeze]
     if not freeze.isdecimal() or len(freeze) > 9:
         raise InputError(
-            f"freeze cannot be '{freeze}'{did_you_mean(freeze, [*words, 'a number of layers'])}", options=["freeze"]
+            f"freeze cannot be '{freeze:.60}'{did_you_mean(freeze, [*words, 'a number of layers'])}", options=["freeze"]
         )
     if int(freeze) >= layers:
         raise InputError(

@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from lenet.errors import counted
 from lenet.report.console import PlainConsole
 from lenet.report.text import clock, percent, test_line
 from lenet.runs.metrics import EpochRow
@@ -176,8 +177,8 @@ def result_lines(path: Path, result: Mapping[str, Any]) -> list[str]:
         *lines,
         *([f"failed  {failed}"] if failed else []),
         f"took    {clock(result['seconds']['total'])}: first step after {seconds['start']:.1f} s, trials "
-        f"{clock(seconds['search'])}, confirmation {clock(seconds['confirm'])}; {facts['trial_epochs']} trial epochs, "
-        f"{facts['stopped']} trials stopped",
+        f"{clock(seconds['search'])}, confirmation {clock(seconds['confirm'])}; "
+        f"{counted(facts['trial_epochs'], 'trial epoch')}, {counted(facts['stopped'], 'trial')} stopped",
         f"files   {path}: trials.csv, best.toml, trials/, keep/, plots/, result.json",
         f"repeat  {again} --recipe {path}/trials/{best['trial']}.toml repeats the trial bit-identically; the search "
         "as a whole does not repeat, since which trials are stopped depends on timing",
