@@ -474,7 +474,9 @@ def test_eval_prints_a_table_and_writes_it_too(lenet, digits_run, tmp_path):
 
 def test_eval_of_one_network(lenet, digits_run, tmp_path):
     outcome = lenet("eval", digits_run.path, "--network", 1, "--out", tmp_path)
-    assert f"accuracy {100 * digits_run.result['test_accuracy']['each'][1]:.1f}%, loss " in outcome.out
+    accuracy = f"{100 * digits_run.result['test_accuracy']['each'][1]:.1f}%"
+    assert re.search(rf"^accuracy {accuracy} \(95%: [\d.]+ to [\d.]+\), loss ", outcome.out, re.MULTILINE)
+    assert re.search(r"^balanced accuracy [\d.]+%, macro F1 [\d.]+%$", outcome.out, re.MULTILINE)
     assert {path.name for path in tmp_path.iterdir()} == {"scores-1.json", "per-class-1.csv", "confusion-1.csv"}
 
 

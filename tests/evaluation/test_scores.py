@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from lenet.evaluation.scores import confusion_csv, cross_entropy, mean_sd, per_class_csv, probabilities, scores
+from lenet.evaluation.scores import (
+    confusion_csv,
+    cross_entropy,
+    mean_sd,
+    per_class_csv,
+    probabilities,
+    scores,
+    wilson_interval,
+)
 
 CLASSES = ("cat", "dog, big", "eel", "fox")
 # True and predicted: cat 2 right and 1 as dog; dog 1 right and 1 as cat; eel never predicted, its only one as dog;
@@ -66,3 +74,30 @@ def test_mean_and_sample_standard_deviation():
     assert mean_sd([0.7]) == {"mean": 0.7, "sd": None, "n": 1, "each": [0.7]}
     several = {"mean": pytest.approx(7 / 3), "sd": pytest.approx((7 / 3) ** 0.5), "n": 3, "each": [1, 2, 4]}
     assert mean_sd([1, 2, 4]) == several
+
+
+def test_balanced_accuracy_and_macro_f1_count_each_class_the_same():
+    # 8 images of class 0, all correct; 2 of class 1, one correct; class 2 has no images and is never predicted.
+    labels = np.array([0] * 8 + [1] * 2)
+    predicted = np.array([0] * 8 + [1, 0])
+    one = scores(np.eye(3)[predicted] * 5, labels, ("a", "b", "c"))
+    assert one.accuracy == pytest.approx(0.9)
+    assert one.balanced_accuracy == pytest.approx((1 + 0.5) / 2)
+    assert one.macro_f1 == pytest.approx((2 * 8 / (2 * 8 + 1) + 2 * 1 / (2 * 1 + 1)) / 2)
+
+
+@pytest.mark.parametrize(
+    ("correct", "images", "low", "high"),
+    # By the formula of Wilson (1927) in rational arithmetic; the first is the usual textbook example's shape.
+    [(26, 36, 0.5601, 0.8415), (0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (7470, 10000, 0.7384, 0.7554)],
+)
+def test_wilson_interval_is_that_of_the_formula(correct, images, low, high):
+    assert wilson_interval(correct, images) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_wilson_interval_agrees_with_scipy():
+    from scipy.stats import binomtest
+
+    for correct, images in ((1, 3), (17, 20), (180, 180), (5000, 10000)):
+        there = binomtest(correct, images).proportion_ci(method="wilson")
+        assert wilson_interval(correct, images) == pytest.approx((there.low, there.high))

@@ -33,7 +33,7 @@ class Comparison:
         """The comparison in plain values, as in comparison.json."""
         keys = (
             *("data", "parameters", "learning_parameters", "epochs", "failed"),
-            *("val_accuracy", "test_accuracy", "test_loss", "seconds"),
+            *("val_accuracy", "test_accuracy", "test_balanced_accuracy", "test_macro_f1", "test_loss", "seconds"),
         )
         pairs = [
             {"first": one, "second": another, **asdict(pair), "covers_seeds": pair.covers_seeds, "better": pair.better}

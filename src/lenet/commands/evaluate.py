@@ -85,7 +85,20 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> list[str]:
     make_folder(folder)
     one = f"-{evaluation.networks[0]}" if evaluation.several and len(evaluation.networks) == 1 else ""
     names = [f"scores{one}.json"]
-    keys = ("data", "source", "sha256", "split", "trained_on", "networks", "images", "accuracy", "loss")
+    keys = (
+        "data",
+        "source",
+        "sha256",
+        "split",
+        "trained_on",
+        "networks",
+        "images",
+        "accuracy",
+        "interval",
+        "balanced_accuracy",
+        "macro_f1",
+        "loss",
+    )
     facts = {key: getattr(evaluation, key) for key in keys}
     write_whole(folder / names[0], json.dumps(facts, indent=1) + "\n")
     for number, found in zip(evaluation.networks, evaluation.scores, strict=True):

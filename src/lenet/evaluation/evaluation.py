@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lenet.evaluation.scores import Scores, mean_sd
+from lenet.evaluation.scores import Scores, mean_sd, wilson_interval
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +36,23 @@ class Evaluation:
     def accuracy(self) -> dict[str, Any]:
         """Mean and sd of the networks' accuracies."""
         return mean_sd([one.accuracy for one in self.scores])
+
+    @property
+    def balanced_accuracy(self) -> dict[str, Any]:
+        """Mean and sd of the networks' balanced accuracies."""
+        return mean_sd([one.balanced_accuracy for one in self.scores])
+
+    @property
+    def macro_f1(self) -> dict[str, Any]:
+        """Mean and sd of the networks' macro F1."""
+        return mean_sd([one.macro_f1 for one in self.scores])
+
+    @property
+    def interval(self) -> list[float] | None:
+        """The 95% interval of one network's accuracy; None for several, whose sd tells more."""
+        if len(self.scores) > 1:
+            return None
+        return list(wilson_interval(round(self.scores[0].accuracy * self.images), self.images))
 
     @property
     def loss(self) -> dict[str, Any]:

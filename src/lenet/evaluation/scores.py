@@ -34,6 +34,20 @@ class Scores:
         """Fraction of the images classified correctly."""
         return float(np.trace(self.confusion) / max(self.images, 1))
 
+    @property
+    def balanced_accuracy(self) -> float:
+        """Mean recall of the classes that have images: each class counts the same, however few images it has."""
+        return self._mean_over_classes(self.recall)
+
+    @property
+    def macro_f1(self) -> float:
+        """Mean F1 of the classes that have images."""
+        return self._mean_over_classes(self.f1)
+
+    def _mean_over_classes(self, values: np.ndarray) -> float:
+        present = self.confusion.sum(axis=1) > 0
+        return float(values[present].mean()) if present.any() else 0.0
+
 
 def scores(logits: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) -> Scores:
     """Scores of float [N, classes] logits against int64 [N] labels; `classes` are the class names."""
@@ -54,6 +68,18 @@ def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
         wide -= wide.max(axis=1, keepdims=True)
         log_probability = wide[np.arange(len(labels)), labels] - np.log(np.exp(wide).sum(axis=1))
         return float(-log_probability.mean())
+
+
+def wilson_interval(correct: int, images: int) -> tuple[float, float]:
+    """The 95% confidence interval (low, high) of an accuracy: the score interval of Wilson (1927).
+
+    It covers the choice of test images. How accuracy varies from seed to seed it cannot tell.
+    """
+    z = 1.959963984540054  # the normal distribution's 97.5% quantile
+    rate, correction = correct / images, z * z / images
+    centre = (rate + correction / 2) / (1 + correction)
+    half = z / (1 + correction) * np.sqrt(rate * (1 - rate) / images + correction / (4 * images))
+    return float(max(centre - half, 0.0)), float(min(centre + half, 1.0))
 
 
 def probabilities(logits: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from rich.table import Table
 from lenet.evaluation.evaluation import Evaluation
 from lenet.evaluation.scores import Scores
 from lenet.report.console import visible
-from lenet.report.text import percent, plus_minus
+from lenet.report.text import by_class, interval, percent, plus_minus
 
 _MOST_CONFUSIONS = 5
 
@@ -49,8 +49,11 @@ def result_lines(evaluation: Evaluation) -> list[str]:
     """Accuracy, loss and the most frequent confusions."""
     many = len(evaluation.scores) > 1
     of = f" (mean of {len(evaluation.scores)} networks)" if many else ""
-    accuracy, loss = percent(evaluation.accuracy), plus_minus(evaluation.loss, digits=3)
-    lines = [f"accuracy {accuracy}, loss {loss}; {evaluation.images:,} images{of}"]
+    accuracy, loss = percent(evaluation.accuracy) + interval(evaluation.interval), plus_minus(evaluation.loss, digits=3)
+    lines = [
+        f"accuracy {accuracy}, loss {loss}; {evaluation.images:,} images{of}",
+        by_class(evaluation.balanced_accuracy, evaluation.macro_f1),
+    ]
     if worst := _confusions(evaluation.scores[0]):
         which = f" of network {evaluation.networks[0]}" if many else ""
         lines.append(f"most frequent confusions{which} (true as predicted): {', '.join(worst)}")

@@ -62,18 +62,35 @@ def result_lines(run: Run) -> list[str]:
         *([f"failed  {lost}"] if lost else []),
         f"valid.  {percent(result['val_accuracy'], always_n=bool(lost))} "
         f"(epoch {_span(result['best_epoch'])} of {result['epochs']})",
-        test_line(result),
+        *test_lines(result),
         f"time    {clock(seconds['total'])}, of which training {clock(seconds['train'])} at "
         f"{result['images_per_second']:,.0f} images/s",
         f"files   {run.path}: model.safetensors, result.json, plots/curves.png, ...",
     ]
 
 
-def test_line(result: Mapping[str, Any]) -> str:
-    """Test accuracy and loss of a finished run; runs of older versions have no test loss."""
-    accuracy = percent(result["test_accuracy"], always_n=bool(result.get("failed")))
+def test_lines(result: Mapping[str, Any]) -> list[str]:
+    """The test scores of a finished run; runs of older versions have the accuracy alone."""
+    accuracy = percent(result["test_accuracy"], always_n=bool(result.get("failed"))) + interval(
+        result.get("test_interval")
+    )
     loss = f", loss {plus_minus(result['test_loss'], digits=3)}" if result.get("test_loss") else ""
-    return f"test    {accuracy}{loss}; {result['test_images']:,} images, evaluated once"
+    lines = [f"test    {accuracy}{loss}; {result['test_images']:,} images, evaluated once"]
+    balanced, f1 = (result.get(name) for name in ("test_balanced_accuracy", "test_macro_f1"))
+    if balanced and f1:
+        lines.append(f"        {by_class(balanced, f1)}")
+    return lines
+
+
+def by_class(balanced: Mapping[str, Any], f1: Mapping[str, Any]) -> str:
+    """Balanced accuracy and macro F1, in which each class counts the same."""
+    each = (plus_minus(values, scale=100, unit="%") for values in (balanced, f1))
+    return "balanced accuracy {}, macro F1 {}".format(*each)
+
+
+def interval(bounds: Sequence[float] | None) -> str:
+    """(95%: 94.4 to 99.1), or nothing for several networks."""
+    return "" if bounds is None else f" (95%: {100 * bounds[0]:.1f} to {100 * bounds[1]:.1f})"
 
 
 def percent(accuracy: Mapping[str, Any], always_n: bool = False) -> str:

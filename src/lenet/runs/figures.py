@@ -61,6 +61,9 @@ _CHECKS: dict[str, _Check] = {
     "test_accuracy": _or_none(_mean_sd),  # a search without confirmation has none
     "val_loss": _or_none(_mean_sd),  # of earlier versions, which have no losses
     "test_loss": _or_none(_mean_sd),
+    "test_balanced_accuracy": _or_none(_mean_sd),
+    "test_macro_f1": _or_none(_mean_sd),
+    "test_interval": _or_none(lambda value: _list_of(_number)(value) and len(value) == 2),
     "test_images": _count,
     "best_epoch": lambda value: _list_of(_count)(value) and bool(value),
     "config": lambda value: isinstance(value, dict),

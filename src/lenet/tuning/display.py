@@ -12,7 +12,7 @@ from rich.text import Text
 
 from lenet.errors import counted
 from lenet.report.console import PlainConsole
-from lenet.report.text import clock, percent, test_line
+from lenet.report.text import clock, percent, test_lines
 from lenet.runs.metrics import EpochRow
 from lenet.tuning.setup import SearchSetup
 from lenet.tuning.space import shown
@@ -170,7 +170,7 @@ def result_lines(path: Path, result: Mapping[str, Any]) -> list[str]:
         f"seed, the best of {facts['trials']} trials: optimistically biased",
     ]
     if result["members"]:
-        lines += [f"again   {percent(result['val_accuracy'])} validation, fresh seeds", test_line(result)]
+        lines += [f"again   {percent(result['val_accuracy'])} validation, fresh seeds", *test_lines(result)]
     failed = "; ".join(f"trial {number}: {error}" for number, error in facts["failed"].items())
     again = "lenet train" if result["model"] != "own" else "python main.py"
     return [
