@@ -1,11 +1,13 @@
 """Predictions for paths, PIL images and arrays, by the best network or a chosen one."""
 
 import json
+import random
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import lenet
@@ -100,3 +102,47 @@ def test_load_refuses_missing_or_unfinished_run(tmp_path):
         lenet.load(tmp_path / "none")
     with pytest.raises(InputError, match="not a finished run"):
         lenet.load(tmp_path)
+
+
+def test_pil_images_that_cannot_be_decoded_or_have_no_pixels_are_reported(tmp_path, digits_run, some_images):
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)).save(tmp_path / "cut.png")
+    content = (tmp_path / "cut.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(content[: len(content) // 2])
+    with Image.open(tmp_path / "cut.png") as broken:
+        good, cut, empty = lenet.predict(digits_run, [some_images[0], broken, Image.new("L", (0, 5))])
+    assert good.classes
+    assert (cut.classes, empty.classes) == ((), ())
+    assert cut.error.startswith("cannot read the PIL image (")
+    assert empty.error == "cannot read the PIL image (0 x 5 has no pixels)"
+
+
+def test_tensors_and_batches_are_predicted_as_single_arrays_are(digits_run, some_images):
+    single = [one.probabilities for one in lenet.predict(digits_run, list(some_images))]
+    images_nchw = torch.from_numpy(np.array(some_images)).permute(0, 3, 1, 2)
+    for images in (some_images, torch.from_numpy(np.array(some_images)), images_nchw, list(images_nchw)):
+        assert [one.probabilities for one in lenet.predict(digits_run, images)] == single
+
+
+def test_one_bad_image_is_reported_and_the_others_are_predicted(digits_run, some_images, tmp_path):
+    found = lenet.predict(digits_run, [some_images[0], tmp_path / "none.png", some_images[1]])
+    assert [bool(one.classes) for one in found] == [True, False, True]
+    assert found[1].error == f"no image at '{tmp_path / 'none.png'}': check the path"
+    with pytest.raises(InputError, match="no image at"):
+        lenet.predict(digits_run, [tmp_path / "none.png", tmp_path / "neither.png"])
+
+
+def test_training_and_predicting_leave_the_random_states_and_the_threads_of_pytorch(tmp_path, some_images):
+    torch.set_num_threads(2)
+    torch.manual_seed(5)
+    random.seed(5)
+    expected = torch.rand(3), random.random()
+    torch.manual_seed(5)
+    random.seed(5)
+    for engine in ("torch", "auto"):
+        run = lenet.train("digits", epochs=1, engine=engine, out=tmp_path / engine)
+        lenet.load(run)
+        lenet.predict(run, some_images[0])
+        lenet.evaluate(run)
+    assert torch.get_num_threads() == 2
+    assert torch.equal(torch.rand(3), expected[0])
+    assert random.random() == expected[1]

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from lenet.data.fit import fit_image, open_image
+from lenet.data.fit import fit_image, open_image, reason, to_8bit
 from lenet.engine import Settings
 from lenet.engine import torch as torch_engine
 from lenet.engine.preserved import preserved_torch
@@ -114,7 +114,12 @@ def _listed(images: Picture | Sequence[Picture]) -> list[Picture]:
 def _opened(image: Picture) -> Image.Image:
     """The image as a PIL image. Raises InputError if it cannot be read or is not an image."""
     if isinstance(image, Image.Image):
-        return image
+        try:
+            return to_8bit(image)
+        except MemoryError:
+            raise
+        except Exception as error:  # Pillow reads the pixels of an opened file only now
+            raise InputError(f"cannot read the PIL image ({reason(error)})") from None
     if isinstance(image, (str, Path)):
         return open_image(Path(image))
     if isinstance(image, torch.Tensor):

@@ -79,6 +79,8 @@ def to_8bit(image: Image.Image) -> Image.Image:
     converted; of an animation the first frame is taken. Raises InputError, before decoding, for too many pixels.
     """
     pixels = image.width * image.height
+    if not pixels:
+        raise InputError(f"{image.width} x {image.height} has no pixels")
     if pixels > MOST_PIXELS:
         raise InputError(f"{image.width} x {image.height} is {pixels:,} pixels, lenet's limit is {MOST_PIXELS:,}")
     image.load()
