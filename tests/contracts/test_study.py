@@ -46,6 +46,24 @@ def test_main_trains_on_digits_with_a_note_if_cifar10_is_missing(study, root, no
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == weights
 
 
+def test_main_repeats_its_own_config_and_refuses_other_data(study, root, no_data, tmp_path, capsys):
+    from lenet.cli.script import train_main
+
+    spec = spec_from_file_location("model", root / "model.py")
+    model = module_from_spec(spec)
+    spec.loader.exec_module(model)
+    assert train_main(model.lenet(), ["--epochs", "1", "--lr", "0.01", "--out", str(tmp_path / "first")]) == 0
+    config = str(tmp_path / "first" / "config.toml")
+    assert train_main(model.lenet(), ["--recipe", config, "--out", str(tmp_path / "second")]) == 0
+    one, other = (Run(tmp_path / name) for name in ("first", "second"))
+    assert one.result["config"] == other.result["config"]
+    weights = [(run.path / "model.safetensors").read_bytes() for run in (one, other)]
+    assert weights[0] == weights[1]
+    capsys.readouterr()
+    assert train_main(model.lenet(), ["stl10"]) == 2
+    assert capsys.readouterr().err == "lenet: this script trains on cifar10, not on 'stl10': use lenet train 'stl10'\n"
+
+
 def test_main_trains_the_cifar10_study(study, real_data, tmp_path):
     done = study("--epochs", 1, "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr

@@ -163,8 +163,8 @@ class Run:
             return Clock()
         mend = "restore it, or remove it to count from zero"
         values = read_json(path, mend)
-        numbers = isinstance(values, dict) and [one for one in values.values() if type(one) in (int, float)]
-        if not numbers or values.keys() != {"loop", "total"} or not all(0 <= one < 1e12 for one in numbers):
+        named = isinstance(values, dict) and values.keys() == {"loop", "total"}
+        if not named or not all(type(one) in (int, float) and 0 <= one < 1e12 for one in values.values()):
             raise InputError(f"{path} is damaged (not two numbers of seconds): {mend}")
         return Clock(**values)
 
