@@ -25,14 +25,20 @@ def write_whole(path: Path, content: bytes | str, *, sync: bool = True) -> None:
 
     Raises InputError if the disk is full or the folder cannot be written.
     """
-    data = content.encode() if isinstance(content, str) else content
+    with written_whole(path, sync=sync) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def written_whole(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
+    """A file that replaces `path` when the block ends, unless it raises; see `write_whole`."""
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
         try:
             with aside.open("wb") as file:
-                file.write(data)
+                yield file
+                file.flush()
                 if sync:
-                    file.flush()
                     os.fsync(file.fileno())
             aside.replace(path)
         finally:

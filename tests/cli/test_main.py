@@ -414,13 +414,13 @@ def test_the_flags_are_those_of_the_last_version(lenet):
     assert flags("train") == options - {"--data", "--data-sha256", "--start-sha256"} | {
         *("DATA", "--recipe", "--out", "--resume", "--overwrite", "--no-nesterov"),
     }
-    assert flags("eval") == {"RUN", "DATA", "--data-dir", "--network", "--out"}
+    assert flags("eval") == {"RUN", "DATA", "--data-dir", "--network", "--split", "--out"}
     assert flags("transfer") == options - {"--" + name for name in TRANSFER_LACKS} | {
         *("RUN", "DATA", "--recipe", "--out", "--resume", "--overwrite", "--no-nesterov"),
     }
     assert flags("compare") == {"RUN", "--out"}
     assert flags("study") == {"STUDY", "--out", "--seeds", "--data-dir", "--engine"}
-    assert flags("predict") == {"RUN", "IMAGE", "--top", "--network", "--json"}
+    assert flags("predict") == {"RUN", "IMAGE", "--top", "--network", "--format", "--json", "--out"}
     assert flags("models") == {"--size", "--channels", "--classes", "--layers", "--no-layers"}
     assert flags("recipes") == set()
 
@@ -477,7 +477,8 @@ def test_eval_of_one_network(lenet, digits_run, tmp_path):
     accuracy = f"{100 * digits_run.result['test_accuracy']['each'][1]:.1f}%"
     assert re.search(rf"^accuracy {accuracy} \(95%: [\d.]+ to [\d.]+\), loss ", outcome.out, re.MULTILINE)
     assert re.search(r"^balanced accuracy [\d.]+%, macro F1 [\d.]+%$", outcome.out, re.MULTILINE)
-    assert {path.name for path in tmp_path.iterdir()} == {"scores-1.json", "per-class-1.csv", "confusion-1.csv"}
+    files = {f"{name}-1.csv" for name in ("per-class", "confusion", "predictions", "errors")}
+    assert {path.name for path in tmp_path.iterdir()} == {"scores-1.json", "errors-1.png", *files}
 
 
 def test_predict_prints_json_for_programs(lenet, digits_run, tmp_path):

@@ -133,8 +133,9 @@ def harmless(text):
     return not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)
 
 
-def test_control_characters_in_names_are_printed_escaped(lenet, hostile_run, tmp_path):
+def test_control_characters_in_names_are_printed_escaped(lenet, hostile_run, tmp_path, monkeypatch):
     run, picture = hostile_run
+    monkeypatch.setenv("COLUMNS", "200")  # a folded path would not be found below
     for words, shown in (
         (["train", "--resume", "--out", run.path], ["run\\x1b[3m"]),
         (["eval", run.path, "--out", tmp_path / "a\x1b[1m"], ["cat\\x1b[2J", "dog\\nlenet: forged", "a\\x1b[1m"]),

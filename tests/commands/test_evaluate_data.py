@@ -1,6 +1,7 @@
 """The data of an evaluation: the run's own images are recognised by their content; each dataset has its own files."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -64,7 +65,9 @@ def test_other_images_get_a_note_and_separate_files(trained, lenet, photos):
     for path in (trained / "eval").rglob("scores.json"):
         there = {file.name for file in path.parent.iterdir() if file.is_file()}
         assert there == {
-            *("scores.json", "per-class-0.csv", "per-class-1.csv", "confusion-0.csv", "confusion-1.csv"),
+            "scores.json",
+            *(f"{name}-{n}.csv" for name in ("per-class", "confusion", "predictions", "errors") for n in (0, 1)),
+            *(name for name in there if re.fullmatch(r"errors-[01]\.png", name)),  # if the best network has an error
         }
 
 

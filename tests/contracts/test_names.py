@@ -21,7 +21,7 @@ from lenet.data import load_dataset
 RUN = "out resume overwrite verbose watch"
 PARAMETERS = {
     "compare": "runs out verbose",
-    "evaluate": "run data data_dir network",
+    "evaluate": "run data data_dir network split",
     "load": "run",
     "predict": "run images top network",
     "study": "name out verbose watch",

@@ -159,7 +159,7 @@ def test_images_decoded_at_the_same_time_share_a_number_of_pixels(monkeypatch, t
     monkeypatch.setattr(decoding, "usable_cores", lambda: 8)
     monkeypatch.setattr(decoding, "free_memory", lambda: 1 << 20)
     monkeypatch.setattr(decoding, "MOST_PIXELS", 2 * 20 * 24)
-    monkeypatch.setattr(decoding, "_BYTES_PER_PIXEL", 1 << 20)
+    monkeypatch.setattr(decoding, "BYTES_PER_PIXEL", 1 << 20)
     read(tmp_path)
     assert together[1] <= 2 * 20 * 24
 

@@ -10,9 +10,10 @@ from cyclopts import App, CycloptsError, Group, Parameter
 
 from lenet.cli.data import data
 from lenet.cli.listing import models, recipes
+from lenet.cli.predict import predict
 from lenet.cli.train import study, train, transfer
 from lenet.cli.tune import tune
-from lenet.cli.use import compare, evaluate, predict
+from lenet.cli.use import compare, evaluate
 from lenet.errors import InputError
 from lenet.report.console import PlainConsole, accept_all_characters, visible
 

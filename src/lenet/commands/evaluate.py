@@ -4,22 +4,29 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from lenet.commands.predict import chosen_network, load
 from lenet.config import Config, checked, names_in
 from lenet.data import Dataset, load_dataset
+from lenet.data.folders import Split
 from lenet.data.identity import check_images, image_digest
 from lenet.engine import Settings
 from lenet.engine import torch as torch_engine
 from lenet.engine.preserved import preserved_torch
-from lenet.errors import InputError
-from lenet.evaluation.evaluation import Evaluation
-from lenet.evaluation.scores import confusion_csv, per_class_csv, scores
+from lenet.errors import InputError, did_you_mean
+from lenet.evaluation.evaluation import Evaluation, Predicted
+from lenet.evaluation.scores import confusion_csv, per_class_csv, probabilities, scores
 from lenet.files import make_folder, write_whole
+from lenet.report.evaluation import draw_errors, predictions_csv
+from lenet.report.sheet import safe
 from lenet.runs.checkpoint import Checkpoint
 from lenet.runs.run import Run
+
+Which = Literal["train", "val", "test", "all"]
+_OWN_SPLITS = ("train", "val", "test")
 
 
 def evaluate(
@@ -28,6 +35,7 @@ def evaluate(
     *,
     data_dir: str | Path | None = None,
     network: int | None = None,
+    split: Split | None = None,
 ) -> Evaluation:
     """The scores of each network of a run: on the run's own test split by default, or on other data.
 
@@ -36,10 +44,14 @@ def evaluate(
         are recognised by their content, the run's test split is evaluated
     data_dir: folder in which datasets are found or downloaded; by default the run's
     network: evaluate only this network (0, 1, ...)
+    split: which of the run's own images to evaluate, as it split them: "train", "val" or "test" (the default)
 
-    Raises InputError if the run or the data cannot be read, if the run's own images have changed, or if the data has
-    classes that the run was not trained on.
+    Raises InputError if the run or the data cannot be read, if the run's own images have changed, if the data has
+    classes that the run was not trained on, or if `split` is given for other data.
     """
+    if split not in (None, *_OWN_SPLITS):
+        hint = did_you_mean(str(split), _OWN_SPLITS)
+        raise InputError(f"split must be 'train', 'val' or 'test', not '{split}'{hint if 'mean' in hint else ''}")
     with preserved_torch():
         run = run if isinstance(run, Run) else Run(run)
         checkpoint = load(run)
@@ -48,26 +60,35 @@ def evaluate(
         asked = checked({name: value for name, value in (("data", data), ("data_dir", data_dir)) if value is not None})
         config = replace(config, data_dir=asked.get("data_dir", config.data_dir), data_sha256=sha256)
         dataset, own = _images(run, checkpoint, config, asked.get("data"))
-        split = "test" if own or dataset.has_test or dataset.files is None else "all"
-        indices = dataset.test if split == "test" else np.arange(len(dataset.labels))
-        if not len(indices):
-            raise InputError(f"{dataset.source} has no test images: add some under test/CLASS/")
-        several = len(checkpoint.networks) > 1
+        if split and not own:
+            raise InputError(f"--split is for the run's own data, which {dataset.source} is not: leave it out")
+        which: Which = split or ("test" if own or dataset.has_test or dataset.files is None else "all")
         numbers = list(range(len(checkpoint.networks))) if network is None else [chosen_network(checkpoint, network)]
-        labels, images = dataset.labels[indices], dataset.images[indices]
+        predicted, scored = [], []
+        for number in numbers:
+            # With folds, each network has training and validation images of its own.
+            indices = _indices(dataset.for_network(checkpoint.seeds[number] - config.seed) if own else dataset, which)
+            logits = torch_engine.logits(checkpoint.networks[number], dataset.images[indices], Settings())
+            labels = dataset.labels[indices]
+            predicted.append(Predicted(indices, labels, logits.argmax(axis=1), probabilities(logits).max(axis=1)))
+            scored.append(scores(logits, labels, checkpoint.classes))
+        if own:
+            trained_on: int | None = 0 if which == "test" else len(predicted[0].indices)
+        else:
+            trained_on = _trained_on(run, config, dataset.images[predicted[0].indices])
         return Evaluation(
-            scores=[
-                scores(torch_engine.logits(checkpoint.networks[number], images, Settings()), labels, checkpoint.classes)
-                for number in numbers
-            ],
+            scores=scored,
+            predicted=predicted,
+            dataset=dataset,
             networks=numbers,
-            several=several,
+            several=len(checkpoint.networks) > 1,
             data=dataset.name,
             source=dataset.source,
             sha256=dataset.sha256,
             own=own,
-            split="test" if split == "test" else "all",
-            trained_on=0 if own else _trained_on(run, config, images),
+            split=which,
+            best=max(numbers, key=lambda number: checkpoint.val_accuracy[number]),
+            trained_on=trained_on,
         )
 
 
@@ -78,35 +99,50 @@ def evaluation_folder(evaluation: Evaluation, run: Path) -> Path:
 
 
 def write_evaluation(evaluation: Evaluation, folder: Path) -> list[str]:
-    """Write scores.json, and per-class.csv and confusion.csv of each network; return the file names.
+    """Write the evaluation's files; return their names.
 
-    If the run has several networks, the names contain the network's number.
+    scores.json; of each network per-class.csv, confusion.csv, predictions.csv (every image) and errors.csv (the wrong
+    ones, the most confident first); of the best network errors.png, the first of its errors.
+
+    Names contain the split, unless it is the test split or all images, and, if the run has several networks, the
+    network's number, so that one evaluation of the same data does not overwrite another.
     """
     make_folder(folder)
+    split = f"-{evaluation.split}" if evaluation.split in ("train", "val") else ""
     one = f"-{evaluation.networks[0]}" if evaluation.several and len(evaluation.networks) == 1 else ""
-    names = [f"scores{one}.json"]
+    names = [f"scores{split}{one}.json"]
     keys = (
-        "data",
-        "source",
-        "sha256",
-        "split",
-        "trained_on",
-        "networks",
-        "images",
-        "accuracy",
-        "interval",
-        "balanced_accuracy",
-        "macro_f1",
-        "loss",
+        *("data", "source", "sha256", "split", "trained_on", "networks", "images"),
+        *("accuracy", "interval", "balanced_accuracy", "macro_f1", "loss"),
     )
     facts = {key: getattr(evaluation, key) for key in keys}
     write_whole(folder / names[0], json.dumps(facts, indent=1) + "\n")
-    for number, found in zip(evaluation.networks, evaluation.scores, strict=True):
-        suffix = f"-{number}" if evaluation.several else ""
-        for name, text in (("per-class", per_class_csv(found)), ("confusion", confusion_csv(found))):
+    for number, found, predicted in zip(evaluation.networks, evaluation.scores, evaluation.predicted, strict=True):
+        suffix = split + (f"-{number}" if evaluation.several else "")
+        shown = replace(found, classes=tuple(map(safe, found.classes)))
+        for name, text in (
+            ("per-class", per_class_csv(shown)),
+            ("confusion", confusion_csv(shown)),
+            ("predictions", predictions_csv(evaluation.dataset, predicted)),
+            ("errors", predictions_csv(evaluation.dataset, predicted, predicted.errors())),
+        ):
             names.append(f"{name}{suffix}.csv")
             write_whole(folder / names[-1], text)
+        picture = f"errors{suffix}.png"
+        if number == evaluation.best and draw_errors(evaluation, predicted, folder / picture):
+            names.append(picture)
     return names
+
+
+def _indices(dataset: Dataset, which: Which) -> np.ndarray:
+    """The indices of these images. Raises InputError if there are none."""
+    indices = np.arange(len(dataset.labels)) if which == "all" else getattr(dataset, which)
+    if not len(indices):
+        if which == "test":
+            raise InputError(f"{dataset.source} has no test images: add some under test/CLASS/")
+        named = {"train": "training", "val": "validation"}.get(which, which)
+        raise InputError(f"the run has no {named} images: choose another --split")
+    return np.asarray(indices)
 
 
 def _images(run: Run, checkpoint: Checkpoint, config: Config, data: str | None) -> tuple[Dataset, bool]:

@@ -1,7 +1,8 @@
 """Predict: the most probable classes of images, by a network of a run."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Union
 
@@ -10,6 +11,7 @@ import torch
 from PIL import Image
 
 from lenet.data.fit import fit_image, open_image, reason, to_8bit
+from lenet.data.stream import Decoded, stream
 from lenet.engine import Settings
 from lenet.engine import torch as torch_engine
 from lenet.engine.preserved import preserved_torch
@@ -17,6 +19,8 @@ from lenet.errors import InputError
 from lenet.evaluation.scores import probabilities
 from lenet.runs.checkpoint import Checkpoint
 from lenet.runs.run import Run
+
+_BATCH = 256  # images whose logits are computed at once
 
 Picture = Union[str, Path, Image.Image, np.ndarray, torch.Tensor]  # noqa: UP007 (shown in help as written)
 
@@ -59,8 +63,7 @@ def predict(
     with preserved_torch():
         checkpoint = run if isinstance(run, Checkpoint) else load(run)
         number = chosen_network(checkpoint, network)
-        if type(top) is not int or top < 1:
-            raise InputError(f"top must be a whole number of at least 1, not {top}")
+        _check_top(top)
         size, _, channels = checkpoint.input_shape
         names, pixels, errors = [], [], {}
         for position, image in enumerate(_listed(images)):
@@ -74,12 +77,54 @@ def predict(
             raise InputError(f"{errors[min(errors)]}{more}")
         if not pixels:
             return []
-        logits = torch_engine.logits(checkpoint.networks[number], np.stack(pixels), Settings())
-        predicted = iter(_ranked(probabilities(logits), checkpoint.classes, top))
+        predicted = iter(_predicted(checkpoint, number, pixels, top))
         return [
             Prediction(name, error=errors[position]) if position in errors else Prediction(name, *next(predicted))
             for position, name in enumerate(names)
         ]
+
+
+def predict_files(
+    checkpoint: Checkpoint, files: Iterable[str], *, top: int = 5, network: int | None = None
+) -> Iterator[Prediction]:
+    """Predictions of any number of image files, in the order of their paths, in constant memory.
+
+    Each equals, up to rounding, what `predict` returns. Files are decoded in threads while the network predicts earlier
+    ones. An image that cannot be read gets an `error`. Raises InputError as `predict` does for `top` and `network`.
+    """
+    number = chosen_network(checkpoint, network)
+    _check_top(top)
+    size, _, channels = checkpoint.input_shape
+    return _by_batch(checkpoint, number, stream(files, size, channels, checkpoint.fit), top)
+
+
+def _by_batch(checkpoint: Checkpoint, number: int, images: Iterator[Decoded], top: int) -> Iterator[Prediction]:
+    while batch := list(islice(images, _BATCH)):
+        pixels = [image for _, image in batch if not isinstance(image, InputError)]
+        with preserved_torch():
+            predicted = iter(_predicted(checkpoint, number, pixels, top) if pixels else [])
+        for path, image in batch:
+            if isinstance(image, InputError):
+                yield Prediction(path, error=str(image))
+            else:
+                yield Prediction(path, *next(predicted))
+
+
+def _predicted(
+    checkpoint: Checkpoint, number: int, pixels: list[np.ndarray], top: int
+) -> list[tuple[tuple[str, ...], tuple[float, ...]]]:
+    """The most probable classes of these images, uint8 [size, size, C] each, by network `number`.
+
+    The torch engine computes the logits also where the native one is faster: decoding takes far longer, and results
+    depend neither on the instruction set nor on whether the native engine is installed.
+    """
+    logits = torch_engine.logits(checkpoint.networks[number], np.stack(pixels), Settings())
+    return _ranked(probabilities(logits), checkpoint.classes, top)
+
+
+def _check_top(top: int) -> None:
+    if type(top) is not int or top < 1:
+        raise InputError(f"top must be a whole number of at least 1, not {top}")
 
 
 def chosen_network(checkpoint: Checkpoint, network: int | None) -> int:

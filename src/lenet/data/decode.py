@@ -19,7 +19,7 @@ from lenet.errors import InputError
 _NAMED_AT_MOST = 20
 _SMALL = 16_384  # bytes per file; below it threads cost more time at Python's lock than they gain
 _BAR_FROM = 500  # images; fewer are decoded before a bar could be read
-_BYTES_PER_PIXEL = 12  # at most, while an image is decoded and converted
+BYTES_PER_PIXEL = 12  # at most, while an image is decoded and converted
 
 
 def decode(root: Path, found: Found, size: int, fit: str, *, grey: bool = False) -> Arrays:
@@ -33,7 +33,7 @@ def decode(root: Path, found: Found, size: int, fit: str, *, grey: bool = False)
     images = np.empty((count, size, size, 1 if grey else 3), dtype=np.uint8)
     is_grey = np.zeros(count, dtype=np.bool_)
     failures: dict[int, str] = {}
-    room = _Room(max(MOST_PIXELS, free_memory() // (2 * _BYTES_PER_PIXEL)))
+    room = Room(max(MOST_PIXELS, free_memory() // (2 * BYTES_PER_PIXEL)))
 
     def decode_one(index: int) -> None:
         with opened(root / found.files[index]) as lazy, room.taken(lazy.width * lazy.height):
@@ -56,7 +56,7 @@ def decode(root: Path, found: Found, size: int, fit: str, *, grey: bool = False)
     small = sum(size for size, _ in found.stamps) < _SMALL * count
     several = 64 if small else 1
     bar = progress("reading images", count, in_bytes=False, hidden=count < _BAR_FROM)
-    with _pool(1 if small else usable_cores()) as pool, bar as advance:
+    with threads_for(1 if small else usable_cores()) as pool, bar as advance:
         batches = [list(range(begin, min(begin + several, count))) for begin in range(0, count, several)]
         for done in pool.map(decode_some, batches):
             advance(done)
@@ -69,7 +69,7 @@ def decode(root: Path, found: Found, size: int, fit: str, *, grey: bool = False)
     return Arrays(images, found.labels, train_count, found.classes, grey or bool(is_grey[: train_count or None].all()))
 
 
-class _Room:
+class Room:
     """A number of pixels, which images that are decoded at the same time share."""
 
     def __init__(self, pixels: int) -> None:
@@ -107,7 +107,7 @@ def _is_grey(pixels: NDArray[np.uint8]) -> bool:
 
 
 @contextmanager
-def _pool(threads: int) -> Iterator[ThreadPoolExecutor]:
+def threads_for(threads: int) -> Iterator[ThreadPoolExecutor]:
     """Threads for decoding (Pillow releases Python's lock) that Ctrl-C or an error need not wait for."""
     pool = ThreadPoolExecutor(threads)
     try:

@@ -37,9 +37,15 @@ def check_size_and_fit(size: int | None, fit: str) -> None:
 
 def open_image(path: str | os.PathLike[str]) -> Image.Image:
     """Read the image file as `to_8bit` does. Raises InputError naming the file if it cannot be read whole."""
+    with naming(path), opened(path) as image:
+        return to_8bit(image)
+
+
+@contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """What the block raises while it reads an image becomes an InputError that names the file; MemoryError stays."""
     try:
-        with opened(path) as image:
-            return to_8bit(image)
+        yield
     except FileNotFoundError:
         raise InputError(f"no image at '{os.fspath(path)}': check the path") from None
     except MemoryError:

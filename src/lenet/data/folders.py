@@ -126,7 +126,7 @@ def _split_folders(root: Path, needs_train: bool, notes: list[str]) -> dict[Spli
 
 def _images_by_class(root: Path, folder: Path, notes: list[str]) -> dict[str, list[_File]]:
     """The images of each class, paths relative to root, sorted; a class without images has an empty list."""
-    loose = [entry.name for entry in os.scandir(folder) if entry.is_file() and _is_image(entry.name)]
+    loose = [entry.name for entry in os.scandir(folder) if entry.is_file() and is_image(entry.name)]
     if loose:
         images = counted(len(loose), "image")
         notes.append(f"{images} directly in {folder}, not in a class folder: ignored")
@@ -159,9 +159,9 @@ def _training_classes(root: Path, train: Path, by_class: dict[str, list[_File]])
 
 def _subfolders(folder: Path) -> list[Path]:
     try:
-        return sorted(entry for entry in folder.iterdir() if not _is_hidden(entry.name) and entry.is_dir())
+        return sorted(entry for entry in folder.iterdir() if not is_hidden(entry.name) and entry.is_dir())
     except OSError as error:
-        raise _unlistable(error) from None
+        raise unlistable(error) from None
 
 
 def _walk(folder: str, shown: str, visited: set[tuple[int, int]]) -> Iterator[_File]:
@@ -173,15 +173,15 @@ def _walk(folder: str, shown: str, visited: set[tuple[int, int]]) -> Iterator[_F
         visited = {*visited, (stat.st_dev, stat.st_ino)}
         with os.scandir(folder) as entries:
             for entry in entries:
-                if _is_hidden(entry.name):
+                if is_hidden(entry.name):
                     continue
                 path = f"{shown}/{entry.name}"
                 if entry.is_dir():
                     yield from _walk(entry.path, path, visited)
-                elif _is_image(entry.name):
+                elif is_image(entry.name):
                     yield path, _stamp(entry)
     except OSError as error:
-        raise _unlistable(error) from None
+        raise unlistable(error) from None
 
 
 def _stamp(entry: os.DirEntry[str]) -> tuple[int, int]:
@@ -192,16 +192,16 @@ def _stamp(entry: os.DirEntry[str]) -> tuple[int, int]:
     return stat.st_size, stat.st_mtime_ns
 
 
-def _unlistable(error: OSError) -> InputError:
+def unlistable(error: OSError) -> InputError:
     return InputError(f"cannot list {error.filename} ({error.strerror}): check its permissions")
 
 
-def _is_hidden(name: str) -> bool:
+def is_hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
-def _is_image(name: str) -> bool:
-    return not _is_hidden(name) and name.lower().endswith(EXTENSIONS)
+def is_image(name: str) -> bool:
+    return not is_hidden(name) and name.lower().endswith(EXTENSIONS)
 
 
 def few(names: list[str], at_most: int) -> str:

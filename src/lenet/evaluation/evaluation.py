@@ -3,28 +3,56 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+
+from lenet.data import Dataset
 from lenet.evaluation.scores import Scores, mean_sd, wilson_interval
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """What one network predicted of N images.
+
+    indices: int64 [N], the images in the dataset; labels, predicted: int64 [N], numbers of classes
+    confidence: float64 [N], the probability of the predicted class, 0..1
+    """
+
+    indices: np.ndarray
+    labels: np.ndarray
+    predicted: np.ndarray
+    confidence: np.ndarray
+
+    def errors(self) -> np.ndarray:
+        """The positions, int64, of the wrong predictions, the most confident first."""
+        wrong = np.flatnonzero(self.predicted != self.labels)
+        return wrong[np.argsort(-self.confidence[wrong], kind="stable")]
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
     """The scores of each network that was evaluated, and of which images they are.
 
+    predicted: what each network predicted; dataset: the images, with the run's split if they are its own
     networks: the networks' numbers in the run; several: whether the run has more than one
     data: the dataset's name; source: where it is; sha256: of its images and labels
-    own: whether these are the images that the run was trained on; then its test split was evaluated
-    split: "test", or "all" if the data has no test split
+    own: whether these are the images that the run was trained on; then its test split was evaluated,
+        unless another was asked for
+    split: "test", "train" or "val", or "all" for other data without a test split
+    best: the number of the best of these networks by validation accuracy
     trained_on: how many of the evaluated images the run used for training or validation; None if that is unknown
     """
 
     scores: list[Scores]
+    predicted: list[Predicted]
+    dataset: Dataset
     networks: list[int]
     several: bool
     data: str
     source: str
     sha256: str
     own: bool
-    split: Literal["test", "all"]
+    split: Literal["train", "val", "test", "all"]
+    best: int
     trained_on: int | None
 
     @property

@@ -23,9 +23,10 @@ class PlainConsole(Console):
     the window. With NO_COLOR it writes no escape sequences at all, so neither styles nor live tables.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, stderr: bool = False) -> None:
         plain = bool(os.environ.get("NO_COLOR"))
-        super().__init__(markup=False, emoji=False, highlight=False, force_terminal=False if plain else None)
+        terminal = False if plain else None
+        super().__init__(markup=False, emoji=False, highlight=False, force_terminal=terminal, stderr=stderr)
 
     @property
     def redraws(self) -> bool:

@@ -1,24 +1,35 @@
 """What is printed of an evaluation."""
 
+import io
+from pathlib import Path
+
+import numpy as np
 from rich.table import Table
 
-from lenet.evaluation.evaluation import Evaluation
+from lenet.data import Dataset
+from lenet.evaluation.evaluation import Evaluation, Predicted
 from lenet.evaluation.scores import Scores
 from lenet.report.console import visible
+from lenet.report.contact_sheet import draw_contact_sheet
+from lenet.report.sheet import Sheet
 from lenet.report.text import by_class, interval, percent, plus_minus
 
 _MOST_CONFUSIONS = 5
+_MOST_DRAWN = 64  # errors on a contact sheet
 
 
 def evaluation_lines(evaluation: Evaluation) -> list[str]:
     """What was evaluated."""
     count = f"{evaluation.images:,} images"
-    which = f"the run's test split, {count}" if evaluation.own else f"its test split, {count}"
+    named = {"train": "training", "val": "validation"}.get(evaluation.split, "test")
+    which = f"the run's {named} split, {count}" if evaluation.own else f"its test split, {count}"
     if evaluation.split == "all":
         which = f"all of its {count}"
     lines = [f"data    {evaluation.data} ({evaluation.source}): {which}"]
     if evaluation.trained_on is None:
         lines.append("note    the run's own images are not where they were: not checked for training images")
+    elif evaluation.own and evaluation.split != "test":
+        lines.append("note    the run used these images: the accuracy says little about new images")
     elif evaluation.trained_on:
         lines.append(
             f"note    {evaluation.trained_on:,} of these {count} were used for training or validation: the accuracy "
@@ -58,6 +69,44 @@ def result_lines(evaluation: Evaluation) -> list[str]:
         which = f" of network {evaluation.networks[0]}" if many else ""
         lines.append(f"most frequent confusions{which} (true as predicted): {', '.join(worst)}")
     return lines
+
+
+def predictions_csv(dataset: Dataset, predicted: Predicted, positions: np.ndarray | None = None) -> str:
+    """CSV with one line per image: file or index, true and predicted class, confidence; safe for spreadsheets.
+
+    file: path relative to the dataset's folder; a dataset that is no folder of images has an index, which counts its
+        training images first
+    positions: the images to write, in this order; by default all
+    """
+    text = io.StringIO()
+    sheet = Sheet(text)
+    sheet.row(["index" if dataset.files is None else "file", "true", "predicted", "confidence"])
+    for position in range(len(predicted.labels)) if positions is None else positions.tolist():
+        index = int(predicted.indices[position])
+        true, guess = (dataset.classes[numbers[position]] for numbers in (predicted.labels, predicted.predicted))
+        name = index if dataset.files is None else dataset.files[index]
+        sheet.row([name, true, guess, f"{predicted.confidence[position]:.6f}"])
+    return text.getvalue()
+
+
+def draw_errors(evaluation: Evaluation, predicted: Predicted, path: Path) -> bool:
+    """Draw a contact sheet of the most confident errors of one network; without an error, draw none and return False.
+
+    Raises InputError if the file cannot be written.
+    """
+    errors, dataset = predicted.errors(), evaluation.dataset
+    if not len(errors):
+        return False
+    shown = errors[:_MOST_DRAWN]
+    captions = []
+    for position, index in zip(shown.tolist(), predicted.indices[shown].tolist(), strict=True):
+        name = f"image {index}" if dataset.files is None else dataset.files[index]
+        true, guess = (dataset.classes[numbers[position]] for numbers in (predicted.labels, predicted.predicted))
+        captions.append(f"{name}\ntrue: {true}\n{100 * predicted.confidence[position]:.1f}% {guess}")
+    first = f"; the {len(shown)} most confident" if len(shown) < len(errors) else ", the most confident first"
+    title = f"{evaluation.data}: {len(errors):,} of {len(predicted.labels):,} images predicted wrong{first}"
+    draw_contact_sheet([dataset.images[index] for index in predicted.indices[shown]], captions, path, title)
+    return True
 
 
 def _confusions(scores: Scores) -> list[str]:

@@ -1,0 +1,122 @@
+"""The command predict: classes of one image or of a million, as a table, CSV or JSON."""
+
+import io
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Literal, TextIO
+
+from cyclopts import Parameter
+
+from lenet.cli.flags import RunFolder, Whole
+from lenet.cli.interrupt import loading
+from lenet.errors import InputError, did_you_mean
+from lenet.report.console import PlainConsole
+
+Format = Literal["table", "csv", "jsonl"]
+_SUMMARY_FROM = 10  # images; fewer are counted at a glance
+_BAR_FROM = 500
+_NAMED_AT_MOST = 5  # images that cannot be read, in the last line
+_SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".json": "json"}
+
+
+def predict(
+    run: RunFolder, images: Annotated[list[Path], Parameter(negative="", name="IMAGE")], /, *,
+    top: Whole | None = None, network: Whole | None = None, format: Format | None = None,
+    json_: Annotated[bool, Parameter(name="json", negative="")] = False, out: Path | None = None,
+) -> None:  # fmt: skip
+    """Print the most probable classes of images.
+
+    If images cannot be read, they are named at the end and the exit code is 2.
+    From 10 images on, the number of images by predicted class follows: below
+    a table, otherwise on standard error.
+
+    Parameters
+    ----------
+    images
+        Image files of any size, folders (all images below them, sorted by name) or patterns such as 'photos/*.jpg'.
+    top
+        Number of classes for each image. Default: 5; 1 in CSV.
+    network
+        Number of the network to use: 0, 1, ... Default: the one with the highest validation accuracy.
+    format
+        table, csv (for spreadsheets; names are changed if they hold control characters or look like a formula) or
+        jsonl (one JSON object per line, with exact names). Default: by the name of --out, otherwise table.
+    json_
+        Print JSON: a list with one entry per image.
+    out
+        File to write instead of standard output: CSV or JSON.
+    """
+    chosen = _chosen_format(format, json_, out)
+    with loading():
+        from lenet.commands.predict import load, predict_files
+        from lenet.data.named import image_files
+        from lenet.data.progress import progress
+        from lenet.report.predictions import Counts, writer
+
+    if top is None:
+        top = 1 if chosen == "csv" else 5
+    checkpoint = load(run)
+    predictions = predict_files(checkpoint, image_files(map(str, images)), top=top, network=network)
+    total = sum(1 for _ in image_files(map(str, images)))
+    counts = Counts(checkpoint.classes)
+    to_terminal = out is None and sys.stdout is not None and sys.stdout.isatty()  # lines are progress enough there
+    with _opened(out) as file, progress(
+        "predicting", total, in_bytes=False, hidden=to_terminal or total < _BAR_FROM
+    ) as advance, writer(chosen, file, min(top, len(checkpoint.classes))) as write:  # fmt: skip
+        for one in predictions:
+            write(one)
+            counts.add(one)
+            advance(1)
+    console = PlainConsole(stderr=out is None and chosen != "table")
+    if counts.predicted and (out is not None or total >= _SUMMARY_FROM):
+        console.print(counts.table())
+    if out is not None:
+        console.lines(f"files   {out}: {counts.total:,} images")
+    if counts.failed:
+        more = f"; and {counts.failed - _NAMED_AT_MOST:,} more" if counts.failed > _NAMED_AT_MOST else ""
+        first = "; ".join(counts.errors[:_NAMED_AT_MOST])
+        if counts.total == 1:
+            raise InputError(first)
+        raise InputError(f"{counts.failed:,} of {counts.total:,} images cannot be read: {first}{more}")
+
+
+def _chosen_format(format: Format | None, json_: bool, out: Path | None) -> str:
+    """The format that the flags ask for. Raises InputError if they contradict each other."""
+    if format and json_:
+        raise InputError(f"--json and --format {format} exclude each other: give one of them")
+    chosen = format or ("json" if json_ else None)
+    if out is None:
+        return chosen or "table"
+    suffix = out.suffix.lower()
+    if chosen is None and suffix not in _SUFFIXES:
+        hint = did_you_mean(suffix, _SUFFIXES)
+        raise InputError(f"--out {out}: the name does not tell the format; end it in .csv or .jsonl, or give --format"
+                         f"{hint if 'mean' in hint else ''}")  # fmt: skip
+    if chosen == "table":
+        raise InputError(f"--out {out}: a table is for the terminal; give --format csv or --format jsonl")
+    from lenet.data.folders import EXTENSIONS
+
+    if suffix in EXTENSIONS:
+        raise InputError(f"--out {out} has the name of an image: predictions would replace it; choose another name")
+    if out.is_dir():
+        raise InputError(f"--out {out} is a folder: give the name of a file")
+    return chosen or _SUFFIXES[suffix]
+
+
+@contextmanager
+def _opened(out: Path | None) -> Iterator[TextIO]:
+    """Standard output, or the file, which appears when it is complete."""
+    if out is None:
+        yield sys.stdout
+        return
+    from lenet.files import written_whole
+
+    with written_whole(out) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=False)
+        try:
+            yield text
+        finally:
+            text.flush()
+            text.detach()

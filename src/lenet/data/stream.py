@@ -1,0 +1,49 @@
+"""Image files of any number, decoded in threads and brought to one size, in the order of their paths."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet.cores import free_memory, usable_cores
+from lenet.data.decode import BYTES_PER_PIXEL, Room, threads_for
+from lenet.data.fit import MOST_PIXELS, fit_image, naming, opened
+from lenet.errors import InputError
+
+_TASK = 8  # images that a thread decodes at a time
+_AHEAD = 16  # tasks per thread that wait or are done: the reader uses a batch of images while the threads go on
+
+Decoded = tuple[str, NDArray[np.uint8] | InputError]
+
+
+def stream(files: Iterable[str], size: int, channels: int, fit: str) -> Iterator[Decoded]:
+    """Each path with its image, uint8 [size, size, channels], or with the error that says why it cannot be read.
+
+    Pixels are exactly those of `open_image` and `fit_image`. JPEG files are decoded at full resolution: Pillow's draft
+    mode, which decodes at a reduced one, would give other pixels than training had. Memory does not depend on the
+    number of files.
+    """
+    paths, threads = iter(files), usable_cores()
+    room = Room(max(MOST_PIXELS, free_memory() // (2 * BYTES_PER_PIXEL)))
+
+    def one(path: str) -> NDArray[np.uint8] | InputError:
+        try:
+            with naming(path), opened(path) as lazy, room.taken(lazy.width * lazy.height):
+                return fit_image(lazy, size, channels, fit)
+        except InputError as error:
+            return error
+
+    def several(some: list[str]) -> list[Decoded]:
+        return [(path, one(path)) for path in some]
+
+    tasks: deque[Future[list[Decoded]]] = deque()
+    with threads_for(threads) as pool:
+        while True:
+            while len(tasks) < threads * _AHEAD and (some := list(islice(paths, _TASK))):
+                tasks.append(pool.submit(several, some))
+            if not tasks:
+                return
+            yield from tasks.popleft().result()
