@@ -11,8 +11,9 @@ import numpy as np
 from lenet.commands.predict import chosen_network, load
 from lenet.config import Config, checked, names_in
 from lenet.data import Dataset, load_dataset
+from lenet.data.copies import image_digest
 from lenet.data.folders import Split
-from lenet.data.identity import check_images, image_digest
+from lenet.data.identity import check_images
 from lenet.engine import Settings
 from lenet.engine import torch as torch_engine
 from lenet.engine.preserved import preserved_torch

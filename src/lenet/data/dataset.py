@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from lenet.config import DataConfig, names_in
 from lenet.data.cache import cached, digest, stamp
 from lenet.data.catalog import CIFAR10, SETS, STL10
+from lenet.data.copies import first_of_copies, image_digest, summary
 from lenet.data.decode import decode
 from lenet.data.fetch import find_published, get_published
 from lenet.data.fit import check_size_and_fit, fit_array, in_channels
@@ -81,7 +82,8 @@ def load_dataset(
 
     A published dataset is searched for in `config.data_dir`, $LENET_DATA, ./data and the user cache; if it is missing,
     it is downloaded, unless `download` is False. Validation images are `val_fraction` of the training images, by
-    class, unless a folder has its own; which images are the test images depends on `split_seed` alone.
+    class, unless a folder has its own; which images are the test images depends on `split_seed` alone. Exact
+    copies in a folder are drawn together.
 
     classes: the class names of a trained model, for other images: labels are numbered by them, and a class may have few
         images or none
@@ -114,10 +116,15 @@ def _load(config: DataConfig, classes: tuple[str, ...] | None, download: bool) -
         loaded = _by_protocol(loaded, protocol)
     if keep:
         loaded = _only(loaded, keep)
+    first = None if loaded.files is None else first_of_copies([image_digest(each) for each in loaded.arrays.images])
     sources = Sources(loaded.source if loaded.files else loaded.name, loaded.arrays.classes, loaded.arrays.labels,
-                      loaded.train, loaded.val, loaded.test, loaded.folds)  # fmt: skip
+                      loaded.train, loaded.val, loaded.test, loaded.folds, first)  # fmt: skip
     splits = split(sources, val_fraction=config.val_fraction, seed=config.split_seed, protocol=protocol,
                    per_class=config.per_class, strict=classes is None)  # fmt: skip
+    notes = loaded.notes
+    if first is not None:
+        parts = {"train": splits.train, "val": splits.val, "test": splits.test}
+        notes += summary(loaded.arrays.images, loaded.arrays.labels, first, loaded.arrays.classes, parts)
     for shared in (loaded.arrays.images, loaded.arrays.labels):
         shared.setflags(write=False)
     return Dataset(
@@ -130,7 +137,7 @@ def _load(config: DataConfig, classes: tuple[str, ...] | None, download: bool) -
         val=splits.val,
         test=splits.test,
         sha256=loaded.sha256,
-        notes=loaded.notes,
+        notes=notes,
         files=loaded.files,
         folds=splits.folds,
         has_test=loaded.test is not None,
@@ -153,7 +160,8 @@ class _Loaded:
     folds: tuple[Indices, ...] = ()
 
 
-def _folder(path: str) -> Path:
+def image_folder(path: str) -> Path:
+    """The absolute path of a folder of images. Raises InputError if it is none, or contains a published dataset."""
     root = Path(path).expanduser()
     if root.is_dir():
         for published in SETS.values():
@@ -216,7 +224,7 @@ def _read_named(config: DataConfig, size: int, classes: tuple[str, ...] | None, 
 
 
 def _read_folder(config: DataConfig, size: int, classes: tuple[str, ...] | None, download: bool) -> _Loaded:
-    root = _folder(config.data)
+    root = image_folder(config.data)
     found = scan(root, classes)
 
     def read(grey: bool) -> tuple[Arrays, str]:

@@ -1,22 +1,14 @@
 """Images are identified by the hash of their content, since a folder may move or change."""
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from lenet.data.catalog import SETS
 from lenet.data.dataset import Dataset
 from lenet.errors import InputError
 
 _CHANGE_IMAGES = ("size", "channels", "fit", "classes")
-
-
-def image_digest(image_hwc: np.ndarray) -> bytes:
-    """16 bytes that identify the pixels of a uint8 [H, W, C] image."""
-    return hashlib.blake2b(np.ascontiguousarray(image_hwc).data, digest_size=16).digest()
 
 
 def same_folder(one: str, other: str) -> bool:

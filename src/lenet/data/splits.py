@@ -22,6 +22,7 @@ class Sources:
     """Labels, and the splits of their source as sorted indices; `val` or `test` is None if the source has none.
 
     folds: subsets of `train`, each for one network
+    first: for each image the lowest index of an exact copy (see `first_of_copies`); copies are then not separated
     """
 
     name: str
@@ -31,6 +32,7 @@ class Sources:
     val: Indices | None
     test: Indices | None
     folds: tuple[Indices, ...] = ()
+    first: Indices | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +60,44 @@ def split(
         its own training and validation images
     per_class: number of training and validation images per class; a smaller number takes a subset of a larger one's
     strict: raise InputError for a class with too few images to be in every split
+
+    Of exact copies among the training images one is drawn, and the others join its split. With `per_class`, which
+    counts different images, they are left out of training and validation.
     """
+    first, train = sources.first, sources.train
+    if first is None or (first[train] == train).all():
+        return _split(sources, val_fraction, seed, protocol, per_class, strict)
+    single = train[first[train] == train]
+    drawn = _split(replace(sources, train=single), val_fraction, seed, protocol, per_class, strict)
+
+    def with_copies(indices: Indices) -> Indices:
+        return train[np.isin(first[train], indices)]
+
+    splits = replace(
+        drawn,
+        train=drawn.train if per_class else with_copies(drawn.train),
+        val=drawn.val if per_class or sources.val is not None else with_copies(drawn.val),
+        test=drawn.test if sources.test is not None else with_copies(drawn.test),
+    )
+    if strict:
+        _check_trained(sources, splits.train)
+    return splits
+
+
+def _check_trained(sources: Sources, train: Indices) -> None:
+    """Raises InputError for a class whose images are all copies of other classes' validation or test images."""
+    before, after = (np.bincount(sources.labels[i], minlength=len(sources.classes)) for i in (sources.train, train))
+    for number in np.flatnonzero((before > 0) & (after == 0)):
+        raise InputError(
+            f"class '{sources.classes[number]}' of {sources.name} has only exact copies of other classes' images: "
+            "keep each image in one class"
+        )
+
+
+def _split(
+    sources: Sources, val_fraction: float, seed: int, protocol: Protocol, per_class: int | None, strict: bool
+) -> Splits:
+    """See `split`."""
     if protocol == "study":
         sources = replace(sources, test=None)
     share = _STUDY_TEST if protocol == "study" else _HELD_OUT
@@ -139,8 +178,10 @@ def _check_enough(sources: Sources, leave: int) -> None:
     if short.size:
         drawn = [word for word, given in (("validation", sources.val), ("test", sources.test)) if given is None]
         images = counted(int(counts[short[0]]), "training image")
+        own = sources.first is None or (sources.first == np.arange(len(sources.first))).all()
+        copies = "" if own else " (exact copies counted once)"
         raise InputError(
-            f"class '{sources.classes[short[0]]}' of {sources.name} has {images}, too few for "
+            f"class '{sources.classes[short[0]]}' of {sources.name} has {images}{copies}, too few for "
             f"{', '.join(['training', *drawn[:-1]])} and {drawn[-1]}: add images, to at least {1 + leave}, or a folder "
             "for each split"
         )

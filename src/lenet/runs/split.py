@@ -13,8 +13,9 @@ import numpy as np
 import torch
 
 from lenet.config import Config
+from lenet.data.copies import image_digest
 from lenet.data.dataset import Dataset
-from lenet.data.identity import check_images, image_digest
+from lenet.data.identity import check_images
 from lenet.data.splits import splits_from
 from lenet.errors import InputError
 from lenet.runs.checkpoint import read_tensors, write_tensors
