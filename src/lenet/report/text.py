@@ -63,6 +63,7 @@ def result_lines(run: Run) -> list[str]:
         f"valid.  {percent(result['val_accuracy'], always_n=bool(lost))} "
         f"(epoch {_span(result['best_epoch'])} of {result['epochs']})",
         test_line(result),
+        *calibration_lines(result),
         f"time    {clock(seconds['total'])}, of which training {clock(seconds['train'])} at "
         f"{result['images_per_second']:,.0f} images/s",
         f"files   {run.path}: model.safetensors, result.json, plots/curves.png, ...",
@@ -74,6 +75,15 @@ def test_line(result: Mapping[str, Any]) -> str:
     accuracy = percent(result["test_accuracy"], always_n=bool(result.get("failed")))
     loss = f", loss {plus_minus(result['test_loss'], digits=3)}" if result.get("test_loss") else ""
     return f"test    {accuracy}{loss}; {result['test_images']:,} images, evaluated once"
+
+
+def calibration_lines(result: Mapping[str, Any]) -> list[str]:
+    """Expected calibration error on the test set, in points; runs of older versions have none."""
+    after, before = result.get("test_calibration_error"), result.get("test_calibration_error_uncalibrated")
+    if not after or not before:
+        return []
+    said = [plus_minus(one, scale=100, unit="%") for one in (after, before)]
+    return [f"calib.  calibration error {said[0]} on the test set; uncalibrated {said[1]}"]
 
 
 def percent(accuracy: Mapping[str, Any], always_n: bool = False) -> str:

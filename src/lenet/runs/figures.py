@@ -60,6 +60,8 @@ _CHECKS: dict[str, _Check] = {
     "val_accuracy": _mean_sd,
     "test_accuracy": _or_none(_mean_sd),  # a search without confirmation has none
     "test_loss": _or_none(_mean_sd),
+    "test_calibration_error": _or_none(_mean_sd),  # older runs have none
+    "test_calibration_error_uncalibrated": _or_none(_mean_sd),
     "test_images": _count,
     "best_epoch": lambda value: _list_of(_count)(value) and bool(value),
     "config": lambda value: isinstance(value, dict),
