@@ -218,8 +218,8 @@ def photos():
 @pytest.fixture
 def no_pictures(monkeypatch):
     """Runs in this test draw no plots, which take most of the time of short runs."""
-    for name in ("draw_curves", "draw_confusion"):
-        monkeypatch.setattr(f"lenet.report.plots.{name}", lambda *_: None)
+    for name in ("plots.draw_curves", "plots.draw_confusion", "reliability.draw_reliability"):
+        monkeypatch.setattr(f"lenet.report.{name}", lambda *_: None)
 
 
 @pytest.fixture(scope="session")

@@ -420,7 +420,17 @@ def test_the_flags_are_those_of_the_last_version(lenet):
     }
     assert flags("compare") == {"RUN", "--out"}
     assert flags("study") == {"STUDY", "--out", "--seeds", "--data-dir", "--engine"}
-    assert flags("predict") == {"RUN", "IMAGE", "--top", "--network", "--format", "--json", "--out"}
+    assert flags("predict") == {
+        "RUN",
+        "IMAGE",
+        "--top",
+        "--network",
+        "--reject-error",
+        "--uncalibrated",
+        "--format",
+        "--json",
+        "--out",
+    }
     assert flags("models") == {"--size", "--channels", "--classes", "--layers", "--no-layers"}
     assert flags("recipes") == set()
 

@@ -146,3 +146,59 @@ def test_training_and_predicting_leave_the_random_states_and_the_threads_of_pyto
     assert torch.get_num_threads() == 2
     assert torch.equal(torch.rand(3), expected[0])
     assert random.random() == expected[1]
+
+
+def edited(run, path, **changes):
+    """A copy of the run whose model.json has these values; None removes one."""
+    shutil.copytree(run.path, path)
+    facts = json.loads((path / "model.json").read_text()) | changes
+    facts = {name: value for name, value in facts.items() if value is not None}
+    (path / "model.json").write_text(json.dumps(facts))
+    return path
+
+
+def test_probabilities_are_of_logits_divided_by_the_temperature(tmp_path, digits_run, some_images):
+    images = list(some_images)
+    cold = edited(digits_run, tmp_path / "cold", temperature=[4.0, 4.0])
+    old = edited(digits_run, tmp_path / "old", temperature=None, acceptance=None)
+    raw = lenet.predict(cold, images, calibrated=False, top=10)
+    assert raw == lenet.predict(old, images, top=10) == lenet.predict(digits_run, images, calibrated=False, top=10)
+    for sharp, flat in zip(raw, lenet.predict(cold, images, top=10), strict=True):
+        assert flat.classes[0] == sharp.classes[0]
+        powers = np.array(sharp.probabilities) ** 0.25
+        assert flat.probabilities == pytest.approx(powers / powers.sum(), rel=1e-4)
+
+
+def test_training_keeps_temperatures_and_calibration_errors(digits_run, digits):
+    checkpoint, result = lenet.load(digits_run), digits_run.result
+    assert checkpoint.temperature == result["temperature"]
+    assert [rows[-1].accepted for rows in checkpoint.acceptance] == [len(digits.val)] * 2
+    for name in ("test_calibration_error", "test_calibration_error_uncalibrated"):
+        assert all(0 <= one <= 1 for one in result[name]["each"])
+    assert (digits_run.plots / "reliability.png").is_file()
+
+
+def test_images_below_the_threshold_are_unknown(tmp_path, digits_run, some_images, lenet):
+    import lenet as package
+
+    sure = sorted(one.probabilities[0] for one in package.predict(digits_run, list(some_images), network=0))
+    rows = [[sure[5], 900, 0], [0.0, 1000, 400]]
+    path = edited(digits_run, tmp_path / "edited", acceptance=[rows, rows])
+    found = package.predict(path, list(some_images), network=0, reject_error="5%")
+    assert [one.unknown for one in found] == [one.probabilities[0] < sure[5] for one in found]
+    assert sum(one.unknown for one in found) == 5
+    assert not any(one.unknown for one in package.predict(path, list(some_images), network=0, reject_error=0.5))
+    Image.fromarray(some_images[[one.unknown for one in found].index(True)][:, :, 0]).save(tmp_path / "unsure.png")
+    outcome = lenet("predict", path, tmp_path / "unsure.png", "--network", 0, "--reject-error", "5%")
+    assert "unknown" in outcome.out
+    assert "accepted 0 of 1 images" in outcome.out
+    assert "accepts 90% of the validation images" in outcome.out
+
+
+def test_reject_error_that_cannot_be_kept_is_refused(digits_run, tmp_path, some_images, lenet, refused):
+    Image.fromarray(some_images[0][:, :, 0]).save(tmp_path / "image.png")
+    words = ("predict", digits_run.path, tmp_path / "image.png", "--reject-error")
+    refused(lenet(*words, "0.01%"), "reject_error 0.01% is too low", "lowest possible")
+    refused(lenet(*words, "5"), "reject_error must lie above 0% and below 100%", "not 5")
+    old = edited(digits_run, tmp_path / "old", acceptance=None)
+    refused(lenet("predict", old, tmp_path / "image.png", "--reject-error", "5%"), "older version of lenet")

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from lenet.engine import Settings
 from lenet.engine import torch as engine
 from lenet.errors import InputError
+from lenet.evaluation.rejection import Accepted
 from lenet.models import SHAPES, describe, lenet
 from lenet.runs.checkpoint import Checkpoint, load_checkpoint, read_tensors, save_checkpoint, write_tensors
 from lenet.training.training import initialised
@@ -30,6 +31,8 @@ def made(count=1, name="lenet5-modern"):
         fit="pad",
         seeds=list(range(count)),
         val_accuracy=[0.5 + 0.1 * (number % 2) for number in range(count)],
+        temperature=[1.5 + number for number in range(count)],
+        acceptance=[[Accepted(0.75, 10 + number, 1)] for number in range(count)],
         config={"data": "fruit", "maps": (6, 16), "size": None},
         versions={"torch": "1"},
     )
@@ -52,6 +55,7 @@ def test_loaded_checkpoint_equals_saved_one(tmp_path, count, name):
         assert np.array_equal(engine.logits(network, IMAGES, Settings()), expected)
     assert (after.classes, after.input_shape, after.fit) == (CLASSES, INPUT, "pad")
     assert (after.seeds, after.val_accuracy) == (before.seeds, before.val_accuracy)
+    assert (after.temperature, after.acceptance) == (before.temperature, before.acceptance)
     assert after.config == {"data": "fruit", "maps": [6, 16], "size": None}
     assert after.versions == {"torch": "1"}
 
@@ -157,15 +161,37 @@ def test_error_names_truncated_file(saved, fraction, end):
         (lambda facts: facts.update(input_shape=[16, 20]), "input_shape must be"),
         (lambda facts: facts.update(input_shape=["a", 20, 1]), "input_shape must be"),
         (lambda facts: facts.update(seeds=[0]), "val_accuracy must be a list of numbers from 0 to 1, one per seed"),
-        (lambda facts: facts.update(seeds=[0], val_accuracy=[0.5]), "64 tensors instead of 1 x 32"),
-        (lambda facts: facts.update(seeds=[0, 1, 2], val_accuracy=[0.5] * 3), "64 tensors instead of 3 x 32"),
+        (
+            lambda facts: facts.update(seeds=[0], val_accuracy=[0.5], temperature=[1.0], acceptance=[[]]),
+            "64 tensors instead of 1 x 32",
+        ),
+        (
+            lambda facts: facts.update(
+                seeds=[0, 1, 2], val_accuracy=[0.5] * 3, temperature=[1.0] * 3, acceptance=[[]] * 3
+            ),
+            "64 tensors instead of 3 x 32",
+        ),
         (lambda facts: facts.update(seeds=[]), "seeds must be a list of whole numbers"),
         (lambda facts: facts.update(val_accuracy=[0.5]), "val_accuracy must be a list of numbers"),
+        (lambda facts: facts.update(temperature=[1.0]), "temperature must be a list of numbers from 0.05 to 20, one"),
+        (lambda facts: facts.update(temperature=[1.0, 0]), "temperature must be a list of numbers from 0.05 to 20"),
+        (lambda facts: facts.update(temperature=[1.0, float("nan")]), "temperature must be a list of numbers"),
+        (lambda facts: facts.update(temperature=[1.0, True]), "temperature must be a list of numbers"),
+        (lambda facts: facts.update(acceptance=[[]]), r"acceptance must be a list of up to 20"),
+        (lambda facts: facts.update(acceptance=[[], [[0.5, 2, 3]]]), "acceptance must be a list"),
+        (lambda facts: facts.update(acceptance=[[], [[1.5, 2, 0]]]), "acceptance must be a list"),
+        (lambda facts: facts.update(acceptance=[[], [[0.5, 2, 0]] * 21]), "acceptance must be a list"),
     ],
 )
 def test_json_that_contradicts_weights_is_refused(saved, change, message):
     edit_json(saved, change)
     refused(saved, message)
+
+
+def test_older_checkpoint_has_temperature_one_and_no_thresholds(saved):
+    edit_json(saved, lambda facts: [facts.pop(name) for name in ("temperature", "acceptance")])
+    after = load_checkpoint(saved)
+    assert (after.temperature, after.acceptance) == ([1.0, 1.0], [[], []])
 
 
 @pytest.mark.parametrize(
@@ -218,7 +244,9 @@ def test_any_json_is_loaded_or_refused_in_one_line(saved, data):
 
 
 def test_too_many_seeds_are_refused_before_networks_are_made(saved):
-    edit_json(saved, lambda facts: facts.update(seeds=list(range(100_000)), val_accuracy=[0.5] * 100_000))
+    many = 100_000
+    each = {"val_accuracy": [0.5] * many, "temperature": [1.0] * many, "acceptance": [[]] * many}
+    edit_json(saved, lambda facts: facts.update(seeds=list(range(many)), **each))
     refused(saved, "64 tensors instead of 100000 x 32")
 
 

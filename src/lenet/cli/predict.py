@@ -24,6 +24,7 @@ _SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".json": "json"}
 def predict(
     run: RunFolder, images: Annotated[list[Path], Parameter(negative="", name="IMAGE")], /, *,
     top: Whole | None = None, network: Whole | None = None, format: Format | None = None,
+    uncalibrated: Annotated[bool, Parameter(negative="")] = False, reject_error: str | None = None,
     json_: Annotated[bool, Parameter(name="json", negative="")] = False, out: Path | None = None,
 ) -> None:  # fmt: skip
     """Print the most probable classes of images.
@@ -43,6 +44,11 @@ def predict(
     format
         table, csv (for spreadsheets; names are changed if they hold control characters or look like a formula) or
         jsonl (one JSON object per line, with exact names). Default: by the name of --out, otherwise table.
+    uncalibrated
+        Print the network's own probabilities. Default: calibrated ones, by the temperature fitted on validation images.
+    reject_error
+        Answer "unknown" to uncertain images, so that at most this fraction of the other answers is wrong, such as 5%.
+        It holds with 95% confidence for images like the validation images. Default: answer always.
     json_
         Print JSON: a list with one entry per image.
     out
@@ -50,7 +56,7 @@ def predict(
     """
     chosen = _chosen_format(format, json_, out)
     with loading():
-        from lenet.commands.predict import load, predict_files
+        from lenet.commands.predict import chosen_network, load, predict_files, threshold_of
         from lenet.data.named import image_files
         from lenet.data.progress import progress
         from lenet.report.predictions import Counts, writer
@@ -58,7 +64,14 @@ def predict(
     if top is None:
         top = 1 if chosen == "csv" else 5
     checkpoint = load(run)
-    predictions = predict_files(checkpoint, image_files(map(str, images)), top=top, network=network)
+    predictions = predict_files(
+        checkpoint,
+        image_files(map(str, images)),
+        top=top,
+        network=network,
+        calibrated=not uncalibrated,
+        reject_error=reject_error,
+    )
     total = sum(1 for _ in image_files(map(str, images)))
     counts = Counts(checkpoint.classes)
     to_terminal = out is None and sys.stdout is not None and sys.stdout.isatty()  # lines are progress enough there
@@ -72,6 +85,15 @@ def predict(
     console = PlainConsole(stderr=out is None and chosen != "table")
     if counts.predicted and (out is not None or total >= _SUMMARY_FROM):
         console.print(counts.table())
+    if reject_error is not None:
+        number = chosen_network(checkpoint, network)
+        rows, threshold = checkpoint.acceptance[number], threshold_of(checkpoint, number, reject_error)
+        accepted = next(row.accepted for row in rows if row.threshold == threshold) / max(row.accepted for row in rows)
+        console.lines(
+            f"accepted {counts.predicted - counts.unknown:,} of {counts.predicted:,} images: confidence of at least "
+            f"{100 * threshold:.1f}%",
+            f"that threshold accepts {100 * accepted:.0f}% of the validation images",
+        )
     if out is not None:
         console.lines(f"files   {out}: {counts.total:,} images")
     if counts.failed:

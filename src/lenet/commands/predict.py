@@ -16,6 +16,7 @@ from lenet.engine import Settings
 from lenet.engine import torch as torch_engine
 from lenet.engine.preserved import preserved_torch
 from lenet.errors import InputError
+from lenet.evaluation.rejection import error_rate, rejection
 from lenet.evaluation.scores import probabilities
 from lenet.runs.checkpoint import Checkpoint
 from lenet.runs.run import Run
@@ -31,12 +32,14 @@ class Prediction:
 
     image: the path, or "image 3" for an image without a path at index 3; probabilities: fractions from 0 to 1
     error: why the image could not be read; None if it could
+    unknown: whether the image was rejected, its confidence being too low (`reject_error`)
     """
 
     image: str
     classes: tuple[str, ...] = ()
     probabilities: tuple[float, ...] = ()
     error: str | None = None
+    unknown: bool = False
 
 
 def load(run: str | Path | Run) -> Checkpoint:
@@ -49,21 +52,31 @@ def load(run: str | Path | Run) -> Checkpoint:
 
 
 def predict(
-    run: str | Path | Run | Checkpoint, images: Picture | Sequence[Picture], *, top: int = 5, network: int | None = None
+    run: str | Path | Run | Checkpoint,
+    images: Picture | Sequence[Picture],
+    *,
+    top: int = 5,
+    network: int | None = None,
+    calibrated: bool = True,
+    reject_error: float | str | None = None,
 ) -> list[Prediction]:
     """The `top` most probable classes of each image.
 
     images: one image or a sequence of images of any size: paths, PIL images, or uint8 arrays or tensors [H, W],
         [H, W, C] or [C, H, W] with 1 or 3 channels; an array or tensor of four dimensions is a batch of images
     network: index of the network in the run; by default the one with the highest validation accuracy
+    calibrated: divide the logits by the network's temperature, so that probabilities mean what they say
+    reject_error: highest error rate of accepted images, 0.05 or "5%". Images are `unknown` if their calibrated
+        confidence is below a threshold chosen on validation images; `lenet.evaluation.rejection` says what it promises
 
     An image that cannot be read gets an `error`; the others are predicted. Raises InputError if no image can be read,
-    if `top` is below 1, or if the run does not have the network.
+    if `top` is below 1, if the run does not have the network, or if no threshold is strict enough for `reject_error`.
     """
     with preserved_torch():
         checkpoint = run if isinstance(run, Checkpoint) else load(run)
         number = chosen_network(checkpoint, network)
         _check_top(top)
+        threshold = threshold_of(checkpoint, number, reject_error)
         size, _, channels = checkpoint.input_shape
         names, pixels, errors = [], [], {}
         for position, image in enumerate(_listed(images)):
@@ -77,7 +90,7 @@ def predict(
             raise InputError(f"{errors[min(errors)]}{more}")
         if not pixels:
             return []
-        predicted = iter(_predicted(checkpoint, number, pixels, top))
+        predicted = iter(_predicted(checkpoint, number, pixels, top, calibrated, threshold))
         return [
             Prediction(name, error=errors[position]) if position in errors else Prediction(name, *next(predicted))
             for position, name in enumerate(names)
@@ -85,24 +98,39 @@ def predict(
 
 
 def predict_files(
-    checkpoint: Checkpoint, files: Iterable[str], *, top: int = 5, network: int | None = None
+    checkpoint: Checkpoint,
+    files: Iterable[str],
+    *,
+    top: int = 5,
+    network: int | None = None,
+    calibrated: bool = True,
+    reject_error: float | str | None = None,
 ) -> Iterator[Prediction]:
     """Predictions of any number of image files, in the order of their paths, in constant memory.
 
     Each equals, up to rounding, what `predict` returns. Files are decoded in threads while the network predicts earlier
-    ones. An image that cannot be read gets an `error`. Raises InputError as `predict` does for `top` and `network`.
+    ones. An image that cannot be read gets an `error`. Raises InputError as `predict` does for its options.
     """
     number = chosen_network(checkpoint, network)
     _check_top(top)
+    threshold = threshold_of(checkpoint, number, reject_error)
     size, _, channels = checkpoint.input_shape
-    return _by_batch(checkpoint, number, stream(files, size, channels, checkpoint.fit), top)
+    images = stream(files, size, channels, checkpoint.fit)
+    return _by_batch(checkpoint, number, images, top, calibrated, threshold)
 
 
-def _by_batch(checkpoint: Checkpoint, number: int, images: Iterator[Decoded], top: int) -> Iterator[Prediction]:
+def threshold_of(checkpoint: Checkpoint, number: int, reject_error: float | str | None) -> float:
+    """The lowest confidence that network `number` accepts; 0 without `reject_error`. Raises InputError."""
+    return 0.0 if reject_error is None else rejection(checkpoint.acceptance[number], error_rate(reject_error)).threshold
+
+
+def _by_batch(
+    checkpoint: Checkpoint, number: int, images: Iterator[Decoded], top: int, calibrated: bool, threshold: float
+) -> Iterator[Prediction]:
     while batch := list(islice(images, _BATCH)):
         pixels = [image for _, image in batch if not isinstance(image, InputError)]
         with preserved_torch():
-            predicted = iter(_predicted(checkpoint, number, pixels, top) if pixels else [])
+            predicted = iter(_predicted(checkpoint, number, pixels, top, calibrated, threshold) if pixels else [])
         for path, image in batch:
             if isinstance(image, InputError):
                 yield Prediction(path, error=str(image))
@@ -111,15 +139,18 @@ def _by_batch(checkpoint: Checkpoint, number: int, images: Iterator[Decoded], to
 
 
 def _predicted(
-    checkpoint: Checkpoint, number: int, pixels: list[np.ndarray], top: int
-) -> list[tuple[tuple[str, ...], tuple[float, ...]]]:
-    """The most probable classes of these images, uint8 [size, size, C] each, by network `number`.
+    checkpoint: Checkpoint, number: int, pixels: list[np.ndarray], top: int, calibrated: bool, threshold: float
+) -> list[tuple[tuple[str, ...], tuple[float, ...], None, bool]]:
+    """All but the name of the predictions of these images, uint8 [size, size, C] each, by network `number`.
 
     The torch engine computes the logits also where the native one is faster: decoding takes far longer, and results
     depend neither on the instruction set nor on whether the native engine is installed.
     """
     logits = torch_engine.logits(checkpoint.networks[number], np.stack(pixels), Settings())
-    return _ranked(probabilities(logits), checkpoint.classes, top)
+    scaled = probabilities(logits / checkpoint.temperature[number])
+    ranked = _ranked(scaled if calibrated else probabilities(logits), checkpoint.classes, top)
+    unknown = (scaled.max(axis=1) < threshold).tolist()
+    return [(*one, None, rejected) for one, rejected in zip(ranked, unknown, strict=True)]
 
 
 def _check_top(top: int) -> None:

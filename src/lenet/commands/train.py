@@ -99,8 +99,11 @@ def _finish(setup: Setup, trainings: list[Training], run: Run, clock: Clock) -> 
     """Evaluate the test set once, and write what a finished run holds, result.json last."""
     tested = evaluate_test_set(setup, trainings, run)
     from lenet.report.plots import draw_run  # here because matplotlib is slow to load
+    from lenet.report.reliability import draw_reliability
 
     draw_run(setup, trainings, tested, run.plots)
+    title = f"{setup.config.model} on {setup.dataset.name}"
+    draw_reliability(tested.calibrations[tested.best], title, run.plots / "reliability.png")
     run.check_not_deleted()
     # In order of network and epoch; the rows were appended in the order in which epochs ended.
     run.write_metrics(row for training in trainings for row in training.history)

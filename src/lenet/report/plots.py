@@ -94,7 +94,7 @@ def draw_run(setup: Setup, trainings: Sequence[Training], tested: Tested, folder
 
 def draw_curves(rows: Sequence[EpochRow], title: str, path: Path) -> None:
     """Loss and accuracy over epochs: a faint line per network, their mean, and the epoch of each checkpoint."""
-    _save(curves_figure(rows, title), path)
+    save_figure(curves_figure(rows, title), path)
 
 
 def curves_figure(rows: Sequence[EpochRow], title: str) -> Figure:
@@ -118,7 +118,7 @@ def curves_figure(rows: Sequence[EpochRow], title: str) -> Figure:
 
 def draw_runs(runs: Mapping[str, Sequence[EpochRow]], path: Path) -> None:
     """Training loss and validation accuracy of several runs: a colour per run, a faint line per network."""
-    _save(runs_figure(runs), path)
+    save_figure(runs_figure(runs), path)
 
 
 def runs_figure(runs: Mapping[str, Sequence[EpochRow]]) -> Figure:
@@ -144,7 +144,7 @@ def runs_figure(runs: Mapping[str, Sequence[EpochRow]]) -> Figure:
 
 def draw_confusion(scores: Scores, title: str, path: Path) -> None:
     """The confusion matrix in per cent of the true class: each row adds up to 100."""
-    _save(confusion_figure(scores, title), path)
+    save_figure(confusion_figure(scores, title), path)
 
 
 def confusion_figure(scores: Scores, title: str) -> Figure:
@@ -185,7 +185,7 @@ def confusion_figure(scores: Scores, title: str) -> Figure:
 
 def draw_accuracies(groups: Mapping[str, Mapping[str, Sequence[float]]], title: str, path: Path) -> None:
     """Test accuracies (0..1) by run: a dot per network, a bar at their mean; a panel per group."""
-    _save(accuracies_figure(groups, title), path)
+    save_figure(accuracies_figure(groups, title), path)
 
 
 def accuracies_figure(groups: Mapping[str, Mapping[str, Sequence[float]]], title: str) -> Figure:
@@ -208,7 +208,7 @@ def accuracies_figure(groups: Mapping[str, Mapping[str, Sequence[float]]], title
 
 def draw_per_class(series: Mapping[str, Mapping[int, Sequence[float]]], title: str, path: Path) -> None:
     """Test accuracy (0..1) over training images per class: a line per series through its means, bars of one sd."""
-    _save(per_class_figure(series, title), path)
+    save_figure(per_class_figure(series, title), path)
 
 
 def per_class_figure(series: Mapping[str, Mapping[int, Sequence[float]]], title: str) -> Figure:
@@ -274,7 +274,8 @@ def _short(name: str) -> str:
     return shown if len(shown) <= _LONGEST_NAME else f"{shown[: _LONGEST_NAME - 1]}…"
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, whole or not at all."""
     make_folder(path.parent)
     picture = io.BytesIO()
     with warnings.catch_warnings():

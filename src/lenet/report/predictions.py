@@ -12,6 +12,7 @@ from lenet.report.console import PlainConsole, visible
 from lenet.report.sheet import Sheet
 
 _ROWS = 200  # images of which a table is made at once; its columns are as wide as the first ones need
+UNKNOWN = "unknown"  # the answer to rejected images
 _ERRORS = 20  # that are kept
 
 
@@ -26,6 +27,8 @@ class Prediction(Protocol):
     def probabilities(self) -> tuple[float, ...]: ...
     @property
     def error(self) -> str | None: ...
+    @property
+    def unknown(self) -> bool: ...
 
 
 Write = Callable[[Prediction], None]
@@ -55,6 +58,8 @@ def _csv(file: TextIO, top: int) -> Write:
 
     def write(one: Prediction) -> None:
         pairs = [(name, f"{value:.6f}") for name, value in zip(one.classes, one.probabilities, strict=True)]
+        if one.unknown:
+            pairs[0] = (UNKNOWN, pairs[0][1])
         pairs += [("", "")] * (top - len(pairs))
         sheet.row([one.image, *(field for pair in pairs for field in pair), one.error or ""])
 
@@ -99,8 +104,12 @@ def _table() -> Iterator[Write]:
             table.add_column(column, overflow="fold", min_width=width if fits else None)
         table.add_column("probability", justify="right", no_wrap=True)
         for shown, one in zip(names, waiting, strict=True):
+            if one.unknown:
+                table.add_row(shown, UNKNOWN, "")
             for place, (name, probability) in enumerate(zip(one.classes, one.probabilities, strict=True)):
-                table.add_row(shown if place == 0 else "", visible(name), f"{100 * probability:.1f}%")
+                table.add_row(
+                    shown if place == 0 and not one.unknown else "", visible(name), f"{100 * probability:.1f}%"
+                )
         console.print(table)
         waiting.clear()
 
@@ -120,12 +129,15 @@ class Counts:
 
     def __init__(self, classes: tuple[str, ...]) -> None:
         self._classes, self._images = classes, Counter[str]()
-        self.failed, self.errors = 0, list[str]()
+        self.failed, self.unknown, self.errors = 0, 0, list[str]()
 
     def add(self, one: Prediction) -> None:
         """Count one image."""
         if one.error is None:
-            self._images[one.classes[0]] += 1
+            if one.unknown:
+                self.unknown += 1
+            else:
+                self._images[one.classes[0]] += 1
             return
         self.failed += 1
         if len(self.errors) < _ERRORS:
@@ -134,7 +146,7 @@ class Counts:
     @property
     def predicted(self) -> int:
         """Number of images that could be read."""
-        return self._images.total()
+        return self._images.total() + self.unknown
 
     @property
     def total(self) -> int:
@@ -150,4 +162,6 @@ class Counts:
         for name in self._classes:
             if count := self._images[name]:
                 table.add_row(visible(name), f"{count:,}", f"{100 * count / self.predicted:.1f}%")
+        if self.unknown:
+            table.add_row(UNKNOWN, f"{self.unknown:,}", f"{100 * self.unknown / self.predicted:.1f}%")
         return table

@@ -63,6 +63,7 @@ def result_lines(run: Run) -> list[str]:
         f"valid.  {percent(result['val_accuracy'], always_n=bool(lost))} "
         f"(epoch {_span(result['best_epoch'])} of {result['epochs']})",
         *test_lines(result),
+        *calibration_lines(result),
         f"time    {clock(seconds['total'])}, of which training {clock(seconds['train'])} at "
         f"{result['images_per_second']:,.0f} images/s",
         f"files   {run.path}: model.safetensors, result.json, plots/curves.png, ...",
@@ -91,6 +92,15 @@ def by_class(balanced: Mapping[str, Any], f1: Mapping[str, Any]) -> str:
 def interval(bounds: Sequence[float] | None) -> str:
     """(95%: 94.4 to 99.1), or nothing for several networks."""
     return "" if bounds is None else f" (95%: {100 * bounds[0]:.1f} to {100 * bounds[1]:.1f})"
+
+
+def calibration_lines(result: Mapping[str, Any]) -> list[str]:
+    """Expected calibration error on the test set, in points; runs of older versions have none."""
+    after, before = result.get("test_calibration_error"), result.get("test_calibration_error_uncalibrated")
+    if not after or not before:
+        return []
+    said = [plus_minus(one, scale=100, unit="%") for one in (after, before)]
+    return [f"calib.  calibration error {said[0]} on the test set; uncalibrated {said[1]}"]
 
 
 def percent(accuracy: Mapping[str, Any], always_n: bool = False) -> str:

@@ -1,7 +1,8 @@
 """A checkpoint: a safetensors file and a JSON file that together hold trained networks. Nothing is pickled.
 
 NAME.safetensors holds the weights; with several networks, each name starts with the network's number ("0.", "1.", ...).
-NAME.json holds the list of layers, the class names, the input's shape and fit, the config and the library versions.
+NAME.json holds the list of layers, the class names, the input's shape and fit, temperatures, the config and the library
+versions.
 """
 
 import copy
@@ -19,6 +20,8 @@ from torch import nn
 
 from lenet.data.fit import FITS, MAX_SIZE, MIN_SIZE
 from lenet.errors import InputError
+from lenet.evaluation.calibration import HIGHEST, LOWEST
+from lenet.evaluation.rejection import LEVELS, Accepted
 from lenet.files import open_regular, read_json, write_whole
 from lenet.models import build, describe, trace
 
@@ -32,6 +35,8 @@ class Checkpoint:
     input_shape: (height, width, channels) of the uint8 images that the networks take
     fit: how an image is converted to that size ("crop", "pad" or "squash")
     seeds, val_accuracy: one per network; accuracies are fractions from 0 to 1
+    temperature: one per network; logits divided by it give calibrated probabilities
+    acceptance: for each network, which confidences accept how many validation images; empty in older checkpoints
     """
 
     networks: list[nn.Sequential]
@@ -40,6 +45,8 @@ class Checkpoint:
     fit: str
     seeds: list[int] = field(default_factory=lambda: [0])
     val_accuracy: list[float] = field(default_factory=lambda: [0.0])
+    temperature: list[float] = field(default_factory=lambda: [1.0])
+    acceptance: list[list[Accepted]] = field(default_factory=lambda: [[]])
     config: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
 
@@ -65,6 +72,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "fit": checkpoint.fit,
         "seeds": checkpoint.seeds,
         "val_accuracy": checkpoint.val_accuracy,
+        "temperature": checkpoint.temperature,
+        "acceptance": [[[row.threshold, row.accepted, row.wrong] for row in rows] for rows in checkpoint.acceptance],
         "config": checkpoint.config,
         "versions": checkpoint.versions,
     }
@@ -106,6 +115,8 @@ def _parsed(facts: Any) -> tuple[Checkpoint, nn.Sequential]:
     def texts(value: Any) -> bool:
         return isinstance(value, dict) and all(isinstance(one, str) for one in value.values())
 
+    if isinstance(facts, dict) and isinstance(count := facts.get("seeds"), list):  # older files lack these two
+        facts = {"temperature": [1.0] * len(count), "acceptance": [[] for _ in count]} | facts
     fact("format", f"{FORMAT}, as this version of lenet writes it", lambda value: value == FORMAT)
     seeds = fact("seeds", "a list of whole numbers", _list_of(int))
     with torch.device("meta"):
@@ -123,6 +134,23 @@ def _parsed(facts: Any) -> tuple[Checkpoint, nn.Sequential]:
                 _list_of(int, float)(value) and len(value) == len(seeds) and all(0 <= one <= 1 for one in value)
             ),
         ),
+        temperature=fact(
+            "temperature",
+            f"a list of numbers from {LOWEST:g} to {HIGHEST:g}, one per seed",
+            lambda value: (
+                _list_of(int, float)(value)
+                and len(value) == len(seeds)
+                and all(LOWEST <= one <= HIGHEST for one in value)
+            ),
+        ),
+        acceptance=[
+            [Accepted(*row) for row in rows]
+            for rows in fact(
+                "acceptance",
+                f"a list of up to {LEVELS} [threshold, accepted, wrong] for each seed",
+                lambda value: _list_of(list)(value) and len(value) == len(seeds) and all(map(_is_acceptance, value)),
+            )
+        ],
         config=fact("config", "a table", lambda value: isinstance(value, dict)),
         versions=fact("versions", "a table of texts", texts),
     )
@@ -136,6 +164,15 @@ def _parsed(facts: Any) -> tuple[Checkpoint, nn.Sequential]:
 
 def _list_of(*kinds: type) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, list) and bool(value) and all(type(one) in kinds for one in value)
+
+
+def _is_acceptance(rows: list[Any]) -> bool:
+    def fits(row: Any) -> bool:
+        if not isinstance(row, list) or [type(one) for one in row] not in ([float, int, int], [int, int, int]):
+            return False
+        return bool(0 <= row[0] <= 1) and 0 <= row[2] <= row[1] < 1 << 53
+
+    return len(rows) <= LEVELS and all(map(fits, rows))
 
 
 def _is_input_shape(value: Any) -> bool:

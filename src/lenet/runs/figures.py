@@ -64,6 +64,8 @@ _CHECKS: dict[str, _Check] = {
     "test_balanced_accuracy": _or_none(_mean_sd),
     "test_macro_f1": _or_none(_mean_sd),
     "test_interval": _or_none(lambda value: _list_of(_number)(value) and len(value) == 2),
+    "test_calibration_error": _or_none(_mean_sd),  # older runs have none
+    "test_calibration_error_uncalibrated": _or_none(_mean_sd),
     "test_images": _count,
     "best_epoch": lambda value: _list_of(_count)(value) and bool(value),
     "config": lambda value: isinstance(value, dict),

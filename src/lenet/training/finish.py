@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from lenet.errors import InputError
+from lenet.evaluation.calibration import Calibration, fit_temperature, reliability
+from lenet.evaluation.rejection import Accepted, acceptance
 from lenet.evaluation.scores import Scores, mean_sd, scores, wilson_interval
 from lenet.models import parameter_count
 from lenet.runs.checkpoint import Checkpoint
@@ -25,13 +27,14 @@ _LIBRARIES = ("lenet", "torch", "numpy", "pillow")
 
 @dataclass(frozen=True, eq=False)
 class Tested:
-    """The networks that did not diverge, with their best weights, and the scores of each on the test images.
+    """The networks that did not diverge, with their best weights; scores and calibration of each on the test images.
 
     best: index in these lists of the network with the highest validation accuracy
     """
 
     trainings: list[Training]
     scores: list[Scores]
+    calibrations: list[Calibration]
     best: int
 
 
@@ -47,12 +50,18 @@ def evaluate_test_set(setup: Setup, trainings: Sequence[Training], run: Run) -> 
         where = "; ".join(f"seed {row.seed} in epoch {row.epoch}, step {(row.failed_step or 0) + 1}" for row in rows)
         raise InputError(f"the loss is no longer finite ({where}): lower --lr (it is {config.peak_lr:g})")
     tested, predictions, labels = [], [], dataset.labels[dataset.test]
+    calibrations, accepted = [], []
     for training in kept:
         training.stop.clear()
         training.model.load_state_dict(training.best_weights)
         logits = training.logits(dataset.test)
         predictions.append(logits.argmax(axis=1))
         tested.append(scores(logits, labels, dataset.classes))
+        temperature, thresholds = calibrated(training)
+        accepted.append(thresholds)
+        calibrations.append(
+            Calibration(temperature, reliability(logits, labels), reliability(logits / temperature, labels))
+        )
     run.write_predictions(np.stack(predictions), labels, dataset.test)
     height, width, channels = dataset.images.shape[1:]
     checkpoint = Checkpoint(
@@ -62,11 +71,20 @@ def evaluate_test_set(setup: Setup, trainings: Sequence[Training], run: Run) -> 
         fit=config.fit,
         seeds=[training.seed for training in kept],
         val_accuracy=[training.best.val_accuracy for training in kept if training.best],
+        temperature=[one.temperature for one in calibrations],
+        acceptance=accepted,
         config=vars(config),
         versions=versions(),
     )
     run.write_checkpoint(checkpoint)
-    return Tested(kept, tested, checkpoint.best)
+    return Tested(kept, tested, calibrations, checkpoint.best)
+
+
+def calibrated(training: Training) -> tuple[float, list[Accepted]]:
+    """The temperature of a network with its best weights, and its thresholds, from its validation images."""
+    logits, labels = training.logits(training.dataset.val), training.dataset.labels[training.dataset.val]
+    temperature = fit_temperature(logits, labels)
+    return temperature, acceptance(logits / temperature, labels)
 
 
 def result_of(setup: Setup, trainings: Sequence[Training], tested: Tested, clock: Clock) -> dict[str, Any]:
@@ -100,6 +118,9 @@ def result_of(setup: Setup, trainings: Sequence[Training], tested: Tested, clock
         "test_balanced_accuracy": mean_sd([one.balanced_accuracy for one in tested.scores]),
         "test_macro_f1": mean_sd([one.macro_f1 for one in tested.scores]),
         "test_loss": mean_sd([one.loss for one in tested.scores]),
+        "temperature": [one.temperature for one in tested.calibrations],
+        "test_calibration_error": mean_sd([one.after.error for one in tested.calibrations]),
+        "test_calibration_error_uncalibrated": mean_sd([one.before.error for one in tested.calibrations]),
         "test_images": len(dataset.test),
         "best_epoch": [row.epoch for row in best_rows],
         "seed": config.seed,

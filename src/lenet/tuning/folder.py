@@ -9,7 +9,7 @@ from typing import Any
 from lenet.config import Config, recipe_values, to_toml
 from lenet.files import make_folder, write_whole
 from lenet.runs.checkpoint import Checkpoint, read_tensors, save_checkpoint
-from lenet.training.finish import versions
+from lenet.training.finish import calibrated, versions
 from lenet.tuning.search import Search
 from lenet.tuning.trial import Job, state_path, training_of
 from lenet.tuning.trials import DIED, TrialRecord, Trials
@@ -94,6 +94,7 @@ def write_kept(folder: Path, trials: Trials, job: Job) -> list[int]:
             continue
         training = training_of(job, trial.number, trial.values)
         training.model.load_state_dict(weights)
+        temperature, accepted = calibrated(training)
         height, width, channels = training.dataset.images.shape[1:]
         checkpoint = Checkpoint(
             networks=[training.model],
@@ -102,6 +103,8 @@ def write_kept(folder: Path, trials: Trials, job: Job) -> list[int]:
             fit=training.config.fit,
             seeds=[training.seed],
             val_accuracy=[best.val_accuracy],
+            temperature=[temperature],
+            acceptance=[accepted],
             config=vars(training.config),
             versions=versions(),
         )

@@ -1,0 +1,77 @@
+"""Calibration: whether a network that is 80% sure is right 80% of the time, and one temperature that mends it.
+
+Temperature scaling and the expected calibration error: Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural
+Networks", ICML 2017.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import brentq
+
+from lenet.evaluation.scores import probabilities
+
+BINS = 15
+LOWEST, HIGHEST = 0.05, 20.0  # a temperature lies between these
+
+
+@dataclass(frozen=True, eq=False)
+class Reliability:
+    """A network's confidence, the probability of the predicted class, beside its accuracy, in bins of confidence.
+
+    Bin k of 15 holds the images with confidence in (k/15, (k+1)/15].
+
+    images: int64 [15], images per bin
+    confidence, accuracy: float64 [15], means over the bin's images, 0..1; 0 in empty bins
+    """
+
+    images: np.ndarray
+    confidence: np.ndarray
+    accuracy: np.ndarray
+
+    @property
+    def error(self) -> float:
+        """The expected calibration error, 0..1: sum over bins of images / N * |accuracy - confidence|."""
+        gaps = self.images * np.abs(self.accuracy - self.confidence)
+        return float(gaps.sum() / max(self.images.sum(), 1))
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """A network's temperature, fitted on validation images, and its reliability on test images without and with it."""
+
+    temperature: float
+    before: Reliability
+    after: Reliability
+
+
+def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """The temperature T in 0.05..20 that minimises the cross-entropy of logits / T, float [N, classes], N > 0.
+
+    1 if every image is classified correctly: the cross-entropy then decreases without end as T decreases. It is convex
+    in 1 / T; its derivative is the mean of (expected logit - logit of the label).
+    """
+    if not len(labels) or (logits.argmax(axis=1) == labels).all():
+        return 1.0
+    wide = logits.astype(np.float64)
+    wide -= wide.max(axis=1, keepdims=True)
+    given = wide[np.arange(len(labels)), labels]
+
+    def slope(inverse: float) -> float:
+        return float(((probabilities(wide * inverse) * wide).sum(axis=1) - given).mean())
+
+    if slope(1 / HIGHEST) >= 0:
+        return HIGHEST
+    if slope(1 / LOWEST) <= 0:
+        return LOWEST
+    return float(1 / brentq(slope, 1 / HIGHEST, 1 / LOWEST, xtol=1e-9))
+
+
+def reliability(logits: np.ndarray, labels: np.ndarray) -> Reliability:
+    """The reliability of float [N, classes] logits against int64 [N] labels."""
+    probability = probabilities(logits)
+    confidence, right = probability.max(axis=1), logits.argmax(axis=1) == labels
+    bins = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
+    images = np.bincount(bins, minlength=BINS)
+    means = [np.bincount(bins, weights, BINS) / np.maximum(images, 1) for weights in (confidence, right)]
+    return Reliability(images, *means)

@@ -1,0 +1,84 @@
+"""Rejection: from which confidence on a network's answers are accepted, so that they are rarely wrong."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import beta
+
+from lenet.errors import InputError
+from lenet.evaluation.scores import probabilities
+
+LEVELS = 20  # coverages that are tried: 5%, 10%, ..., 100% of the validation images
+_CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What accepting a confidence of at least `threshold` (0..1) means on the validation images.
+
+    accepted: number of images with such a confidence; wrong: how many of them are classified wrongly
+    """
+
+    threshold: float
+    accepted: int
+    wrong: int
+
+    @property
+    def bound(self) -> float:
+        """Upper Clopper-Pearson bound of the error rate at level 1 - 0.05 / 20, as one of 20 thresholds is chosen."""
+        if self.wrong >= self.accepted:
+            return 1.0
+        return float(beta.ppf(1 - (1 - _CONFIDENCE) / LEVELS, self.wrong + 1, self.accepted - self.wrong))
+
+
+def acceptance(logits: np.ndarray, labels: np.ndarray) -> list[Accepted]:
+    """At most 20 thresholds, from strict to lenient, that accept about 5%, 10%, ..., 100% of the validation images.
+
+    logits: calibrated, float [N, classes]; labels: int64 [N]
+    """
+    confidence = probabilities(logits).max(axis=1)
+    wrong, ordered = logits.argmax(axis=1) != labels, np.sort(confidence)[::-1]
+    counts = [math.ceil(len(ordered) * level / LEVELS) for level in range(1, LEVELS + 1)] if len(ordered) else []
+    thresholds = sorted({float(ordered[count - 1]) for count in counts}, reverse=True)
+    kept = [confidence >= threshold for threshold in thresholds]
+    return [
+        Accepted(threshold, int(mask.sum()), int(wrong[mask].sum()))
+        for threshold, mask in zip(thresholds, kept, strict=True)
+    ]
+
+
+def rejection(rows: Sequence[Accepted], error: float) -> Accepted:
+    """The lowest threshold of which the error rate of accepted images is shown to be at most `error` (0..1).
+
+    What this promises: for images drawn as the validation images were, at most this fraction of the accepted ones is
+    misclassified, with 95% confidence (Clopper-Pearson, with Bonferroni's correction for the choice of the threshold,
+    similar to Geifman and El-Yaniv, "Selective Classification for Deep Neural Networks", 2017). It promises nothing for
+    other images, such as those of classes that the network was not trained on. It is a little optimistic in that the
+    epoch and the temperature were chosen on the same images.
+
+    Raises InputError if no threshold is strict enough, or the checkpoint has none.
+    """
+    if not rows:
+        raise InputError("the run has no thresholds for reject_error (an older version of lenet wrote it): train again")
+    fitting = [row for row in rows if row.bound <= error]
+    if not fitting:
+        lowest = min(row.bound for row in rows)
+        raise InputError(
+            f"reject_error {100 * error:g}% is too low for {rows[-1].accepted:,} validation images (lowest possible: "
+            f"{math.ceil(1000 * lowest) / 10:g}%): choose a higher one, or train with more validation images"
+        )
+    return min(fitting, key=lambda row: row.threshold)
+
+
+def error_rate(value: float | str) -> float:
+    """0.05 or "5%" as a fraction. Raises InputError unless it lies above 0 and below 1."""
+    try:
+        text = str(value).strip()
+        rate = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        rate = math.nan
+    if isinstance(value, bool) or not 0 < rate < 1:
+        raise InputError(f"reject_error must lie above 0% and below 100%, such as 5% or 0.05, not {value!s:.40}")
+    return rate
