@@ -196,7 +196,7 @@ def test_an_unreadable_image_is_an_error_and_nothing_is_cached(tmp_path, photogr
     ("options", "message"),
     [
         ({"data": "cifar1O"}, "no dataset or folder 'cifar1O', did you mean 'cifar10'"),
-        ({"data": "no/where"}, "no folder 'no/where': check the path"),
+        ({"data": "no/where"}, "no file or folder 'no/where': check the path"),
         ({"data": "digits", "size": 8}, "size 8 is out of range: give 16 to 96"),
         ({"data": "digits", "size": 97}, "size 97 is out of range"),
         ({"data": "digits", "fit": "stretch"}, "no fit 'stretch'"),
