@@ -16,13 +16,27 @@ if TYPE_CHECKING:
     from lenet.commands.train import train
     from lenet.commands.transfer import transfer
     from lenet.commands.tune import tune
+    from lenet.data.memory import Images
     from lenet.errors import InputError
     from lenet.models import Normalize
 
-__all__ = ["InputError", "Normalize", "compare", "evaluate", "load", "predict", "study", "train", "transfer", "tune"]
+__all__ = [
+    "Images",
+    "InputError",
+    "Normalize",
+    "compare",
+    "evaluate",
+    "load",
+    "predict",
+    "study",
+    "train",
+    "transfer",
+    "tune",
+]
 
 # Loaded when first used: importing lenet must not wait for PyTorch, and the command line answers Ctrl-C only after it.
 _MODULES = {
+    "Images": "lenet.data.memory",
     "InputError": "lenet.errors",
     "Normalize": "lenet.models",
     "compare": "lenet.commands.compare",

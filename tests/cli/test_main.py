@@ -71,7 +71,7 @@ def photos(folder, classes=("cat", "dog"), each=12):
     [
         ("trian", ["trian", "train"]),
         ("train cifar1", ["no dataset or folder 'cifar1', did you mean 'cifar10'"]),
-        ("train photos/none", ["no folder 'photos/none'"]),
+        ("train photos/none", ["no file or folder 'photos/none'"]),
         ("train --recipe cifar10-lennet", ["no recipe 'cifar10-lennet', did you mean 'cifar10-lenet'"]),
         ("train --recipe none.toml", ["no recipe file none.toml"]),
         ("train digits --model lenet6", ["no model 'lenet6', did you mean 'lenet5'"]),

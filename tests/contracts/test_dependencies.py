@@ -10,6 +10,7 @@ from importlib.metadata import packages_distributions
 def test_dependencies_are_the_packages_that_lenet_imports(root):
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     listed = project["dependencies"] + project["optional-dependencies"]["tune"]
+    listed += project["optional-dependencies"]["parquet"]
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in (root / "src").rglob("*.py")]
     nodes = [node for tree in trees for node in ast.walk(tree)]
     names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]

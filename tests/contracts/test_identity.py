@@ -70,7 +70,7 @@ def test_run_is_resumed_from_another_directory_and_with_moved_images(places, tra
     assert lenet("train", "--resume", "--out", trained).code == 0
     (trained / "result.json").unlink()
     (places[0] / "photos").rename(places[0] / "moved")
-    refused(lenet("train", "--resume", "--out", trained), f"no folder '{places[0]}/photos'")
+    refused(lenet("train", "--resume", "--out", trained), f"no file or folder '{places[0]}/photos'")
     assert lenet("train", places[0] / "moved", "--resume", "--out", trained).code == 0
     assert Run(trained).config().data == str(places[0] / "moved")
     assert lenet("eval", trained).code == 0

@@ -196,7 +196,7 @@ def test_an_unreadable_image_is_an_error_and_nothing_is_cached(tmp_path, photogr
     ("options", "message"),
     [
         ({"data": "cifar1O"}, "no dataset or folder 'cifar1O', did you mean 'cifar10'"),
-        ({"data": "no/where"}, "no folder 'no/where': check the path"),
+        ({"data": "no/where"}, "no file or folder 'no/where': check the path"),
         ({"data": "digits", "size": 8}, "size 8 is out of range: give 16 to 96"),
         ({"data": "digits", "size": 97}, "size 97 is out of range"),
         ({"data": "digits", "fit": "stretch"}, "no fit 'stretch'"),
@@ -214,7 +214,7 @@ def test_the_folder_of_a_published_dataset_is_recognised(small_cifar):
         with pytest.raises(InputError, match=f"cifar10: use cifar10 with --data-dir '{path}'"):
             load_dataset(DataConfig(data=str(path)))
     file = small_cifar / "cifar-10-batches-bin" / "test_batch.bin"
-    with pytest.raises(InputError, match="is a file, not a folder"):
+    with pytest.raises(InputError, match="is a file that lenet does not read as images"):
         load_dataset(DataConfig(data=str(file)))
 
 

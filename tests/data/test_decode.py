@@ -110,7 +110,7 @@ def test_threads_do_not_change_the_pixels(monkeypatch, tmp_path):
         pixels = generator.integers(0, 256, (90, 90, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / "ab"[index % 2] / f"{index}.png")
     together = read(tmp_path).images
-    monkeypatch.setattr(decoding, "_SMALL", 1 << 30)
+    monkeypatch.setattr(decoding, "SMALL", 1 << 30)
     monkeypatch.setattr(decoding, "usable_cores", lambda: pytest.fail("small images are read by one thread"))
     np.testing.assert_array_equal(read(tmp_path).images, together)
 
@@ -155,7 +155,7 @@ def test_images_decoded_at_the_same_time_share_a_number_of_pixels(monkeypatch, t
                 together[0] -= image.width * image.height
 
     monkeypatch.setattr(decoding, "to_8bit", counted)
-    monkeypatch.setattr(decoding, "_SMALL", 0)
+    monkeypatch.setattr(decoding, "SMALL", 0)
     monkeypatch.setattr(decoding, "usable_cores", lambda: 8)
     monkeypatch.setattr(decoding, "free_memory", lambda: 1 << 20)
     monkeypatch.setattr(decoding, "MOST_PIXELS", 2 * 20 * 24)

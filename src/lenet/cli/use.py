@@ -19,7 +19,8 @@ def evaluate(
     Parameters
     ----------
     data
-        Dataset or folder of images: its test images, or all where it has no test split. Default: the run's own data.
+        Dataset, or folder or file of images: its test images, or all if it has no test split. Default: the run's own
+        data.
     network
         Number of the network to evaluate: 0, 1, ... Default: all networks of the run.
     split

@@ -4,7 +4,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from lenet.data import Dataset, load_dataset
 from lenet.data.copies import image_digest
 from lenet.data.folders import Split
 from lenet.data.identity import check_images
+from lenet.data.memory import Images, in_memory
+from lenet.data.source import MEMORY, Source
 from lenet.engine import Settings
 from lenet.engine import torch as torch_engine
 from lenet.engine.preserved import preserved_torch
@@ -32,7 +34,7 @@ _OWN_SPLITS = ("train", "val", "test")
 
 def evaluate(
     run: str | Path | Run,
-    data: str | Path | None = None,
+    data: str | Path | Images | Any = None,
     *,
     data_dir: str | Path | None = None,
     network: int | None = None,
@@ -40,8 +42,9 @@ def evaluate(
 ) -> Evaluation:
     """The scores of each network of a run: on the run's own test split by default, or on other data.
 
-    data: a dataset, of which the test images are evaluated, or a folder of class folders, of which the test images are
-        evaluated, or all images if it has no test folder. If it holds the images that the run was trained on, which
+    data: as for `lenet.train`: a dataset, of which the test images are evaluated, or images of your own, of which the
+        test images are evaluated, or all images if there are none. Images in memory may be of the test split alone.
+        Labels without names number the run's classes. If it holds the images that the run was trained on, which
         are recognised by their content, the run's test split is evaluated
     data_dir: folder in which datasets are found or downloaded; by default the run's
     network: evaluate only this network (0, 1, ...)
@@ -58,9 +61,11 @@ def evaluate(
         checkpoint = load(run)
         config = Config(**checked(checkpoint.config, f"{run.path}/model.json: "))
         sha256 = config.data_sha256 or (run.result or {}).get("data_sha256")
-        asked = checked({name: value for name, value in (("data", data), ("data_dir", data_dir)) if value is not None})
+        memory = in_memory(data)
+        given = {"data": MEMORY if memory else data, "data_dir": data_dir}
+        asked = checked({name: value for name, value in given.items() if value is not None})
         config = replace(config, data_dir=asked.get("data_dir", config.data_dir), data_sha256=sha256)
-        dataset, own = _images(run, checkpoint, config, asked.get("data"))
+        dataset, own = _images(run, checkpoint, config, asked.get("data"), memory)
         if split and not own:
             raise InputError(f"--split is for the run's own data, which {dataset.source} is not: leave it out")
         which: Which = split or ("test" if own or dataset.has_test or dataset.files is None else "all")
@@ -146,14 +151,16 @@ def _indices(dataset: Dataset, which: Which) -> np.ndarray:
     return np.asarray(indices)
 
 
-def _images(run: Run, checkpoint: Checkpoint, config: Config, data: str | None) -> tuple[Dataset, bool]:
+def _images(
+    run: Run, checkpoint: Checkpoint, config: Config, data: str | None, memory: Source | None
+) -> tuple[Dataset, bool]:
     """The dataset, and whether it is the one that the run was trained on; if so, with the run's split."""
     if data is None:
         return _as_trained(run, config), True
     named = replace(config, data=data)
     if names_in(config.classes):  # the data may have more classes than the run was trained on
         try:
-            return _as_trained(run, named), True
+            return _as_trained(run, named, memory), True
         except InputError:
             pass
     size, _, channels = checkpoint.input_shape
@@ -161,15 +168,15 @@ def _images(run: Run, checkpoint: Checkpoint, config: Config, data: str | None) 
         data=data, data_dir=config.data_dir, size=size, channels=1 if channels == 1 else 3, fit=config.fit,
         val_fraction=config.val_fraction, split_seed=config.split_seed,
     )  # fmt: skip
-    dataset = load_dataset(other, classes=checkpoint.classes)
+    dataset = load_dataset(other, memory=memory, classes=checkpoint.classes)
     if dataset.sha256 == config.data_sha256:
-        return _as_trained(run, named), True
+        return _as_trained(run, named, memory), True
     return dataset, False
 
 
-def _as_trained(run: Run, config: Config, *, download: bool = True) -> Dataset:
+def _as_trained(run: Run, config: Config, memory: Source | None = None, *, download: bool = True) -> Dataset:
     """The run's own images with the run's split. Raises InputError if they are missing or have changed."""
-    dataset = load_dataset(config, download=download)
+    dataset = load_dataset(config, memory=memory, download=download)
     check_images(dataset, config.data_sha256, f"{run.path} was trained on")
     return run.split_again(dataset)
 

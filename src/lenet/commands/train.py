@@ -3,12 +3,14 @@
 import time
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 from torch import nn
 
 from lenet.config.keywords import Options, with_options
 from lenet.config.request import Request
+from lenet.data.memory import Images, in_memory
+from lenet.data.source import MEMORY, Source
 from lenet.engine.preserved import preserved_torch
 from lenet.report.progress import Printer, both
 from lenet.report.text import epochs_trained
@@ -27,7 +29,7 @@ class Interrupted(KeyboardInterrupt):
 
 @with_options()
 def train(
-    data: str | Path | None = None,
+    data: str | Path | Images | Any = None,
     *,
     model: str | nn.Sequential | None = None,
     recipe: str | Path | None = None,
@@ -41,7 +43,9 @@ def train(
 ) -> Run:
     """Train one network or several that differ by seed, evaluate them once on the test set, and return the run.
 
-    data: "auto", "cifar10", "cifar100", "stl10", "digits" or a folder of class folders
+    data: "auto", "cifar10", "cifar100", "stl10", "digits"; the path of a folder of class folders, or of an .npz, IDX,
+        Parquet or CSV file; or images in memory: (images, labels), lenet.Images, a dataset of (image, label), or a dict
+        of them by split ("train", "val", "test"). docs/own-data.md shows each
     model: a named network, or any nn.Sequential of the layers that lenet supports; its weights are initialised anew
     recipe: a recipe's name, or the path of a TOML file; options override it
     out: the run folder; by default a new numbered folder under runs/
@@ -53,15 +57,20 @@ def train(
     Raises InputError (a ValueError) if an argument is invalid, and Interrupted (a KeyboardInterrupt) on Ctrl-C.
     """
     own = model if isinstance(model, nn.Sequential) else None
-    request = Request.of(recipe, {"data": data, "model": model if own is None else OWN_MODEL, **options})
-    return run_training(
-        request, own=own, out=out, resume=resume, overwrite=overwrite, verbose=verbose, watch=watch, or_digits=or_digits
+    memory = in_memory(data)
+    request = Request.of(
+        recipe, {"data": MEMORY if memory else data, "model": model if own is None else OWN_MODEL, **options}
     )
+    return run_training(
+        request, memory=memory, own=own, out=out, resume=resume, overwrite=overwrite, verbose=verbose, watch=watch,
+        or_digits=or_digits,
+    )  # fmt: skip
 
 
 def run_training(
     request: Request,
     *,
+    memory: Source | None = None,
     own: nn.Sequential | None = None,
     out: str | Path | None = None,
     resume: bool = False,
@@ -70,7 +79,10 @@ def run_training(
     watch: Watch | None = None,
     or_digits: bool = False,
 ) -> Run:
-    """Train and evaluate the run of a request, and write all its files. Arguments and errors as for `train`."""
+    """Train and evaluate the run of a request, and write all its files. Arguments and errors as for `train`.
+
+    memory: the images, if they were passed from Python
+    """
     started = time.perf_counter()
     request.config()  # raises for invalid options before a folder is made
     with (
@@ -80,10 +92,10 @@ def run_training(
         Printer() if verbose else nullcontext() as printer,
     ):
         if run.result is not None:
-            check_same_images(run, request, or_digits)
+            check_same_images(run, request, or_digits, memory)
         else:
             notes = [f"nothing to resume in {run.path}: starting a new run"] if resume and not run.config() else []
-            setup = prepare(run, request, own, or_digits=or_digits, notes=notes)
+            setup = prepare(run, request, own, memory=memory, or_digits=or_digits, notes=notes)
             trainings = begin(setup, run)
             try:
                 clock = train_all(setup, trainings, run, both(printer, watch), started)
@@ -112,4 +124,7 @@ def _finish(setup: Setup, trainings: list[Training], run: Run, clock: Clock) -> 
 
 def _how_to_resume(run: Run, trainings: list[Training]) -> str:
     epochs, of = epochs_trained(trainings), trainings[0].config.epochs
-    return f"stopped after epoch {epochs} of {of}; resume with: lenet train --resume --out {run.path}"
+    how = f"lenet train --resume --out {run.path}"
+    if trainings[0].config.data == MEMORY:
+        how = f"lenet.train(DATA, resume=True, out='{run.path}')"
+    return f"stopped after epoch {epochs} of {of}; resume with: {how}"

@@ -1,7 +1,7 @@
 """Transfer: trains a finished run's best network, with a new last layer, for other classes."""
 
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 from torch import nn
 
@@ -16,6 +16,8 @@ from lenet.config.keywords import (
     with_options,
 )
 from lenet.config.request import Request
+from lenet.data.memory import Images, in_memory
+from lenet.data.source import MEMORY
 from lenet.errors import InputError
 from lenet.runs.run import Run
 from lenet.training.loop import Watch
@@ -24,7 +26,7 @@ from lenet.training.loop import Watch
 @with_options(leave_out=FROM_START, defaults=TRANSFER_DEFAULTS)
 def transfer(
     run: str | Path | Run,
-    data: str | Path | None = None,
+    data: str | Path | Images | Any = None,
     *,
     recipe: str | Path | None = None,
     out: str | Path | None = None,
@@ -39,7 +41,7 @@ def transfer(
     Returns the new run.
 
     run: the finished run; images are converted to the size, channels and fit of its networks
-    data: "cifar10", "cifar100", "stl10", "digits" or a folder of class folders, with any classes
+    data: as for `lenet.train`, with any classes
     recipe: a recipe's name, or the path of a TOML file; options override it
     out, resume, overwrite, verbose, watch: as for `lenet.train`
 
@@ -49,9 +51,12 @@ def transfer(
     start = run.path if isinstance(run, Run) else run
     if isinstance(options.get("model"), nn.Module):
         raise InputError(f"the network comes from {start}: leave model out", options=["model"])
-    request = Request.of(recipe, {"data": data, "start": str(start), **options})
+    memory = in_memory(data)
+    request = Request.of(recipe, {"data": MEMORY if memory else data, "start": str(start), **options})
     optimizer = request.settings.get("optimizer", Config.optimizer)
     request = Request(
         request.recipe, request.values, request.given, {"freeze": TRANSFER_FREEZE, "lr": TRANSFER_LR[optimizer]}
     )
-    return run_training(request, out=out, resume=resume, overwrite=overwrite, verbose=verbose, watch=watch)
+    return run_training(
+        request, memory=memory, out=out, resume=resume, overwrite=overwrite, verbose=verbose, watch=watch
+    )

@@ -13,6 +13,8 @@ from torch import nn
 
 from lenet.commands.train import Interrupted, train
 from lenet.config.keywords import SEARCH_DEFAULTS, Options, with_options
+from lenet.data.memory import Images, in_memory
+from lenet.data.source import MEMORY
 from lenet.engine.preserved import preserved_torch
 from lenet.errors import InputError
 from lenet.models import describe
@@ -59,7 +61,7 @@ class Tuned:
 
 @with_options(defaults=SEARCH_DEFAULTS)
 def tune(
-    data: str | None = None,
+    data: str | Path | Images | Any = None,
     *,
     model: str | nn.Sequential | None = None,
     space: Mapping[str, Any] | Iterable[str] | str | None = None,
@@ -104,7 +106,10 @@ def tune(
     started = time.time()
     check_ray()
     own = model if isinstance(model, nn.Sequential) else None
-    request = request_of(recipe, {"data": data, "model": model if own is None else OWN_MODEL, **options})
+    memory = in_memory(data)
+    request = request_of(
+        recipe, {"data": MEMORY if memory else data, "model": model if own is None else OWN_MODEL, **options}
+    )
     asked = {
         "metric": metric, "scheduler": scheduler, "grace_period": grace_period, "reduction_factor": reduction_factor,
         "searcher": search, "confirm": confirm, "keep": keep,
@@ -126,7 +131,7 @@ def tune(
                 table, grid = folder.read_trials(run.path, saved), None
             else:
                 or_digits = data is None and saved is None
-                setup = prepare(wanted, run, request, own, or_digits=or_digits, notes=notes)
+                setup = prepare(wanted, run, request, own, or_digits=or_digits, notes=notes, memory=memory)
                 table, earlier = setup.trials, sum(setup.trials.seconds())
                 left = len(setup.job.past) < wanted.trials
                 cores = _start_ray(ray, machine, setup) if left else 0
@@ -213,8 +218,8 @@ def _finish(setup: SearchSetup, facts: dict[str, Any], verbose: bool, started: f
     if search.confirm:
         again, seed = folder.confirmation_path(path, best.number, search.confirm), fresh_seed(search, search.confirm)
         # By their hash, since the images may have changed while the trials ran.
-        run = train(recipe=path / "best.toml", model=setup.own, out=again, resume=again.exists(), verbose=verbose,
-                    data_sha256=config.data_sha256, seed=seed, seeds=search.confirm)  # fmt: skip
+        run = train(setup.memory, recipe=path / "best.toml", model=setup.own, out=again, resume=again.exists(),
+                    verbose=verbose, data_sha256=config.data_sha256, seed=seed, seeds=search.confirm)  # fmt: skip
         confirmed = dict(run.result or {})
     facts["disk_bytes"] = folder.size_of(path)
     facts["seconds"]["confirm"] = confirmed.get("seconds", {}).get("total", 0.0)

@@ -26,7 +26,8 @@ class DataConfig:
 
     data: str = option(
         "auto",
-        "cifar10, cifar100, stl10, digits, a folder of images, or auto: cifar10 if it is on disk, otherwise digits.",
+        "cifar10, cifar100, stl10, digits, a folder of images, a file of images (.npz, IDX, Parquet or CSV), or auto: "
+        "cifar10 if it is on disk, otherwise digits.",
     )
     data_sha256: str | None = option(
         None, "SHA-256 of images and labels. lenet writes it and compares it when it reads the images again."

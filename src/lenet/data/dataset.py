@@ -9,15 +9,18 @@ from numpy.typing import NDArray
 
 from lenet.config import DataConfig, names_in
 from lenet.data.cache import cached, digest, stamp
-from lenet.data.catalog import CIFAR10, SETS, STL10
+from lenet.data.catalog import CIFAR10, SETS
 from lenet.data.copies import first_of_copies, image_digest, summary
 from lenet.data.decode import decode
+from lenet.data.detect import detect
 from lenet.data.fetch import find_published, get_published
-from lenet.data.fit import check_size_and_fit, fit_array, in_channels
+from lenet.data.fit import check_size_and_fit, fit_array
 from lenet.data.folders import scan
+from lenet.data.loaded import Loaded, as_asked, by_protocol, only
 from lenet.data.readers import Arrays, read_digits, read_published
-from lenet.data.splits import Indices, Protocol, Sources, kept_classes, split
-from lenet.data.stl10 import read_folds, read_stl10
+from lenet.data.source import MEMORY, Source, read_source, renumbered, with_digest
+from lenet.data.splits import Indices, Sources, split
+from lenet.data.stl10 import read_stl10
 from lenet.errors import InputError, Unavailable, did_you_mean
 
 FOLDER_SIZE = 32
@@ -28,12 +31,12 @@ _HOW_TO_GET = "CIFAR-10 is not on disk: 'lenet train cifar10' downloads it; --da
 class Dataset:
     """Labelled images of all splits; `train`, `val` and `test` are sorted indices into them.
 
-    source: "embedded", or the path it was read from, which is absolute for a folder of images
+    source: "embedded", "memory", or the path it was read from, which is absolute for images of the user's own
     images: uint8 [N, H, W, C] with C 1 or 3, read-only; memory-mapped if it is in the cache
     labels: int64 [N], numbers into `classes`
     sha256: of the shape, the images' bytes (after resizing) and the labels' bytes
     notes: lines for the user
-    files: for folders only, each image's path relative to the folder
+    files: for images of the user's own, each image's path relative to the folder, or a name such as x_train[7]
     folds: (train, val) of each fold, for one network each; `train` and `val` are then those of the first fold
     has_test: whether the source has a test split of its own
     substitute: why the embedded digits take the place of the dataset that was asked for, otherwise empty
@@ -76,7 +79,12 @@ def default_size(name_or_path: str) -> int:
 
 
 def load_dataset(
-    config: DataConfig, *, classes: tuple[str, ...] | None = None, download: bool = True, or_digits: bool = False
+    config: DataConfig,
+    *,
+    memory: Source | None = None,
+    classes: tuple[str, ...] | None = None,
+    download: bool = True,
+    or_digits: bool = False,
 ) -> Dataset:
     """The images, labels and splits that the config describes.
 
@@ -85,37 +93,44 @@ def load_dataset(
     class, unless a folder has its own; which images are the test images depends on `split_seed` alone. Exact
     copies in a folder are drawn together.
 
+    memory: images that were passed from Python, for `config.data` "memory" (see `lenet.data.memory`)
     classes: the class names of a trained model, for other images: labels are numbered by them, and a class may have few
         images or none
     or_digits: use the embedded digits, at 32x32 in colour, if the dataset is not on disk and cannot be downloaded
 
     Raises InputError for whatever is wrong with the names or the files.
     """
+    if config.data == MEMORY:
+        return _load(config, _from_memory(memory, config.data_sha256), classes, download)
     name, substitute = config.data, ""
     if name == "auto":
         name = find_auto(config.data_dir)
         substitute = _HOW_TO_GET if name == "digits" else ""
     try:
-        dataset = _load(replace(config, data=name), classes, download)
+        dataset = _load(replace(config, data=name), None, classes, download)
     except Unavailable as error:
         if not or_digits:
             raise
         # As CIFAR-10's images are, so that a network made for those takes them.
-        dataset = _load(replace(config, data="digits", size=32, channels=3), classes, download)
+        dataset = _load(replace(config, data="digits", size=32, channels=3), None, classes, download)
         substitute = str(error)
     return replace(dataset, substitute=substitute)
 
 
-def _load(config: DataConfig, classes: tuple[str, ...] | None, download: bool) -> Dataset:
-    """See `load_dataset`; `config.data` is a dataset's name or a folder."""
+def _load(config: DataConfig, memory: Source | None, classes: tuple[str, ...] | None, download: bool) -> Dataset:
+    """See `load_dataset`; `config.data` is a dataset's name, a path or "memory"."""
     check_size_and_fit(config.size, config.fit)
     name, keep, protocol = config.data, names_in(config.classes), config.protocol
-    read = _read_named if name in SETS else _read_folder
-    loaded = read(config, config.size or default_size(name), classes, download)
+    if name in SETS:
+        loaded = _read_named(config, config.size or default_size(name), classes, download)
+    elif source := memory or detect(root := _own_path(name)):
+        loaded = _read_source(config, source, classes)
+    else:
+        loaded = _read_folder(config, root, config.size or FOLDER_SIZE, classes)
     if protocol != "official":
-        loaded = _by_protocol(loaded, protocol)
+        loaded = by_protocol(loaded, protocol)
     if keep:
-        loaded = _only(loaded, keep)
+        loaded = only(loaded, keep)
     first = None if loaded.files is None else first_of_copies([image_digest(each) for each in loaded.arrays.images])
     sources = Sources(loaded.source if loaded.files else loaded.name, loaded.arrays.classes, loaded.arrays.labels,
                       loaded.train, loaded.val, loaded.test, loaded.folds, first)  # fmt: skip
@@ -144,24 +159,18 @@ def _load(config: DataConfig, classes: tuple[str, ...] | None, download: bool) -
     )
 
 
-@dataclass(frozen=True)
-class _Loaded:
-    """Arrays with the source's own splits; `val` or `test` is None if it has none."""
-
-    name: str
-    source: str
-    arrays: Arrays
-    sha256: str
-    train: Indices
-    val: Indices | None
-    test: Indices | None
-    notes: tuple[str, ...] = ()
-    files: tuple[str, ...] | None = None
-    folds: tuple[Indices, ...] = ()
+def _from_memory(memory: Source | None, sha256: str | None) -> Source:
+    if memory is None:
+        known = f" (SHA-256 {sha256[:12]}...)" if sha256 else ""
+        raise InputError(
+            f"the data is '{MEMORY}': pass the same images from Python, as data{known}; write ./{MEMORY} for a folder "
+            "of that name", options=["data"],
+        )  # fmt: skip
+    return memory
 
 
-def image_folder(path: str) -> Path:
-    """The absolute path of a folder of images. Raises InputError if it is none, or contains a published dataset."""
+def _own_path(path: str) -> Path:
+    """The absolute path of a file or folder that exists and is not a published dataset."""
     root = Path(path).expanduser()
     if root.is_dir():
         for published in SETS.values():
@@ -172,24 +181,22 @@ def image_folder(path: str) -> Path:
                     )
                 if (root / layout.train[0]).is_file():
                     raise InputError(f"'{path}' is {published.name}: use {published.name} with --data-dir '{path}'")
+    if root.exists():
         root = root.resolve()
         try:
             str(root).encode()
         except UnicodeEncodeError:
             raise InputError(f"the path of folder {root} is not UTF-8: rename it", options=["data"]) from None
         return root
-    if root.exists():
-        raise InputError(
-            f"'{path}' is a file, not a folder of class folders: give the folder that contains it", options=["data"]
-        )
     if os.sep in path:
         raise InputError(
-            f"no folder '{path}': check the path, or use a named dataset: auto, {', '.join(SETS)}", options=["data"]
+            f"no file or folder '{path}': check the path, or use a named dataset: auto, {', '.join(SETS)}",
+            options=["data"],
         )
     raise InputError(f"no dataset or folder '{path}'{did_you_mean(path, ['auto', *SETS])}", options=["data"])
 
 
-def _read_named(config: DataConfig, size: int, classes: tuple[str, ...] | None, download: bool) -> _Loaded:
+def _read_named(config: DataConfig, size: int, classes: tuple[str, ...] | None, download: bool) -> Loaded:
     published = SETS[config.data]
     channels = config.channels or published.channels
     notes: tuple[str, ...] = ()
@@ -216,15 +223,38 @@ def _read_named(config: DataConfig, size: int, classes: tuple[str, ...] | None, 
         if name not in known:
             raise InputError(f"class '{name}' of the data is not among the model's: use data of the same classes")
     number = np.array([known.index(name) for name in arrays.classes], dtype=np.int64)
-    arrays, sha256 = _as_asked(arrays, sha256, number[arrays.labels], known, channels)
+    arrays, sha256 = as_asked(arrays, sha256, number[arrays.labels], known, channels)
     order = np.arange(len(arrays.labels))
     train, test = order[: arrays.train_count], order[arrays.train_count :]
     has_test = bool(published.layouts)
-    return _Loaded(published.name, source, arrays, sha256, train, None, test if has_test else None, notes)
+    return Loaded(published.name, source, arrays, sha256, train, None, test if has_test else None, notes)
 
 
-def _read_folder(config: DataConfig, size: int, classes: tuple[str, ...] | None, download: bool) -> _Loaded:
-    root = image_folder(config.data)
+def _read_source(config: DataConfig, source: Source, classes: tuple[str, ...] | None) -> Loaded:
+    size = config.size or source.default_size()
+
+    def read(grey: bool) -> tuple[Arrays, str]:
+        def make() -> Arrays:
+            return read_source(source, size, config.fit, grey, classes)
+
+        if source.stamps is None:
+            return with_digest(make())
+        options = {"size": size, "fit": config.fit, "grey": grey, "all": classes is not None}
+        return cached(source.name, Path(source.path), source.stamps, options, make)
+
+    arrays, sha256 = read(grey=config.channels == 1)
+    channels = config.channels or (1 if arrays.grey else 3)
+    if channels < arrays.images.shape[3]:  # colour among them: grey comes before the resize, as in prediction
+        arrays, sha256 = read(grey=True)
+    labels, names = renumbered(arrays, classes, source.path)
+    arrays, sha256 = as_asked(arrays, sha256, labels, names, channels)
+    files = tuple(name for part in source.parts for name in part.files())
+    train = np.arange(arrays.train_count)
+    return Loaded(source.name, source.path, arrays, sha256, train, source.part("val"), source.part("test"),
+                   source.notes, files)  # fmt: skip
+
+
+def _read_folder(config: DataConfig, root: Path, size: int, classes: tuple[str, ...] | None) -> Loaded:
     found = scan(root, classes)
 
     def read(grey: bool) -> tuple[Arrays, str]:
@@ -236,8 +266,8 @@ def _read_folder(config: DataConfig, size: int, classes: tuple[str, ...] | None,
     channels = config.channels or (1 if arrays.grey else 3)
     if channels < arrays.images.shape[3]:  # colour among them: grey comes before the resize, as in prediction
         arrays, sha256 = read(grey=True)
-    arrays, sha256 = _as_asked(arrays, sha256, found.labels, found.classes, channels)
-    return _Loaded(
+    arrays, sha256 = as_asked(arrays, sha256, found.labels, found.classes, channels)
+    return Loaded(
         name=root.name,
         source=str(root),
         arrays=arrays,
@@ -247,57 +277,4 @@ def _read_folder(config: DataConfig, size: int, classes: tuple[str, ...] | None,
         test=found.indices("test") if found.has_test else None,
         notes=found.notes,
         files=found.files,
-    )
-
-
-def _as_asked(
-    arrays: Arrays, sha256: str, labels: NDArray[np.int64], classes: tuple[str, ...], channels: int
-) -> tuple[Arrays, str]:
-    """The arrays in these channels, with labels numbered by `classes`; and their digest."""
-    images = in_channels(arrays.images, channels)
-    same = images is arrays.images and np.array_equal(labels, arrays.labels)
-    arrays = replace(arrays, images=images, labels=labels, classes=classes)
-    return arrays, sha256 if same else digest(arrays)
-
-
-def _by_protocol(loaded: _Loaded, protocol: Protocol) -> _Loaded:
-    """The same images with the protocol's folds. Raises InputError if the dataset is not STL-10."""
-    if loaded.name != STL10.name or loaded.files is not None:
-        raise InputError(
-            f"--protocol {protocol} is for {STL10.name}, not for {loaded.name}: leave it out", options=["protocol"]
-        )
-    if protocol != "folds":
-        return loaded
-    return replace(loaded, folds=read_folds(Path(loaded.source), len(loaded.train)))
-
-
-def _only(loaded: _Loaded, keep: tuple[str, ...]) -> _Loaded:
-    """Only the images of these classes."""
-    arrays = loaded.arrays
-    numbers = kept_classes(arrays.classes, keep, loaded.source if loaded.files else loaded.name)
-    labels = numbers[arrays.labels]
-    chosen = np.flatnonzero(labels >= 0)
-    at = np.full(len(labels), -1, dtype=np.int64)  # the new index of each image
-    at[chosen] = np.arange(len(chosen))
-
-    def left(indices: Indices) -> Indices:
-        return at[indices[at[indices] >= 0]]
-
-    classes = tuple(name for name, number in zip(arrays.classes, numbers, strict=True) if number >= 0)
-    train = left(loaded.train)
-    missing = np.flatnonzero(np.bincount(labels[chosen][train], minlength=len(classes)) == 0)
-    if missing.size:
-        raise InputError(
-            f"class '{classes[missing[0]]}' of {loaded.name} has no training images: leave it out", options=["classes"]
-        )
-    filtered = Arrays(np.ascontiguousarray(arrays.images[chosen]), labels[chosen], len(train), classes)
-    return replace(
-        loaded,
-        arrays=filtered,
-        sha256=digest(filtered),
-        train=train,
-        val=None if loaded.val is None else left(loaded.val),
-        test=None if loaded.test is None else left(loaded.test),
-        files=None if loaded.files is None else tuple(loaded.files[index] for index in chosen),
-        folds=tuple(left(fold) for fold in loaded.folds),
     )

@@ -1,13 +1,14 @@
 """The images of a folder, decoded in threads and brought to one size."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from lenet.cores import free_memory, usable_cores
 from lenet.data.fit import MOST_PIXELS, fit_image, opened, reason, to_8bit
@@ -17,7 +18,7 @@ from lenet.data.readers import Arrays
 from lenet.errors import InputError
 
 _NAMED_AT_MOST = 20
-_SMALL = 16_384  # bytes per file; below it threads cost more time at Python's lock than they gain
+SMALL = 16_384  # bytes per file; below it threads cost more time at Python's lock than they gain
 _BAR_FROM = 500  # images; fewer are decoded before a bar could be read
 BYTES_PER_PIXEL = 12  # at most, while an image is decoded and converted
 
@@ -28,15 +29,45 @@ def decode(root: Path, found: Found, size: int, fit: str, *, grey: bool = False)
     grey: convert every image to grey; C is then 1. As in prediction, this comes before the resize.
     Raises InputError naming every image that cannot be read, and if the images do not fit into the free memory.
     """
-    count = len(found.files)
-    _check_memory(root, count * size * size * (1 if grey else 3))
+    images, is_grey = decode_all(
+        lambda index: opened(root / found.files[index]),
+        found.files,
+        str(root),
+        size,
+        fit,
+        grey=grey,
+        several=usable_cores() if sum(size for size, _ in found.stamps) >= SMALL * len(found.files) else 1,
+    )
+    train_count = found.splits.count("train")
+    if is_grey.all():
+        images = np.ascontiguousarray(images[..., :1])
+    return Arrays(images, found.labels, train_count, found.classes, grey or bool(is_grey[: train_count or None].all()))
+
+
+def decode_all(
+    opening: Callable[[int], AbstractContextManager[Image.Image]],
+    names: Sequence[str],
+    where: str,
+    size: int,
+    fit: str,
+    *,
+    grey: bool = False,
+    several: int = 1,
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Images as uint8 [N, size, size, 1 if grey else 3], and bool [N]: which of them hold grey alone.
+
+    opening: opens image `index`; several: number of threads that call it, with 1 in ascending order
+    names, where: of each image and of all, for errors, which are those of `decode`
+    """
+    count = len(names)
+    check_memory(where, count * size * size * (1 if grey else 3))
     images = np.empty((count, size, size, 1 if grey else 3), dtype=np.uint8)
-    is_grey = np.zeros(count, dtype=np.bool_)
+    is_grey = np.full(count, grey, dtype=np.bool_)
     failures: dict[int, str] = {}
     room = Room(max(MOST_PIXELS, free_memory() // (2 * BYTES_PER_PIXEL)))
 
     def decode_one(index: int) -> None:
-        with opened(root / found.files[index]) as lazy, room.taken(lazy.width * lazy.height):
+        with opening(index) as lazy, room.taken(lazy.width * lazy.height):
             image = to_8bit(lazy)
             images[index] = fit_image(image, size, images.shape[3], fit)
             if not grey and _is_grey(images[index]):
@@ -50,23 +81,21 @@ def decode(root: Path, found: Found, size: int, fit: str, *, grey: bool = False)
             except MemoryError:
                 raise
             except Exception as error:  # Pillow raises errors of any kind for damaged files
-                failures[index] = f"{found.files[index]} ({reason(error)})"
+                failures[index] = f"{names[index]} ({reason(error)})"
         return len(indices)
 
-    small = sum(size for size, _ in found.stamps) < _SMALL * count
-    several = 64 if small else 1
+    batch = 64 if several == 1 else 1
     bar = progress("reading images", count, in_bytes=False, hidden=count < _BAR_FROM)
-    with threads_for(1 if small else usable_cores()) as pool, bar as advance:
-        batches = [list(range(begin, min(begin + several, count))) for begin in range(0, count, several)]
+    with threads_for(several) as pool, bar as advance:
+        batches = [list(range(begin, min(begin + batch, count))) for begin in range(0, count, batch)]
         for done in pool.map(decode_some, batches):
             advance(done)
     if failures:
-        names = few([failures[index] for index in sorted(failures)], _NAMED_AT_MOST)
-        raise InputError(f"{len(failures)} of {count} images in {root} cannot be read: {names}; replace or remove them")
-    train_count = found.splits.count("train")
-    if is_grey.all():
-        images = np.ascontiguousarray(images[..., :1])
-    return Arrays(images, found.labels, train_count, found.classes, grey or bool(is_grey[: train_count or None].all()))
+        listed = few([failures[index] for index in sorted(failures)], _NAMED_AT_MOST)
+        raise InputError(
+            f"{len(failures)} of {count} images in {where} cannot be read: {listed}; replace or remove them"
+        )
+    return images, is_grey
 
 
 class Room:
@@ -91,12 +120,12 @@ class Room:
                 self._changed.notify_all()
 
 
-def _check_memory(root: Path, need: int) -> None:
+def check_memory(where: str, need: int) -> None:
     """Raises InputError if so many bytes of images are more than the free memory."""
     free = free_memory()
     if need > free:
         raise InputError(
-            f"the images in {root} take {need / 2**30:.1f} GiB of memory at this size and {free / 2**30:.1f} GiB are "
+            f"the images in {where} take {need / 2**30:.1f} GiB of memory at this size and {free / 2**30:.1f} GiB are "
             "free: use a smaller --size or fewer images",
             options=["size"],
         )

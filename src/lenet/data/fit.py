@@ -1,11 +1,12 @@
 """Any image to a square of the model's input size: one antialiased resize in uint8, for training and prediction."""
 
+import io
 import os
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,10 +61,19 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
     with open_regular(path) as file:
         if os.fstat(file.fileno()).st_size > _MOST_BYTES:
             raise InputError(f"the file has more than {_MOST_BYTES:,} bytes, lenet's limit for an image")
-        with _opening, warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `to_8bit` has a limit of its own
-            image = Image.open(file, formats=_FORMATS)
-        yield image
+        yield _open(file)
+
+
+@contextmanager
+def open_bytes(content: bytes) -> Iterator[Image.Image]:
+    """The image in the bytes of an image file, as `opened`."""
+    yield _open(io.BytesIO(content))
+
+
+def _open(file: BinaryIO) -> Image.Image:
+    with _opening, warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `to_8bit` has a limit of its own
+        return Image.open(file, formats=_FORMATS)
 
 
 def reason(error: Exception) -> str:

@@ -13,7 +13,7 @@ from lenet.errors import InputError, counted, did_you_mean
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 Split = Literal["train", "val", "test"]
-_SPLIT_FOLDERS: dict[str, Split] = {
+SPLIT_WORDS: dict[str, Split] = {
     "train": "train",
     "val": "val",
     "valid": "val",
@@ -102,7 +102,7 @@ def _split_folders(root: Path, needs_train: bool, notes: list[str]) -> dict[Spli
     named: dict[Split, Path] = {}
     others = []
     for folder in _subfolders(root):
-        split = _SPLIT_FOLDERS.get(folder.name.lower())
+        split = SPLIT_WORDS.get(folder.name.lower())
         if split is None:
             others.append(folder)
         elif split in named:

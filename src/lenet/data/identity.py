@@ -6,6 +6,7 @@ from typing import Any
 
 from lenet.data.catalog import SETS
 from lenet.data.dataset import Dataset
+from lenet.data.source import MEMORY
 from lenet.errors import InputError
 
 _CHANGE_IMAGES = ("size", "channels", "fit", "classes")
@@ -24,9 +25,12 @@ def is_folder(data: str) -> bool:
 def check_images(dataset: Dataset, sha256: str | None, which: str) -> None:
     """Raises InputError if the images do not have this hash. which: the end of "the images are not those"."""
     if sha256 not in (None, dataset.sha256):
+        mend = f"restore them in {dataset.source}, or give the folder that has them now"
+        if dataset.source == MEMORY:
+            mend = "pass the same images and labels"
         raise InputError(
             f"the images of {dataset.name} are not those {which} (their SHA-256 is {dataset.sha256[:12]}..., not "
-            f"{str(sha256)[:12]}...): restore them in {dataset.source}, or give the folder that has them now"
+            f"{str(sha256)[:12]}...): {mend}"
         )
 
 

@@ -10,6 +10,7 @@ from lenet.config import Config
 from lenet.config.request import Request
 from lenet.data import load_dataset
 from lenet.data.identity import check_images, differing_images, is_folder, same_folder
+from lenet.data.source import Source
 from lenet.errors import InputError
 from lenet.runs.run import Run
 from lenet.runs.split import MAY_CHANGE
@@ -19,10 +20,19 @@ from lenet.training.start import config_from_start, read_start
 from lenet.training.training import Training
 
 
-def prepare(run: Run, request: Request, own: nn.Sequential | None, *, or_digits: bool, notes: Sequence[str]) -> Setup:
+def prepare(
+    run: Run,
+    request: Request,
+    own: nn.Sequential | None,
+    *,
+    memory: Source | None = None,
+    or_digits: bool,
+    notes: Sequence[str],
+) -> Setup:
     """The setup of a new or resumed run. Reads the images; writes nothing.
 
     own: the user's network, if `lenet.train` was given one; or_digits: see `lenet.train`
+    memory: the images, if they were passed from Python
     notes: notes to show to the user, placed before those found here
 
     Raises InputError if the request contradicts itself or the run that is resumed.
@@ -41,7 +51,7 @@ def prepare(run: Run, request: Request, own: nn.Sequential | None, *, or_digits:
         differing.append(f"the network of {config.start} differs from that of {request.recipe}")
     if start and not saved:
         config = config_from_start(config, start, request.settings)
-    dataset = load_dataset(config, or_digits=or_digits)
+    dataset = load_dataset(config, memory=memory, or_digits=or_digits)
     check_images(dataset, request.given.get("data_sha256"), "of data_sha256")
     check_images(dataset, saved.data_sha256 if saved else None, f"{run.path} was started with")
     differing.append(differing_images(dataset, request.recipe, request.values, request.given))
@@ -68,14 +78,15 @@ def begin(setup: Setup, run: Run) -> list[Training]:
     return trainings
 
 
-def check_same_images(run: Run, request: Request, or_digits: bool) -> None:
+def check_same_images(run: Run, request: Request, or_digits: bool, memory: Source | None = None) -> None:
     """Raises InputError if the request has other settings or images than the finished run."""
     saved = run.config()
     if saved is None:
         return
     config = _resumed(run, saved, request, or_digits)
-    if config.data != saved.data:
-        check_images(load_dataset(config, or_digits=or_digits), saved.data_sha256, f"{run.path} was started with")
+    if config.data != saved.data or memory is not None:
+        dataset = load_dataset(config, memory=memory, or_digits=or_digits)
+        check_images(dataset, saved.data_sha256, f"{run.path} was started with")
 
 
 def _resumed(run: Run, saved: Config, request: Request, or_digits: bool) -> Config:

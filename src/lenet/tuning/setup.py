@@ -11,6 +11,7 @@ from lenet.config.request import Request
 from lenet.data import load_dataset
 from lenet.data.dataset import Dataset
 from lenet.data.identity import check_images, differing_images
+from lenet.data.source import Source
 from lenet.data.statistics import pixel_statistics
 from lenet.errors import InputError
 from lenet.files import write_whole
@@ -32,6 +33,7 @@ class SearchSetup:
 
     dataset: the images without searched options; job: what all trials share; own: the user's own network
     trials: those that the folder holds; engine: which engine trains, and why; notes: what the user should be told
+    memory: the images, if they were passed from Python
     """
 
     search: Search
@@ -42,10 +44,18 @@ class SearchSetup:
     trials: Trials
     engine: str
     notes: tuple[str, ...]
+    memory: Source | None = None
 
 
 def prepare(
-    search: Search, run: Run, request: Request, own: nn.Sequential | None, *, or_digits: bool, notes: Sequence[str]
+    search: Search,
+    run: Run,
+    request: Request,
+    own: nn.Sequential | None,
+    *,
+    or_digits: bool,
+    notes: Sequence[str],
+    memory: Source | None = None,
 ) -> SearchSetup:
     """The setup of a new search, or of one that is resumed. Reads the images; writes nothing.
 
@@ -54,20 +64,20 @@ def prepare(
     Raises InputError if the request does not go together, or not with the search that is resumed.
     """
     saved, own = read_search(run.path / SEARCH_FILE), _own_network(search, run, own)
-    dataset = load_dataset(search.config, or_digits=or_digits)
+    dataset = load_dataset(search.config, memory=memory, or_digits=or_digits)
     check_images(dataset, saved.config.data_sha256 if saved else None, f"{run.path} was started with")
     check_images(dataset, request.given.get("data_sha256"), "of data_sha256")
     search = replace(search, config=resolved(search.config, dataset, own))
     images: dict[tuple[Any, ...], tuple[Dataset, Statistics]] = {}
     for options in search.space.image_options():
-        one = load_dataset(replace(search.config, **options)) if options else run.split_again(dataset)
+        one = load_dataset(replace(search.config, **options), memory=memory) if options else run.split_again(dataset)
         images[tuple(options.values())] = one, pixel_statistics(one.images, one.train)
     trials = read_trials(run.path, search)
     past = {trial.number: replace(trial) for trial in trials if trial.over}
     job = Job(search, images, describe(own) if own else None, (run.path / "state").absolute(), past)
     differing = differing_images(dataset, request.recipe or STUDY, request.values, request.given)
     told = tuple(note for note in (*notes, differing) if note)
-    return SearchSetup(search, run, dataset, job, own, trials, _engine(search, dataset, own), told)
+    return SearchSetup(search, run, dataset, job, own, trials, _engine(search, dataset, own), told, memory)
 
 
 def begin(setup: SearchSetup) -> None:

@@ -1,0 +1,84 @@
+"""Arrays as a reader leaves them, with the splits of their source; and what the options leave of them."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet.data.cache import digest
+from lenet.data.catalog import STL10
+from lenet.data.fit import in_channels
+from lenet.data.readers import Arrays
+from lenet.data.splits import Indices, Protocol, kept_classes
+from lenet.data.stl10 import read_folds
+from lenet.errors import InputError
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Arrays with the source's own splits; `val` or `test` is None if it has none."""
+
+    name: str
+    source: str
+    arrays: Arrays
+    sha256: str
+    train: Indices
+    val: Indices | None
+    test: Indices | None
+    notes: tuple[str, ...] = ()
+    files: tuple[str, ...] | None = None
+    folds: tuple[Indices, ...] = ()
+
+
+def as_asked(
+    arrays: Arrays, sha256: str, labels: NDArray[np.int64], classes: tuple[str, ...], channels: int
+) -> tuple[Arrays, str]:
+    """The arrays in these channels, with labels numbered by `classes`; and their digest."""
+    images = in_channels(arrays.images, channels)
+    same = images is arrays.images and np.array_equal(labels, arrays.labels)
+    arrays = replace(arrays, images=images, labels=labels, classes=classes)
+    return arrays, sha256 if same else digest(arrays)
+
+
+def by_protocol(loaded: Loaded, protocol: Protocol) -> Loaded:
+    """The same images with the protocol's folds. Raises InputError if the dataset is not STL-10."""
+    if loaded.name != STL10.name or loaded.files is not None:
+        raise InputError(
+            f"--protocol {protocol} is for {STL10.name}, not for {loaded.name}: leave it out", options=["protocol"]
+        )
+    if protocol != "folds":
+        return loaded
+    return replace(loaded, folds=read_folds(Path(loaded.source), len(loaded.train)))
+
+
+def only(loaded: Loaded, keep: tuple[str, ...]) -> Loaded:
+    """Only the images of these classes."""
+    arrays = loaded.arrays
+    numbers = kept_classes(arrays.classes, keep, loaded.source if loaded.files else loaded.name)
+    labels = numbers[arrays.labels]
+    chosen = np.flatnonzero(labels >= 0)
+    at = np.full(len(labels), -1, dtype=np.int64)  # the new index of each image
+    at[chosen] = np.arange(len(chosen))
+
+    def left(indices: Indices) -> Indices:
+        return at[indices[at[indices] >= 0]]
+
+    classes = tuple(name for name, number in zip(arrays.classes, numbers, strict=True) if number >= 0)
+    train = left(loaded.train)
+    missing = np.flatnonzero(np.bincount(labels[chosen][train], minlength=len(classes)) == 0)
+    if missing.size:
+        raise InputError(
+            f"class '{classes[missing[0]]}' of {loaded.name} has no training images: leave it out", options=["classes"]
+        )
+    filtered = Arrays(np.ascontiguousarray(arrays.images[chosen]), labels[chosen], len(train), classes)
+    return replace(
+        loaded,
+        arrays=filtered,
+        sha256=digest(filtered),
+        train=train,
+        val=None if loaded.val is None else left(loaded.val),
+        test=None if loaded.test is None else left(loaded.test),
+        files=None if loaded.files is None else tuple(loaded.files[index] for index in chosen),
+        folds=tuple(left(fold) for fold in loaded.folds),
+    )

@@ -1,0 +1,205 @@
+"""Images from Python: arrays, tensors, torch datasets and Hugging Face datasets, as a source of images.
+
+None of those libraries is imported: an object is recognised by its methods.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from lenet.config.options import shown
+from lenet.data.arrays import as_array, checked_classes, checked_pixels
+from lenet.data.folders import SPLIT_WORDS, Split
+from lenet.data.source import MEMORY, Part, Source, source_of
+from lenet.errors import InputError, did_you_mean
+
+_KINDS = (
+    "a name, a path, (images, labels), lenet.Images, a dataset with __len__ and __getitem__ -> (image, label), or a "
+    'dict of them by split ("train", "val", "test")'
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Labelled images in memory, for the `data` of `lenet.train`, `lenet.transfer` and `lenet.evaluate`.
+
+    images: array or tensor [N, H, W, C], [N, C, H, W] or [N, H, W], C 1 or 3, uint8 or float from 0 to 1; or a list of
+        PIL images, arrays or tensors of any sizes
+    labels: N whole numbers from 0, or N class names
+    classes: class names by label. Default: the labels themselves
+    """
+
+    images: Any
+    labels: Any
+    classes: Sequence[str] | None = None
+
+
+def in_memory(data: Any) -> Source | None:
+    """The source that `data` stands for; None if it is None, a name or a path. Reads no image.
+
+    Raises InputError if `data` is nothing that holds labelled images.
+    """
+    if data is None or isinstance(data, (str, os.PathLike)):
+        return None
+    if isinstance(data, Source):
+        return data
+    by_split: dict[Split, Any] = {}
+    if isinstance(data, Mapping):  # also a Hugging Face DatasetDict
+        for name, one in data.items():
+            if name not in SPLIT_WORDS:
+                raise InputError(
+                    f"data: no split {shown(name)}{did_you_mean(str(name), SPLIT_WORDS)}", options=["data"]
+                )
+            if SPLIT_WORDS[name] in by_split:
+                raise InputError(
+                    f"data: the split '{SPLIT_WORDS[name]}' is there twice: give it once", options=["data"]
+                )
+            by_split[SPLIT_WORDS[name]] = one
+    else:
+        by_split["train"] = data
+    if not by_split:
+        raise InputError("data: the dict is empty: give it a split 'train'", options=["data"])
+    found = {split: _part(split, one, str(split) if isinstance(data, Mapping) else "images")
+             for split, one in by_split.items()}  # fmt: skip
+    named = {split: classes for split, (_, classes) in found.items() if classes is not None}
+    if len(set(named.values())) > 1 or (named and len(named) < len(found)):
+        raise InputError("data: the splits have different class names: give the same classes to each", options=["data"])
+    return source_of(MEMORY, MEMORY, [part for part, _ in found.values()], next(iter(named.values()), None))
+
+
+def _part(split: Split, data: Any, name: str) -> tuple[Part, tuple[str, ...] | None]:
+    """The part, and its class names if it has some."""
+    if isinstance(data, tuple) and len(data) == 2:
+        data = Images(*data)
+    if isinstance(data, Images):
+        return _images(split, data, name)
+    features = getattr(data, "features", None)
+    if isinstance(features, Mapping):
+        return _hugging_face(split, data, features, name)
+    indexed = callable(getattr(data, "__getitem__", None)) and callable(getattr(data, "__len__", None))
+    if indexed and not isinstance(data, (bytes, list, tuple)) and not hasattr(data, "dtype"):
+        return _dataset(split, data, name)
+    if callable(getattr(data, "__iter__", None)) and not callable(getattr(data, "__getitem__", None)):
+        raise InputError(
+            f"data: {type(data).__name__} has no __getitem__: pass the dataset, not a loader of batches of it",
+            options=["data"],
+        )
+    raise InputError(f"data takes {_KINDS}; not {shown(data)}", options=["data"])
+
+
+def _images(split: Split, data: Images, name: str) -> tuple[Part, tuple[str, ...] | None]:
+    classes = None if data.classes is None else checked_classes(data.classes, "classes")
+    images = data.images
+    if isinstance(images, (list, tuple)):
+        return Part(split, name, len(images), lambda: data.labels, opening=lambda index: _opened(images[index]),
+                    side=_side(images[0]) if images else None), classes  # fmt: skip
+    if not hasattr(images, "shape") or not len(images.shape):
+        raise InputError(f"data: images must be an array, a tensor or a list, not {shown(images)}", options=["data"])
+    shape = tuple(images.shape)
+    # The layout is checked when the images are read; of a square image both candidates are the side.
+    side = shape[2] if (len(shape) == 4 and shape[2] in (shape[1], shape[3])) or len(shape) == 3 else None
+    side = side if side is not None and (len(shape) == 4 or shape[1] == shape[2]) else None
+    return Part(split, name, shape[0], lambda: data.labels, pixels=lambda: images, side=side), classes
+
+
+def _dataset(split: Split, data: Any, name: str) -> tuple[Part, tuple[str, ...] | None]:
+    """A dataset of (image, label), such as torchvision's. `classes`, if it has them, name its integer labels."""
+    count = len(data)
+    labels: list[Any] = [None] * count
+
+    def opening(index: int) -> AbstractContextManager[Image.Image]:
+        item = data[index]
+        if not isinstance(item, (tuple, list)) or len(item) != 2:
+            raise ValueError("not (image, label)")
+        image, labels[index] = item[0], _label(item[1])
+        return _opened(image)
+
+    first = _first(data)
+    side = _side(first[0]) if isinstance(first, (tuple, list)) and len(first) == 2 else None
+    classes = getattr(data, "classes", None)
+    if isinstance(classes, (list, tuple)) and first is not None and not isinstance(first[1], str):
+        return Part(split, name, count, lambda: labels, opening=opening, side=side), checked_classes(classes, "classes")
+    return Part(split, name, count, lambda: labels, opening=opening, side=side), None
+
+
+def _hugging_face(
+    split: Split, data: Any, features: Mapping[str, Any], name: str
+) -> tuple[Part, tuple[str, ...] | None]:
+    """A Hugging Face dataset: the first Image feature, and the ClassLabel feature or the column "label"."""
+    image, label, classes = columns_of({key: (type(kind).__name__, getattr(kind, "names", None))
+                                        for key, kind in features.items()}, "data")  # fmt: skip
+    labels: list[Any] = [None] * len(data)
+
+    def opening(index: int) -> AbstractContextManager[Image.Image]:
+        row = data[index]
+        labels[index] = _label(row[label])
+        return _opened(row[image])
+
+    first = _first(data)
+    side = _side(first[image]) if isinstance(first, Mapping) and image in first else None
+    return Part(split, name, len(data), lambda: labels, opening=opening, side=side), classes
+
+
+def columns_of(
+    features: Mapping[str, tuple[str, Sequence[str] | None]], what: str
+) -> tuple[str, str, tuple[str, ...] | None]:
+    """The columns of images and labels, and the class names, of a dataset with these features: (kind, class names).
+
+    Raises InputError if there is no image column, or no label column, or several ClassLabel columns none of which is
+    "label", "labels" or "fine_label".
+    """
+    images = [key for key, (kind, _) in features.items() if kind == "Image"]
+    listed = ", ".join(map(str, features)) or "none"
+    if not images:
+        raise InputError(f"{what} has no column of images (columns: {listed}): give one with images", options=["data"])
+    labels = [key for key, (kind, _) in features.items() if kind == "ClassLabel"]
+    preferred = [key for key in ("label", "labels", "fine_label") if key in features and key not in images]
+    if len(labels) != 1 and not preferred:
+        raise InputError(f"{what} has no column 'label' (columns: {listed}): rename the column of labels",
+                         options=["data"])  # fmt: skip
+    label = labels[0] if len(labels) == 1 else preferred[0]
+    names = features[label][1]
+    return images[0], label, checked_classes(names, what) if names else None
+
+
+def _first(data: Any) -> Any:
+    """The first item; None if there is none. If it cannot be read, `decode_all` will say so."""
+    try:
+        return data[0]
+    except Exception:  # the user's own code
+        return None
+
+
+def _label(label: Any) -> Any:
+    """A label as int or str. Raises ValueError for anything else."""
+    if hasattr(label, "item") and callable(label.item):
+        label = label.item()
+    if isinstance(label, str) or (isinstance(label, int) and not isinstance(label, bool)):
+        return label
+    raise ValueError(f"its label {shown(label)} is not a whole number or a name")
+
+
+def _opened(image: Any) -> AbstractContextManager[Image.Image]:
+    """A PIL image, array or tensor [H, W, C], [C, H, W] or [H, W] as a PIL image. Raises as `checked_pixels`."""
+    if isinstance(image, Image.Image):
+        return nullcontext(image)
+    array = as_array(image, "the image")
+    if array.ndim not in (2, 3):
+        raise InputError(f"shape {list(array.shape)} is not that of an image")
+    batch: Any = image[None] if hasattr(image, "shape") else array[None]
+    pixels: np.ndarray = checked_pixels(batch, "the image")[0]
+    return nullcontext(Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels))
+
+
+def _side(image: Any) -> int | None:
+    """The side length of a square image, in pixels; None if it is not square or not an image."""
+    try:
+        with _opened(image) as picture:
+            return picture.width if picture.width == picture.height else None
+    except (InputError, ValueError, TypeError):
+        return None

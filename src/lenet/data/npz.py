@@ -1,0 +1,106 @@
+""".npz files of images and labels, as numpy.savez and Keras write them."""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from lenet.data.arrays import checked_classes
+from lenet.data.cache import stamp
+from lenet.data.decode import check_memory
+from lenet.data.folders import Split
+from lenet.data.source import Part, Source, source_of
+from lenet.errors import InputError
+
+# Names of images and labels, by split: as Keras, as NumPy's users, and as MedMNIST write them.
+_LAYOUTS: tuple[dict[Split, tuple[str, str]], ...] = (
+    {"train": ("x_train", "y_train"), "val": ("x_val", "y_val"), "test": ("x_test", "y_test")},
+    {"train": ("train_images", "train_labels"), "val": ("val_images", "val_labels"),
+     "test": ("test_images", "test_labels")},
+    {"train": ("images", "labels")},
+)  # fmt: skip
+_CLASSES = "classes"
+
+
+def npz_source(path: Path) -> Source:
+    """The images of x_train, y_train, x_test and y_test; or train_images, train_labels and so on; or images, labels.
+
+    Optional are x_val and y_val, and "classes": class names by label. Reads headers only.
+    Raises InputError for a damaged file, without such arrays, with arrays of Python objects (pickled; never read), or
+    with arrays that would not fit into memory.
+    """
+    shapes = _headers(path)
+    parts = []
+    for layout in _LAYOUTS:
+        for split, (images, labels) in layout.items():
+            if images not in shapes or labels not in shapes:
+                continue
+            shape = shapes[images]
+            side = shape[2] if len(shape) in (3, 4) and shape[2] in (shape[1], shape[-1]) else None
+            parts.append(
+                Part(split, images, shape[0] if shape else 0,
+                     lambda name=labels: _read(path, name),  # type: ignore[misc]
+                     pixels=lambda name=images: _read(path, name), side=side)  # type: ignore[misc]
+            )  # fmt: skip
+        if parts:
+            break
+    else:
+        raise InputError(
+            f"{path} holds {', '.join(shapes) or 'no arrays'}: name them x_train, y_train, x_test and y_test, or "
+            "images and labels", options=["data"],
+        )  # fmt: skip
+    classes = None
+    if _CLASSES in shapes:
+        classes = checked_classes(_read(path, _CLASSES).tolist(), f"classes of {path}")
+    return source_of(path.stem, str(path), parts, classes, [stamp(path.parent, path.name)])
+
+
+def _headers(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shape of each array. Raises InputError unless each fits its zip member, and all of them memory."""
+    shapes, need = {}, 0
+    try:
+        with zipfile.ZipFile(path) as packed:
+            for member in packed.infolist():
+                name = member.filename.removesuffix(".npy")
+                with packed.open(member) as file:
+                    version = npy.read_magic(file)
+                    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+                    shape, _, dtype = read(file)
+                    begin = file.tell()
+                if dtype.hasobject:
+                    raise InputError(
+                        f"{path}: {name} holds pickled Python objects, which lenet never reads: save it as numbers or "
+                        "text", options=["data"],
+                    )  # fmt: skip
+                count = 1
+                for length in shape:
+                    count *= length
+                if count * dtype.itemsize + begin != member.file_size:
+                    raise InputError(f"{path}: {name} does not have the size that its header says: restore the file",
+                                     options=["data"])  # fmt: skip
+                shapes[name] = tuple(shape)
+                need += member.file_size
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+        raise _damaged(path, error) from None
+    check_memory(str(path), need)
+    return shapes
+
+
+def _read(path: Path, name: str) -> NDArray[Any]:
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            array: NDArray[Any] = stored[name]
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+        raise _damaged(path, error) from None
+    except Exception as error:  # zlib.error and the like, for damage within a member
+        raise _damaged(path, error) from None
+    return array
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    if isinstance(error, InputError):
+        return error
+    return InputError(f"{path} is damaged ({' '.join(str(error).split())}): restore the file", options=["data"])

@@ -1,0 +1,153 @@
+"""Parquet files of images as the Hugging Face Hub lays them out: a column {bytes, path} of images and one of labels.
+
+The layout is that of `datasets.Image` and `datasets.ClassLabel`; the file's metadata "huggingface" names the classes.
+"""
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from lenet.cores import free_memory, usable_cores
+from lenet.data.cache import stamp
+from lenet.data.decode import SMALL
+from lenet.data.fit import open_bytes
+from lenet.data.folders import SPLIT_WORDS, Split
+from lenet.data.memory import columns_of
+from lenet.data.source import Part, Source, source_of
+from lenet.errors import InputError
+
+
+def parquet_files(path: Path) -> list[Path]:
+    """The .parquet files in a folder or in its folder data/."""
+    for folder in (path, path / "data"):
+        if folder.is_dir() and (files := sorted(folder.glob("*.parquet"))):
+            return files
+    return []
+
+
+def parquet_source(path: Path) -> Source:
+    """The images of a Parquet file, or of a folder's files, which are named train-*, validation-* and test-*.
+
+    Reads the files' footers only. Raises InputError without pyarrow, for a damaged file, a file without a column of
+    images or of labels, files of other columns than the first one's, and images that would not fit into memory.
+    """
+    try:
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise InputError(
+            f"{path} is Parquet, which needs pyarrow: pip install 'lenet[parquet]'", options=["data"]
+        ) from None
+    files = [path] if path.is_file() else parquet_files(path)
+    by_split: dict[Split, list[Path]] = {}
+    for file in files:
+        word = re.split(r"[-_.]", file.name)[0].lower()
+        by_split.setdefault(SPLIT_WORDS.get(word, "train") if len(files) > 1 else "train", []).append(file)
+    need, parts, stamps, described = 0, [], [], None
+    for split, own in by_split.items():
+        count = 0
+        for file in own:
+            try:
+                with pq.ParquetFile(file) as opened:
+                    about = _described(file, opened.schema_arrow)
+                    count += opened.metadata.num_rows
+                    need += sum(opened.metadata.row_group(k).total_byte_size for k in range(opened.num_row_groups))
+            except (OSError, ValueError) as error:  # pyarrow's errors are among them
+                raise _damaged(file, error) from None
+            described = described or about
+            if about != described:
+                raise InputError(f"{file} has other columns or classes than {files[0]}: keep files of one dataset",
+                                 options=["data"])  # fmt: skip
+            stamps.append(stamp(file.parent, file.name))
+        assert described is not None
+        parts.append(_Rows(own, count, *described[:2]).part(split))
+    if need > free_memory():
+        raise InputError(f"the images in {path} take {need / 2**30:.1f} GiB of memory, which are not free: use fewer",
+                         options=["data"])  # fmt: skip
+    assert described is not None
+    return source_of(path.stem if path.is_file() else path.name, str(path), parts, described[2], stamps)
+
+
+class _Rows:
+    """The rows of a split's files, read when the first image is opened."""
+
+    def __init__(self, files: list[Path], count: int, image: str, label: str) -> None:
+        self.files, self.count, self.image, self.label = files, count, image, label
+        self._columns: Any = None
+        self._reading = threading.Lock()
+
+    def part(self, split: Split) -> Part:
+        size = sum(file.stat().st_size for file in self.files)
+        return Part(split, split, self.count, lambda: self._column(self.label).to_pylist(), opening=self.opening,
+                    side=self._side(), several=1 if size < SMALL * self.count else usable_cores())  # fmt: skip
+
+    @contextmanager
+    def opening(self, index: int) -> Iterator[Image.Image]:
+        with open_bytes(_content(self._column(self.image)[index].as_py())) as image:
+            yield image
+
+    def _side(self) -> int | None:
+        """The first image's side; only its row is read."""
+        import pyarrow.parquet as pq
+
+        try:
+            with pq.ParquetFile(self.files[0]) as file:
+                row = next(file.iter_batches(batch_size=1, columns=[self.image]))[0][0].as_py()
+            with open_bytes(_content(row)) as image:
+                return image.width if image.width == image.height else None
+        except Exception:  # reported with all images that cannot be read
+            return None
+
+    def _column(self, name: str) -> Any:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        with self._reading:  # threads open images at once
+            if self._columns is None:
+                read = []
+                for file in self.files:
+                    try:
+                        read.append(pq.read_table(file, columns=[self.image, self.label], partitioning=None))
+                    except (OSError, ValueError) as error:
+                        raise _damaged(file, error) from None
+                self._columns = pa.concat_tables(read)
+        return self._columns[name]
+
+
+def _content(row: Any) -> bytes:
+    """The encoded image of a row. Raises ValueError if there is none, as where the row holds a path alone."""
+    content = row.get("bytes") if isinstance(row, dict) else row
+    if not isinstance(content, bytes):
+        raise ValueError("no bytes of an image in this row")
+    return content
+
+
+def _described(file: Path, schema: Any) -> tuple[str, str, tuple[str, ...] | None]:
+    """The columns of images and labels, and the class names."""
+    import pyarrow as pa
+
+    features: dict[str, tuple[str, Any]] = {}
+    for field in schema:
+        kind = field.type
+        names = [kind.field(k).name for k in range(kind.num_fields)] if pa.types.is_struct(kind) else []
+        binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+        features[field.name] = ("Image" if "bytes" in names or binary else str(kind), None)
+    try:
+        stored = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
+        for name, feature in stored.items():
+            if feature.get("_type") == "ClassLabel" and name in features:
+                features[name] = ("ClassLabel", [str(each) for each in feature["names"]])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # not written by datasets
+        pass
+    return columns_of(features, str(file))
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    if isinstance(error, InputError):
+        return error
+    return InputError(f"cannot read {path} ({' '.join(str(error).split())[:200]}): restore the file", options=["data"])

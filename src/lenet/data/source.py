@@ -1,0 +1,169 @@
+"""Images from anywhere: what a reader finds, and the one path from there to checked arrays."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from lenet.data.arrays import checked_labels, checked_pixels, is_number, number_labels
+from lenet.data.cache import digest
+from lenet.data.decode import check_memory, decode_all
+from lenet.data.fit import MAX_SIZE, MIN_SIZE, fit_array
+from lenet.data.folders import Split
+from lenet.data.readers import Arrays
+from lenet.errors import InputError, did_you_mean
+
+MEMORY = "memory"  # config.data of images that were passed from Python
+ORDER: tuple[Split, ...] = ("train", "val", "test")
+_DEFAULT_SIZE = 32
+Opening = Callable[[int], AbstractContextManager[Image.Image]]
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """The labelled images of one split; a source without splits has one part, "train".
+
+    name: the start of the images' names; names: the name of each, where the source has names
+    pixels: returns all images, as `checked_pixels` takes them; if it is None, `opening` opens image `index`
+    labels: returns one label per image; called after the images are read
+    side: the images' own side length in pixels, where all are known to be square
+    several: number of threads that may call `opening`
+    """
+
+    split: Split
+    name: str
+    count: int
+    labels: Callable[[], Any]
+    pixels: Callable[[], Any] | None = None
+    opening: Opening | None = None
+    side: int | None = None
+    several: int = 1
+    names: tuple[str, ...] | None = None
+
+    def files(self) -> tuple[str, ...]:
+        """A name for each image."""
+        return self.names or tuple(f"{self.name}[{index}]" for index in range(self.count))
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Images and labels, not read yet.
+
+    name: for people; path: the absolute path, or `MEMORY`
+    classes: class names by label; None: they are made from the labels of the training images
+    stamps: values that change whenever the files do; None: the images are not cached
+    """
+
+    name: str
+    path: str
+    parts: tuple[Part, ...]
+    classes: tuple[str, ...] | None = None
+    stamps: list[Any] | None = None
+    notes: tuple[str, ...] = ()
+
+    def part(self, split: Split) -> NDArray[np.int64] | None:
+        """Sorted indices of the images of a split; None if the source does not have it."""
+        begin = 0
+        for part in self.parts:
+            if part.split == split:
+                return np.arange(begin, begin + part.count)
+            begin += part.count
+        return None
+
+    def default_size(self) -> int:
+        """The side of the training images if they are square, of 16 to 96 pixels; otherwise 32."""
+        side = self.parts[0].side
+        return side if side is not None and MIN_SIZE <= side <= MAX_SIZE else _DEFAULT_SIZE
+
+
+def source_of(
+    name: str, path: str, parts: Sequence[Part], classes: tuple[str, ...] | None = None,
+    stamps: list[Any] | None = None, notes: Sequence[str] = (),
+) -> Source:  # fmt: skip
+    """A source whose parts are in order, with a note about the splits that lenet will draw."""
+    ordered = tuple(sorted(parts, key=lambda part: ORDER.index(part.split)))
+    splits = [part.split for part in ordered]
+    for part in ordered:
+        if not part.count:
+            raise InputError(f"{path} has no {part.split} images: add some, or leave that part out", options=["data"])
+    drawn = []
+    if splits == ["train"]:
+        drawn = ["the images are split into training, validation and test by class and seed"]
+    elif "train" in splits and "test" not in splits:
+        drawn = ["no test images of its own: 10% of the training images are the test set"]
+    return Source(name, path, ordered, classes, stamps, (*drawn, *notes))
+
+
+def read_source(source: Source, size: int, fit: str, grey: bool, known: tuple[str, ...] | None) -> Arrays:
+    """All images as uint8 [N, size, size, C], training images first. Labels number the source's own classes.
+
+    grey: convert to grey before the resize, as prediction does; C is then 1
+    known: the classes of a model, if it is to be evaluated; then labels need not occur among the training images
+
+    Raises InputError for images or labels that `lenet.data.arrays` refuses or Pillow cannot read.
+    """
+    if known is None and source.parts[0].split != "train":
+        raise InputError(f"{source.path} has no training images: add some", options=["data"])
+    read = [_read_part(source, part, size, fit, grey) for part in source.parts]
+    labels = [
+        checked_labels(part.labels(), part.count, f"the labels of {_where(source, part)}") for part in source.parts
+    ]
+    numbers, classes = number_labels(labels, source.classes, source.path, all_parts=known is not None)
+    channels = max(images.shape[3] for images, _ in read)
+    if len(read) == 1:
+        images = read[0][0]
+    else:
+        check_memory(source.path, sum(images.size for images, _ in read))
+        images = np.concatenate([each if each.shape[3] == channels else each.repeat(3, axis=3) for each, _ in read])
+    train_count = source.parts[0].count if source.parts[0].split == "train" else 0
+    return Arrays(images, np.concatenate(numbers), train_count, classes, read[0][1])
+
+
+def renumbered(arrays: Arrays, known: tuple[str, ...] | None, path: str) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """The labels as numbers into `known`, the classes of a model; integers without names number its classes.
+
+    Raises InputError if the images have a class that the model does not.
+    """
+    if known is None:
+        return arrays.labels, arrays.classes
+    own = arrays.classes
+    if not set(own) <= set(known) and all(is_number(name) and int(name) < len(known) for name in own):
+        own = tuple(known[int(name)] for name in own)
+    for name in own:
+        if name not in known:
+            raise InputError(
+                f"class '{name}' in {path} is not among the classes of the model: rename or remove it"
+                f"{did_you_mean(name, known)}"
+            )
+    return np.array([known.index(name) for name in own], dtype=np.int64)[arrays.labels], known
+
+
+def with_digest(arrays: Arrays) -> tuple[Arrays, str]:
+    """The arrays, whose images are a view that can be made read-only, and their digest."""
+    return replace(arrays, images=arrays.images.view()), digest(arrays)
+
+
+def _read_part(source: Source, part: Part, size: int, fit: str, grey: bool) -> tuple[NDArray[np.uint8], bool]:
+    """Its images, and whether all of them hold grey alone."""
+    where = _where(source, part)
+    if part.pixels is not None:
+        images = checked_pixels(part.pixels(), where)
+        if len(images) != part.count:
+            raise InputError(f"{where} has {len(images)} images, {part.count} expected: restore it")
+        channels = 1 if grey else images.shape[3]
+        if images.shape[1:3] != (size, size):
+            check_memory(where, part.count * size * size * channels)
+        fitted = fit_array(images, size, fit, channels)
+        return fitted, channels == 1
+    assert part.opening is not None
+    images, is_grey = decode_all(part.opening, part.files(), where, size, fit, grey=grey, several=part.several)
+    all_grey = bool(is_grey.all())
+    return (np.ascontiguousarray(images[..., :1]) if all_grey else images), all_grey
+
+
+def _where(source: Source, part: Part) -> str:
+    return f"{part.name} of {source.path}" if part.name else source.path

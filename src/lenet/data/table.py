@@ -1,0 +1,95 @@
+"""A CSV file of image paths and labels."""
+
+import csv
+import io
+from pathlib import Path
+
+from lenet.cores import usable_cores
+from lenet.data.cache import stamp
+from lenet.data.decode import SMALL
+from lenet.data.fit import opened
+from lenet.data.folders import SPLIT_WORDS, Split, few
+from lenet.data.source import Part, Source, source_of
+from lenet.errors import InputError
+from lenet.files import read_regular
+
+_PATHS = ("path", "file", "filename", "file_name", "image", "image_path", "filepath")
+_LABELS = ("label", "labels", "class", "class_name", "category", "target")
+_SPLIT = ("split", "subset", "set")
+_MOST_BYTES = 1 << 28
+_NAMED_AT_MOST = 5
+
+
+def table_source(path: Path) -> Source:
+    """The images of a CSV file with a header line: columns path and label, and optionally split (train, val, test).
+
+    Paths are relative to the file's folder. Commas, semicolons or tabs separate the columns; text is UTF-8.
+    Raises InputError for missing columns, values or image files, and for an unknown split. Opens no image.
+    """
+    try:
+        text = read_regular(path, _MOST_BYTES).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not UTF-8 text: save it as CSV in UTF-8", options=["data"]) from None
+    head = text.partition("\n")[0]
+    separator = max(",;\t", key=head.count)
+    by_split: dict[Split, list[tuple[str, str]]] = {}
+    try:
+        rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+        columns = [name.strip().lower() for name in next(rows, [])]
+        at, label_at = _column(path, columns, _PATHS), _column(path, columns, _LABELS)
+        split_at = next((columns.index(name) for name in _SPLIT if name in columns), None)
+        for row in rows:
+            if not any(row):
+                continue
+            values = [value.strip() for value in row]
+            needed = max(at, label_at, split_at or 0)
+            if len(values) <= needed or not values[at] or not values[label_at] or "\0" in values[at]:
+                raise InputError(f"{path}, line {rows.line_num}: no path or no label: add it", options=["data"])
+            word = "train" if split_at is None else values[split_at].lower()
+            if word not in SPLIT_WORDS:
+                raise InputError(
+                    f"{path}, line {rows.line_num}: no split '{values[split_at or 0]}': write train, val or test",
+                    options=["data"],
+                )
+            by_split.setdefault(SPLIT_WORDS[word], []).append((values[at], values[label_at]))
+    except csv.Error as error:
+        raise InputError(f"{path} is not CSV ({error}): correct it", options=["data"]) from None
+    if not by_split:
+        raise InputError(f"{path} lists no images: add lines of path and label", options=["data"])
+    folder = path.parent
+    stamps = [stamp(folder, path.name)]
+    missing, outside, parts, known = [], 0, [], {}
+    for split, pairs in by_split.items():
+        files = tuple(file for file, _ in pairs)
+        for file in files:
+            if file in known:
+                raise InputError(f"{path} lists '{file}' twice: keep one of the lines", options=["data"])
+            stamped = stamp(folder, file)
+            known[file] = stamped[1]
+            stamps.append(stamped)
+            if not (folder / file).is_file():
+                missing.append(file)
+            outside += not (folder / file).resolve().is_relative_to(folder.resolve())
+        labels = [label for _, label in pairs]
+        small = sum(known[file] for file in files) < SMALL * len(files)
+        parts.append(
+            Part(split, "" if split_at is None else split, len(files), lambda labels=labels: labels,  # type: ignore[misc]
+                 opening=lambda index, files=files: opened(folder / files[index]),  # type: ignore[misc]
+                 several=1 if small else usable_cores(), names=files)
+        )  # fmt: skip
+    if missing:
+        raise InputError(
+            f"{path}: {len(missing)} of {len(known)} images are missing: {few(missing, _NAMED_AT_MOST)}; paths are "
+            f"relative to {folder}", options=["data"],
+        )  # fmt: skip
+    notes = [f"{outside} of {len(known)} images lie outside the folder of {path.name}"] if outside else []
+    return source_of(path.stem, str(path), parts, None, stamps, notes)
+
+
+def _column(path: Path, columns: list[str], names: tuple[str, ...]) -> int:
+    for name in names:
+        if name in columns:
+            return columns.index(name)
+    listed = few([name for name in columns if name], 10) or "none"
+    raise InputError(f"{path} has no column '{names[0]}' (columns: {listed}): add a header line 'path,label'",
+                     options=["data"])  # fmt: skip
