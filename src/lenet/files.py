@@ -73,9 +73,9 @@ def unwritable(path: Path, error: OSError) -> InputError:
     return InputError(f"cannot write {path} ({error.strerror}): choose another folder with --out")
 
 
-def gone(folder: Path) -> InputError:
-    """The error for a folder that was deleted while lenet worked in it."""
-    return InputError(f"{folder} is gone: it was deleted or moved while lenet wrote to it; start again")
+def gone(path: Path) -> InputError:
+    """The error for a folder, or a file in it, that was deleted while lenet worked in the folder."""
+    return InputError(f"{path} is gone: it was deleted or moved while lenet wrote to it; start again")
 
 
 @contextmanager

@@ -33,6 +33,12 @@ def test_a_search_reads_back_as_it_was_written(tmp_path):
     (tmp_path / "search.toml").write_text(search.text())
     assert read_search(tmp_path / "search.toml") == search
     assert read_search(tmp_path / "nothing.toml") is None
+    whole = search.text()
+    for name in ("metric", "scheduler", "searcher", "keep"):
+        lines = [line for line in whole.splitlines() if not line.startswith(f"{name} = ")]
+        (tmp_path / "search.toml").write_text("\n".join(lines))
+        with pytest.raises(InputError, match=rf"search.toml is damaged \({name} is missing\)"):
+            read_search(tmp_path / "search.toml")
     (tmp_path / "search.toml").write_text("trials = 3")
     with pytest.raises(InputError, match="damaged"):
         read_search(tmp_path / "search.toml")

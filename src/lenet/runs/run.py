@@ -208,8 +208,8 @@ class Run:
     def check_not_deleted(self, marker: str = "config.toml") -> None:
         """Raises InputError if a file that was written at the start is missing: the folder was deleted meanwhile."""
         names = (marker,) if marker != "config.toml" else (marker, "layers.json", self._split.name)
-        if not all((self.path / name).is_file() for name in names):
-            raise gone(self.path)
+        if missing := [name for name in names if not (self.path / name).is_file()]:
+            raise gone(self.path if missing[0] == marker else self.path / missing[0])
 
     def check_exists(self) -> None:
         """Raises InputError if the folder does not exist, and suggests one beside it with a similar name."""

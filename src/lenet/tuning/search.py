@@ -116,11 +116,14 @@ def read_search(path: Path) -> Search | None:
     if not path.is_file():
         return None
     values = read_toml(path)
+    mend = "restore it or start over with --overwrite"
+    if missing := [one.name for one in fields(Search) if one.name not in values]:
+        raise InputError(f"{path} is damaged ({missing[0]} is missing): {mend}")
     try:
         config = replace(Config(), **checked(values.pop("config"), f"{path}: "))
         return Search(config=config, space=parse_space(values.pop("space")), **values).check()
     except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} is damaged ({error}): restore it or start over with --overwrite") from None
+        raise InputError(f"{path} is damaged ({error}): {mend}") from None
 
 
 def request_of(recipe: str | Path | None, given: Mapping[str, Any]) -> Request:
