@@ -15,13 +15,13 @@ from lenet.tuning.search import read_search
 from lenet.tuning.trials import Trials
 
 WORDS = ("tune", "digits", "--recipe", "none", "--augment", "none", "--space", "lr=loguniform(1e-3,1e-1)", "--trials",
-         "4", "--epochs", "40", "--batch-size", "8", "--scheduler", "none", "--confirm", "0")  # fmt: skip
+         "4", "--epochs", "100", "--batch-size", "8", "--scheduler", "none", "--confirm", "0")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(tuned):
     """The same search without interruption."""
-    return tuned(space=["lr=loguniform(1e-3,1e-1)"], trials=4, epochs=40, batch_size=8, scheduler="none")
+    return tuned(space=["lr=loguniform(1e-3,1e-1)"], trials=4, epochs=100, batch_size=8, scheduler="none")
 
 
 def wait_for(what, running, seconds=60):
@@ -72,7 +72,9 @@ def test_a_killed_worker_is_replaced_and_ctrl_c_leaves_no_process(process, ray_w
     path = tmp_path / "run"
     running = process(*WORDS, "--out", path)
     half_way(path, running)
-    ray_workers(running.pid)[0].kill()
+    workers = []
+    wait_for(lambda: workers or workers.extend(ray_workers(running.pid)), running)
+    workers[0].kill()
     wait_for(lambda: len(list((path / "state").glob("[0-9]*"))) >= 4, running)  # all trials have begun
     others = psutil.Process(running.pid).children(recursive=True)
     running.send_signal(signal.SIGINT)
