@@ -79,15 +79,19 @@ def gone(path: Path) -> InputError:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[bool]:
-    """Hold the folder's lock while the block runs; waits while another process holds it, and leaves no file behind.
+def locked(folder: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Lock the folder for this process while the block runs; no lock file is left behind.
+
+    wait: if another process has the lock, wait for it; otherwise raise BlockingIOError
 
     Yields False, and locks nothing, if the file system has no locks. Raises OSError if the folder cannot be opened.
     """
     handle = os.open(folder, os.O_RDONLY)
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise
         except OSError:
             yield False
         else:

@@ -184,13 +184,12 @@ def _as_trained(run: Run, config: Config, memory: Source | None = None, *, downl
 def _trained_on(run: Run, config: Config, images: np.ndarray) -> int | None:
     """How many of these images, compared byte for byte, the run used for training or validation; None if unknown."""
     digests = run.trained_digests()
-    if digests is not None:
-        return sum(image_digest(image) in digests for image in images)
-    try:
-        own = _as_trained(run, config, download=False)
-    except InputError:  # missing or changed
-        return None
-    folds = [indices for fold in own.folds for indices in fold]
-    used = np.unique(np.concatenate([own.train, own.val, *folds]))
-    digests = {image_digest(own.images[index]) for index in used}
+    if digests is None:
+        try:
+            own = _as_trained(run, config, download=False)
+        except InputError:  # missing or changed
+            return None
+        folds = [indices for fold in own.folds for indices in fold]
+        used = np.unique(np.concatenate([own.train, own.val, *folds]))
+        digests = {image_digest(own.images[index]) for index in used}
     return sum(image_digest(image) in digests for image in images)

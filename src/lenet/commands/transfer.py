@@ -1,5 +1,6 @@
 """Transfer: trains a finished run's best network, with a new last layer, for other classes."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -54,9 +55,7 @@ def transfer(
     memory = in_memory(data)
     request = Request.of(recipe, {"data": MEMORY if memory else data, "start": str(start), **options})
     optimizer = request.settings.get("optimizer", Config.optimizer)
-    request = Request(
-        request.recipe, request.values, request.given, {"freeze": TRANSFER_FREEZE, "lr": TRANSFER_LR[optimizer]}
-    )
+    request = replace(request, defaults={"freeze": TRANSFER_FREEZE, "lr": TRANSFER_LR[optimizer]})
     return run_training(
         request, memory=memory, out=out, resume=resume, overwrite=overwrite, verbose=verbose, watch=watch
     )

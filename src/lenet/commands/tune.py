@@ -18,11 +18,12 @@ from lenet.data.source import MEMORY
 from lenet.engine.preserved import preserved_torch
 from lenet.errors import InputError
 from lenet.models import describe
+from lenet.report.progress import both
 from lenet.runs.opening import opened_run
 from lenet.runs.run import Run
 from lenet.training.setup import OWN_MODEL
 from lenet.tuning import folder
-from lenet.tuning.display import SearchPrinter, Watch, both, figure
+from lenet.tuning.display import SearchPrinter, Watch, figure
 from lenet.tuning.results import best_trial, facts_of, fresh_seed, result_of
 from lenet.tuning.search import (
     SEARCH_FILE,

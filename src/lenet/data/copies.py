@@ -5,6 +5,8 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet.errors import counted
+
 CONSTANT_SD = 3.0  # of 255: an image with a lower standard deviation of its pixels is near-constant
 IMBALANCED_FROM = 3.0  # times as many training images in the largest class as in the smallest
 
@@ -14,10 +16,15 @@ def image_digest(image_hwc: np.ndarray) -> bytes:
     return hashlib.blake2b(np.ascontiguousarray(image_hwc).data, digest_size=16).digest()
 
 
-def first_of_copies(digests: list[bytes]) -> NDArray[np.int64]:
+def image_digests(images_nhwc: np.ndarray) -> NDArray[np.uint8]:
+    """uint8 [N, 16]: the `image_digest` of each image."""
+    return np.frombuffer(b"".join(map(image_digest, images_nhwc)), np.uint8).reshape(-1, 16)
+
+
+def first_of_copies(digests: NDArray[np.uint8]) -> NDArray[np.int64]:
     """int64 [N]: for each image the lowest index of an image with the same digest, which is its own without copies."""
     first: dict[bytes, int] = {}
-    return np.array([first.setdefault(each, index) for index, each in enumerate(digests)], dtype=np.int64)
+    return np.array([first.setdefault(each.tobytes(), index) for index, each in enumerate(digests)], dtype=np.int64)
 
 
 def conflicting(first: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -40,12 +47,12 @@ def summary(
             split[indices] = number
         across = len(np.unique(first[split != split[first]]))
         wrong = len(conflicting(first, labels))
-        told = [f"{_several(copies, 'exact copy', 'exact copies')} of other images"]
-        told += [f"{_several(across, 'image', 'images')} in several splits"] if across else []
-        told += [f"{_several(wrong, 'image', 'images')} with conflicting labels"] if wrong else []
+        told = [f"{copies:,} exact {'copy' if copies == 1 else 'copies'} of other images"]
+        told += [f"{counted(across, 'image')} in several splits"] if across else []
+        told += [f"{counted(wrong, 'image')} with conflicting labels"] if wrong else []
         lines.append(", ".join(told))
     if constant := sum(float(image.std()) < CONSTANT_SD for image in images):
-        lines.append(_several(constant, "near-constant image", "near-constant images"))
+        lines.append(counted(constant, "near-constant image"))
     if uneven := imbalance(np.bincount(labels[splits["train"]], minlength=len(classes)), classes):
         lines.append(uneven)
     return tuple(lines)
@@ -57,7 +64,3 @@ def imbalance(counts: NDArray[np.int64], classes: tuple[str, ...]) -> str:
     if counts[high] < IMBALANCED_FROM * counts[low]:
         return ""
     return f"imbalanced: {counts[high]:,} training images of '{classes[high]}', {counts[low]:,} of '{classes[low]}'"
-
-
-def _several(count: int, one: str, more: str) -> str:
-    return f"{count:,} {one if count == 1 else more}"

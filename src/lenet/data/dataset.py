@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lenet.config import DataConfig, names_in
 from lenet.data.cache import cached, digest, stamp
 from lenet.data.catalog import CIFAR10, SETS
-from lenet.data.copies import first_of_copies, image_digest, summary
+from lenet.data.copies import first_of_copies, image_digests, summary
 from lenet.data.decode import decode
 from lenet.data.detect import detect
 from lenet.data.fetch import find_published, get_published
@@ -18,12 +18,11 @@ from lenet.data.fit import check_size_and_fit, fit_array
 from lenet.data.folders import scan
 from lenet.data.loaded import Loaded, as_asked, by_protocol, only
 from lenet.data.readers import Arrays, read_digits, read_published
-from lenet.data.source import MEMORY, Source, read_source, renumbered, with_digest
+from lenet.data.source import DEFAULT_SIZE, MEMORY, Source, read_source, renumbered, with_digest
 from lenet.data.splits import Indices, Sources, split
 from lenet.data.stl10 import read_stl10
 from lenet.errors import InputError, Unavailable, did_you_mean
 
-FOLDER_SIZE = 32
 _HOW_TO_GET = "CIFAR-10 is not on disk: 'lenet train cifar10' downloads it; --data-dir DIR tells where it is"
 
 
@@ -37,6 +36,7 @@ class Dataset:
     sha256: of the shape, the images' bytes (after resizing) and the labels' bytes
     notes: lines for the user
     files: for images of the user's own, each image's path relative to the folder, or a name such as x_train[7]
+    digests: uint8 [N, 16] of the images (see `lenet.data.copies`), if there are files
     folds: (train, val) of each fold, for one network each; `train` and `val` are then those of the first fold
     has_test: whether the source has a test split of its own
     substitute: why the embedded digits take the place of the dataset that was asked for, otherwise empty
@@ -53,6 +53,7 @@ class Dataset:
     sha256: str
     notes: tuple[str, ...]
     files: tuple[str, ...] | None = None
+    digests: NDArray[np.uint8] | None = None
     folds: tuple[tuple[Indices, Indices], ...] = ()
     has_test: bool = False
     substitute: str = ""
@@ -74,7 +75,7 @@ def default_size(name_or_path: str) -> int:
     """The default image side length in pixels."""
     published = SETS.get(name_or_path)
     if published is None:
-        return FOLDER_SIZE
+        return DEFAULT_SIZE
     return published.train_size or published.size
 
 
@@ -126,12 +127,13 @@ def _load(config: DataConfig, memory: Source | None, classes: tuple[str, ...] | 
     elif source := memory or detect(root := _own_path(name)):
         loaded = _read_source(config, source, classes)
     else:
-        loaded = _read_folder(config, root, config.size or FOLDER_SIZE, classes)
+        loaded = _read_folder(config, root, config.size or DEFAULT_SIZE, classes)
     if protocol != "official":
         loaded = by_protocol(loaded, protocol)
     if keep:
         loaded = only(loaded, keep)
-    first = None if loaded.files is None else first_of_copies([image_digest(each) for each in loaded.arrays.images])
+    digests = None if loaded.files is None else image_digests(loaded.arrays.images)
+    first = None if digests is None else first_of_copies(digests)
     sources = Sources(loaded.source if loaded.files else loaded.name, loaded.arrays.classes, loaded.arrays.labels,
                       loaded.train, loaded.val, loaded.test, loaded.folds, first)  # fmt: skip
     splits = split(sources, val_fraction=config.val_fraction, seed=config.split_seed, protocol=protocol,
@@ -154,6 +156,7 @@ def _load(config: DataConfig, memory: Source | None, classes: tuple[str, ...] | 
         sha256=loaded.sha256,
         notes=notes,
         files=loaded.files,
+        digests=digests,
         folds=splits.folds,
         has_test=loaded.test is not None,
     )

@@ -19,7 +19,7 @@ from lenet.errors import InputError, did_you_mean
 
 MEMORY = "memory"  # config.data of images that were passed from Python
 ORDER: tuple[Split, ...] = ("train", "val", "test")
-_DEFAULT_SIZE = 32
+DEFAULT_SIZE = 32  # side length in pixels of images of the user's own, unless they have one size that suits
 Opening = Callable[[int], AbstractContextManager[Image.Image]]
 
 
@@ -77,7 +77,7 @@ class Source:
     def default_size(self) -> int:
         """The side of the training images if they are square, of 16 to 96 pixels; otherwise 32."""
         side = self.parts[0].side
-        return side if side is not None and MIN_SIZE <= side <= MAX_SIZE else _DEFAULT_SIZE
+        return side if side is not None and MIN_SIZE <= side <= MAX_SIZE else DEFAULT_SIZE
 
 
 def source_of(

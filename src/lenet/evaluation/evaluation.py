@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 
 from lenet.data import Dataset
-from lenet.evaluation.scores import Scores, mean_sd, wilson_interval
+from lenet.evaluation.scores import Scores, mean_sd
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,9 +78,7 @@ class Evaluation:
     @property
     def interval(self) -> list[float] | None:
         """The 95% interval of one network's accuracy; None for several, whose sd tells more."""
-        if len(self.scores) > 1:
-            return None
-        return list(wilson_interval(round(self.scores[0].accuracy * self.images), self.images))
+        return self.scores[0].interval if len(self.scores) == 1 else None
 
     @property
     def loss(self) -> dict[str, Any]:

@@ -35,6 +35,11 @@ class Scores:
         return float(np.trace(self.confusion) / max(self.images, 1))
 
     @property
+    def interval(self) -> list[float]:
+        """The 95% confidence interval [low, high] of the accuracy; see `wilson_interval`."""
+        return list(wilson_interval(int(np.trace(self.confusion)), self.images))
+
+    @property
     def balanced_accuracy(self) -> float:
         """Mean recall of the classes that have images: each class counts the same, however few images it has."""
         return self._mean_over_classes(self.recall)

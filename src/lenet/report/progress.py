@@ -1,8 +1,9 @@
 """Progress of a training: a live table on a terminal, a plain line per epoch elsewhere."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
+from typing import ParamSpec
 
 from rich.live import Live
 from rich.table import Table
@@ -12,9 +13,10 @@ from lenet.report.console import PlainConsole
 from lenet.report.text import clock, opening_lines, result_lines
 from lenet.runs.metrics import EpochRow
 from lenet.runs.run import Run
-from lenet.training.loop import Watch
 from lenet.training.setup import Setup
 from lenet.training.training import Training
+
+P = ParamSpec("P")
 
 _ROWS = 12  # networks shown at once
 _BAR = ""  # the bar's column has no name
@@ -152,12 +154,12 @@ def _bar(fraction: float, width: int) -> Text:
     return Text.assemble("━" * done, ("─" * (width - done), "dim"))
 
 
-def both(*watches: Watch | None) -> Watch:
-    """A watch that calls each of these that is not None."""
+def both(*watches: Callable[P, None] | None) -> Callable[P, None]:
+    """A function that calls each of these that is not None, with its own arguments."""
 
-    def watch(setup: Setup, trainings: Sequence[Training]) -> None:
+    def watch(*arguments: P.args, **options: P.kwargs) -> None:
         for one in watches:
             if one is not None:
-                one(setup, trainings)
+                one(*arguments, **options)
 
     return watch

@@ -1,15 +1,13 @@
 """Opening a run folder: a new one, one to resume, or one to overwrite; one process at a time."""
 
-import fcntl
-import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from lenet.errors import InputError
-from lenet.files import is_left_over, make_folder, unwritable
+from lenet.files import is_left_over, locked, make_folder, unwritable
 from lenet.runs.run import Run
 
 RUNS = Path("runs")
@@ -24,33 +22,21 @@ def opened_run(
     Raises InputError as `open_run` does, and if another process uses the folder.
     """
     run = open_run(out, resume=resume, overwrite=overwrite, marker=marker)
-    with _locked(run.path):
+    with ExitStack() as stack:
+        # Two processes that train in one folder would overwrite each other's files.
+        try:
+            stack.enter_context(locked(run.path, wait=False))
+        except BlockingIOError:
+            raise InputError(
+                f"{run.path} is in use by another lenet process: wait for it or choose another --out"
+            ) from None
+        except OSError as error:
+            raise unwritable(run.path, error) from None
         try:
             yield run
         finally:
             if run.path.is_dir() and not any(run.path.iterdir()):
                 run.path.rmdir()
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Locks the folder: two processes that train in it would overwrite each other's files."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise unwritable(folder, error) from None
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"{folder} is in use by another lenet process: wait for it or choose another --out"
-            ) from None
-        except OSError:  # a file system without locks
-            pass
-        yield
-    finally:
-        os.close(handle)
 
 
 def open_run(

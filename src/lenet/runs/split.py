@@ -13,7 +13,6 @@ import numpy as np
 import torch
 
 from lenet.config import Config
-from lenet.data.copies import image_digest
 from lenet.data.dataset import Dataset
 from lenet.data.identity import check_images
 from lenet.data.splits import splits_from
@@ -33,8 +32,8 @@ def write_split(path: Path, dataset: Dataset, config: Config | None = None) -> N
     tensors["sha256"] = _bytes(bytes.fromhex(dataset.sha256))
     if config is not None:
         tensors["config"] = _bytes(_identity(config))
-    if dataset.files is not None:  # single images of a folder may change, or be evaluated elsewhere
-        tensors["digests"] = _bytes(b"".join(map(image_digest, dataset.images))).view(-1, 16)
+    if dataset.digests is not None:  # single images of a folder may change, or be evaluated elsewhere
+        tensors["digests"] = torch.from_numpy(dataset.digests.copy())
     write_tensors(path, tensors)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from lenet.errors import InputError
 from lenet.evaluation.calibration import Calibration, fit_temperature, reliability
 from lenet.evaluation.rejection import Accepted, acceptance
-from lenet.evaluation.scores import Scores, mean_sd, scores, wilson_interval
+from lenet.evaluation.scores import Scores, mean_sd, scores
 from lenet.models import parameter_count
 from lenet.runs.checkpoint import Checkpoint
 from lenet.runs.run import Clock, Run
@@ -95,8 +95,6 @@ def result_of(setup: Setup, trainings: Sequence[Training], tested: Tested, clock
     train, val = (sum(getattr(row, name) for row in rows) for name in ("train_seconds", "val_seconds"))
     train_seconds = clock.loop * train / max(train + val, 1e-9)
     images = sum(len(training.dataset.train) * training.epoch for training in trainings)
-    first, several = tested.scores[0], len(kept) > 1
-    interval = None if several else list(wilson_interval(round(first.accuracy * first.images), first.images))
     best_rows = [training.best for training in kept if training.best]
     return {
         "command": command(),
@@ -114,7 +112,7 @@ def result_of(setup: Setup, trainings: Sequence[Training], tested: Tested, clock
         "val_accuracy": mean_sd([row.val_accuracy for row in best_rows]),
         "val_loss": mean_sd([row.val_loss for row in best_rows]),
         "test_accuracy": mean_sd([one.accuracy for one in tested.scores]),
-        "test_interval": interval,
+        "test_interval": tested.scores[0].interval if len(kept) == 1 else None,
         "test_balanced_accuracy": mean_sd([one.balanced_accuracy for one in tested.scores]),
         "test_macro_f1": mean_sd([one.macro_f1 for one in tested.scores]),
         "test_loss": mean_sd([one.loss for one in tested.scores]),

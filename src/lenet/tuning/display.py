@@ -72,17 +72,6 @@ class SearchPrinter:
             self._live.start()
 
 
-def both(*watches: Watch | None) -> Watch:
-    """A watch that calls each of these that is not None."""
-
-    def watch(setup: SearchSetup, trials: Trials) -> None:
-        for one in watches:
-            if one is not None:
-                one(setup, trials)
-
-    return watch
-
-
 def opening_lines(setup: SearchSetup) -> list[str]:
     """The lines above the trials."""
     search, dataset = setup.search, setup.dataset

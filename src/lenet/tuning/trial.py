@@ -34,7 +34,7 @@ _WORST = -1e9  # the score of a failed trial: ASHA takes percentiles, and Optuna
 
 @dataclass(frozen=True)
 class Job:
-    """What all trials of a search share. Ray's object store holds it once per node; workers read its arrays in place.
+    """What all trials of a search share. Ray's object store has one copy per node; workers read its arrays in place.
 
     images: by the values of the searched options that change them, with the statistics of their training pixels
     layers: of the user's own network, as `lenet.models.describe` gives them; None for a named model
