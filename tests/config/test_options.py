@@ -34,7 +34,7 @@ NAMES = [
         "split_seed",
     ),
     *("augment", "max_shift"),
-    *("model", "maps", "fc", "dropout", "activation", "pool", "batch_norm"),
+    *("model", "maps", "fc", "kernel", "padding", "dropout", "activation", "pool", "batch_norm", "norm"),
     *("start", "start_sha256", "freeze", "unfreeze_after"),
     *("epochs", "batch_size", "lr", "schedule", "optimizer", "momentum", "nesterov", "weight_decay"),
     *("label_smoothing", "patience"),
@@ -74,7 +74,7 @@ def numbers():
 
 @pytest.mark.parametrize(("name", "kinds", "low", "high"), list(numbers()))
 def test_ranges_include_both_ends(name, kinds, low, high):
-    pair = tuple[int, int] in kinds
+    pair = bool({tuple[int, int], tuple[int, ...]} & set(kinds))
     whole = int in kinds or pair
     step = 1 if whole else 1e-3
     for value in (low, high):
@@ -101,6 +101,9 @@ def test_ranges_include_both_ends(name, kinds, low, high):
         ("data", 3, "data takes text, not 3"),
         ("maps", [6], r"maps takes 2 numbers, not \[6\]"),
         ("maps", 6, "maps takes 2 numbers, not 6"),
+        ("fc", [6, 7, 8], r"fc takes up to 2 numbers, not \[6, 7, 8\]"),
+        ("fc", [6, "a"], "fc takes a whole number, not 'a'"),
+        ("kernel", 4, "kernel cannot be '4'"),
         ("maps", [6, 1.5], "maps takes a whole number, not 1.5"),
         ("maps", [6, 0], "maps must lie between 1 and 4,096, not 0"),
         ("schedule", "cosin", "schedule cannot be 'cosin', did you mean 'cosine'"),

@@ -86,6 +86,33 @@ def test_shape_named_changes_fields_and_keeps_them_for_none():
     assert [layer.p for layer in network if isinstance(layer, nn.Dropout)] == [0.1, 0.1]
 
 
+@pytest.mark.parametrize("fc", [(), (30,), (30, 20)])
+@pytest.mark.parametrize("padding", [0, 2])
+def test_hidden_layers_kernel_padding_and_place_of_batch_norm(fc, padding):
+    shape = shape_named("lenet5-modern", maps=(4, 8), fc=fc, kernel=3, padding=padding, norm="after-pool")
+    network = lenet(shape, RGB, 7)
+    kinds = [type(layer).__name__ for layer in network]
+    block = ["Conv2d", "ReLU", "MaxPool2d", "BatchNorm2d"]
+    assert kinds == ["Normalize", *block, *block, "Flatten", *["Linear", "BatchNorm1d", "ReLU"] * len(fc), "Linear"]
+    convolutions = [layer for layer in network if isinstance(layer, nn.Conv2d)]
+    assert [(one.kernel_size, one.padding) for one in convolutions] == [((3, 3), (padding, padding))] * 2
+    assert [layer.out_features for layer in network if isinstance(layer, nn.Linear)] == [*fc, 7]
+    assert network(random_images(RGB)).shape == (4, 7)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"fc": (), "batch_norm": "first-fc"}, "batch-norm first-fc needs a hidden linear layer"),
+        ({"fc": (), "dropout": 0.5}, "dropout comes after hidden linear layers"),
+        ({"norm": "after-pool", "batch_norm": "none"}, "norm after-pool changes nothing with batch-norm none"),
+    ],
+)
+def test_an_option_of_a_layer_that_is_not_there_is_refused(changes, message):
+    with pytest.raises(InputError, match=message):
+        lenet(shape_named("lenet5-modern", **changes), RGB, 7)
+
+
 def test_an_unknown_name_suggests_a_similar_one():
     with pytest.raises(InputError, match="no model 'lenet6', did you mean 'lenet5'"):
         shape_named("lenet6")

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import make_dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_origin
 
 from cyclopts import Group, Parameter, Token
 
@@ -17,13 +17,16 @@ def help_of(name: str, default: str | None = None) -> str:
 
 
 def whole(kind: Any, tokens: Sequence[Token]) -> int | tuple[int, ...]:
-    """Whole numbers, one or a pair; cyclopts itself would round 2.5."""
+    """Whole numbers, one or several; cyclopts itself would round 2.5. "none" is no number where any may be given."""
+    several = get_origin(kind) is tuple
+    if several and [token.value for token in tokens] == ["none"]:
+        return ()
     wrong = next((token.value for token in tokens if not re.fullmatch(r"[+-]?\d+", token.value)), None)
     if wrong is not None:
         option = f"{tokens[0].keyword}: " if len(tokens) > 1 else ""  # cyclopts names it before a single one itself
         raise ValueError(f"{option}'{wrong}' is not a whole number.")
     numbers = tuple(int(token.value) for token in tokens)
-    return numbers[0] if len(numbers) == 1 else numbers
+    return numbers if several else numbers[0]
 
 
 NO_FLAGS = ("data", "data_sha256", "start_sha256")  # an argument, and what lenet itself writes into recipes
@@ -45,7 +48,8 @@ def flags_of(module: str, leave_out: Sequence[str] = NO_FLAGS, defaults: Mapping
         parameter = Parameter(
             help=help_of(name, (defaults or {}).get(name)),
             group=groups[option.group],
-            converter=whole if {int, tuple[int, int]} & set(option.kinds) else None,
+            converter=whole if {int, tuple[int, int], tuple[int, ...]} & set(option.kinds) else None,
+            consume_multiple=(1, option.most) if option.most else None,
             negative_iterable=(),
         )
         flags.append((name, Annotated[option.kind | None, parameter], None))

@@ -39,12 +39,7 @@ def models(*, size: Whole = 32, channels: Whole = 3, classes: Whole = 10, layers
         console.print()
         console.print(name, style="bold", end="")
         console.print(f"  {parameters:,} parameters, {adds:,} multiply-adds")
-        about = (
-            f"maps {shape.maps[0]} and {shape.maps[1]} of {shape.kernel}x{shape.kernel}, {shape.activation}, "
-            f"{shape.pool} pool, fc {shape.fc[0]} and {shape.fc[1]}, batch norm: {shape.batch_norm}, "
-            f"dropout {shape.dropout:g}"
-        )
-        for text in (about, shape.origin):
+        for text in (shape.described(), shape.origin):
             console.print(Padding(text, (0, 0, 0, 2), expand=False))
         if layers:
             table = Table(box=None, pad_edge=False, header_style="dim")

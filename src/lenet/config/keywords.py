@@ -57,11 +57,14 @@ class Options(TransferOptions, total=False):
     size: int | None
     channels: Literal[1, 3] | None
     maps: tuple[int, int] | None
-    fc: tuple[int, int] | None
+    fc: tuple[int, ...] | None
+    kernel: Literal[3, 5] | None
+    padding: int | None
     dropout: float | None
     activation: Literal["relu", "tanh"] | None
     pool: Literal["max", "average"] | None
     batch_norm: Literal["none", "first-fc", "all"] | None
+    norm: Literal["before-pool", "after-pool"] | None
     start: str | Path | None
     start_sha256: str | None
 

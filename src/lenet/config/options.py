@@ -15,9 +15,12 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from lenet.errors import InputError, did_you_mean
 
 
-def option(default: Any, meaning: str, low: float | None = None, high: float | None = None) -> Any:
-    """A field of a group: its default, its meaning, and for numbers the range, both ends included."""
-    return field(default=default, metadata={"meaning": meaning, "low": low, "high": high})
+def option(
+    default: Any, meaning: str, low: float | None = None, high: float | None = None, most: int | None = None
+) -> Any:
+    """A field of a group: its default, its meaning, for numbers the range, both ends included, and for a tuple of any
+    length the largest number of values."""
+    return field(default=default, metadata={"meaning": meaning, "low": low, "high": high, "most": most})
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,13 @@ class ModelConfig:
     maps: tuple[int, int] | None = option(
         None, "Output channels of the two convolutions. Default: the model's.", 1, 4096
     )
-    fc: tuple[int, int] | None = option(None, "Widths of the two hidden linear layers. Default: the model's.", 1, 65536)
+    fc: tuple[int, ...] | None = option(
+        None, "Widths of the hidden linear layers: one, two, or none. Default: the model's.", 1, 65536, most=2
+    )
+    kernel: Literal[3, 5] | None = option(None, "Kernel size of the convolutions. Default: the model's.")
+    padding: int | None = option(
+        None, "Width of the border of zeros around a convolution's input. Default: the model's.", 0, 2
+    )
     dropout: float | None = option(
         None, "Dropout probability after each hidden linear layer. Default: the model's.", 0, 0.95
     )
@@ -80,9 +89,15 @@ class ModelConfig:
     batch_norm: Literal["none", "first-fc", "all"] | None = option(
         None, "Batch norm: none, after the first linear layer, or after every layer. Default: the model's."
     )
+    norm: Literal["before-pool", "after-pool"] | None = option(
+        None,
+        "Place of a convolution's batch norm: before activation and pooling, or after them, which trains faster. "
+        "Default: the model's.",
+    )
 
 
-SHAPING = ("maps", "fc", "activation", "pool", "batch_norm", "dropout")  # options that change a named network
+# Options that change a named network.
+SHAPING = ("maps", "fc", "kernel", "padding", "activation", "pool", "batch_norm", "norm", "dropout")
 
 
 @dataclass(frozen=True)
@@ -154,7 +169,7 @@ GROUPS: tuple[type, ...] = (DataConfig, ModelConfig, TransferConfig, TrainingCon
 
 @dataclass(frozen=True)
 class Option:
-    """One option. `kind` is its type; `low` and `high` bound a number, both included."""
+    """One option. `kind` is its type; `low` and `high` bound a number, both included; `most` a tuple's length."""
 
     name: str
     kind: Any
@@ -162,6 +177,7 @@ class Option:
     meaning: str
     low: float | None
     high: float | None
+    most: int | None
     group: type
 
     @property
@@ -176,7 +192,9 @@ class Option:
         if get_origin(kind) is Literal:
             *words, last = map(repr, get_args(kind))
             return f"{', '.join(words)} or {last}"
-        text = "two ints" if get_origin(kind) is tuple else str(kind.__name__)
+        text = str(kind.__name__)
+        if get_origin(kind) is tuple:
+            text = f"up to {self.most} ints" if self.most else "two ints"
         return text if self.low is None or self.high is None else f"{text}, {_number(self.low)} to {_number(self.high)}"
 
     def described(self, default: str | None = None) -> str:
@@ -238,10 +256,11 @@ def _converted(name: str, value: Any, option: Option, kind: Any) -> Any:
             raise InputError(f"{name} cannot be '{_word(value)}'{did_you_mean(_word(value), map(str, words))}")
         return value
     if get_origin(kind) is tuple:
-        kinds = get_args(kind)
-        if not isinstance(value, (list, tuple)) or len(value) != len(kinds):
-            raise InputError(f"{name} takes {len(kinds)} numbers, not {shown(value)}")
-        return tuple(_converted(name, one, option, each) for one, each in zip(value, kinds, strict=True))
+        each, *rest = get_args(kind)
+        most = option.most or 1 + len(rest)
+        if not isinstance(value, (list, tuple)) or len(value) > most or (len(value) < most and not option.most):
+            raise InputError(f"{name} takes {'up to ' if option.most else ''}{most} numbers, not {shown(value)}")
+        return tuple(_converted(name, one, option, each) for one in value)
     if isinstance(value, int) and abs(value) >= 2**64:  # too large for a float, and for a message
         raise InputError(f"{name} is out of range: give at most {_number(option.high or 0)}")
     if kind is float and isinstance(value, int) and not isinstance(value, bool):

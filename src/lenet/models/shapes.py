@@ -17,23 +17,38 @@ from lenet.models.network import describe, trace
 
 @dataclass(frozen=True)
 class Shape:
-    """A LeNet: two convolutions, each with an activation and 2x2 pooling, two hidden linear layers and a last one.
+    """A LeNet: two convolutions, each with an activation and 2x2 pooling, up to two hidden linear layers, a last one.
 
     maps: output channels of the two convolutions
-    fc: widths of the two hidden linear layers
+    fc: widths of the hidden linear layers
+    kernel, padding: of both convolutions, in pixels
     batch_norm: none, after the first linear layer ("first-fc"), or after both convolutions and hidden linear layers
+    norm: place of a convolution's batch norm. After the pool the convolution's gradient is zero except where a pool had
+        its maximum, which makes the backward pass faster.
     dropout: probability, 0 to less than 1, after the activation of each hidden linear layer
     origin: its source, and what lenet adds to it
     """
 
     maps: tuple[int, int] = (6, 16)
-    fc: tuple[int, int] = (120, 84)
+    fc: tuple[int, ...] = (120, 84)
     kernel: int = 5
+    padding: int = 0
     activation: Literal["relu", "tanh"] = "relu"
     pool: Literal["max", "average"] = "max"
     batch_norm: Literal["none", "first-fc", "all"] = "none"
+    norm: Literal["before-pool", "after-pool"] = "before-pool"
     dropout: float = 0.0
     origin: str = ""
+
+    def described(self) -> str:
+        """Its layers on one line."""
+        maps, fc = (" and ".join(map(str, widths)) or "none" for widths in (self.maps, self.fc))
+        padding = f" padded by {self.padding}" if self.padding else ""
+        place = f" {self.norm.replace('-', ' ')}" if self.batch_norm == "all" else ""
+        return (
+            f"maps {maps} of {self.kernel}x{self.kernel}{padding}, {self.activation}, {self.pool} pool, fc {fc}, "
+            f"batch norm: {self.batch_norm}{place}, dropout {self.dropout:g}"
+        )
 
 
 SHAPES: dict[str, Shape] = {
@@ -80,8 +95,9 @@ def lenet(
     input_shape: (height, width, channels), at least 16 x 16 pixels
     mean, std: one value per input channel or one for all, of pixels scaled to 0..1
 
-    Raises InputError for images that are too small.
+    Raises InputError for images that are too small, and for an option that would change nothing in this shape.
     """
+    _check_effects(shape)
     height, width, channels = input_shape
     mean, std = (list(values) * channels if len(values) == 1 else values for values in (mean, std))
     activation = nn.ReLU if shape.activation == "relu" else nn.Tanh
@@ -89,27 +105,41 @@ def lenet(
 
     layers: list[nn.Module] = [Normalize(mean, std)]
     for inputs, outputs in zip((channels, shape.maps[0]), shape.maps, strict=True):
-        layers.append(nn.Conv2d(inputs, outputs, shape.kernel))
-        if shape.batch_norm == "all":
-            layers.append(nn.BatchNorm2d(outputs))
-        layers += [activation(), pool(2)]
-        height, width = ((side - shape.kernel + 1) // 2 for side in (height, width))
+        layers.append(nn.Conv2d(inputs, outputs, shape.kernel, padding=shape.padding))
+        norm: list[nn.Module] = [nn.BatchNorm2d(outputs)] if shape.batch_norm == "all" else []
+        pooled: list[nn.Module] = [activation(), pool(2)]
+        layers += norm + pooled if shape.norm == "before-pool" else pooled + norm
+        height, width = ((side + 2 * shape.padding - shape.kernel + 1) // 2 for side in (height, width))
     if height < 1 or width < 1:
         raise InputError(
             f"images of {input_shape[0]}x{input_shape[1]} pixels are too small for this LeNet; use 16x16 or more"
         )
 
     layers.append(nn.Flatten())
-    features = shape.maps[1] * height * width
-    for number, (inputs, outputs) in enumerate(zip((features, shape.fc[0]), shape.fc, strict=True)):
+    inputs = shape.maps[1] * height * width
+    for number, outputs in enumerate(shape.fc):
         layers.append(nn.Linear(inputs, outputs))
         if shape.batch_norm == "all" or (shape.batch_norm == "first-fc" and number == 0):
             layers.append(nn.BatchNorm1d(outputs))
         layers.append(activation())
         if shape.dropout:
             layers.append(nn.Dropout(shape.dropout))
-    layers.append(nn.Linear(shape.fc[1], classes))
+        inputs = outputs
+    layers.append(nn.Linear(inputs, classes))
     return nn.Sequential(*layers)
+
+
+def _check_effects(shape: Shape) -> None:
+    """Raises InputError for an option of layers that the shape does not have."""
+    if not shape.fc and shape.batch_norm == "first-fc":
+        raise InputError("batch-norm first-fc needs a hidden linear layer: give fc a width, or use another batch-norm",
+                         options=["batch_norm", "fc"])  # fmt: skip
+    if not shape.fc and shape.dropout:
+        raise InputError("dropout comes after hidden linear layers: give fc a width, or set dropout to 0",
+                         options=["dropout", "fc"])  # fmt: skip
+    if shape.norm == "after-pool" and shape.batch_norm != "all":
+        raise InputError(f"norm after-pool changes nothing with batch-norm {shape.batch_norm}: use batch-norm all, or "
+                         "leave norm out", options=["norm", "batch_norm"])  # fmt: skip
 
 
 def fitted(

@@ -142,8 +142,7 @@ def network_for(
     input_shape, classes = (height, width, channels), len(dataset.classes)
     mean, std = statistics or pixel_statistics(dataset.images, dataset.train)
     if own is None:
-        shape = shape_named(config.model, maps=config.maps, fc=config.fc, dropout=config.dropout,
-                            activation=config.activation, pool=config.pool, batch_norm=config.batch_norm)  # fmt: skip
+        shape = shape_named(config.model, **{name: getattr(config, name) for name in SHAPING})
         with torch.device("meta"):  # allocates no memory, however large the network is
             check_memory(config, lenet(shape, input_shape, classes, mean=mean, std=std), input_shape)
         return lenet(shape, input_shape, classes, mean=mean, std=std)
