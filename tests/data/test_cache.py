@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from PIL import Image
 
 from lenet.config import DataConfig
 from lenet.data import cache, catalog, load_dataset
+from lenet.data.copies import image_facts
 from lenet.data.fit import fit_image
 
 pytestmark = pytest.mark.usefixtures("hidden")
@@ -36,7 +39,10 @@ def test_changed_files_are_decoded_again_and_replace_the_stale_entry(small_cifar
     check(first)  # its map outlives the removed entry
 
 
-@pytest.mark.parametrize("damage", ["truncate", "header", "no about", "odd about", "other format", "labels", "empty"])
+@pytest.mark.parametrize("damage", [
+    "truncate", "header", "no about", "odd about", "other format", "labels", "empty", "pixels", "digests", "first",
+    "no constant", "constant", "classes", "train count", "sha256",
+])  # fmt: skip
 def test_a_damaged_entry_is_made_again(small_cifar, tmp_path, damage, check):
     sha256 = load_dataset(DataConfig(data="cifar10", data_dir=str(small_cifar))).sha256
     (entry,) = entries(tmp_path)
@@ -52,8 +58,19 @@ def test_a_damaged_entry_is_made_again(small_cifar, tmp_path, damage, check):
     elif damage == "other format":
         about = json.loads((entry / "about.json").read_text())
         (entry / "about.json").write_text(json.dumps(about | {"format": 1}))
-    elif damage == "labels":
-        np.save(entry / "labels.npy", np.full(240, 10))
+    elif damage in ("classes", "train count", "sha256"):
+        about = json.loads((entry / "about.json").read_text())
+        wrong = {"classes": about["classes"][::-1], "train_count": 100, "sha256": "0" * 64}
+        name = damage.replace(" ", "_")
+        (entry / "about.json").write_text(json.dumps(about | {name: wrong[name]}))
+    elif damage in ("labels", "digests", "first", "constant"):
+        array = np.load(entry / f"{damage}.npy")
+        array[7] = 0 if array[7].any() else 1
+        np.save(entry / f"{damage}.npy", array)
+    elif damage == "no constant":
+        (entry / "constant.npy").unlink()
+    elif damage == "pixels":
+        (entry / "images.npy").write_bytes(images[:-1] + bytes([images[-1] ^ 1]))
     else:
         shutil.rmtree(entry)
         entry.mkdir()
@@ -61,6 +78,120 @@ def test_a_damaged_entry_is_made_again(small_cifar, tmp_path, damage, check):
     check(data)
     assert data.sha256 == sha256
     assert len(entries(tmp_path)) == 1
+    check_facts(data)
+
+
+def check_facts(data):
+    found = image_facts(data.images)
+    for name in ("digests", "first", "constant"):
+        np.testing.assert_array_equal(getattr(data.facts, name), getattr(found, name))
+
+
+def resident(path):
+    """How many bytes of a mapped file this process has in its memory."""
+    kib = [
+        int(line.split()[1])
+        for mapping in re.split(r"\n(?=[0-9a-f]+-[0-9a-f]+ )", Path("/proc/self/smaps").read_text())
+        for line in mapping.splitlines()
+        if str(path) in mapping.splitlines()[0] and line.startswith("Rss:")
+    ]
+    assert kib, f"{path} is not mapped"
+    return 1024 * sum(kib)
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux tells which pages are in memory")
+def test_opening_a_cached_folder_reads_no_image_file_and_no_pixels(photographs, monkeypatch, check, tmp_path):
+    root = photographs(tmp_path / "x", {"a": 40, "b": 40})
+    shutil.copy(tmp_path / "x" / "a" / "000.png", tmp_path / "x" / "b" / "copy.png")
+    first = load_dataset(DataConfig(data=root, size=96))
+    notes = first.notes
+    del first
+
+    def fail(*_, **__):
+        raise AssertionError("a pass over the images")
+
+    with monkeypatch.context() as patched:
+        for name in ("dataset.decode", "dataset.image_facts", "cache.image_facts", "cache.digest", "loaded.digest"):
+            patched.setattr(f"lenet.data.{name}", fail)
+        data = load_dataset(DataConfig(data=root, size=96))
+    (entry,) = entries(tmp_path)
+    assert resident(entry / "images.npy") < data.images.nbytes / 4
+    assert data.notes == notes
+    assert "1 exact copy of other images" in notes[-1]
+    check(data)
+    check_facts(data)
+    assert resident(entry / "images.npy") >= data.images.nbytes  # `check` reads them
+
+
+@pytest.mark.parametrize("change", ["name", "size", "time", "new", "gone", "label"])
+def test_an_entry_of_files_that_changed_is_made_again(photographs, check, tmp_path, change):
+    root = photographs(tmp_path / "x", {"a": 8, "b": 8})
+    load_dataset(DataConfig(data=root))
+    files = sorted((tmp_path / "x" / "a").iterdir())
+    pixels = np.random.default_rng(1).integers(0, 256, (20, 20, 3), dtype=np.uint8)
+    if change == "name":
+        files[0].rename(files[0].with_name("zzz.png"))
+    elif change == "size":
+        Image.fromarray(pixels[:10]).save(files[0])
+    elif change == "time":
+        files[0].write_bytes(files[1].read_bytes())
+        os.utime(files[0], ns=(1, 1))
+    elif change == "new":
+        Image.fromarray(pixels).save(files[0].with_name("new.png"))
+    elif change == "gone":
+        files[0].unlink()
+    else:
+        files[0].rename(tmp_path / "x" / "b" / "moved.png")
+    again = load_dataset(DataConfig(data=root))
+    check(again)
+    check_facts(again)
+    for index, name in enumerate(again.files):
+        with Image.open(tmp_path / "x" / name) as image:
+            np.testing.assert_array_equal(again.images[index], fit_image(image, 32, 3))
+    assert len(entries(tmp_path)) == 1
+
+
+def test_a_copied_cache_is_read_once_as_a_whole_and_then_trusted(photographs, monkeypatch, check, tmp_path):
+    root = photographs(tmp_path / "x", {"a": 8, "b": 8})
+    first = load_dataset(DataConfig(data=root))
+    shutil.copytree(tmp_path / "cache", tmp_path / "copy")
+    monkeypatch.setenv("LENET_CACHE", str(tmp_path / "copy"))
+    read, hashed = [], cache.digest
+    monkeypatch.setattr(cache, "digest", lambda arrays: read.append(1) or hashed(arrays))
+    for _ in range(3):
+        data = load_dataset(DataConfig(data=root))
+        check(data)
+        assert data.sha256 == first.sha256
+    assert len(read) == 1
+
+
+def test_a_pixel_that_changes_without_a_trace_is_found_where_all_are_read(photographs, check, tmp_path):
+    root = photographs(tmp_path / "x", {"a": 8, "b": 8})
+    first = load_dataset(DataConfig(data=root))
+    sha256 = first.sha256
+    (entry,) = entries(tmp_path)
+    path = entry / "images.npy"
+    before = path.stat()
+    with path.open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(bytes([255 - first.images[-1, -1, -1, -1]]))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    data = load_dataset(DataConfig(data=root), verify=True)
+    check(data)
+    assert data.sha256 == sha256
+
+
+def test_facts_of_chosen_classes_are_those_of_their_images(photographs, check, tmp_path):
+    root = photographs(tmp_path / "x", {"a": 8, "b": 8, "c": 8})
+    for name in ("a", "b", "c"):
+        shutil.copy(tmp_path / "x" / "a" / "003.png", tmp_path / "x" / name / "copy.png")
+        Image.new("RGB", (20, 20), (9, 9, 9)).save(tmp_path / "x" / name / "empty.png")
+    for _ in range(2):
+        data = load_dataset(DataConfig(data=root, classes="b,c"))
+        check(data)
+        check_facts(data)
+        assert data.facts.constant.sum() == 2
+        assert (data.facts.first != np.arange(20)).sum() == 2
 
 
 def test_a_cache_that_cannot_be_written_is_not_needed(monkeypatch, small_cifar, tmp_path, capsys, check):

@@ -8,7 +8,7 @@ from PIL import Image
 
 from lenet.config import DataConfig
 from lenet.data import load_dataset
-from lenet.data.copies import image_digest
+from lenet.data.copies import first_of_copies, image_digest, near_constant
 from lenet.data.splits import Sources, split
 from lenet.errors import InputError
 
@@ -106,3 +106,20 @@ def test_a_class_whose_images_are_all_copies_of_test_images_is_refused():
     labels, first = np.append(labels, 1), np.append(np.arange(20), drawn.test[0])
     with pytest.raises(InputError, match="class 'b' of x has only exact copies"):
         split(Sources("x", ("a", "b"), labels, np.arange(21), None, None, (), first), val_fraction=0.1, seed=0)
+
+
+def test_first_of_copies_is_the_lowest_index_with_the_same_digest():
+    generator = np.random.default_rng(0)
+    digests = generator.integers(0, 3, (500, 2), dtype=np.uint8).repeat(8, axis=1)  # they differ in one half alone
+    lowest = {}
+    expected = [lowest.setdefault(each.tobytes(), index) for index, each in enumerate(digests)]
+    assert first_of_copies(digests).tolist() == expected
+    assert first_of_copies(digests[:0]).tolist() == []
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (5, 7, 3), (300, 300, 1)])
+def test_near_constant_images_are_those_with_a_standard_deviation_below_three(shape):
+    generator = np.random.default_rng(0)
+    images = np.stack([generator.normal(240, 2.5 + spread / 100, shape) for spread in range(100)])
+    images = np.clip(images, 0, 255).astype(np.uint8)
+    assert near_constant(images).tolist() == [float(image.std()) < 3 for image in images]

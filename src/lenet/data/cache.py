@@ -1,4 +1,15 @@
-"""Decoded images kept on disk as uint8 arrays, so that later runs map them instead of decoding them again."""
+"""Decoded images kept on disk as uint8 arrays, so that later runs map them instead of decoding them again.
+
+An entry is a folder: images.npy, uint8 [N, H, W, C]; labels.npy, int64 [N]; digests.npy, first.npy and constant.npy,
+the arrays of `ImageFacts`; and about.json. Opening one makes no pass over the pixels. What is checked, and when:
+
+- about.json and the small arrays by the hash `parts` of them all, whenever an entry is opened;
+- images.npy by its size, time of change and inode, which were recorded when it was written; if one of them differs (the
+  file was changed, or the cache copied), all pixels and labels by `sha256`, which takes 1.5 s per GB on one core;
+- all pixels with `verify`, which also finds what a failing disk has changed.
+
+An entry that fails is made again, as is one of files whose names, sizes or times of change differ.
+"""
 
 import hashlib
 import json
@@ -6,7 +17,8 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +27,12 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
+from lenet.data.copies import ImageFacts, image_facts
 from lenet.data.readers import Arrays
-from lenet.files import locked, read_json
+from lenet.files import locked, read_json, write_whole
 
-_FORMAT = 2
+_FORMAT = 3
+_SMALL = {"labels": np.int64, "digests": np.uint8, "first": np.int64, "constant": np.bool_}
 _NEW = ".new-"  # opens the name of an entry that is being written
 
 
@@ -40,11 +54,14 @@ def digest(arrays: Arrays) -> str:
 
 
 def cached(
-    name: str, source: Path, stamps: list[Any], options: dict[str, Any], make: Callable[[], Arrays]
-) -> tuple[Arrays, str]:
-    """What `make` returns, with its digest; from the cache if the same files were decoded with the same options before.
+    name: str, source: Path, stamps: list[Any], options: dict[str, Any], make: Callable[[], Arrays], *,
+    verify: bool = False,
+) -> tuple[Arrays, str]:  # fmt: skip
+    """What `make` returns, with facts about the images, and its digest; from the cache if it has them.
 
-    stamps: values that change whenever the files do
+    It has them if the same files were decoded with the same options before.
+
+    stamps: values that change whenever the files do; verify: read all pixels and compare their hash
     """
     request = json.dumps([_FORMAT, str(source.absolute()), options])
     key = hashlib.sha256((request + json.dumps(stamps)).encode()).hexdigest()[:20]
@@ -52,11 +69,11 @@ def cached(
     prefix = f"{_safe(name)}-{hashlib.sha256(request.encode()).hexdigest()[:12]}-"
     entry = _folder() / (prefix + key)
     try:
-        return _load_entry(entry)
+        return _load_entry(entry, verify=verify)
     except Exception:  # missing, or damaged in any way: made again
         pass
     arrays = make()
-    sha256 = digest(arrays)
+    arrays, sha256 = replace(arrays, facts=image_facts(arrays.images)), digest(arrays)
     try:
         _store_entry(entry, prefix, arrays, {"name": name, "source": str(source.absolute()), "sha256": sha256})
         return _load_entry(entry)
@@ -136,39 +153,76 @@ def _about(entry: Path) -> dict[str, Any]:
     return about
 
 
-def _load_entry(entry: Path) -> tuple[Arrays, str]:
+def _load_entry(entry: Path, *, verify: bool = False) -> tuple[Arrays, str]:
+    """The arrays, whose images are mapped, and their digest. Raises an exception of any kind if it is damaged."""
     about = _about(entry)
+    path = entry / "images.npy"
+    written = _written(path)
     # Unlike np.load, open_memmap reads .npy alone: no zip and no pickle, whatever the file claims to be.
-    images, stored = (open_memmap(entry / f"{part}.npy", mode="r") for part in ("images", "labels"))
-    if list(images.shape) != about["shape"] or images.dtype != np.uint8 or stored.shape != images.shape[:1]:
-        raise ValueError("cache entry contradicts itself")
-    labels = np.array(stored, dtype=np.int64)
-    if labels.min() < 0 or labels.max() >= len(about["classes"]):
-        raise ValueError("cache entry contradicts itself")
+    images = open_memmap(path, mode="r")
+    count, classes, train_count = len(images), about["classes"], about["train_count"]
+    stored = {name: open_memmap(entry / f"{name}.npy", mode="r") for name in _SMALL}
+    if list(images.shape) != about["shape"] or images.dtype != np.uint8 or images.ndim != 4:
+        raise ValueError("the images have another shape or type")
+    for name, array in stored.items():
+        if array.shape != ((count, 16) if name == "digests" else (count,)) or array.dtype != _SMALL[name]:
+            raise ValueError(f"{name} has another shape or type")
+    small = {name: np.array(array) for name, array in stored.items()}
+    if _parts(about, small) != about["parts"]:
+        raise ValueError("the parts do not have their hash")
+    labels, first = small["labels"], small["first"]
+    if labels.min() < 0 or labels.max() >= len(classes) or first.min() < 0 or (first > np.arange(count)).any():
+        raise ValueError("a label or an index is out of range")
+    if not all(isinstance(name, str) for name in classes) or not 0 <= train_count <= count:
+        raise ValueError("the classes are not names, or there are fewer images than training images")
+    facts = ImageFacts(small["digests"], first, small["constant"])
     # A plain array over the map: the class np.memmap is slower to index.
     plain: NDArray[np.uint8] = np.asarray(images)
-    return Arrays(plain, labels, int(about["train_count"]), tuple(about["classes"]), bool(about["grey"])), about[
-        "sha256"
-    ]
+    arrays = Arrays(plain, labels, int(train_count), tuple(classes), bool(about["grey"]), facts)
+    if verify or written != about["written"]:
+        if digest(arrays) != about["sha256"]:
+            raise ValueError("the images do not have their hash")
+        with suppress(OSError, ValueError):  # a cache that cannot be written is verified every time
+            write_whole(entry / "about.json", json.dumps(about | {"written": written}), sync=False)
+    return arrays, about["sha256"]
 
 
 def _store_entry(entry: Path, prefix: str, arrays: Arrays, about: dict[str, Any]) -> None:
     """Written beside the entry and renamed, so that no reader ever finds half an entry."""
+    assert arrays.facts is not None
     entry.parent.mkdir(parents=True, exist_ok=True)
-    about |= {"format": _FORMAT, "shape": arrays.images.shape, "train_count": arrays.train_count}
-    about |= {"classes": arrays.classes, "grey": arrays.grey}
+    about |= {"format": _FORMAT, "shape": list(arrays.images.shape), "train_count": arrays.train_count}
+    about |= {"classes": list(arrays.classes), "grey": arrays.grey}
+    facts = {name: getattr(arrays.facts, name) for name in ("digests", "first", "constant")}
+    small = {"labels": np.ascontiguousarray(arrays.labels)} | facts
     with locked(entry.parent) as alone:
         for path in _listed(entry.parent):
             if path.name.startswith(prefix) or (alone and _is_stale(path)):
                 shutil.rmtree(path, ignore_errors=True)
         aside = Path(tempfile.mkdtemp(prefix=_NEW, dir=entry.parent))
         try:
-            np.save(aside / "images.npy", arrays.images)
-            np.save(aside / "labels.npy", arrays.labels)
+            for name, array in {"images": arrays.images, **small}.items():
+                np.save(aside / f"{name}.npy", array)
+            about |= {"parts": _parts(about, small), "written": _written(aside / "images.npy")}
             (aside / "about.json").write_text(json.dumps(about))
             aside.rename(entry)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
+
+
+def _parts(about: dict[str, Any], small: dict[str, NDArray[Any]]) -> str:
+    """The SHA-256 of what an entry holds beside its images."""
+    facts = {name: value for name, value in about.items() if name not in ("parts", "written")}
+    sha256 = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    for name in _SMALL:
+        sha256.update(small[name].data)
+    return sha256.hexdigest()
+
+
+def _written(path: Path) -> list[int]:
+    """Size, time of change in ns and inode of a file: what differs if it was written again, or is a copy."""
+    stat = path.stat()
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ino]
 
 
 def _is_stale(path: Path) -> bool:

@@ -1,6 +1,7 @@
 """Exact copies and near-constant images among images of one size."""
 
 import hashlib
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,32 @@ from lenet.errors import counted
 
 CONSTANT_SD = 3.0  # of 255: an image with a lower standard deviation of its pixels is near-constant
 IMBALANCED_FROM = 3.0  # times as many training images in the largest class as in the smallest
+_CHUNK = 1 << 22  # pixels that are looked at together
+
+
+@dataclass(frozen=True, eq=False)
+class ImageFacts:
+    """What a pass over the pixels of N images finds; it is kept in the cache, so that later runs need no such pass.
+
+    digests: uint8 [N, 16], the `image_digest` of each image
+    first: int64 [N], for each image the lowest index of an exact copy, which is its own without copies
+    constant: bool [N], whether the standard deviation of the image's pixels is below `CONSTANT_SD`
+    """
+
+    digests: NDArray[np.uint8]
+    first: NDArray[np.int64]
+    constant: NDArray[np.bool_]
+
+    def of(self, chosen: NDArray[np.int64]) -> "ImageFacts":
+        """Those of the images at these indices alone."""
+        digests = self.digests[chosen]
+        return ImageFacts(digests, first_of_copies(digests), self.constant[chosen])
+
+
+def image_facts(images: NDArray[np.uint8]) -> ImageFacts:
+    """The facts about uint8 images [N, H, W, C]."""
+    digests = image_digests(images)
+    return ImageFacts(digests, first_of_copies(digests), near_constant(images))
 
 
 def image_digest(image_hwc: np.ndarray) -> bytes:
@@ -18,13 +45,35 @@ def image_digest(image_hwc: np.ndarray) -> bytes:
 
 def image_digests(images_nhwc: np.ndarray) -> NDArray[np.uint8]:
     """uint8 [N, 16]: the `image_digest` of each image."""
-    return np.frombuffer(b"".join(map(image_digest, images_nhwc)), np.uint8).reshape(-1, 16)
+    digests = np.empty((len(images_nhwc), 16), dtype=np.uint8)
+    for index, image in enumerate(images_nhwc):
+        digests[index] = np.frombuffer(image_digest(image), dtype=np.uint8)
+    return digests
 
 
 def first_of_copies(digests: NDArray[np.uint8]) -> NDArray[np.int64]:
     """int64 [N]: for each image the lowest index of an image with the same digest, which is its own without copies."""
-    first: dict[bytes, int] = {}
-    return np.array([first.setdefault(each.tobytes(), index) for index, each in enumerate(digests)], dtype=np.int64)
+    high, low = np.ascontiguousarray(digests).view(np.uint64).T
+    order = np.lexsort((low, high))  # stable: of equal digests the lowest index comes first
+    new = np.ones(len(order), dtype=np.bool_)
+    new[1:] = (np.diff(high[order]) != 0) | (np.diff(low[order]) != 0)
+    first = np.empty(len(order), dtype=np.int64)
+    first[order] = order[new][np.cumsum(new) - 1]
+    return first
+
+
+def near_constant(images: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """bool [N]: whether the standard deviation of the pixels of each image, uint8 [N, H, W, C], is below 3."""
+    count = images[0].size if len(images) else 1
+    found = np.empty(len(images), dtype=np.bool_)
+    several = max(1, _CHUNK // count)
+    wide = np.uint32 if count * 255**2 < 2**32 else np.uint64
+    for begin in range(0, len(images), several):
+        pixels = images[begin : begin + several].reshape(-1, count)
+        total = pixels.sum(axis=1, dtype=wide).astype(np.int64)
+        squares = np.square(pixels, dtype=np.uint16).sum(axis=1, dtype=wide).astype(np.int64)
+        found[begin : begin + several] = count * squares - total**2 < (CONSTANT_SD * count) ** 2  # whole numbers: exact
+    return found
 
 
 def conflicting(first: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -33,14 +82,13 @@ def conflicting(first: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[
 
 
 def summary(
-    images: NDArray[np.uint8], labels: NDArray[np.int64], first: NDArray[np.int64], classes: tuple[str, ...],
-    splits: dict[str, NDArray[np.int64]],
-) -> tuple[str, ...]:  # fmt: skip
+    facts: ImageFacts, labels: NDArray[np.int64], classes: tuple[str, ...], splits: dict[str, NDArray[np.int64]]
+) -> tuple[str, ...]:
     """Up to three lines about copies, near-constant images and imbalance; empty if there are none.
 
-    images: uint8 [N, H, W, C]; splits: indices, of which "train" is compared by class
+    labels: int64 [N]; splits: indices, of which "train" is compared by class
     """
-    lines = []
+    lines, first = [], facts.first
     if copies := int((first != np.arange(len(first))).sum()):
         split = np.full(len(first), -1)
         for number, indices in enumerate(splits.values()):
@@ -51,7 +99,7 @@ def summary(
         told += [f"{counted(across, 'image')} in several splits"] if across else []
         told += [f"{counted(wrong, 'image')} with conflicting labels"] if wrong else []
         lines.append(", ".join(told))
-    if constant := sum(float(image.std()) < CONSTANT_SD for image in images):
+    if constant := int(facts.constant.sum()):
         lines.append(counted(constant, "near-constant image"))
     if uneven := imbalance(np.bincount(labels[splits["train"]], minlength=len(classes)), classes):
         lines.append(uneven)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lenet.config import DataConfig, names_in
 from lenet.data.cache import cached, digest, stamp
 from lenet.data.catalog import CIFAR10, SETS
-from lenet.data.copies import first_of_copies, image_digests, summary
+from lenet.data.copies import ImageFacts, image_facts, summary
 from lenet.data.decode import decode
 from lenet.data.detect import detect
 from lenet.data.fetch import find_published, get_published
@@ -36,7 +36,7 @@ class Dataset:
     sha256: of the shape, the images' bytes (after resizing) and the labels' bytes
     notes: lines for the user
     files: for images of the user's own, each image's path relative to the folder, or a name such as x_train[7]
-    digests: uint8 [N, 16] of the images (see `lenet.data.copies`), if there are files
+    facts: digests, copies and near-constant images; None for images that are not the user's own and not in the cache
     folds: (train, val) of each fold, for one network each; `train` and `val` are then those of the first fold
     has_test: whether the source has a test split of its own
     substitute: why the embedded digits take the place of the dataset that was asked for, otherwise empty
@@ -53,7 +53,7 @@ class Dataset:
     sha256: str
     notes: tuple[str, ...]
     files: tuple[str, ...] | None = None
-    digests: NDArray[np.uint8] | None = None
+    facts: ImageFacts | None = None
     folds: tuple[tuple[Indices, Indices], ...] = ()
     has_test: bool = False
     substitute: str = ""
@@ -86,6 +86,7 @@ def load_dataset(
     classes: tuple[str, ...] | None = None,
     download: bool = True,
     or_digits: bool = False,
+    verify: bool = False,
 ) -> Dataset:
     """The images, labels and splits that the config describes.
 
@@ -98,50 +99,55 @@ def load_dataset(
     classes: the class names of a trained model, for other images: labels are numbered by them, and a class may have few
         images or none
     or_digits: use the embedded digits, at 32x32 in colour, if the dataset is not on disk and cannot be downloaded
+    verify: read all pixels in the cache and compare their hash; see `lenet.data.cache` for what is checked without
 
     Raises InputError for whatever is wrong with the names or the files.
     """
     if config.data == MEMORY:
-        return _load(config, _from_memory(memory, config.data_sha256), classes, download)
+        return _load(config, _from_memory(memory, config.data_sha256), classes, download, verify)
     name, substitute = config.data, ""
     if name == "auto":
         name = find_auto(config.data_dir)
         substitute = _HOW_TO_GET if name == "digits" else ""
     try:
-        dataset = _load(replace(config, data=name), None, classes, download)
+        dataset = _load(replace(config, data=name), None, classes, download, verify)
     except Unavailable as error:
         if not or_digits:
             raise
         # As CIFAR-10's images are, so that a network made for those takes them.
-        dataset = _load(replace(config, data="digits", size=32, channels=3), None, classes, download)
+        dataset = _load(replace(config, data="digits", size=32, channels=3), None, classes, download, verify)
         substitute = str(error)
     return replace(dataset, substitute=substitute)
 
 
-def _load(config: DataConfig, memory: Source | None, classes: tuple[str, ...] | None, download: bool) -> Dataset:
+def _load(
+    config: DataConfig, memory: Source | None, classes: tuple[str, ...] | None, download: bool, verify: bool
+) -> Dataset:
     """See `load_dataset`; `config.data` is a dataset's name, a path or "memory"."""
     check_size_and_fit(config.size, config.fit)
     name, keep, protocol = config.data, names_in(config.classes), config.protocol
     if name in SETS:
-        loaded = _read_named(config, config.size or default_size(name), classes, download)
+        loaded = _read_named(config, config.size or default_size(name), classes, download, verify)
     elif source := memory or detect(root := _own_path(name)):
-        loaded = _read_source(config, source, classes)
+        loaded = _read_source(config, source, classes, verify)
     else:
-        loaded = _read_folder(config, root, config.size or DEFAULT_SIZE, classes)
+        loaded = _read_folder(config, root, config.size or DEFAULT_SIZE, classes, verify)
     if protocol != "official":
         loaded = by_protocol(loaded, protocol)
     if keep:
         loaded = only(loaded, keep)
-    digests = None if loaded.files is None else image_digests(loaded.arrays.images)
-    first = None if digests is None else first_of_copies(digests)
+    facts = loaded.arrays.facts
+    if facts is None and loaded.files is not None:
+        facts = image_facts(loaded.arrays.images)
+    first = None if facts is None or loaded.files is None else facts.first
     sources = Sources(loaded.source if loaded.files else loaded.name, loaded.arrays.classes, loaded.arrays.labels,
                       loaded.train, loaded.val, loaded.test, loaded.folds, first)  # fmt: skip
     splits = split(sources, val_fraction=config.val_fraction, seed=config.split_seed, protocol=protocol,
                    per_class=config.per_class, strict=classes is None)  # fmt: skip
     notes = loaded.notes
-    if first is not None:
+    if facts is not None and loaded.files is not None:
         parts = {"train": splits.train, "val": splits.val, "test": splits.test}
-        notes += summary(loaded.arrays.images, loaded.arrays.labels, first, loaded.arrays.classes, parts)
+        notes += summary(facts, loaded.arrays.labels, loaded.arrays.classes, parts)
     for shared in (loaded.arrays.images, loaded.arrays.labels):
         shared.setflags(write=False)
     return Dataset(
@@ -156,7 +162,7 @@ def _load(config: DataConfig, memory: Source | None, classes: tuple[str, ...] | 
         sha256=loaded.sha256,
         notes=notes,
         files=loaded.files,
-        digests=digests,
+        facts=facts,
         folds=splits.folds,
         has_test=loaded.test is not None,
     )
@@ -199,7 +205,7 @@ def _own_path(path: str) -> Path:
     raise InputError(f"no dataset or folder '{path}'{did_you_mean(path, ['auto', *SETS])}", options=["data"])
 
 
-def _read_named(config: DataConfig, size: int, classes: tuple[str, ...] | None, download: bool) -> Loaded:
+def _read_named(config: DataConfig, size: int, classes: tuple[str, ...] | None, download: bool, verify: bool) -> Loaded:
     published = SETS[config.data]
     channels = config.channels or published.channels
     notes: tuple[str, ...] = ()
@@ -220,7 +226,8 @@ def _read_named(config: DataConfig, size: int, classes: tuple[str, ...] | None, 
             return replace(made, images=fit_array(made.images, size, channels=1 if grey else None))
 
         stamps = [stamp(folder, file) for file in (*layout.train, *layout.test, layout.meta)]
-        arrays, sha256 = cached(published.name, folder, stamps, {"size": size, "grey": grey}, make)
+        arrays, sha256 = cached(published.name, folder, stamps, {"size": size, "grey": grey}, make,
+                                verify=verify)  # fmt: skip
     known = classes or arrays.classes
     for name in arrays.classes:
         if name not in known:
@@ -233,7 +240,7 @@ def _read_named(config: DataConfig, size: int, classes: tuple[str, ...] | None, 
     return Loaded(published.name, source, arrays, sha256, train, None, test if has_test else None, notes)
 
 
-def _read_source(config: DataConfig, source: Source, classes: tuple[str, ...] | None) -> Loaded:
+def _read_source(config: DataConfig, source: Source, classes: tuple[str, ...] | None, verify: bool) -> Loaded:
     size = config.size or source.default_size()
 
     def read(grey: bool) -> tuple[Arrays, str]:
@@ -243,7 +250,7 @@ def _read_source(config: DataConfig, source: Source, classes: tuple[str, ...] | 
         if source.stamps is None:
             return with_digest(make())
         options = {"size": size, "fit": config.fit, "grey": grey, "all": classes is not None}
-        return cached(source.name, Path(source.path), source.stamps, options, make)
+        return cached(source.name, Path(source.path), source.stamps, options, make, verify=verify)
 
     arrays, sha256 = read(grey=config.channels == 1)
     channels = config.channels or (1 if arrays.grey else 3)
@@ -257,13 +264,14 @@ def _read_source(config: DataConfig, source: Source, classes: tuple[str, ...] | 
                    source.notes, files)  # fmt: skip
 
 
-def _read_folder(config: DataConfig, root: Path, size: int, classes: tuple[str, ...] | None) -> Loaded:
+def _read_folder(config: DataConfig, root: Path, size: int, classes: tuple[str, ...] | None, verify: bool) -> Loaded:
     found = scan(root, classes)
 
     def read(grey: bool) -> tuple[Arrays, str]:
         options = {"size": size, "fit": config.fit, "grey": grey}
         stamps = [found.files, found.stamps]
-        return cached(root.name, root, stamps, options, lambda: decode(root, found, size, config.fit, grey=grey))
+        return cached(root.name, root, stamps, options, lambda: decode(root, found, size, config.fit, grey=grey),
+                      verify=verify)  # fmt: skip
 
     arrays, sha256 = read(grey=False)
     channels = config.channels or (1 if arrays.grey else 3)

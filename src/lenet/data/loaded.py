@@ -37,7 +37,8 @@ def as_asked(
     """The arrays in these channels, with labels numbered by `classes`; and their digest."""
     images = in_channels(arrays.images, channels)
     same = images is arrays.images and np.array_equal(labels, arrays.labels)
-    arrays = replace(arrays, images=images, labels=labels, classes=classes)
+    facts = arrays.facts if images is arrays.images else None
+    arrays = replace(arrays, images=images, labels=labels, classes=classes, facts=facts)
     return arrays, sha256 if same else digest(arrays)
 
 
@@ -71,7 +72,8 @@ def only(loaded: Loaded, keep: tuple[str, ...]) -> Loaded:
         raise InputError(
             f"class '{classes[missing[0]]}' of {loaded.name} has no training images: leave it out", options=["classes"]
         )
-    filtered = Arrays(np.ascontiguousarray(arrays.images[chosen]), labels[chosen], len(train), classes)
+    facts = arrays.facts and arrays.facts.of(chosen)
+    filtered = Arrays(np.ascontiguousarray(arrays.images[chosen]), labels[chosen], len(train), classes, facts=facts)
     return replace(
         loaded,
         arrays=filtered,

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet.data.catalog import Layout, PublishedSet
+from lenet.data.copies import ImageFacts
 from lenet.data.pickles import PickledArray, load_pickle
 from lenet.errors import InputError
 from lenet.files import read_regular
@@ -18,6 +19,7 @@ class Arrays:
     """Images uint8 [N, H, W, C] and labels int64 [N], numbers into `classes`; the first `train_count` are for training.
 
     grey: whether every training image holds grey alone
+    facts: about the images, if they are known
     """
 
     images: NDArray[np.uint8]
@@ -25,6 +27,7 @@ class Arrays:
     train_count: int
     classes: tuple[str, ...]
     grey: bool = False
+    facts: ImageFacts | None = None
 
 
 def read_published(published: PublishedSet, layout: Layout, folder: Path) -> Arrays:

@@ -32,8 +32,8 @@ def write_split(path: Path, dataset: Dataset, config: Config | None = None) -> N
     tensors["sha256"] = _bytes(bytes.fromhex(dataset.sha256))
     if config is not None:
         tensors["config"] = _bytes(_identity(config))
-    if dataset.digests is not None:  # single images of a folder may change, or be evaluated elsewhere
-        tensors["digests"] = torch.from_numpy(dataset.digests.copy())
+    if dataset.files is not None and dataset.facts is not None:  # single images may change, or be evaluated elsewhere
+        tensors["digests"] = torch.from_numpy(dataset.facts.digests.copy())
     write_tensors(path, tensors)
 
 
