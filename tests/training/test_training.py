@@ -59,7 +59,13 @@ def assert_same(one, other):
 
 @pytest.mark.parametrize("stop_after", [0, 1, 2, 3])
 @pytest.mark.parametrize(
-    "options", [{}, {"optimizer": "sgd", "schedule": "cosine", "patience": 2}, {"optimizer": "adamw", "batch_size": 7}]
+    "options",
+    [
+        {},
+        {"optimizer": "sgd", "schedule": "cosine", "patience": 2},
+        {"optimizer": "adamw", "batch_size": 7},
+        {"ema": 0.9},
+    ],
 )
 def test_training_resumed_from_state_is_bit_identical(start, tmp_path, engine, stop_after, options):
     whole = start(engine=engine, **options)
@@ -77,6 +83,36 @@ def test_training_resumed_from_state_is_bit_identical(start, tmp_path, engine, s
         second.advance()
     assert_same(whole, second)
     assert second.finished
+
+
+def test_weight_averaging_validates_and_keeps_the_moving_average(start, engine):
+    plain, smooth = start(engine=engine), start(engine=engine, ema=0.9)
+    average, done = {}, 0
+    for _ in range(2):
+        epoch = plain.epoch
+        for first in range(0, steps := len(plain._plan().steps), 8):
+            part = plain._plan().part(first, min(first + 8, steps))
+            plain._train(None, part)
+            keep = min(0.9, (1 + done + first) / (10 + done + first)) ** len(part.steps)
+            for name, tensor in plain.model.state_dict().items():
+                old = average.get(name, tensor)
+                average[name] = keep * old + (1 - keep) * tensor if tensor.is_floating_point() else tensor.clone()
+        done += steps
+        plain.history.append(row := smooth.advance())
+        assert row.epoch == epoch + 1
+    assert all(torch.allclose(smooth.average[name], tensor, atol=1e-6) for name, tensor in average.items())
+    assert not any(torch.equal(smooth.average[n], t) for n, t in smooth.model.state_dict().items() if "weight" in n)
+    plain.model.load_state_dict(average)
+    logits, labels = plain.logits(plain.dataset.val), plain.dataset.labels[plain.dataset.val]
+    assert row.val_accuracy == (logits.argmax(axis=1) == labels).mean()
+    assert all(torch.equal(smooth.best_weights[n], t) for n, t in smooth.average.items()) == (smooth.best is row)
+
+
+def test_a_state_without_average_is_refused_where_weights_are_averaged(start):
+    plain, smooth = start(), start(ema=0.9)
+    plain.advance()
+    with pytest.raises(ValueError, match="another weight averaging"):
+        smooth.load(plain.state())
 
 
 def test_same_seed_is_bit_identical_whatever_the_global_random_state(start, engine):

@@ -46,6 +46,7 @@ PAIRS = {
     "nesterov": ((True, False), {}),
     "weight_decay": ((0.0, 0.01), {}),
     "label_smoothing": ((0.0, 0.1), {}),
+    "ema": ((0.0, 0.9), {}),
     "patience": ((0, 1), {"epochs": 6, "lr": 1.0}),
 }
 
@@ -59,8 +60,9 @@ def run_trial(job, values, number=0):
 
 
 def weights_of(job, number=0):
+    """The weights after the last epoch, and their moving average if there is one."""
     state = read_tensors(state_path(job.states, number))
-    return {name: tensor for name, tensor in state.items() if name.startswith("model:")}
+    return {name: tensor for name, tensor in state.items() if name.startswith(("model:", "average:"))}
 
 
 def figures(results):

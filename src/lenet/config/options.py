@@ -129,6 +129,13 @@ class TrainingConfig:
         None, "Weight decay; an L2 penalty in sgd and adam. Default: 5e-4 with sgd, 0 with adam and adamw.", 0, 10
     )
     label_smoothing: float = option(0.0, "Label smoothing.", 0, 0.99)
+    ema: float = option(
+        0.0,
+        "Decay per step of an exponential moving average of the weights, which is validated and saved instead of them; "
+        "0: none.",
+        0,
+        0.99999,
+    )
     patience: int = option(0, "Stop after this many epochs without a higher validation accuracy; 0: never.", 0, 100_000)
 
     @property

@@ -14,17 +14,19 @@ _HISTORY = "history:json"
 
 @dataclass
 class State:
-    """Weights, optimizer state, best weights by validation (empty before the first epoch), and all epochs so far."""
+    """Weights, optimizer state, best weights by validation (empty before the first epoch), averaged weights (empty
+    without weight averaging), and all epochs so far."""
 
     model: dict[str, torch.Tensor]
     optimizer: dict[str, torch.Tensor]
     best: dict[str, torch.Tensor]
+    average: dict[str, torch.Tensor]
     history: list[EpochRow]
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """Copies of all tensors, named "model:...", "optimizer:..." and "best:...", and the epochs, uint8 JSON text."""
+        """Copies of all tensors, named "PART:NAME" with this class's names, and the epochs, uint8 JSON text."""
         history = json.dumps([asdict(row) for row in self.history]).encode()
-        named = {"model": self.model, "optimizer": self.optimizer, "best": self.best}
+        named = {"model": self.model, "optimizer": self.optimizer, "best": self.best, "average": self.average}
         tensors = {f"{part}:{name}": tensor for part, of in named.items() for name, tensor in of.items()}
         tensors[_HISTORY] = torch.frombuffer(bytearray(history), dtype=torch.uint8)
         return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
@@ -37,8 +39,8 @@ def read_state(tensors: Mapping[str, torch.Tensor], like: Mapping[str, torch.Ten
 
     Raises ValueError if it is not a valid state of this network.
     """
-    state = State({}, {}, {}, history_of(tensors))
-    parts = {"model": state.model, "optimizer": state.optimizer, "best": state.best}
+    state = State({}, {}, {}, {}, history_of(tensors))
+    parts = {"model": state.model, "optimizer": state.optimizer, "best": state.best, "average": state.average}
     for key, tensor in tensors.items():
         part, _, name = key.partition(":")
         if part in parts:
@@ -48,13 +50,15 @@ def read_state(tensors: Mapping[str, torch.Tensor], like: Mapping[str, torch.Ten
     check_like(state.model, like, "model:")
     if state.best or any(row.failed_step is None for row in state.history):
         check_like(state.best, like, "best:")
+    if state.average:
+        check_like(state.average, like, "average:")
     for key, tensor in state.optimizer.items():
         name, _, piece = key.rpartition("/")
         shape = () if piece == "step" or name not in like else like[name].shape
         if name not in like or tensor.shape != shape or tensor.dtype != torch.float32:
             raise ValueError(f"optimizer:{key} does not fit the network")
     epochs = [row.epoch for row in state.history]
-    if not epochs and (state.optimizer or state.best):
+    if not epochs and (state.optimizer or state.best or state.average):
         raise ValueError("it has trained weights but no epochs")
     if epochs != list(range(1, len(epochs) + 1)) or {row.seed for row in state.history} - {seed}:
         raise ValueError("its history is not that of this network")

@@ -15,6 +15,7 @@ from lenet.engine import Metrics, OptimizerState
 from lenet.evaluation.scores import cross_entropy
 from lenet.models import has_batch_norm
 from lenet.runs.metrics import EpochRow, best_row
+from lenet.training.average import STEPS, averaged, update
 from lenet.training.features import Features, features_of, frozen_layers
 from lenet.training.setup import Setup
 from lenet.training.state import State, read_state
@@ -46,6 +47,7 @@ class Training:
         self.model = initialised(setup.networks[number], self.seed)
         self.model.load_state_dict(setup.body or {}, strict=False)
         self.optimizer_state: OptimizerState = {}
+        self.average: dict[str, torch.Tensor] = {}
         self.best_weights: dict[str, torch.Tensor] = {}
         self.history: list[EpochRow] = []
         self._frozen = frozen_layers(setup.config.freeze, len(self.model))
@@ -83,11 +85,15 @@ class Training:
         self.so_far = Metrics()
         failed_step = None
         features = self._kept_features()
-        for first, part in self._parts(self._plan(features)):
+        plan = self._plan(features)
+        for first, part in self._parts(plan):
             self.so_far += self._train(features, part)
             if self.so_far.nonfinite_step is not None:
                 failed_step = first + self.so_far.nonfinite_step
                 break
+            if self.config.ema:
+                done = self.epoch * len(plan.steps) + first
+                update(self.average, self.model, self.config.ema, len(part.steps), done)
         trained = time.perf_counter()
         val_loss, val_accuracy = self._validate(features)
         if failed_step is None and not np.isfinite(val_loss):
@@ -106,7 +112,8 @@ class Training:
         )
         self.history.append(row)
         if self.best is row:
-            self.best_weights = {name: tensor.cpu().clone() for name, tensor in self.model.state_dict().items()}
+            weights = self.average or self.model.state_dict()
+            self.best_weights = {name: tensor.cpu().clone() for name, tensor in weights.items()}
         return row
 
     def logits(self, indices: np.ndarray) -> np.ndarray:
@@ -115,15 +122,20 @@ class Training:
 
     def state(self) -> dict[str, torch.Tensor]:
         """Everything that is kept from one epoch to the next, as copied tensors by name (see `State.tensors`)."""
-        return State(self.model.state_dict(), self.optimizer_state, self.best_weights, self.history).tensors()
+        return State(
+            self.model.state_dict(), self.optimizer_state, self.best_weights, self.average, self.history
+        ).tensors()
 
     def load(self, tensors: Mapping[str, torch.Tensor]) -> None:
         """Resume from what `state` returned. Raises ValueError, and changes nothing, if it is of another training."""
         state = read_state(tensors, self.model.state_dict(), self.seed)
         if len(state.history) > self.config.epochs:
             raise ValueError(f"it has {len(state.history)} epochs of {self.config.epochs}")
+        if bool(state.average) != bool(self.config.ema and state.history):
+            raise ValueError("it was trained with another weight averaging")
         self.model.load_state_dict(state.model)
         self.optimizer_state, self.best_weights, self.history = state.optimizer, state.best, state.history
+        self.average = state.average
         self._features, self._features_tried = None, False
 
     @property
@@ -177,10 +189,14 @@ class Training:
         )
 
     def _parts(self, plan: Plan) -> Iterator[tuple[int, Plan]]:
-        """The plan in parts that take about _PART_SECONDS, each with the number of its first step."""
+        """The plan in parts that take about _PART_SECONDS, each with the number of its first step.
+
+        With weight averaging parts have a fixed length, since the average must not depend on the machine's speed.
+        """
         first, count = 0, _FIRST_PART
         while first < len(plan.steps):
             self._check_stop()
+            count = STEPS if self.config.ema else count
             started = time.perf_counter()
             yield first, plan.part(first, first + count)
             first += count
@@ -189,7 +205,9 @@ class Training:
 
     def _validate(self, features: Features | None) -> tuple[float, float]:
         """Mean cross-entropy and accuracy on the validation images."""
-        model, dataset = (features.tail, features.dataset) if features else (self.model, self.dataset)
+        model, dataset = averaged(self.model, self.average), self.dataset
+        if features:
+            model, dataset = nn.Sequential(*list(model)[features.first :]), features.dataset
         logits, labels = self._logits(model, dataset.images, dataset.val), dataset.labels[dataset.val]
         return cross_entropy(logits, labels), float((logits.argmax(axis=1) == labels).mean())
 
