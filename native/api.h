@@ -74,6 +74,7 @@ struct LenetCall {
   // Either labels [images], or soft targets [positions of `order`, classes]; the other pointer is null.
   const int64_t* labels;
   const float* soft_targets;
+  const double* class_weights;  // [classes], above 0; null: every class has weight 1
 
   LenetOptimizer optimizer;
   double momentum, beta1, beta2, eps, weight_decay, label_smoothing;

@@ -153,6 +153,11 @@ class Call {
     call_.soft_targets = soft_targets_->data();
   }
 
+  void set_class_weights(Array<const double, 1> weights) {
+    class_weights_ = std::move(weights);
+    call_.class_weights = class_weights_->data();
+  }
+
   void set_optimizer(LenetOptimizer kind, double momentum, bool nesterov, double beta1, double beta2, double eps,
                      double weight_decay, double label_smoothing) {
     call_.optimizer = kind;
@@ -182,7 +187,7 @@ class Call {
   MaybeArray<const uint8_t, 1> flips_;
   MaybeArray<const int8_t, 2> shifts_;
   MaybeArray<const int64_t, 2> steps_;
-  MaybeArray<const double, 1> learning_rates_;
+  MaybeArray<const double, 1> learning_rates_, class_weights_;
   MaybeArray<float, 2> logits_;
 };
 
@@ -281,6 +286,7 @@ NB_MODULE(_native, m) {
            "learning_rates"_a, "dropout_key"_a)
       .def("set_labels", &Call::set_labels)
       .def("set_soft_targets", &Call::set_soft_targets)
+      .def("set_class_weights", &Call::set_class_weights)
       .def("set_optimizer", &Call::set_optimizer, nb::kw_only(), "kind"_a, "momentum"_a, "nesterov"_a, "beta1"_a,
            "beta2"_a, "eps"_a, "weight_decay"_a, "label_smoothing"_a)
       .def("set_logits", &Call::set_logits);

@@ -28,12 +28,21 @@ void Loss<T>::allocate(Arena& arena, int most_images) {
 template <class T>
 void Loss<T>::forward(Schedule& schedule) {
   schedule.images([this](const Step& step, const Slice& slice, const Worker&) {
-    for (int n = slice.images.begin; n < slice.images.end; n++) image(step, n);
+    const double total = divisor(step);  // in each slice, which costs less than a barrier between slices
+    for (int n = slice.images.begin; n < slice.images.end; n++) image(step, n, total);
   });
 }
 
 template <class T>
-void Loss<T>::image(const Step& step, int n) {
+double Loss<T>::divisor(const Step& step) const {
+  if (!call_.class_weights || call_.soft_targets) return step.images;
+  double sum = 0;
+  for (int n = 0; n < step.images; n++) sum += call_.class_weights[call_.labels[call_.order[step.begin + n]]];
+  return sum;
+}
+
+template <class T>
+void Loss<T>::image(const Step& step, int n, double divisor) {
   const int classes = call_.classes;
   const T* const z = logits_.image(n);
   T* const dz = logits_.image_gradient(n);
@@ -51,6 +60,8 @@ void Loss<T>::image(const Step& step, int n) {
     for (int i = 0; i < classes; i++) target[i] = everywhere;
     target[label] += keep;
   }
+  if (call_.class_weights)
+    for (int i = 0; i < classes; i++) target[i] *= T(call_.class_weights[i]);
 
   const int top = argmax(z, classes);
   right_[n] = top == label;
@@ -65,8 +76,8 @@ void Loss<T>::image(const Step& step, int n) {
     loss += target[i] * (log_all - z[i]);
     target_sum += target[i];
   }
-  losses_[n] = double(loss);
-  const T share = T(1) / T(step.images);
+  losses_[n] = double(loss) * (step.images / divisor);
+  const T share = T(1) / T(divisor);
   for (int i = 0; i < classes; i++) dz[i] = (dz[i] / all * target_sum - target[i]) * share;
 }
 

@@ -1,4 +1,6 @@
-// Cross-entropy of the logits with label smoothing and optional soft targets, as torch.nn.CrossEntropyLoss.
+// Cross-entropy of the logits with label smoothing, class weights and optional soft targets, as
+// torch.nn.CrossEntropyLoss: the target, after smoothing, is multiplied by the class weights. The mean over the batch is
+// over the weights of its labels; with soft targets it is over the images.
 #pragma once
 
 #include <cstdint>
@@ -20,16 +22,18 @@ class Loss {
   // Adds a phase that computes each image's loss, whether its prediction is correct, and the gradient of the mean loss.
   void forward(Schedule& schedule);
 
-  // The batch's summed loss and number of correct predictions, after that phase.
+  // The batch's mean loss times its number of images, and number of correct predictions, after that phase.
   double sum(int images) const;
   int correct(int images) const;
 
  private:
-  void image(const Step& step, int n);
+  // The sum that the mean over the batch divides by; the number of images without class weights.
+  double divisor(const Step& step) const;
+  void image(const Step& step, int n, double divisor);
 
   const LenetCall& call_;
   Blob<T>& logits_;
-  T* targets_ = nullptr;     // [images][classes, padded]: target probabilities
+  T* targets_ = nullptr;     // [images][classes, padded]: target probabilities times weights
   double* losses_ = nullptr;  // [images]
   uint8_t* right_ = nullptr;  // [images]
 };

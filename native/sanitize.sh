@@ -49,4 +49,5 @@ echo "sanitizers: address, from Python"
 cd "$root"
 LENET_NATIVE_DIR="$build/python" LENET_ISA=x86-64-v2 LENET_REQUIRE_NATIVE=1 ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$runtime" \
   "$python" -m pytest -q -p no:cacheprovider tests/engine/test_native_checks.py \
-  "tests/engine/test_native.py::test_any_order_of_layers" "tests/engine/test_native.py::test_frozen_layers"
+  "tests/engine/test_native.py::test_any_order_of_layers" "tests/engine/test_native.py::test_frozen_layers" \
+  "tests/engine/test_native.py::test_class_weights_of_random_batches"

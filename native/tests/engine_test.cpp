@@ -195,7 +195,8 @@ class Model {
 
 struct Data {
   Data(const Design& design, int count, int batch, bool augmented)
-      : labels(count), order(count), flips(count), shifts(2 * count), soft(size_t(count) * design.classes) {
+      : labels(count), order(count), flips(count), shifts(2 * count), soft(size_t(count) * design.classes),
+        class_weights(design.classes) {
     Noise noise(5);
     const size_t values = size_t(count) * design.height * design.width * design.channels;
     pixels.resize(design.pixels ? values : 0);
@@ -215,6 +216,7 @@ struct Data {
       steps.push_back(std::min(begin + batch, count));
     }
     steps.shrink_to_fit();
+    for (double& weight : class_weights) weight = 0.2 + 3 * noise.uniform();
   }
 
   std::vector<uint8_t> pixels;
@@ -224,6 +226,7 @@ struct Data {
   std::vector<int8_t> shifts;
   std::vector<float> soft;
   std::vector<int64_t> steps;
+  std::vector<double> class_weights;
 };
 
 struct Recipe {
@@ -234,15 +237,16 @@ struct Recipe {
   double weight_decay;
   bool soft;
   double smoothing;
+  bool weighted;  // by class
 
   bool has_first() const { return optimizer != kSgd || momentum != 0; }
 };
 
-const Recipe kNesterov = {"SGD, Nesterov", kSgd, 0.02, 0.9, true, 1e-3, false, 0};
-const Recipe kMomentum = {"SGD, momentum, soft targets", kSgd, 0.02, 0.9, false, 0, true, 0.1};
-const Recipe kAdamRecipe = {"Adam", kAdam, 0.004, 0, false, 1e-4, false, 0};
-const Recipe kAdamWRecipe = {"AdamW, smoothing", kAdamW, 0.004, 0, false, 1e-2, false, 0.1};
-const Recipe kPlain = {"SGD", kSgd, 1, 0, false, 0, false, 0.1};
+const Recipe kNesterov = {"SGD, Nesterov", kSgd, 0.02, 0.9, true, 1e-3, false, 0, false};
+const Recipe kMomentum = {"SGD, momentum, soft targets", kSgd, 0.02, 0.9, false, 0, true, 0.1, false};
+const Recipe kAdamRecipe = {"Adam", kAdam, 0.004, 0, false, 1e-4, false, 0, false};
+const Recipe kAdamWRecipe = {"AdamW, smoothing, class weights", kAdamW, 0.004, 0, false, 1e-2, false, 0.1, true};
+const Recipe kPlain = {"SGD", kSgd, 1, 0, false, 0, false, 0.1, false};
 
 template <class T>
 LenetCall call_of(const Model<T>& model, const Data& data, int threads) {
@@ -276,6 +280,7 @@ LenetMetrics train(Model<T>& model, const Data& data, const Recipe& recipe, int 
   call.dropout_key = 0x0123456789ABCDEF;
   call.labels = recipe.soft ? nullptr : data.labels.data();
   call.soft_targets = recipe.soft ? data.soft.data() : nullptr;
+  call.class_weights = recipe.weighted ? data.class_weights.data() : nullptr;
   call.optimizer = recipe.optimizer;
   call.momentum = recipe.momentum;
   call.nesterov = recipe.nesterov;
@@ -373,10 +378,11 @@ void check_loss(const Design& design) {
 
 // One step of plain SGD with learning rate 1 subtracts the gradient from the weights. It must agree with central
 // differences of the loss.
-void check_gradients(const Design& design, bool soft) {
+void check_gradients(const Design& design, bool soft, bool weighted) {
   constexpr int kImages = 9;
   Recipe recipe = kPlain;
   recipe.soft = soft;
+  recipe.weighted = weighted;
   const Data data(design, kImages, kImages, design.pixels);
   Model<double> model(design, false, false), stepped(design, false, false);
   train(stepped, data, recipe, 2, {1.0});
@@ -446,7 +452,8 @@ int main() {
   for (const Design& design : kDesigns) {
     check_all<float>(design);
     check_all<double>(design);
-    for (bool soft : {false, true}) check_gradients(design, soft);
+    for (bool soft : {false, true})
+      for (bool weighted : {false, true}) check_gradients(design, soft, weighted);
   }
   std::printf("%d passed, %d failed\n", passed, failed);
   return failed ? 1 : 0;

@@ -37,7 +37,7 @@ NAMES = [
     *("model", "maps", "fc", "kernel", "padding", "dropout", "activation", "pool", "batch_norm", "norm"),
     *("start", "start_sha256", "freeze", "unfreeze_after"),
     *("epochs", "batch_size", "lr", "schedule", "optimizer", "momentum", "nesterov", "weight_decay"),
-    *("label_smoothing", "ema", "patience"),
+    *("label_smoothing", "class_weights", "ema", "patience"),
     *("seed", "seeds", "engine", "device", "threads"),
 ]
 

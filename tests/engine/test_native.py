@@ -27,10 +27,10 @@ from lenet.models import SHAPES, Normalize, lenet
 pytestmark = pytest.mark.skipif(native.available() is not None, reason=str(native.available()))
 
 
-def settings_for(optimizer="adam", *, frozen=0, threads=1, **training):
+def settings_for(optimizer="adam", *, frozen=0, threads=1, class_weights=None, **training):
     """Settings without momentum and weight decay, unless given."""
     plain = {"momentum": 0.0, "nesterov": False, "weight_decay": 0.0}
-    return Settings(TrainingConfig(optimizer=optimizer, **(plain | training)), frozen, threads)
+    return Settings(TrainingConfig(optimizer=optimizer, **(plain | training)), frozen, threads, "cpu", class_weights)
 
 
 # After one step of SGD with momentum, the momentum is the gradient.
@@ -117,6 +117,8 @@ OPTIONS = {
     "adam-decay": settings_for("adam", weight_decay=0.01),
     "adamw": settings_for("adamw", weight_decay=0.1),
     "smoothing": settings_for("sgd", momentum=0.9, label_smoothing=0.1),
+    "class weights": settings_for("sgd", momentum=0.9, class_weights=tuple(np.linspace(0.1, 4, 10))),
+    "class weights and smoothing": settings_for("adam", label_smoothing=0.2, class_weights=(*(0.5,) * 9, 20.0)),
     "frozen": settings_for("adam", frozen=4),
     "two threads": settings_for("adam", threads=2),
 }
@@ -139,11 +141,36 @@ def test_fifty_steps_of_every_shape(name):
     assert_trainings_agree(make_model(name), make_images(400), make_labels(400), plan, settings, tolerance)
 
 
-def test_soft_targets():
+@pytest.mark.parametrize("classes", [2, 3, 10, 17, 100])
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
+def test_class_weights_of_random_batches(classes, label_smoothing):
+    weights = np.random.default_rng(classes).lognormal(sigma=1.5, size=classes)
+    settings = settings_for("sgd", momentum=0.9, class_weights=tuple(weights), label_smoothing=label_smoothing)
+    model = make_model("lenet5", (16, 16, 1), classes)
+    images, labels = make_images(30, (16, 16, 1)), make_labels(30, classes)
+    for batch_size in (1, 7, 30):
+        for threads in (1, 2):
+            plan = make_plan(30, batch_size)
+            assert_gradients_agree(model, images, labels, plan, replace(settings, threads=threads))
+
+
+def test_equal_class_weights_change_nothing():
+    images, labels, plan = make_images(40, (16, 16, 1)), make_labels(40), make_plan(40, 8, learning_rate=0.01)
+    model = make_model("lenet5", (16, 16, 1))
+    results = []
+    for weights in (None, (1.0,) * 10):
+        trained = copy.deepcopy(model)
+        metrics = native.train(trained, {}, images, labels, plan, settings_for("sgd", class_weights=weights))
+        results.append((metrics, [tensor.numpy().tobytes() for tensor in trained.state_dict().values()]))
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("class_weights", [None, tuple(np.linspace(0.2, 3, 10))])
+def test_soft_targets(class_weights):
     classes, count = 10, 30
     soft = np.random.default_rng(0).dirichlet(np.ones(classes), count).astype(np.float32)
     plan = make_plan(count, 8, learning_rate=0.1)
-    settings = settings_for("sgd", momentum=0.9, label_smoothing=0.1)
+    settings = settings_for("sgd", momentum=0.9, label_smoothing=0.1, class_weights=class_weights)
     model = make_model("lenet5", (16, 16, 1))
     images = make_images(count, (16, 16, 1))
     # In float32, since PyTorch requires soft targets in the logits' type.

@@ -22,10 +22,10 @@ IMAGES = RNG.integers(0, 256, (60, *GREY), np.uint8)
 LABELS = RNG.integers(0, 10, 60)
 
 
-def settings_for(optimizer="adam", frozen=0, **training):
+def settings_for(optimizer="adam", frozen=0, class_weights=None, **training):
     """Settings without momentum and weight decay, unless given."""
     plain = {"momentum": 0.0, "nesterov": False, "weight_decay": 0.0}
-    return Settings(TrainingConfig(optimizer=optimizer, **(plain | training)), frozen)
+    return Settings(TrainingConfig(optimizer=optimizer, **(plain | training)), frozen, class_weights=class_weights)
 
 
 def network(name="lenet5-modern", seed=0, **changes):
@@ -51,8 +51,9 @@ def assert_close(model, state, atol=1e-6):
         assert torch.allclose(tensor, state[name], rtol=1e-5, atol=atol), name
 
 
-def plain_loop(model, optimizer, a_plan, targets, label_smoothing=0.0):
+def plain_loop(model, optimizer, a_plan, targets, label_smoothing=0.0, class_weights=None):
     """A plain PyTorch training loop; `targets` are by position in the plan. Returns (summed loss, number correct)."""
+    criterion = nn.CrossEntropyLoss(class_weights, label_smoothing=label_smoothing)
     torch.set_num_threads(1)  # as in the engine, since the order of sums depends on it
     model.train()
     losses, right = 0.0, 0
@@ -64,7 +65,7 @@ def plain_loop(model, optimizer, a_plan, targets, label_smoothing=0.0):
             group["lr"] = float(rate)
         optimizer.zero_grad()
         logits = model(torch.from_numpy(x))
-        loss = functional.cross_entropy(logits, y, label_smoothing=label_smoothing)
+        loss = criterion(logits, y)
         loss.backward()
         optimizer.step()
         losses += loss.item() * (end - begin)
@@ -139,6 +140,22 @@ def test_label_smoothing_equals_pytorchs():
     metrics = engine.train(one, {}, IMAGES, LABELS, a_plan, settings_for(optimizer="sgd", label_smoothing=0.2))
     assert_close(one, other.state_dict())
     assert metrics.loss_sum == pytest.approx(losses, rel=1e-5)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("soft", [False, True])
+def test_class_weights_equal_pytorchs(smoothing, soft):
+    weights = torch.linspace(0.1, 3, 10)
+    a_plan, one, other = plan(), network(), network()
+    targets = RNG.dirichlet(np.ones(10), 50).astype(np.float32) if soft else LABELS[a_plan.order]
+    losses, right = plain_loop(
+        other, torch.optim.SGD(other.parameters()), a_plan, targets, smoothing, class_weights=weights
+    )
+    settings = settings_for(optimizer="sgd", label_smoothing=smoothing, class_weights=tuple(weights.tolist()))
+    metrics = engine.train(one, {}, IMAGES, targets if soft else LABELS, a_plan, settings)
+    assert_close(one, other.state_dict())
+    assert metrics.loss_sum == pytest.approx(losses, rel=1e-5)
+    assert metrics.correct == right
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])

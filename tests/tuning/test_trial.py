@@ -1,5 +1,6 @@
 """Trials without Ray: every searched option reaches its training, recipes repeat trials, and errors end one trial."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -46,6 +47,7 @@ PAIRS = {
     "nesterov": ((True, False), {}),
     "weight_decay": ((0.0, 0.01), {}),
     "label_smoothing": ((0.0, 0.1), {}),
+    "class_weights": (("none", json.dumps({str(digit): 1.0 + digit for digit in range(10)})), {}),
     "ema": ((0.0, 0.9), {}),
     "patience": ((0, 1), {"epochs": 6, "lr": 1.0}),
 }

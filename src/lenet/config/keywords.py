@@ -43,6 +43,7 @@ class TransferOptions(TypedDict, total=False):
     nesterov: bool
     weight_decay: float | None
     label_smoothing: float
+    class_weights: str | Path | Mapping[str, float]
     ema: float
     patience: int
     seed: int

@@ -12,6 +12,7 @@ from reprlib import Repr
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from lenet.config.class_weights import weights_text
 from lenet.errors import InputError, did_you_mean
 
 
@@ -129,6 +130,11 @@ class TrainingConfig:
         None, "Weight decay; an L2 penalty in sgd and adam. Default: 5e-4 with sgd, 0 with adam and adamw.", 0, 10
     )
     label_smoothing: float = option(0.0, "Label smoothing.", 0, 0.99)
+    class_weights: str = option(
+        "none",
+        "Weights of the classes in the training loss: none, balanced (rare classes count as much as frequent ones), or "
+        'a JSON file with a weight for each class, such as {"cat": 2, "dog": 1}.',
+    )
     ema: float = option(
         0.0,
         "Decay per step of an exponential moving average of the weights, which is validated and saved instead of them; "
@@ -253,6 +259,8 @@ def _converted(name: str, value: Any, option: Option, kind: Any) -> Any:
         value = os.fspath(value)
     elif getattr(value, "shape", None) == () and callable(getattr(value, "item", None)):  # a NumPy or PyTorch scalar
         value = value.item()
+    if option.name == "class_weights":
+        value = weights_text(value, name)
     if get_origin(kind) in (Union, UnionType):
         if value is None:
             return None

@@ -35,12 +35,14 @@ class Settings:
     frozen: number of first layers that are not trained; they run in eval mode, batch norm and dropout included
     threads: number of threads for this network
     device: device of the torch engine ("cpu", "cuda", "cuda:1"); the native engine runs on "cpu" only
+    class_weights: one per class, above 0, as the weight of torch.nn.CrossEntropyLoss; None: every class has weight 1
     """
 
     training: TrainingConfig = field(default_factory=TrainingConfig)
     frozen: int = 0
     threads: int = 1
     device: str = "cpu"
+    class_weights: tuple[float, ...] | None = None
 
 
 @dataclass
@@ -48,7 +50,7 @@ class Metrics:
     """Sums over training images; adding the metrics of an epoch's parts gives those of the epoch.
 
     images: number of images trained on
-    loss_sum: cross-entropy summed over images, in nats, with label smoothing; before each step's update
+    loss_sum: each step's mean loss times its images, in nats, with label smoothing and class weights; before its update
     correct: number of images classified correctly, in training mode, before each step's update
     nonfinite_step: first step of the plan with a loss that is not finite; it and later steps update nothing
     """
@@ -67,7 +69,7 @@ class Metrics:
 
     @property
     def loss(self) -> float:
-        """Mean cross-entropy per image, in nats; 0 without images."""
+        """Mean loss per image, in nats; 0 without images."""
         return self.loss_sum / max(self.images, 1)
 
     @property

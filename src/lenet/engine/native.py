@@ -17,7 +17,7 @@ from torch import nn
 
 from lenet.data.plan import Plan
 from lenet.engine.base import ADAM_BETAS, ADAM_EPS, Metrics, OptimizerState, Settings
-from lenet.engine.native_checks import check_batch_norm, check_model, check_plan, check_tensor
+from lenet.engine.native_checks import check_batch_norm, check_class_weights, check_model, check_plan, check_tensor
 from lenet.errors import InputError
 from lenet.models import kind_of
 
@@ -86,6 +86,7 @@ def train(
     engine = _engine()
     classes = check_model(model, images, settings)
     check_plan(plan, images, targets, classes)
+    check_class_weights(settings, classes)
     if len(plan.steps) == 0:
         return Metrics()
     check_batch_norm(model, images, plan, settings)
@@ -104,6 +105,8 @@ def train(
         learning_rates=plan.learning_rates,
         dropout_key=plan.dropout_key,
     )
+    if settings.class_weights is not None:
+        call.set_class_weights(np.array(settings.class_weights, np.float64))
     training = settings.training
     call.set_optimizer(
         kind=getattr(_native.Optimizer, training.optimizer),

@@ -160,6 +160,17 @@ def check_plan(plan: Plan, images: np.ndarray, targets: np.ndarray, classes: int
             raise InputError(f"label {wrong} is outside the model's {classes} classes")
 
 
+def check_class_weights(settings: Settings, classes: int) -> None:
+    """Raises InputError unless there is a finite weight above 0 for each class, or there are no weights."""
+    weights = settings.class_weights
+    if weights is None:
+        return
+    if len(weights) != classes:
+        raise InputError(f"there are {len(weights)} class weights for {classes} classes")
+    if wrong := [weight for weight in weights if not 0 < weight < float("inf")]:
+        raise InputError(f"a class weight must be finite and above 0, not {wrong[0]}")
+
+
 def check_batch_norm(model: nn.Sequential, images: np.ndarray, plan: Plan, settings: Settings) -> None:
     """Raises ValueError, as PyTorch does, if a trained batch norm layer would see a single value per channel."""
     smallest = int((plan.steps[:, 1] - plan.steps[:, 0]).min())

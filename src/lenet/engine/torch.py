@@ -37,12 +37,15 @@ def train(
     learning = {name: p for name, p in model.named_parameters() if int(name.split(".")[0]) >= settings.frozen}
     update = _updater(learning, optimizer_state, settings.training)
     soft = targets.ndim == 2
+    weights = None
+    if settings.class_weights is not None:
+        weights = torch.tensor(settings.class_weights, dtype=next(model.parameters()).dtype, device=device)
 
     metrics = Metrics()
     for step, (begin, end, batch) in enumerate(_batches(images, plan)):
         y = _tensor(targets[begin:end] if soft else targets[plan.order[begin:end]]).to(device)
         logits = _forward(model, batch.to(device), plan, begin, settings.frozen)
-        loss = functional.cross_entropy(logits, y, label_smoothing=settings.training.label_smoothing)
+        loss = functional.cross_entropy(logits, y, weights, label_smoothing=settings.training.label_smoothing)
         value = loss.item()
         if not np.isfinite(value):
             metrics.nonfinite_step = step

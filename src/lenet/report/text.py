@@ -23,6 +23,7 @@ def opening_lines(setup: Setup, trainings: Sequence[Training]) -> list[str]:
         *(f"        {line}" for line in dataset.notes),
         f"model   {config.model}, {parameter_count(setup.networks[0]):,} parameters; "
         f"{config.optimizer} {config.peak_lr:g} {config.schedule}, batch size {config.batch_size}",
+        *_loss_lines(setup),
         *_start_lines(setup),
         f"engine  {setup.choice.name} ({setup.choice.why}){threads}",
         *([f"run     {run.path}"] if run else []),
@@ -33,6 +34,17 @@ def opening_lines(setup: Setup, trainings: Sequence[Training]) -> list[str]:
     if other := past - {setup.choice.name}:
         lines.append(f"        earlier epochs used the {other.pop()} engine: results differ in their last bits")
     return [*lines, *(f"note    {note}" for note in setup.notes)]
+
+
+def _loss_lines(setup: Setup) -> list[str]:
+    """The lowest and the highest class weight, where there are weights."""
+    weights = setup.class_weights()
+    if weights is None:
+        return []
+    named = dict(zip(setup.dataset.classes, weights, strict=True))
+    low, high = min(named, key=named.__getitem__), max(named, key=named.__getitem__)
+    fold = "; of the first fold" if setup.dataset.folds else ""
+    return [f"loss    class weights {named[low]:.3g} ({low}) to {named[high]:.3g} ({high}){fold}"]
 
 
 def _start_lines(setup: Setup) -> list[str]:

@@ -120,11 +120,18 @@ def result_of(setup: Setup, trainings: Sequence[Training], tested: Tested, clock
         "test_calibration_error": mean_sd([one.after.error for one in tested.calibrations]),
         "test_calibration_error_uncalibrated": mean_sd([one.before.error for one in tested.calibrations]),
         "test_images": len(dataset.test),
+        "class_weights": _weights_by_name(setup),
         "best_epoch": [row.epoch for row in best_rows],
         "seed": config.seed,
         "config": vars(config),
         "versions": versions(),
     }
+
+
+def _weights_by_name(setup: Setup) -> list[dict[str, float]] | None:
+    """The class weights by class name, once for each fold, or once for all networks; None without weights."""
+    found = [setup.class_weights(number) for number in range(len(setup.dataset.folds) or 1)]
+    return [dict(zip(setup.dataset.classes, weights, strict=True)) for weights in found if weights] or None
 
 
 def command() -> str:

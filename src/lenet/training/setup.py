@@ -6,10 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from lenet.config import SHAPING, Config, checked
+from lenet.config.class_weights import class_weights
 from lenet.cores import usable_cores
 from lenet.data.dataset import Dataset
 from lenet.data.statistics import pixel_statistics
@@ -36,7 +38,8 @@ class Setup:
 
     config: with every default filled in (see `resolved`)
     networks: one per seed, before their weights are initialised
-    choice, settings: the engine and its settings; workers: number of networks trained at once
+    choice, settings: the engine and its settings, without class weights, which depend on a network's training images
+    workers: number of networks trained at once
     body: the tensors that a transfer starts all networks from, by name; None if all weights are initialised
     origin: a description of the network that `body` is from; run: the run folder, None for a trial of a search
     notes: notes to show to the user
@@ -52,6 +55,12 @@ class Setup:
     origin: str = ""
     run: Run | None = None
     notes: tuple[str, ...] = ()
+
+    def class_weights(self, number: int = 0) -> tuple[float, ...] | None:
+        """The class weights of network `number`, by its own training images. Raises InputError for other classes."""
+        dataset = self.dataset.for_network(number)
+        counts = np.bincount(dataset.labels[dataset.train], minlength=len(dataset.classes))
+        return class_weights(self.config.class_weights, dataset.classes, counts.tolist())
 
     @property
     def frozen(self) -> int:
@@ -89,7 +98,9 @@ def make_setup(
     check_batch_size(config, networks[0], (height, width, channels), trained)
     choice, settings, workers = engine_for(config, networks[0])
     origin = start.description if start else config.start or ""
-    return Setup(config, dataset, networks, choice, settings, workers, body, origin, run, notes)
+    setup = Setup(config, dataset, networks, choice, settings, workers, body, origin, run, notes)
+    setup.class_weights()  # raises before anything is written
+    return setup
 
 
 def resolved(config: Config, dataset: Dataset, own: nn.Sequential | None = None) -> Config:

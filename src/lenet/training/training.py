@@ -43,7 +43,8 @@ class Training:
         self.config = setup.config
         self.dataset = setup.dataset.for_network(number)
         self.seed = setup.config.seed + number
-        self.choice, self.settings = setup.choice, setup.settings
+        self.choice = setup.choice
+        self.settings = replace(setup.settings, class_weights=setup.class_weights(number))
         self.model = initialised(setup.networks[number], self.seed)
         self.model.load_state_dict(setup.body or {}, strict=False)
         self.optimizer_state: OptimizerState = {}
