@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 from lenet.errors import InputError
 
 MOST_TEXT = 16 << 20  # bytes of a TOML or JSON file; parsed, each byte can take tens of bytes
+MOST_CSV = 1 << 28  # bytes of a table of images
 _DEEPEST = 64  # levels of lists and tables; functions that read them recurse
 
 

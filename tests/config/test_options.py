@@ -24,6 +24,7 @@ NAMES = [
         "data",
         "data_sha256",
         "data_dir",
+        "labels",
         "size",
         "channels",
         "fit",

@@ -158,7 +158,8 @@ def _images(
     if data is None:
         return _as_trained(run, config), True
     named = replace(config, data=data)
-    if names_in(config.classes):  # the data may have more classes than the run was trained on
+    # The data may have more classes than the run was trained on, and labels that the run corrected.
+    if names_in(config.classes) or config.labels:
         try:
             return _as_trained(run, named, memory), True
         except InputError:
@@ -176,7 +177,7 @@ def _images(
 
 def _as_trained(run: Run, config: Config, memory: Source | None = None, *, download: bool = True) -> Dataset:
     """The run's own images with the run's split. Raises InputError if they are missing or have changed."""
-    dataset = load_dataset(config, memory=memory, download=download)
+    dataset = load_dataset(run.with_own_labels(config), memory=memory, download=download)
     check_images(dataset, config.data_sha256, f"{run.path} was trained on")
     return run.split_again(dataset)
 

@@ -24,6 +24,7 @@ class TransferOptions(TypedDict, total=False):
 
     data_sha256: str | None
     data_dir: str | Path | None
+    labels: str | Path | None
     fit: Literal["crop", "pad", "squash"]
     classes: str | None
     per_class: int | None

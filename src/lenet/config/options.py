@@ -40,6 +40,11 @@ class DataConfig:
         None,
         "Folder in which datasets are found or downloaded. Default: $LENET_DATA, ./data, then the user cache.",
     )
+    labels: str | None = option(
+        None,
+        "CSV file of corrected labels: columns file (or index) and label; an empty label leaves the image out. 'lenet "
+        "audit' writes one to edit.",
+    )
     size: int | None = option(
         None,
         "Image side length in pixels. Default: the dataset's own; digits 16, stl10 and folders 32.",

@@ -31,6 +31,16 @@ class ImageFacts:
         digests = self.digests[chosen]
         return ImageFacts(digests, first_of_copies(digests), self.constant[chosen])
 
+    def without(self, left_out: NDArray[np.int64]) -> "ImageFacts":
+        """The same, but the images at these sorted indices are no copies of others and not near-constant."""
+        if not left_out.size:
+            return self
+        first, constant = np.arange(len(self.first)), self.constant.copy()
+        others = np.delete(first, left_out)
+        first[others] = others[first_of_copies(self.digests[others])]
+        constant[left_out] = False
+        return ImageFacts(self.digests, first, constant)
+
 
 def image_facts(images: NDArray[np.uint8]) -> ImageFacts:
     """The facts about uint8 images [N, H, W, C]."""

@@ -16,6 +16,7 @@ from lenet.data.detect import detect
 from lenet.data.fetch import find_published, get_published
 from lenet.data.fit import check_size_and_fit, fit_array
 from lenet.data.folders import scan
+from lenet.data.labels import leave_out, relabel
 from lenet.data.loaded import Loaded, as_asked, by_protocol, only
 from lenet.data.readers import Arrays, read_digits, read_published
 from lenet.data.source import DEFAULT_SIZE, MEMORY, Source, read_source, renumbered, with_digest
@@ -33,12 +34,13 @@ class Dataset:
     source: "embedded", "memory", or the path it was read from, which is absolute for images of the user's own
     images: uint8 [N, H, W, C] with C 1 or 3, read-only; memory-mapped if it is in the cache
     labels: int64 [N], numbers into `classes`
-    sha256: of the shape, the images' bytes (after resizing) and the labels' bytes
+    sha256: of the shape, the images' bytes (after resizing) and the labels' bytes, -1 for an image that is left out
     notes: lines for the user
     files: for images of the user's own, each image's path relative to the folder, or a name such as x_train[7]
     facts: digests, copies and near-constant images; None for images that are not the user's own and not in the cache
     folds: (train, val) of each fold, for one network each; `train` and `val` are then those of the first fold
     has_test: whether the source has a test split of its own
+    relabelled: the file of `config.labels`, otherwise empty; an image that it leaves out is in no split
     substitute: why the embedded digits take the place of the dataset that was asked for, otherwise empty
     """
 
@@ -56,6 +58,7 @@ class Dataset:
     facts: ImageFacts | None = None
     folds: tuple[tuple[Indices, Indices], ...] = ()
     has_test: bool = False
+    relabelled: str = ""
     substitute: str = ""
 
     def for_network(self, number: int) -> "Dataset":
@@ -134,16 +137,21 @@ def _load(
         loaded = _read_folder(config, root, config.size or DEFAULT_SIZE, classes, verify)
     if protocol != "official":
         loaded = by_protocol(loaded, protocol)
+    if config.labels is not None:
+        loaded = relabel(loaded, Path(config.labels).expanduser())
     if keep:
         loaded = only(loaded, keep)
     facts = loaded.arrays.facts
     if facts is None and loaded.files is not None:
         facts = image_facts(loaded.arrays.images)
     first = None if facts is None or loaded.files is None else facts.first
-    sources = Sources(loaded.source if loaded.files else loaded.name, loaded.arrays.classes, loaded.arrays.labels,
+    labels = loaded.arrays.labels if loaded.drawn_by is None else loaded.drawn_by
+    sources = Sources(loaded.source if loaded.files else loaded.name, loaded.arrays.classes, labels,
                       loaded.train, loaded.val, loaded.test, loaded.folds, first)  # fmt: skip
     splits = split(sources, val_fraction=config.val_fraction, seed=config.split_seed, protocol=protocol,
                    per_class=config.per_class, strict=classes is None)  # fmt: skip
+    splits = leave_out(splits, loaded)
+    facts = facts and facts.without(loaded.left_out)
     notes = loaded.notes
     if facts is not None and loaded.files is not None:
         parts = {"train": splits.train, "val": splits.val, "test": splits.test}
@@ -165,6 +173,7 @@ def _load(
         facts=facts,
         folds=splits.folds,
         has_test=loaded.test is not None,
+        relabelled=loaded.relabelled,
     )
 
 

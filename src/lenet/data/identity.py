@@ -9,12 +9,17 @@ from lenet.data.dataset import Dataset
 from lenet.data.source import MEMORY
 from lenet.errors import InputError
 
-_CHANGE_IMAGES = ("size", "channels", "fit", "classes")
+_CHANGE_IMAGES = ("size", "channels", "fit", "classes", "labels")
 
 
 def same_folder(one: str, other: str) -> bool:
     """Whether two values of `data` name one folder, or are the same word."""
-    return one == other or (is_folder(one) and is_folder(other) and _resolved(one) == _resolved(other))
+    return one == other or (is_folder(one) and is_folder(other) and same_path(one, other))
+
+
+def same_path(one: str, other: str) -> bool:
+    """Whether two paths name one file or folder, which need not exist any more."""
+    return Path(one).expanduser().resolve() == Path(other).expanduser().resolve()
 
 
 def is_folder(data: str) -> bool:
@@ -28,6 +33,8 @@ def check_images(dataset: Dataset, sha256: str | None, which: str) -> None:
         mend = f"restore them in {dataset.source}, or give the folder that has them now"
         if dataset.source == MEMORY:
             mend = "pass the same images and labels"
+        if dataset.relabelled:
+            mend = f"restore {dataset.relabelled}, or the images"
         raise InputError(
             f"the images of {dataset.name} are not those {which} (their SHA-256 is {dataset.sha256[:12]}..., not "
             f"{str(sha256)[:12]}...): {mend}"
@@ -43,7 +50,3 @@ def differing_images(dataset: Dataset, recipe: object, values: Mapping[str, Any]
     if asked or values.get("data_sha256") in (None, dataset.sha256):
         return ""
     return f"the images differ from those of {recipe}"
-
-
-def _resolved(path: str) -> Path:
-    return Path(path).expanduser().resolve()

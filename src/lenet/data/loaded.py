@@ -1,6 +1,6 @@
 """Arrays as a reader leaves them, with the splits of their source; and what the options leave of them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,12 @@ from lenet.errors import InputError
 
 @dataclass(frozen=True)
 class Loaded:
-    """Arrays with the source's own splits; `val` or `test` is None if it has none."""
+    """Arrays with the source's own splits; `val` or `test` is None if it has none.
+
+    relabelled: the file that corrected the labels, otherwise empty
+    drawn_by: the labels before, by which the splits are drawn, so that a corrected image stays in its split
+    left_out: sorted indices of the images that this file leaves out; the splits here still have them
+    """
 
     name: str
     source: str
@@ -29,6 +34,9 @@ class Loaded:
     notes: tuple[str, ...] = ()
     files: tuple[str, ...] | None = None
     folds: tuple[Indices, ...] = ()
+    relabelled: str = ""
+    drawn_by: NDArray[np.int64] | None = None
+    left_out: Indices = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
 
 def as_asked(
@@ -74,13 +82,25 @@ def only(loaded: Loaded, keep: tuple[str, ...]) -> Loaded:
         )
     facts = arrays.facts and arrays.facts.of(chosen)
     filtered = Arrays(np.ascontiguousarray(arrays.images[chosen]), labels[chosen], len(train), classes, facts=facts)
+    drawn_by = None if loaded.drawn_by is None else numbers[loaded.drawn_by]
     return replace(
         loaded,
         arrays=filtered,
-        sha256=digest(filtered),
+        sha256=digest_without(filtered, left(loaded.left_out)),
         train=train,
         val=None if loaded.val is None else left(loaded.val),
         test=None if loaded.test is None else left(loaded.test),
         files=None if loaded.files is None else tuple(loaded.files[index] for index in chosen),
         folds=tuple(left(fold) for fold in loaded.folds),
+        drawn_by=None if drawn_by is None else np.where(drawn_by < 0, labels, drawn_by)[chosen],
+        left_out=left(loaded.left_out),
     )
+
+
+def digest_without(arrays: Arrays, left_out: Indices) -> str:
+    """The digest of the arrays in which the images `left_out` have the label -1."""
+    if not len(left_out):
+        return digest(arrays)
+    labels = arrays.labels.copy()
+    labels[left_out] = -1
+    return digest(replace(arrays, labels=labels))

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 from lenet.cores import usable_cores
@@ -11,49 +12,56 @@ from lenet.data.fit import opened
 from lenet.data.folders import SPLIT_WORDS, Split, few
 from lenet.data.source import Part, Source, source_of
 from lenet.errors import InputError
-from lenet.files import read_regular
+from lenet.files import MOST_CSV, read_regular
 
-_PATHS = ("path", "file", "filename", "file_name", "image", "image_path", "filepath")
-_LABELS = ("label", "labels", "class", "class_name", "category", "target")
+PATHS = ("path", "file", "filename", "file_name", "image", "image_path", "filepath")
+LABELS = ("label", "labels", "class", "class_name", "category", "target")
 _SPLIT = ("split", "subset", "set")
-_MOST_BYTES = 1 << 28
 _NAMED_AT_MOST = 5
+
+
+def rows_of(path: Path, option: str) -> Iterator[tuple[int, list[str]]]:
+    """The lines of a CSV file that are not empty, each with its number and its values without spaces around them.
+
+    Commas, semicolons or tabs separate the columns, whichever the first line has most of; text is UTF-8.
+    option: the option that names the file. Raises InputError if the file cannot be read or is not CSV.
+    """
+    try:
+        text = read_regular(path, MOST_CSV).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not UTF-8 text: save it as CSV in UTF-8", options=[option]) from None
+    separator = max(",;\t", key=text.partition("\n")[0].count)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    try:
+        for row in rows:
+            if any(row):
+                yield rows.line_num, [value.strip() for value in row]
+    except csv.Error as error:
+        raise InputError(f"{path} is not CSV ({error}): correct it", options=[option]) from None
 
 
 def table_source(path: Path) -> Source:
     """The images of a CSV file with a header line: columns path and label, and optionally split (train, val, test).
 
-    Paths are relative to the file's folder. Commas, semicolons or tabs separate the columns; text is UTF-8.
-    Raises InputError for missing columns, values or image files, and for an unknown split. Opens no image.
+    Paths are relative to the file's folder. Opens no image.
+
+    Raises InputError as `rows_of` does, and for missing columns, values or image files, and for an unknown split.
     """
-    try:
-        text = read_regular(path, _MOST_BYTES).decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not UTF-8 text: save it as CSV in UTF-8", options=["data"]) from None
-    head = text.partition("\n")[0]
-    separator = max(",;\t", key=head.count)
     by_split: dict[Split, list[tuple[str, str]]] = {}
-    try:
-        rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-        columns = [name.strip().lower() for name in next(rows, [])]
-        at, label_at = _column(path, columns, _PATHS), _column(path, columns, _LABELS)
-        split_at = next((columns.index(name) for name in _SPLIT if name in columns), None)
-        for row in rows:
-            if not any(row):
-                continue
-            values = [value.strip() for value in row]
-            needed = max(at, label_at, split_at or 0)
-            if len(values) <= needed or not values[at] or not values[label_at] or "\0" in values[at]:
-                raise InputError(f"{path}, line {rows.line_num}: no path or no label: add it", options=["data"])
-            word = "train" if split_at is None else values[split_at].lower()
-            if word not in SPLIT_WORDS:
-                raise InputError(
-                    f"{path}, line {rows.line_num}: no split '{values[split_at or 0]}': write train, val or test",
-                    options=["data"],
-                )
-            by_split.setdefault(SPLIT_WORDS[word], []).append((values[at], values[label_at]))
-    except csv.Error as error:
-        raise InputError(f"{path} is not CSV ({error}): correct it", options=["data"]) from None
+    rows = rows_of(path, "data")
+    columns = [name.lower() for name in next(rows, (0, []))[1]]
+    at, label_at = _column(path, columns, PATHS), _column(path, columns, LABELS)
+    split_at = next((columns.index(name) for name in _SPLIT if name in columns), None)
+    needed = max(at, label_at, split_at or 0)
+    for line, values in rows:
+        if len(values) <= needed or not values[at] or not values[label_at] or "\0" in values[at]:
+            raise InputError(f"{path}, line {line}: no path or no label: add it", options=["data"])
+        word = "train" if split_at is None else values[split_at].lower()
+        if word not in SPLIT_WORDS:
+            raise InputError(
+                f"{path}, line {line}: no split '{values[split_at or 0]}': write train, val or test", options=["data"]
+            )
+        by_split.setdefault(SPLIT_WORDS[word], []).append((values[at], values[label_at]))
     if not by_split:
         raise InputError(f"{path} lists no images: add lines of path and label", options=["data"])
     folder = path.parent

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from torch import nn
 from lenet.config import Config, resolve, to_toml
 from lenet.data.dataset import Dataset
 from lenet.errors import InputError
-from lenet.files import gone, make_folder, read_json, write_whole
+from lenet.files import MOST_CSV, gone, make_folder, read_json, read_regular, write_whole
 from lenet.models import describe
 from lenet.runs.checkpoint import Checkpoint, load_checkpoint, read_tensors, save_checkpoint, write_tensors
 from lenet.runs.figures import result_fault
@@ -95,6 +95,15 @@ class Run:
     def trained_digests(self) -> set[bytes] | None:
         """Digests of the images used for training or validation; None if the run keeps none (see `image_digest`)."""
         return trained_digests(self._split) if self._split.is_file() else None
+
+    def keep_labels(self, config: Config) -> None:
+        """Copy the file of corrected labels, if there is one: it may be edited later for another run."""
+        if config.labels is not None and not self._labels.is_file():
+            write_whole(self._labels, read_regular(Path(config.labels), MOST_CSV))
+
+    def with_own_labels(self, config: Config) -> Config:
+        """The config with the run's copy of its labels. The copy is for reading; config.toml names the original."""
+        return replace(config, labels=str(self._labels)) if config.labels and self._labels.is_file() else config
 
     def state(self, seed: int) -> dict[str, torch.Tensor] | None:
         """The state that the network with this seed resumes from; None if it has not completed an epoch."""
@@ -227,6 +236,10 @@ class Run:
     @property
     def _metrics(self) -> Path:
         return self.path / "metrics.csv"
+
+    @property
+    def _labels(self) -> Path:
+        return self.path / "labels.csv"
 
     @property
     def _split(self) -> Path:

@@ -70,12 +70,15 @@ def trained_digests(path: Path) -> set[bytes] | None:
 
 
 def _identity(config: Config) -> bytes:
-    """The SHA-256 of the options that differ from their defaults; an option added later does not change it."""
+    """The SHA-256 of the options that differ from their defaults; an option added later does not change it.
+
+    The images and their labels have a hash of their own, wherever they are.
+    """
     default = Config()
     fixed = {
         name: value
         for name, value in vars(config).items()
-        if name not in (*MAY_CHANGE, "data") and value != getattr(default, name)
+        if name not in (*MAY_CHANGE, "data", "labels") and value != getattr(default, name)
     }
     return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).digest()
 

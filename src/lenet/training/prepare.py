@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from torch import nn
 
 from lenet.config import Config
 from lenet.config.request import Request
 from lenet.data import load_dataset
-from lenet.data.identity import check_images, differing_images, is_folder, same_folder
+from lenet.data.identity import check_images, differing_images, is_folder, same_folder, same_path
 from lenet.data.source import Source
 from lenet.errors import InputError
 from lenet.runs.run import Run
@@ -51,7 +50,8 @@ def prepare(
         differing.append(f"the network of {config.start} differs from that of {request.recipe}")
     if start and not saved:
         config = config_from_start(config, start, request.settings)
-    dataset = load_dataset(config, memory=memory, or_digits=or_digits)
+    own_labels = saved is not None and "labels" not in request.given
+    dataset = load_dataset(run.with_own_labels(config) if own_labels else config, memory=memory, or_digits=or_digits)
     check_images(dataset, request.given.get("data_sha256"), "of data_sha256")
     check_images(dataset, saved.data_sha256 if saved else None, f"{run.path} was started with")
     differing.append(differing_images(dataset, request.recipe, request.values, request.given))
@@ -68,6 +68,7 @@ def begin(setup: Setup, run: Run) -> list[Training]:
     if saved is None or saved.data != setup.config.data:
         run.write_config(setup.config, setup.dataset.substitute)
     run.write_layers(setup.networks[0])
+    run.keep_labels(setup.config)
     run.make_state_folder()
     if setup.body is not None and run.start() is None:
         run.write_start(dict(setup.body))
@@ -84,7 +85,7 @@ def check_same_images(run: Run, request: Request, or_digits: bool, memory: Sourc
     if saved is None:
         return
     config = _resumed(run, saved, request, or_digits)
-    if config.data != saved.data or memory is not None:
+    if config.data != saved.data or memory is not None or "labels" in request.given:
         dataset = load_dataset(config, memory=memory, or_digits=or_digits)
         check_images(dataset, saved.data_sha256, f"{run.path} was started with")
 
@@ -103,8 +104,10 @@ def _resumed(run: Run, saved: Config, request: Request, or_digits: bool) -> Conf
         same.add("data")
         if not same_folder(asked["data"], saved.data):
             saved = replace(saved, data=asked["data"])
-    if asked.get("start") and saved.start and Path(asked["start"]).absolute() == Path(saved.start):
-        same.add("start")
+    for name in ("labels", "start"):
+        named, kept = asked.get(name), getattr(saved, name)
+        if named and kept and same_path(named, kept):
+            same.add(name)
     compared = {name: value for name, value in asked.items() if name not in same}
     changed = [name for name, value in compared.items() if name not in MAY_CHANGE and value != getattr(saved, name)]
     if changed:

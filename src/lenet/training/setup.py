@@ -114,8 +114,9 @@ def resolved(config: Config, dataset: Dataset, own: nn.Sequential | None = None)
         frozen = config.freeze == "all-but-last" and not config.unfreeze_after
         augment = "none" if dataset.name == "digits" or frozen else "flip-shift"
     data = dataset.source if dataset.files is not None else dataset.name
-    data_dir, start = (
-        None if path is None else str(Path(path).expanduser().absolute()) for path in (config.data_dir, config.start)
+    data_dir, labels, start = (
+        None if path is None else str(Path(path).expanduser().absolute())
+        for path in (config.data_dir, config.labels, config.start)
     )
     size, channels = dataset.images.shape[2:]
     seeds = len(dataset.folds) or config.seeds
@@ -126,7 +127,8 @@ def resolved(config: Config, dataset: Dataset, own: nn.Sequential | None = None)
         )
     return replace(
         config,
-        **checked({"data": data, "data_dir": data_dir, "start": start}),  # absolute paths may not be valid in TOML
+        # absolute paths may not be valid in TOML
+        **checked({"data": data, "data_dir": data_dir, "labels": labels, "start": start}),
         data_sha256=dataset.sha256,
         augment=augment,
         model=OWN_MODEL if own is not None else config.model,

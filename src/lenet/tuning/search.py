@@ -8,7 +8,7 @@ from typing import Any, Literal
 from lenet.config import Config, checked, recipe_values, to_toml
 from lenet.config.keywords import SEARCH_EPOCHS
 from lenet.config.request import Request
-from lenet.data.identity import is_folder, same_folder
+from lenet.data.identity import is_folder, same_folder, same_path
 from lenet.errors import InputError, did_you_mean
 from lenet.files import read_toml
 from lenet.tuning.space import DEFAULT, Space, check_effects, has_dropout, parse_space
@@ -180,6 +180,8 @@ def resumed_search(
         data = values.pop("data")
         if not same_folder(data, saved.config.data):
             saved = replace(saved, config=replace(saved.config, data=data))
+    if values.get("labels") and saved.config.labels and same_path(values["labels"], saved.config.labels):
+        values.pop("labels")  # the images' hash tells whether the file was changed
     told = [(name, getattr(saved.config, name), value) for name, value in values.items() if value != "auto"]
     told += [(name, getattr(saved, name), value) for name, value in asked.items()]
     differ = {name: f"{name} {old} -> {new}" for name, old, new in told if name not in _MAY_CHANGE and old != new}

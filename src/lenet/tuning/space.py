@@ -36,7 +36,8 @@ _FUNCTIONS: dict[str, Kind] = {
 }  # fmt: skip
 _OTHER_IMAGES = "trials on other images cannot be compared"
 NOT_SEARCHED = dict.fromkeys(
-    ("data", "data_sha256", "data_dir", "classes", "per_class", "protocol", "val_fraction", "split_seed"), _OTHER_IMAGES
+    ("data", "data_sha256", "data_dir", "labels", "classes", "per_class", "protocol", "val_fraction", "split_seed"),
+    _OTHER_IMAGES,
 ) | {
     "start": "a search starts from fresh weights",
     "start_sha256": "a search starts from fresh weights",

@@ -158,5 +158,5 @@ def _load_state(training: Training, path: Path) -> None:
 
 def _identity(config: Config) -> torch.Tensor:
     """What is trained, wherever the images are: their hash identifies them."""
-    text = to_toml(vars(replace(config, data="", data_dir=None)))
+    text = to_toml(vars(replace(config, data="", data_dir=None, labels=None)))
     return torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
