@@ -26,6 +26,7 @@ TRANSFER_LACKS = (
     "data-sha256",
     "start",
     "start-sha256",
+    "teacher-sha256",
     "model",
     "maps",
     "fc",
@@ -414,7 +415,7 @@ def test_the_flags_are_those_of_the_last_version(lenet):
         return {name for argument in arguments if argument.parse for name in argument.names} - {"*"}
 
     options = {f"--{field.name.replace('_', '-')}" for field in fields(Config)}  # pinned in test_config.py
-    assert flags("train") == options - {"--data", "--data-sha256", "--start-sha256"} | {
+    assert flags("train") == options - {"--data", "--data-sha256", "--start-sha256", "--teacher-sha256"} | {
         *("DATA", "--recipe", "--out", "--resume", "--overwrite", "--no-nesterov"),
     }
     assert flags("eval") == {"RUN", "DATA", "--data-dir", "--network", "--split", "--out"}

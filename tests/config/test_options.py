@@ -39,6 +39,7 @@ NAMES = [
     *("start", "start_sha256", "freeze", "unfreeze_after"),
     *("epochs", "batch_size", "lr", "schedule", "optimizer", "momentum", "nesterov", "weight_decay"),
     *("label_smoothing", "class_weights", "ema", "patience"),
+    *("teacher", "teacher_sha256", "teacher_weight", "teacher_temperature"),
     *("seed", "seeds", "engine", "device", "threads"),
 ]
 

@@ -104,6 +104,8 @@ def test_options_without_effect_are_refused():
     check_effects(both, resolve(given={"optimizer": "adam"}))
     with pytest.raises(InputError, match="max-shift changes nothing"):
         check_effects(parse_space(["max_shift=choice(1, 2)"]), resolve(given={"augment": "flip"}))
+    with pytest.raises(InputError, match="teacher-weight changes nothing without a teacher"):
+        check_effects(parse_space(["teacher_weight=choice(0.5, 1)"]), resolve())
 
 
 def test_combinations_and_versions_of_the_images():

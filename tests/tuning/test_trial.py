@@ -49,6 +49,8 @@ PAIRS = {
     "label_smoothing": ((0.0, 0.1), {}),
     "class_weights": (("none", json.dumps({str(digit): 1.0 + digit for digit in range(10)})), {}),
     "ema": ((0.0, 0.9), {}),
+    "teacher_weight": ((0.2, 1.0), {}),
+    "teacher_temperature": ((1.0, 5.0), {}),
     "patience": ((0, 1), {"epochs": 6, "lr": 1.0}),
 }
 
@@ -92,10 +94,11 @@ def test_every_searchable_option_has_a_test():
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_trials_that_differ_in_one_option_train_differently_and_their_recipes_repeat_them(
-    job_of, tmp_path, oblong_images, no_pictures, name
+    job_of, tmp_path, oblong_images, no_pictures, digits_run, name
 ):
     values, others = PAIRS[name]
     data = {"data": str(oblong_images), "size": 16} if name == "fit" else {}
+    data |= {"teacher": digits_run.path} if name.startswith("teacher") else {}
     job = job_of({name: list(values)}, **data, **others)
     one = run_trial(job, {name: values[0]})[1]
     results, other = run_trial(job, {name: values[1]})  # the same number, so the same seed

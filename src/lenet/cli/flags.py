@@ -29,7 +29,12 @@ def whole(kind: Any, tokens: Sequence[Token]) -> int | tuple[int, ...]:
     return numbers if several else numbers[0]
 
 
-NO_FLAGS = ("data", "data_sha256", "start_sha256")  # an argument, and what lenet itself writes into recipes
+NO_FLAGS = (
+    "data",
+    "data_sha256",
+    "start_sha256",
+    "teacher_sha256",
+)  # an argument, and what lenet itself writes into recipes
 
 
 def flags_of(module: str, leave_out: Sequence[str] = NO_FLAGS, defaults: Mapping[str, str] | None = None) -> Any:

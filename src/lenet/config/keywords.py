@@ -47,6 +47,10 @@ class TransferOptions(TypedDict, total=False):
     class_weights: str | Path | Mapping[str, float]
     ema: float
     patience: int
+    teacher: str | Path | Sequence[str | Path] | None
+    teacher_sha256: str | None
+    teacher_weight: float
+    teacher_temperature: float
     seed: int
     seeds: int
     engine: Literal["auto", "native", "torch"]

@@ -165,6 +165,20 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True)
+class DistillationConfig:
+    """Distillation: trained networks whose predictions are targets beside the labels."""
+
+    teacher: tuple[str, ...] | None = option(
+        None, "Runs whose networks are the teachers; the logits of all are averaged.", most=32
+    )
+    teacher_sha256: str | None = option(
+        None, "SHA-256 of the teachers' weights. lenet writes it and compares it when it reads the runs again."
+    )
+    teacher_weight: float = option(0.9, "Fraction of the target that is the teachers' prediction.", 0.01, 1)
+    teacher_temperature: float = option(2.0, "Temperature of the teachers' probabilities; higher is softer.", 0.1, 100)
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """Run: seeds and machine."""
 
@@ -178,11 +192,11 @@ class RunConfig:
 
 
 @dataclass(frozen=True)
-class Config(RunConfig, TrainingConfig, TransferConfig, ModelConfig, DataConfig):
+class Config(RunConfig, DistillationConfig, TrainingConfig, TransferConfig, ModelConfig, DataConfig):
     """All options. A dataclass collects the fields of its bases from the last to the first."""
 
 
-GROUPS: tuple[type, ...] = (DataConfig, ModelConfig, TransferConfig, TrainingConfig, RunConfig)
+GROUPS: tuple[type, ...] = (DataConfig, ModelConfig, TransferConfig, TrainingConfig, DistillationConfig, RunConfig)
 
 
 @dataclass(frozen=True)
@@ -212,7 +226,8 @@ class Option:
             return f"{', '.join(words)} or {last}"
         text = str(kind.__name__)
         if get_origin(kind) is tuple:
-            text = f"up to {self.most} ints" if self.most else "two ints"
+            number = f"up to {self.most}" if self.most else "two"
+            text = f"{number} {get_args(kind)[0].__name__}s"
         return text if self.low is None or self.high is None else f"{text}, {_number(self.low)} to {_number(self.high)}"
 
     def described(self, default: str | None = None) -> str:
@@ -277,9 +292,12 @@ def _converted(name: str, value: Any, option: Option, kind: Any) -> Any:
         return value
     if get_origin(kind) is tuple:
         each, *rest = get_args(kind)
+        if each is str and isinstance(value, str):
+            value = [value]
         most = option.most or 1 + len(rest)
         if not isinstance(value, (list, tuple)) or len(value) > most or (len(value) < most and not option.most):
-            raise InputError(f"{name} takes {'up to ' if option.most else ''}{most} numbers, not {shown(value)}")
+            what = "texts" if each is str else "numbers"
+            raise InputError(f"{name} takes {'up to ' if option.most else ''}{most} {what}, not {shown(value)}")
         return tuple(_converted(name, one, option, each) for one in value)
     if isinstance(value, int) and abs(value) >= 2**64:  # too large for a float, and for a message
         raise InputError(f"{name} is out of range: give at most {_number(option.high or 0)}")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lenet.errors import counted
 from lenet.models import parameter_count
 from lenet.runs.run import Run
 from lenet.training.setup import Setup
@@ -25,6 +26,7 @@ def opening_lines(setup: Setup, trainings: Sequence[Training]) -> list[str]:
         f"{config.optimizer} {config.peak_lr:g} {config.schedule}, batch size {config.batch_size}",
         *_loss_lines(setup),
         *_start_lines(setup),
+        *_teacher_lines(setup),
         f"engine  {setup.choice.name} ({setup.choice.why}){threads}",
         *([f"run     {run.path}"] if run else []),
     ]
@@ -58,6 +60,17 @@ def _start_lines(setup: Setup) -> list[str]:
             "parameters are trained"
         )
     return lines
+
+
+def _teacher_lines(setup: Setup) -> list[str]:
+    """The teachers of a distillation."""
+    if setup.teacher is None:
+        return []
+    networks, config = len(setup.teacher.networks), setup.config
+    return [
+        f"teacher {counted(networks, 'network')} of {', '.join(config.teacher or ())}; "
+        f"weight {config.teacher_weight:g}, temperature {config.teacher_temperature:g}"
+    ]
 
 
 def epochs_trained(trainings: Sequence[Training]) -> str:

@@ -96,7 +96,7 @@ def _resumed(run: Run, saved: Config, request: Request, or_digits: bool) -> Conf
     Raises InputError if the request changes any other option.
     """
     asked = request.settings
-    same = {"data_sha256", "start_sha256"}  # not compared here: `prepare` compares the images and the start with them
+    same = {"data_sha256", "start_sha256", "teacher_sha256"}  # what they are digests of is compared when it is read
     same |= {name for name in ("data", "augment") if asked.get(name) == "auto"}
     if or_digits and saved.data == "digits":
         same.add("data")
@@ -108,6 +108,9 @@ def _resumed(run: Run, saved: Config, request: Request, or_digits: bool) -> Conf
         named, kept = asked.get(name), getattr(saved, name)
         if named and kept and same_path(named, kept):
             same.add(name)
+    teachers, kept = asked.get("teacher") or (), saved.teacher or ()
+    if len(teachers) == len(kept) and all(map(same_path, teachers, kept)):
+        same.add("teacher")
     compared = {name: value for name, value in asked.items() if name not in same}
     changed = [name for name, value in compared.items() if name not in MAY_CHANGE and value != getattr(saved, name)]
     if changed:

@@ -22,6 +22,7 @@ from lenet.runs.run import Run
 from lenet.training.checks import check_batch_size, check_device, check_memory
 from lenet.training.features import frozen_layers
 from lenet.training.start import Start, check_body, with_new_head
+from lenet.training.teacher import Teacher, read_teacher
 
 OWN_MODEL = "own"  # config.model of a network given as nn.Sequential; layers.json and model.json describe it
 
@@ -41,6 +42,7 @@ class Setup:
     choice, settings: the engine and its settings, without class weights, which depend on a network's training images
     workers: number of networks trained at once
     body: the tensors that a transfer starts all networks from, by name; None if all weights are initialised
+    teacher: the networks whose predictions are targets beside the labels, if there are any
     origin: a description of the network that `body` is from; run: the run folder, None for a trial of a search
     notes: notes to show to the user
     """
@@ -52,6 +54,7 @@ class Setup:
     settings: Settings
     workers: int
     body: Mapping[str, torch.Tensor] | None = None
+    teacher: Teacher | None = None
     origin: str = ""
     run: Run | None = None
     notes: tuple[str, ...] = ()
@@ -98,7 +101,9 @@ def make_setup(
     check_batch_size(config, networks[0], (height, width, channels), trained)
     choice, settings, workers = engine_for(config, networks[0])
     origin = start.description if start else config.start or ""
-    setup = Setup(config, dataset, networks, choice, settings, workers, body, origin, run, notes)
+    if teacher := read_teacher(config, dataset):
+        config = replace(config, teacher_sha256=teacher.sha256)
+    setup = Setup(config, dataset, networks, choice, settings, workers, body, teacher, origin, run, notes)
     setup.class_weights()  # raises before anything is written
     return setup
 
@@ -118,6 +123,7 @@ def resolved(config: Config, dataset: Dataset, own: nn.Sequential | None = None)
         None if path is None else str(Path(path).expanduser().absolute())
         for path in (config.data_dir, config.labels, config.start)
     )
+    teacher = config.teacher and [str(Path(path).expanduser().absolute()) for path in config.teacher]
     size, channels = dataset.images.shape[2:]
     seeds = len(dataset.folds) or config.seeds
     if config.seeds not in (1, seeds):
@@ -128,7 +134,7 @@ def resolved(config: Config, dataset: Dataset, own: nn.Sequential | None = None)
     return replace(
         config,
         # absolute paths may not be valid in TOML
-        **checked({"data": data, "data_dir": data_dir, "labels": labels, "start": start}),
+        **checked({"data": data, "data_dir": data_dir, "labels": labels, "start": start, "teacher": teacher}),
         data_sha256=dataset.sha256,
         augment=augment,
         model=OWN_MODEL if own is not None else config.model,

@@ -43,7 +43,7 @@ class Training:
         self.config = setup.config
         self.dataset = setup.dataset.for_network(number)
         self.seed = setup.config.seed + number
-        self.choice = setup.choice
+        self.choice, self.teacher = setup.choice, setup.teacher
         self.settings = replace(setup.settings, class_weights=setup.class_weights(number))
         self.model = initialised(setup.networks[number], self.seed)
         self.model.load_state_dict(setup.body or {}, strict=False)
@@ -87,8 +87,9 @@ class Training:
         failed_step = None
         features = self._kept_features()
         plan = self._plan(features)
+        targets = self._targets(features, plan)
         for first, part in self._parts(plan):
-            self.so_far += self._train(features, part)
+            self.so_far += self._train(features, part, targets)
             if self.so_far.nonfinite_step is not None:
                 failed_step = first + self.so_far.nonfinite_step
                 break
@@ -147,22 +148,27 @@ class Training:
 
     def _kept_features(self) -> Features | None:
         """The frozen layers' outputs, computed once; None if they change from epoch to epoch or cannot be used."""
-        if not self.frozen or self.config.augment != "none":
+        if not self.frozen or self.config.augment != "none" or self.teacher:
             self._features = None
         elif not self._features_tried:
             self._features = features_of(self.model, self.frozen, self.dataset, self.choice, self.settings)
             self._features_tried = True
         return self._features
 
-    def _train(self, features: Features | None, part: Plan) -> Metrics:
+    def _targets(self, features: Features | None, plan: Plan) -> np.ndarray:
+        """Labels by image, or soft targets by position in the plan (see `Engine.train`)."""
+        if self.teacher is None:
+            return (features.dataset if features else self.dataset).labels
+        shift = self.config.max_shift if "shift" in self.config.augment else 0
+        return self.teacher.targets(self.dataset, plan, shift, self.settings, self._check_stop)
+
+    def _train(self, features: Features | None, part: Plan, targets: np.ndarray) -> Metrics:
         engine = self.choice.engine
         if features is None:
             settings = replace(self.settings, frozen=self.frozen)
-            return engine.train(
-                self.model, self.optimizer_state, self.dataset.images, self.dataset.labels, part, settings
-            )
-        dataset, state = features.dataset, features.to_tail(self.optimizer_state)
-        metrics = engine.train(features.tail, state, dataset.images, dataset.labels, part, self.settings)
+            return engine.train(self.model, self.optimizer_state, self.dataset.images, targets, part, settings)
+        state = features.to_tail(self.optimizer_state)
+        metrics = engine.train(features.tail, state, features.dataset.images, targets, part, self.settings)
         self.optimizer_state.update(features.to_whole(state))
         return metrics
 

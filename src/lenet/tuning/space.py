@@ -41,6 +41,8 @@ NOT_SEARCHED = dict.fromkeys(
 ) | {
     "start": "a search starts from fresh weights",
     "start_sha256": "a search starts from fresh weights",
+    "teacher": "all trials have the same teachers",
+    "teacher_sha256": "all trials have the same teachers",
     "seed": "each trial's seed follows from --seed and its number",
     "seeds": "a trial is one network; --confirm trains the best trial's values over several seeds",
     "epochs": "the scheduler decides how many of --epochs a trial trains",
@@ -169,6 +171,10 @@ def check_effects(space: Space, config: Config, layers: Sequence[Mapping[str, An
                 f"{name.replace('_', '-')} changes nothing with {other} {getattr(config, other)}: "
                 f"leave it out of the space, or add --{other} {sorted(needed)[-1]}"
             )
+    for name in ("teacher_weight", "teacher_temperature"):
+        if name in space.names and not config.teacher:
+            raise InputError(f"{name.replace('_', '-')} changes nothing without a teacher: leave it out of the space, "
+                             "or add --teacher RUN")  # fmt: skip
     for name in set(SHAPING) & set(space.names) if layers is not None else ():
         if name != "dropout":
             raise InputError(f"{name.replace('_', '-')} changes named models, not an nn.Sequential of your own: "

@@ -1,0 +1,150 @@
+"""Distillation: targets that mix the labels with the predictions of trained networks, the teachers.
+
+Hinton, Vinyals & Dean 2015. The target of an image is (1 - weight) times its label plus weight times the teachers'
+probabilities at a temperature, softmax(mean logits / temperature); the loss is the cross-entropy with it. An image that
+is flipped and shifted by up to s pixels has 2 (2s + 1)^2 views. The teachers see each view once: their logits are kept
+in a table.
+"""
+
+import hashlib
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from lenet.config import Config
+from lenet.cores import free_memory
+from lenet.data.augment import augmented
+from lenet.data.dataset import Dataset
+from lenet.data.plan import Plan
+from lenet.engine import Settings, choose
+from lenet.errors import InputError
+from lenet.runs.checkpoint import digest_of
+from lenet.runs.run import Run
+
+_IMAGES = 512  # per call of the engine
+_PART_OF_MEMORY = 4  # the table takes at most this part of the free memory; without it logits are computed anew
+
+
+@dataclass(eq=False)
+class Teacher:
+    """The teachers of a training, and their logits so far. Several trainings share one.
+
+    networks: they take the dataset's images, uint8 [B, H, W, C], and return logits of its classes
+    weight, temperature: see the module; sha256: of all networks' tensors
+    """
+
+    networks: Sequence[nn.Sequential]
+    weight: float
+    temperature: float
+    sha256: str
+    _tables: dict[int, "_Table | None"] = field(default_factory=dict)  # by largest shift
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def targets(
+        self, dataset: Dataset, plan: Plan, max_shift: int, settings: Settings, check_stop: Callable[[], None]
+    ) -> NDArray[np.float32]:
+        """float32 [P, classes]: the target at each position of the plan.
+
+        max_shift: the largest shift that a plan may have, in pixels
+        check_stop: called now and then; what it raises ends the work
+        """
+        known = self._logits(dataset, plan, max_shift, replace(settings, frozen=0), check_stop)
+        scaled = known.astype(np.float32) / np.float32(self.temperature)
+        scaled -= scaled.max(axis=1, keepdims=True)
+        targets: NDArray[np.float32] = np.exp(scaled, out=scaled)
+        targets *= np.float32(self.weight) / targets.sum(axis=1, keepdims=True)
+        targets[np.arange(len(targets)), dataset.labels[plan.order]] += np.float32(1 - self.weight)
+        return targets
+
+    def _logits(
+        self, dataset: Dataset, plan: Plan, max_shift: int, settings: Settings, check_stop: Callable[[], None]
+    ) -> NDArray[np.float16]:
+        """float16 [P, classes]: the mean logits at each position of the plan; those not yet in the table are added."""
+
+        def computed(positions: NDArray[np.int64]) -> NDArray[np.float16]:
+            found = np.empty((len(positions), len(dataset.classes)), np.float16)
+            for begin in range(0, len(positions), _IMAGES):
+                check_stop()
+                at = positions[begin : begin + _IMAGES]
+                views = augmented(dataset.images, plan.order[at], plan.flips[at], plan.shifts[at])
+                logits = [_logits(network, views, settings) for network in self.networks]
+                found[begin : begin + _IMAGES] = np.clip(np.mean(logits, axis=0), -60_000, 60_000)
+            return found
+
+        table = self._table(dataset.images, len(dataset.classes), max_shift)
+        if table is None:
+            return computed(np.arange(len(plan.order)))
+        places = table.places(plan)
+        missing = np.flatnonzero(~table.known[places])
+        table.logits[places[missing]] = computed(missing)
+        table.known[places[missing]] = True
+        return table.logits[places]
+
+    def _table(self, images: NDArray[Any], classes: int, max_shift: int) -> "_Table | None":
+        """The table for shifts up to this; None if it would take too much memory."""
+        with self._lock:
+            if max_shift not in self._tables:
+                entries = len(images) * 2 * (2 * max_shift + 1) ** 2
+                fits = entries * (2 * classes + 1) * _PART_OF_MEMORY <= free_memory()
+                self._tables[max_shift] = _Table(len(images), classes, max_shift) if fits else None
+            return self._tables[max_shift]
+
+
+class _Table:
+    """Logits by image and view, float16 [N * views, classes], and which of them are known.
+
+    Memory is taken as entries are filled. Two threads may fill the same entry: with the same values.
+    """
+
+    def __init__(self, images: int, classes: int, max_shift: int) -> None:
+        self._side, self._max_shift = 2 * max_shift + 1, max_shift
+        entries = images * 2 * self._side**2
+        self.logits = np.zeros((entries, classes), np.float16)
+        self.known = np.zeros(entries, np.bool_)
+
+    def places(self, plan: Plan) -> NDArray[np.int64]:
+        """int64 [P]: the entry of each position's image and view."""
+        dy, dx = (plan.shifts.astype(np.int64) + self._max_shift).T
+        place: NDArray[np.int64] = ((plan.order * 2 + plan.flips) * self._side + dy) * self._side + dx
+        return place
+
+
+def read_teacher(config: Config, dataset: Dataset) -> Teacher | None:
+    """The networks of all runs of `config.teacher`; None if the config names none.
+
+    Raises InputError if a run does not exist or has no weights, its networks take other images or know other classes
+    than the dataset, or the networks are not those of `config.teacher_sha256`.
+    """
+    if not config.teacher:
+        return None
+    networks: list[nn.Sequential] = []
+    digests = hashlib.sha256()
+    for path in config.teacher:
+        checkpoint = Run(path).checkpoint()
+        shape = dataset.images.shape[1:]
+        if checkpoint.input_shape != shape:
+            theirs, ours = ("x".join(map(str, one)) for one in (checkpoint.input_shape, shape))
+            raise InputError(f"teacher {path} takes images of {theirs}, not {ours}: train it on images of that size",
+                             options=["teacher"])  # fmt: skip
+        if checkpoint.classes != dataset.classes:
+            raise InputError(f"teacher {path} knows other classes than the data: use a run on the same classes",
+                             options=["teacher"])  # fmt: skip
+        for network in checkpoint.networks:
+            networks.append(network)
+            digests.update(bytes.fromhex(digest_of(network.state_dict())))
+    sha256 = digests.hexdigest()
+    if sha256 != (config.teacher_sha256 or sha256):
+        raise InputError("the networks of --teacher are not those of teacher_sha256: restore the runs, or remove "
+                         "teacher_sha256 from the recipe", options=["teacher_sha256"])  # fmt: skip
+    return Teacher(networks, config.teacher_weight, config.teacher_temperature, sha256)
+
+
+def _logits(network: nn.Sequential, images_nhwc: NDArray[np.uint8], settings: Settings) -> NDArray[np.float32]:
+    height, width, channels = images_nhwc.shape[1:]
+    engine = choose("auto", network, settings, (height, width, channels)).engine
+    return np.asarray(engine.logits(network, images_nhwc, settings), np.float32)

@@ -1,0 +1,118 @@
+"""Distillation: targets that mix labels with the predictions of other networks."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import lenet
+from lenet.config import Config
+from lenet.data.augment import augmented
+from lenet.data.plan import epoch_plan
+from lenet.engine import Settings
+from lenet.errors import InputError
+from lenet.training import teacher as module
+from lenet.training.setup import make_setup
+from lenet.training.teacher import read_teacher
+from lenet.training.training import Training
+
+SMALL = {"maps": (2, 4), "fc": (), "epochs": 3, "batch_size": 16, "size": 16, "channels": 1}
+
+
+@pytest.fixture
+def config(digits_run):
+    return Config(teacher=(str(digits_run.path),), teacher_weight=0.75, teacher_temperature=3.0, **SMALL)
+
+
+def plan_of(dataset, epoch=0):
+    return epoch_plan(
+        dataset.train, seed=3, epoch=epoch, epochs=3, batch_size=16, learning_rate=0.1, flip=True, max_shift=2
+    )
+
+
+def targets_of(teacher, dataset, plan):
+    return teacher.targets(dataset, plan, 2, Settings(), lambda: None)
+
+
+def test_targets_mix_labels_and_the_mean_logits_at_the_temperature(config, few_digits, digits_run):
+    plan = plan_of(few_digits)
+    targets = targets_of(read_teacher(config, few_digits), few_digits, plan)
+    views = torch.from_numpy(augmented(few_digits.images, plan.order, plan.flips, plan.shifts))
+    with torch.inference_mode():
+        logits = torch.stack([network(views).double() for network in digits_run.checkpoint().networks]).mean(0)
+    labels = torch.nn.functional.one_hot(torch.from_numpy(few_digits.labels[plan.order]), 10)
+    expected = 0.25 * labels + 0.75 * (logits / 3.0).softmax(1)
+    assert targets.dtype == np.float32
+    assert np.abs(targets - expected.numpy()).max() < 1e-3  # logits are kept in float16
+    assert np.allclose(targets.sum(axis=1), 1, atol=1e-6)
+
+
+def test_a_view_is_computed_once_and_without_a_table_every_time(config, few_digits, monkeypatch):
+    seen = []
+    logits = module._logits
+    monkeypatch.setattr(module, "_logits", lambda *given: seen.append(len(given[1])) or logits(*given))
+    teacher, plan = read_teacher(config, few_digits), plan_of(few_digits)
+    first = targets_of(teacher, few_digits, plan)
+    assert sum(seen) == 2 * len(few_digits.train)  # two networks
+    assert (targets_of(teacher, few_digits, plan) == first).all()
+    assert sum(seen) == 2 * len(few_digits.train)
+    monkeypatch.setattr(module, "free_memory", lambda: 0)
+    poor = read_teacher(config, few_digits)
+    assert (targets_of(poor, few_digits, plan) == first).all()
+    assert (targets_of(poor, few_digits, plan) == first).all()
+    assert sum(seen) == 6 * len(few_digits.train)
+
+
+@pytest.mark.parametrize("options", [{}, {"freeze": "2"}, {"augment": "none", "ema": 0.9}])
+def test_a_resumed_distillation_is_bit_identical(config, few_digits, engine, options):
+    setup = make_setup(replace(config, engine=engine, **options), few_digits)
+    whole = Training(setup)
+    for _ in range(3):
+        whole.advance()
+    first = Training(setup)
+    first.advance()
+    second = Training(make_setup(setup.config, few_digits))
+    second.load(first.state())
+    while not second.finished:
+        second.advance()
+    assert all(
+        torch.equal(tensor, second.model.state_dict()[name]) for name, tensor in whole.model.state_dict().items()
+    )
+
+
+def test_the_teacher_changes_what_is_learned_and_engines_agree(config, few_digits):
+    def weights(config):
+        training = Training(make_setup(config, few_digits))
+        training.advance()
+        return training.model.state_dict()
+
+    plain = weights(replace(config, teacher=None, engine="torch"))
+    torch_, native = (weights(replace(config, engine=name)) for name in ("torch", "native"))
+    assert not torch.allclose(plain["1.weight"], torch_["1.weight"], atol=1e-3)
+    assert torch.allclose(native["1.weight"], torch_["1.weight"], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"size": 24}, r"takes images of 16x16x1, not 24x24x1"),
+        ({"classes": "0,1,2"}, "knows other classes than the data"),
+        ({"teacher_sha256": "0" * 64}, "are not those of teacher_sha256"),
+        ({"teacher": "nowhere"}, "nowhere"),
+    ],
+)
+def test_a_teacher_that_does_not_fit_is_refused(digits_run, tmp_path, options, message):
+    given = {"teacher": [digits_run.path], "epochs": 1} | options
+    with pytest.raises(InputError, match=message):
+        lenet.train("digits", **given, out=tmp_path / "run")
+    assert not (tmp_path / "run" / "config.toml").exists()
+
+
+def test_a_run_names_its_teachers_by_path_and_content_and_its_config_repeats_it(digits_run, tmp_path):
+    run = lenet.train("digits", teacher=digits_run.path, maps=(2, 4), fc=(), epochs=1, out=tmp_path / "run")
+    kept = run.config()
+    assert kept.teacher == (str(digits_run.path),)
+    assert len(kept.teacher_sha256) == 64
+    again = lenet.train(recipe=run.path / "config.toml", out=tmp_path / "again")
+    assert again.result["test_loss"] == run.result["test_loss"]
