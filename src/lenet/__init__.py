@@ -9,6 +9,7 @@ TYPE_CHECKING = False  # typing is slow to load, and type checkers know this nam
 if TYPE_CHECKING:
     from typing import Any
 
+    from lenet.commands.audit import audit
     from lenet.commands.compare import compare
     from lenet.commands.evaluate import evaluate
     from lenet.commands.predict import load, predict
@@ -24,6 +25,7 @@ __all__ = [
     "Images",
     "InputError",
     "Normalize",
+    "audit",
     "compare",
     "evaluate",
     "load",
@@ -39,6 +41,7 @@ _MODULES = {
     "Images": "lenet.data.memory",
     "InputError": "lenet.errors",
     "Normalize": "lenet.models",
+    "audit": "lenet.commands.audit",
     "compare": "lenet.commands.compare",
     "evaluate": "lenet.commands.evaluate",
     "load": "lenet.commands.predict",

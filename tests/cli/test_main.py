@@ -16,9 +16,10 @@ from PIL import Image
 from lenet.cli.app import app
 from lenet.cli.flags import NO_FLAGS
 from lenet.config import Config
+from lenet.config.keywords import AUDIT_LACKS
 from lenet.runs.run import Run
 
-COMMANDS = ("train", "eval", "predict", "transfer", "compare", "study", "tune", "models", "recipes", "data")
+COMMANDS = ("train", "audit", "eval", "predict", "transfer", "compare", "study", "tune", "models", "recipes", "data")
 
 # What the run that a transfer starts from decides.
 TRANSFER_LACKS = (
@@ -421,6 +422,9 @@ def test_the_flags_are_those_of_the_last_version(lenet):
     assert flags("eval") == {"RUN", "DATA", "--data-dir", "--network", "--split", "--out"}
     assert flags("transfer") == options - {"--" + name for name in TRANSFER_LACKS} | {
         *("RUN", "DATA", "--recipe", "--out", "--resume", "--overwrite", "--no-nesterov"),
+    }
+    assert flags("audit") == options - {f"--{name.replace('_', '-')}" for name in ("data", *AUDIT_LACKS)} | {
+        *("DATA", "--folds", "--out", "--resume", "--overwrite", "--no-nesterov"),
     }
     assert flags("compare") == {"RUN", "--out"}
     assert flags("study") == {"STUDY", "--out", "--seeds", "--data-dir", "--engine"}

@@ -10,6 +10,8 @@ import pytest
 import lenet
 from lenet.config import options
 from lenet.config.keywords import (
+    AUDIT_DEFAULTS,
+    AUDIT_LACKS,
     FROM_START,
     SEARCH_DEFAULTS,
     TRANSFER_DEFAULTS,
@@ -26,7 +28,7 @@ TAKEN = {  # the options that each function takes, as **options or as an argumen
     lenet.tune: ALL,
     lenet.study: ALL - {"data", "model"},
     lenet.transfer: ALL - set(FROM_START),
-    lenet.tune: ALL,
+    lenet.audit: ALL - set(AUDIT_LACKS),
 }
 
 
@@ -45,7 +47,7 @@ def test_typed_keywords_have_the_names_and_types_of_the_options():
 def test_help_lists_every_option_with_its_meaning_and_default(function):
     text = " ".join(inspect.getdoc(function).split())
     defaults = {lenet.transfer: TRANSFER_DEFAULTS, lenet.tune: SEARCH_DEFAULTS, lenet.study: {"seeds": "the study's"}}
-    defaults = defaults.get(function, {})
+    defaults = (defaults | {lenet.audit: AUDIT_DEFAULTS}).get(function, {})
     for name in TAKEN[function] - {"data", "model"}:
         option = options()[name]
         assert f" {name} ({option.values}): {option.described(defaults.get(name))}" in text, name

@@ -20,6 +20,7 @@ from lenet.data import load_dataset
 # Removing or renaming a parameter breaks scripts: change this list only on purpose. Options are in test_options.py.
 RUN = "out resume overwrite verbose watch"
 PARAMETERS = {
+    "audit": f"data model folds {RUN}",
     "compare": "runs out verbose",
     "evaluate": "run data data_dir network split",
     "load": "run",

@@ -8,6 +8,7 @@ from typing import Any
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
+from lenet.cli.audit import audit
 from lenet.cli.data import data
 from lenet.cli.listing import models, recipes
 from lenet.cli.predict import predict
@@ -32,6 +33,7 @@ app = App(
 )
 _COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("train", train, "[DATA] [OPTIONS]"),
+    ("audit", audit, "[DATA] [OPTIONS]"),
     ("eval", evaluate, "RUN [DATA] [OPTIONS]"),
     ("predict", predict, "RUN IMAGE... [OPTIONS]"),
     ("compare", compare, "RUN RUN... [OPTIONS]"),

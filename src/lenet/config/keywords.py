@@ -15,6 +15,19 @@ FROM_START = ("model", *SHAPING, "start", "start_sha256", "size", "channels")
 TRANSFER_FREEZE = "all-but-last"
 TRANSFER_LR = {"sgd": 0.01, "adam": 0.001, "adamw": 0.001}
 TRANSFER_DEFAULTS = {"freeze": TRANSFER_FREEZE, "lr": "0.01 with sgd, 0.001 with adam and adamw"}
+
+# What an audit does not take: it divides all images into folds itself, trains for a fixed number of epochs, and starts
+# from nothing that was trained on the images.
+AUDIT_LACKS = (
+    *("data_sha256", "protocol", "val_fraction", "start", "start_sha256", "freeze", "unfreeze_after"),
+    *("ema", "patience", "teacher", "teacher_sha256", "teacher_weight", "teacher_temperature"),
+)
+AUDIT_DEFAULTS = {
+    "model": "a network of three convolutions, made for audits",
+    "split_seed": "0",
+    "epochs": "6, and up to 30 for fewer than 50,000 images",
+    "seeds": "2",
+}
 SEARCH_EPOCHS = 10  # the most that a trial trains, whatever a recipe says
 SEARCH_DEFAULTS = {"epochs": f"{SEARCH_EPOCHS}, the most that a trial trains"}
 

@@ -14,7 +14,7 @@ Indices = NDArray[np.int64]
 
 _HELD_OUT = 0.1  # fraction of the images for the test set, if the source has no test images
 _STUDY_TEST = 0.2  # fraction of STL-10's training images in the CIFAR-100 study: 100 per class of 500
-_PURPOSES = {"test": 1, "val": 2, "few": 3}
+_PURPOSES = {"test": 1, "val": 2, "few": 3, "held-out": 4}
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +125,28 @@ def _split(
             if not indices.size:
                 raise InputError(f"{sources.name} has no {name} images: add some, or remove its empty {name} folder")
     return Splits(*parts[0], test, tuple(parts) if protocol == "folds" else ())
+
+
+def held_out_folds(sources: Sources, folds: int, seed: int) -> list[Indices]:
+    """All training, validation and test images in so many parts of nearly equal size, sorted, stratified by class.
+
+    Exact copies are in one part. Raises InputError for a class with fewer different images than folds.
+    """
+    every = np.concatenate([part for part in (sources.train, sources.val, sources.test) if part is not None])
+    first = np.arange(len(sources.labels)) if sources.first is None else sources.first
+    single, generator = np.unique(first[every]), _generator(seed, "held-out")
+    fold_of = np.full(len(first), -1)
+    dealt = 0
+    for number, name in enumerate(sources.classes):
+        own = generator.permutation(single[sources.labels[single] == number])
+        if 0 < len(own) < folds:
+            raise InputError(
+                f"class '{name}' of {sources.name} has {counted(len(own), 'image')}, too few for {folds} folds: add "
+                "images, or use fewer --folds", options=["folds"],
+            )  # fmt: skip
+        fold_of[own] = (dealt + np.arange(len(own))) % folds
+        dealt += len(own)
+    return [np.sort(every[fold_of[first[every]] == fold]) for fold in range(folds)]
 
 
 def splits_from(named: Mapping[str, NDArray[Any]], images: int, folds: int) -> Splits:

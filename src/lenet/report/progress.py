@@ -17,6 +17,7 @@ from lenet.training.setup import Setup
 from lenet.training.training import Training
 
 P = ParamSpec("P")
+Opening = Callable[[Setup, Sequence[Training]], list[str]]
 
 _ROWS = 12  # networks shown at once
 _BAR = ""  # the bar's column has no name
@@ -27,10 +28,14 @@ _GAP = 2  # spaces between columns
 
 
 class Printer:
-    """Prints a training to a console: pass it as `watch`, inside its own `with`, then call `show_result`."""
+    """Prints a training to a console: pass it as `watch`, inside its own `with`, then call `show_result`.
 
-    def __init__(self, console: PlainConsole | None = None) -> None:
+    opening: returns the lines on what the training starts from, instead of `opening_lines`
+    """
+
+    def __init__(self, console: PlainConsole | None = None, opening: Opening | None = None) -> None:
         self.console = console or PlainConsole()
+        self._opening = opening
         self._setup: Setup | None = None
         self._live: Live | None = None
 
@@ -60,7 +65,7 @@ class Printer:
             self.console.lines(self._setup.dataset.substitute)
 
     def _begin(self, setup: Setup, trainings: Sequence[Training]) -> None:
-        self.console.lines(*opening_lines(setup, trainings))
+        self.console.lines(*(self._opening or opening_lines)(setup, trainings))
         self._setup, self._trainings = setup, trainings
         self._printed = [training.epoch for training in trainings]
         self._started, self._at_start = time.perf_counter(), self._done()

@@ -118,9 +118,12 @@ class Training:
             self.best_weights = {name: tensor.cpu().clone() for name, tensor in weights.items()}
         return row
 
-    def logits(self, indices: np.ndarray) -> np.ndarray:
-        """Logits of these images with the current weights, float32 [len(indices), classes]."""
-        return self._logits(self.model, self.dataset.images, indices)
+    def logits(self, indices: np.ndarray, *, mirrored: bool = False) -> np.ndarray:
+        """Logits of these images with the current weights, float32 [len(indices), classes].
+
+        mirrored: of the images with left and right exchanged
+        """
+        return self._logits(self.model, self.dataset.images, indices, mirrored)
 
     def state(self) -> dict[str, torch.Tensor]:
         """Everything that is kept from one epoch to the next, as copied tensors by name (see `State.tensors`)."""
@@ -172,11 +175,14 @@ class Training:
         self.optimizer_state.update(features.to_whole(state))
         return metrics
 
-    def _logits(self, model: nn.Sequential, images: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    def _logits(
+        self, model: nn.Sequential, images: np.ndarray, indices: np.ndarray, mirrored: bool = False
+    ) -> np.ndarray:
         parts = []
         for begin in range(0, len(indices), _EVAL_IMAGES):
             self._check_stop()
             some = images[indices[begin : begin + _EVAL_IMAGES]]
+            some = np.ascontiguousarray(some[:, :, ::-1]) if mirrored else some
             parts.append(self.choice.engine.logits(model, some, self.settings))
         return np.concatenate(parts)
 

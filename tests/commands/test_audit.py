@@ -1,0 +1,192 @@
+"""lenet audit: it finds planted errors, its labels.csv trains, it is repeatable, and it stops cleanly."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+import lenet as package
+from lenet.config import DataConfig
+from lenet.data import load_dataset
+from lenet.errors import InputError
+from lenet.runs.run import Run
+
+FAST = {"folds": 3, "seeds": 1, "epochs": 4, "augment": "none"}
+PLANTED = 45
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory):
+    """The digits with 45 of the first 900 labels wrong, as a file; and which those are."""
+    digits = load_dataset(DataConfig(data="digits"))
+    labels, random = np.array(digits.labels[:900]), np.random.default_rng(0)
+    wrong = random.choice(len(labels), PLANTED, replace=False)
+    labels[wrong] = (labels[wrong] + random.integers(1, 10, PLANTED)) % 10
+    path = tmp_path_factory.mktemp("planted") / "mine.npz"
+    np.savez(path, images=digits.images[:900], labels=labels)
+    return path, wrong, np.array(digits.labels[:900])
+
+
+@pytest.fixture(scope="module")
+def audited(planted, tmp_path_factory):
+    """An audit of these, and its folder."""
+    out = tmp_path_factory.mktemp("audited") / "audit"
+    return package.audit(planted[0], out=out, **FAST), out
+
+
+def rows(path):
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def place(row):
+    """The index in "images[7]"."""
+    return int(row["file"].removeprefix("images[").removesuffix("]"))
+
+
+def test_planted_errors_are_ranked_first_and_their_true_labels_suggested(planted, audited):
+    _, wrong, true = planted
+    found, _ = audited
+    first = found.ranked[: PLANTED // 2]
+    assert set(first) <= set(wrong)
+    assert (found.suggested[first] == true[first]).mean() > 0.9
+    assert len(set(found.ranked[:PLANTED]) & set(wrong)) >= 0.8 * PLANTED
+    assert PLANTED / 2 < found.estimated < 2 * PLANTED
+
+
+def test_every_image_is_predicted_by_networks_that_were_not_trained_on_it(planted, tmp_path):
+    seen = []
+    package.audit(planted[0], out=tmp_path / "a", watch=lambda _, trainings: seen.append(trainings), **FAST)
+    held_out = [np.setdiff1d(np.arange(900), training.dataset.train) for training in seen[-1]]
+    assert np.sort(np.concatenate(held_out)).tolist() == list(range(900))
+    for training, part in zip(seen[-1], held_out, strict=True):
+        assert set(training.dataset.val) <= set(part)
+        assert np.bincount(training.dataset.labels[part], minlength=10).min() > 0
+
+
+def test_files_of_an_audit_list_all_images_and_the_suspect_ones(audited):
+    found, out = audited
+    every, suspects = rows(out / "audit.csv"), rows(out / "labels.csv")
+    assert list(map(place, every)) == found.ranked.tolist()
+    assert [float(row["p_label"]) for row in every] == sorted(float(row["p_label"]) for row in every)
+    assert len(suspects) == found.estimated
+    assert [place(row) for row in suspects] == found.ranked[: found.estimated].tolist()
+    assert all(row["label"] == str(found.labels[place(row)]) for row in suspects)
+    assert (out / "audit.png").stat().st_size > 1000
+    facts = json.loads((out / "audit.json").read_text())
+    assert (facts["folds"], facts["networks"], facts["images"]) == (3, 3, 900)
+
+
+def test_labels_are_edited_and_trained_on(planted, audited, tmp_path, no_pictures):
+    found, out = audited
+    path, suspects = tmp_path / "labels.csv", rows(out / "labels.csv")
+    unedited = package.train(planted[0], labels=out / "labels.csv", epochs=1, out=tmp_path / "unedited")
+    assert unedited.result["data_sha256"] == found.dataset.sha256
+    for row in suspects[:10]:
+        row["label"] = row["suggested"]
+    suspects[10]["label"] = ""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, suspects[0])
+        writer.writeheader()
+        writer.writerows(suspects)
+    run = package.train(planted[0], labels=path, epochs=1, out=tmp_path / "edited")
+    assert run.result["data_sha256"] != found.dataset.sha256
+    again = load_dataset(run.config())
+    assert again.labels[place(suspects[0])] == found.suggested[found.ranked[0]]
+    assert place(suspects[10]) not in np.concatenate([again.train, again.val, again.test])
+    second = package.audit(planted[0], labels=path, out=tmp_path / "second", **FAST)
+    assert len(second.indices) == 899
+    assert not set(map(place, suspects[:11])) & {second.indices[position] for position in second.ranked[:10]}
+
+
+def test_an_audit_is_repeatable_and_a_resumed_one_is_bit_identical(
+    planted, audited, lenet, tmp_path, interrupt_after, refused
+):
+    found, out = audited
+    words = ("audit", planted[0], "--folds", 3, "--seeds", 1, "--epochs", 4, "--augment", "none")
+    with interrupt_after(5):
+        outcome = lenet(*words, "--out", tmp_path / "b")
+    assert outcome.code == 130
+    assert outcome.err.startswith("lenet: stopped after epoch ")
+    assert f"resume with: lenet audit --resume --out {tmp_path / 'b'}" in outcome.err
+    assert not (tmp_path / "b" / "labels.csv").exists()
+    outcome = lenet("audit", "--resume", "--out", tmp_path / "b", "--epochs", 5)
+    refused(outcome, "was started with other settings: leave all options but --out out")
+    outcome = lenet("audit", "--resume", "--out", tmp_path / "b")
+    assert (outcome.code, outcome.err) == (0, "")
+    for name in ("audit.csv", "labels.csv", "audit.png"):
+        assert (tmp_path / "b" / name).read_bytes() == (out / name).read_bytes()
+    refused(lenet("audit", "--resume", "--out", tmp_path / "b"), "is finished: use --overwrite")
+    refused(lenet(*words, "--out", tmp_path / "b"), "exists: use --resume")
+    assert found.probabilities.shape == (900, 10)
+
+
+def test_a_folder_of_photographs_is_audited_by_file_name(photos, lenet, tmp_path):
+    folder = photos(tmp_path / "photos", each=12)
+    (folder / "cat" / "=x.png").write_bytes((folder / "dog" / "3.png").read_bytes())
+    outcome = lenet("audit", folder, "--folds", 2, "--epochs", 2, "--out", "a")
+    assert (outcome.code, outcome.err) == (0, "")
+    names = {row["file"] for row in rows(Run("a").path / "audit.csv")}
+    assert "'cat/0.png" not in names
+    assert {"cat/0.png", "cat/=x.png", "dog/3.png"} <= names
+    assert "25 in 2 folds" in outcome.out
+
+
+def test_exact_copies_are_held_out_together(photos, tmp_path):
+    folder = photos(tmp_path / "photos", each=12)
+    for number in range(6):
+        (folder / "cat" / f"copy {number}.png").write_bytes((folder / "dog" / f"{number}.png").read_bytes())
+    seen = []
+    package.audit(folder, folds=2, epochs=1, out=tmp_path / "a", watch=lambda _, trainings: seen.append(trainings))
+    files = seen[-1][0].dataset.files
+    train = {files[index] for index in seen[-1][0].dataset.train}
+    for number in range(6):
+        assert (f"cat/copy {number}.png" in train) == (f"dog/{number}.png" in train)
+
+
+def test_images_from_python_and_a_network_of_ones_own(digits, tmp_path):
+    from torch import nn
+
+    model = nn.Sequential(nn.Flatten(), nn.Linear(256, 32), nn.ReLU(), nn.Linear(32, 10))
+    found = package.audit((digits.images[:400], digits.labels[:400]), model=model, out=tmp_path / "a", **FAST)
+    assert found.probabilities.shape == (400, 10)
+    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1)
+    named = package.audit("digits", model="lenet5", maps=(4, 8), out=tmp_path / "b", folds=2, seeds=1, epochs=1)
+    assert len(named.indices) == 1797
+
+
+def test_output_fits_80_columns(lenet, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    outcome = lenet("audit", "digits", "--folds", 2, "--seeds", 1, "--epochs", 1, "--out", "a")
+    assert outcome.code == 0
+    assert max(map(len, outcome.out.splitlines())) <= 80
+    assert "1,797 in 2 folds" in outcome.out
+    assert "about " in outcome.out
+    assert "lenet train digits --labels a/labels.csv" in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--folds", 1), "folds must lie between 2 and 20, not 1"),
+        (("--folds", 50), "folds must lie between 2 and 20, not 50"),
+        (("--maps", 4, 8), "--maps changes a named network: give --model too"),
+        (("--model", "lenet6"), "no model 'lenet6', did you mean 'lenet5'?"),
+        (("--labels", "none.csv"), "cannot read none.csv"),
+        (("--lr", 100, "--epochs", 1, "--schedule", "constant"), "lower --lr"),
+    ],
+)
+def test_words_that_cannot_work_are_refused_in_one_line(lenet, refused, words, said):
+    refused(lenet("audit", "digits", *words, "--out", "a"), said)
+
+
+def test_a_class_too_small_for_the_folds_is_refused_in_one_line(photos, lenet, refused, tmp_path):
+    folder = photos(tmp_path / "photos", each=4)
+    refused(lenet("audit", folder, "--out", "a"), "class 'cat'", "has 4 images, too few for 5 folds", "fewer --folds")
+    assert not Run("a").path.exists()
+
+
+def test_options_that_an_audit_does_not_have_are_refused():
+    with pytest.raises(InputError, match="an audit does not take patience"):
+        package.audit("digits", patience=3)
