@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import io
 import json
 import os
 import re
@@ -10,7 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TextIO
 
 from lenet.errors import InputError
 
@@ -46,6 +47,18 @@ def written_whole(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
             aside.unlink(missing_ok=True)
     except OSError as error:
         raise unwritable(path, error) from None
+
+
+@contextmanager
+def text_written_whole(path: Path) -> Iterator[TextIO]:
+    """As `written_whole`, for text of any length in UTF-8, whose line ends are written as they are."""
+    with written_whole(path) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=False)
+        try:
+            yield text
+        finally:
+            text.flush()
+            text.detach()
 
 
 def is_left_over(path: Path) -> bool:

@@ -1,6 +1,5 @@
 """The command predict: classes of one image or of a million, as a table, CSV or JSON."""
 
-import io
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -133,12 +132,7 @@ def _opened(out: Path | None) -> Iterator[TextIO]:
     if out is None:
         yield sys.stdout
         return
-    from lenet.files import written_whole
+    from lenet.files import text_written_whole
 
-    with written_whole(out) as file:
-        text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=False)
-        try:
-            yield text
-        finally:
-            text.flush()
-            text.detach()
+    with text_written_whole(out) as file:
+        yield file

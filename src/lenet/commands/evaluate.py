@@ -11,7 +11,7 @@ import numpy as np
 from lenet.commands.predict import chosen_network, load
 from lenet.config import Config, checked, names_in
 from lenet.data import Dataset, load_dataset
-from lenet.data.copies import image_digest
+from lenet.data.copies import count_among, image_digests, image_facts
 from lenet.data.folders import Split
 from lenet.data.identity import check_images
 from lenet.data.memory import Images, in_memory
@@ -21,14 +21,15 @@ from lenet.engine import torch as torch_engine
 from lenet.engine.preserved import preserved_torch
 from lenet.errors import InputError, did_you_mean
 from lenet.evaluation.evaluation import Evaluation, Predicted
-from lenet.evaluation.scores import confusion_csv, per_class_csv, probabilities, scores
+from lenet.evaluation.scores import confidences, confusion_csv, per_class_csv, scores
 from lenet.files import make_folder, write_whole
-from lenet.report.evaluation import draw_errors, predictions_csv
+from lenet.report.evaluation import draw_errors, write_predictions
 from lenet.report.sheet import safe
 from lenet.runs.checkpoint import Checkpoint
 from lenet.runs.run import Run
 
 Which = Literal["train", "val", "test", "all"]
+_SOME = 2048  # images; a multiple of what the engine takes at once, so that the results do not depend on it
 _OWN_SPLITS = ("train", "val", "test")
 
 
@@ -74,14 +75,14 @@ def evaluate(
         for number in numbers:
             # With folds, each network has training and validation images of its own.
             indices = _indices(dataset.for_network(checkpoint.seeds[number] - config.seed) if own else dataset, which)
-            logits = torch_engine.logits(checkpoint.networks[number], dataset.images[indices], Settings())
+            logits = _logits(checkpoint, number, dataset.images, indices)
             labels = dataset.labels[indices]
-            predicted.append(Predicted(indices, labels, logits.argmax(axis=1), probabilities(logits).max(axis=1)))
+            predicted.append(Predicted(indices, labels, logits.argmax(axis=1), confidences(logits)))
             scored.append(scores(logits, labels, checkpoint.classes))
         if own:
             trained_on: int | None = 0 if which == "test" else len(predicted[0].indices)
         else:
-            trained_on = _trained_on(run, config, dataset.images[predicted[0].indices])
+            trained_on = _trained_on(run, config, dataset, predicted[0].indices)
         return Evaluation(
             scores=scored,
             predicted=predicted,
@@ -126,14 +127,12 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> list[str]:
     for number, found, predicted in zip(evaluation.networks, evaluation.scores, evaluation.predicted, strict=True):
         suffix = split + (f"-{number}" if evaluation.several else "")
         shown = replace(found, classes=tuple(map(safe, found.classes)))
-        for name, text in (
-            ("per-class", per_class_csv(shown)),
-            ("confusion", confusion_csv(shown)),
-            ("predictions", predictions_csv(evaluation.dataset, predicted)),
-            ("errors", predictions_csv(evaluation.dataset, predicted, predicted.errors())),
-        ):
+        for name, text in (("per-class", per_class_csv(shown)), ("confusion", confusion_csv(shown))):
             names.append(f"{name}{suffix}.csv")
             write_whole(folder / names[-1], text)
+        for name, positions in (("predictions", None), ("errors", predicted.errors())):
+            names.append(f"{name}{suffix}.csv")
+            write_predictions(folder / names[-1], evaluation.dataset, predicted, positions)
         picture = f"errors{suffix}.png"
         if number == evaluation.best and draw_errors(evaluation, predicted, folder / picture):
             names.append(picture)
@@ -182,7 +181,16 @@ def _as_trained(run: Run, config: Config, memory: Source | None = None, *, downl
     return run.split_again(dataset)
 
 
-def _trained_on(run: Run, config: Config, images: np.ndarray) -> int | None:
+def _logits(checkpoint: Checkpoint, number: int, images: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """float32 [len(indices), classes] of network `number` for these images, some of which are read at a time."""
+    parts = [
+        torch_engine.logits(checkpoint.networks[number], images[indices[begin : begin + _SOME]], Settings())
+        for begin in range(0, len(indices), _SOME)
+    ]
+    return np.concatenate(parts)
+
+
+def _trained_on(run: Run, config: Config, dataset: Dataset, indices: np.ndarray) -> int | None:
     """How many of these images, compared byte for byte, the run used for training or validation; None if unknown."""
     digests = run.trained_digests()
     if digests is None:
@@ -192,5 +200,7 @@ def _trained_on(run: Run, config: Config, images: np.ndarray) -> int | None:
             return None
         folds = [indices for fold in own.folds for indices in fold]
         used = np.unique(np.concatenate([own.train, own.val, *folds]))
-        digests = {image_digest(own.images[index]) for index in used}
-    return sum(image_digest(image) in digests for image in images)
+        digests = (own.facts or image_facts(own.images)).digests[used]
+    if dataset.facts:
+        return count_among(dataset.facts.digests[indices], digests)
+    return count_among(image_digests(dataset.images, indices), digests)

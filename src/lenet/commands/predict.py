@@ -78,23 +78,21 @@ def predict(
         _check_top(top)
         threshold = threshold_of(checkpoint, number, reject_error)
         size, _, channels = checkpoint.input_shape
-        names, pixels, errors = [], [], {}
-        for position, image in enumerate(_listed(images)):
-            names.append(str(image) if isinstance(image, (str, Path)) else f"image {position}")
-            try:
-                pixels.append(fit_image(_opened(image), size, channels, checkpoint.fit))
-            except InputError as error:
-                errors[position] = str(error)
-        if errors and not pixels:
+
+        def decoded() -> Iterator[Decoded]:
+            for position, image in enumerate(_single(images)):
+                name = str(image) if isinstance(image, (str, Path)) else f"image {position}"
+                try:
+                    yield name, fit_image(_opened(image), size, channels, checkpoint.fit)
+                except InputError as error:
+                    yield name, error
+
+        predictions = list(_by_batch(checkpoint, number, decoded(), top, calibrated, threshold))
+        errors = [one.error for one in predictions if one.error is not None]
+        if errors and len(errors) == len(predictions):
             more = f" (and {len(errors) - 1} more images cannot be read)" if len(errors) > 1 else ""
-            raise InputError(f"{errors[min(errors)]}{more}")
-        if not pixels:
-            return []
-        predicted = iter(_predicted(checkpoint, number, pixels, top, calibrated, threshold))
-        return [
-            Prediction(name, error=errors[position]) if position in errors else Prediction(name, *next(predicted))
-            for position, name in enumerate(names)
-        ]
+            raise InputError(f"{errors[0]}{more}")
+        return predictions
 
 
 def predict_files(
@@ -178,13 +176,13 @@ def _ranked(
     ]
 
 
-def _listed(images: Picture | Sequence[Picture]) -> list[Picture]:
-    """A list of single images."""
-    if isinstance(images, (np.ndarray, torch.Tensor)):
-        return list(images) if images.ndim == 4 else [images]
+def _single(images: Picture | Sequence[Picture]) -> Iterator[Picture]:
+    """The single images."""
+    if isinstance(images, (np.ndarray, torch.Tensor)) and images.ndim == 4:
+        return (images[index] for index in range(len(images)))
     if isinstance(images, Sequence) and not isinstance(images, (str, bytes)):
-        return list(images)
-    return [images]
+        return iter(images)
+    return iter([images])
 
 
 def _opened(image: Picture) -> Image.Image:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet.data.decode import check_memory
+from lenet.data.allocation import allocate, contiguous
 from lenet.errors import InputError, did_you_mean
 
 _MOST_LABEL = 1_000_000
@@ -52,14 +52,13 @@ def checked_pixels(images: Any, what: str) -> NDArray[np.uint8]:
     if not array.size:
         raise wrong
     if array.dtype == np.uint8:
-        return np.ascontiguousarray(array)
+        return contiguous(array, what)
     if array.dtype.kind != "f":
         raise InputError(
             f"{what}: {array.dtype} is not a type of pixels: convert to uint8, or to floats from 0 to 1",
             options=["data"],
         )
-    check_memory(what, array.size)
-    pixels = np.empty(array.shape, dtype=np.uint8)
+    pixels = allocate(array.shape, what)
     several = max(1, _CHUNK // (array.size // len(array)))
     for begin in range(0, len(array), several):
         part = array[begin : begin + several]
@@ -81,6 +80,8 @@ def checked_labels(labels: Any, count: int, what: str) -> NDArray[np.int64] | li
 
     labels: array, tensor or list [N] or [N, 1]. Raises InputError for another shape, number, type, or negative labels.
     """
+    if isinstance(labels, (list, tuple)) and labels and all(isinstance(label, str) for label in labels):
+        return _checked_names(labels, count, what)  # as an array each would take the memory of the longest
     array = as_array(labels, what)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
@@ -89,16 +90,11 @@ def checked_labels(labels: Any, count: int, what: str) -> NDArray[np.int64] | li
             f"{what}: shape {list(array.shape)} is not one label per image: give [N] (labels.argmax(1) of one-hot)",
             options=["data"],
         )
-    if len(array) != count:
-        raise InputError(f"{what}: {len(array):,} labels for {count:,} images: give one for each", options=["data"])
     if array.dtype.kind == "S":
         array = np.char.decode(array, "utf-8", "replace")
     if array.dtype.kind in "OUT":
-        names: list[str] = array.tolist()
-        for index, name in enumerate(names):
-            if not isinstance(name, str) or not name.strip() or "\0" in name:
-                raise InputError(f"{what}: label {index} is not a name or a whole number", options=["data"])
-        return names
+        return _checked_names(array.tolist(), count, what)
+    _check_count(len(array), count, what)
     if array.dtype.kind not in "iu":
         raise InputError(f"{what}: {array.dtype} is not a type of labels: give whole numbers or names",
                          options=["data"])  # fmt: skip
@@ -108,6 +104,23 @@ def checked_labels(labels: Any, count: int, what: str) -> NDArray[np.int64] | li
             f"{what}: label {array[wrong[0]]} at image {wrong[0]}: number the classes from 0", options=["data"]
         )
     return array.astype(np.int64)
+
+
+def _checked_names(names: Sequence[Any], count: int, what: str) -> list[str]:
+    """The names, of which equal ones are one object. Raises InputError for another number, and what is no name."""
+    _check_count(len(names), count, what)
+    known: dict[str, str] = {}
+    checked = []
+    for index, name in enumerate(names):
+        if not isinstance(name, str) or not name.strip() or "\0" in name:
+            raise InputError(f"{what}: label {index} is not a name or a whole number", options=["data"])
+        checked.append(known.setdefault(name, name))
+    return checked
+
+
+def _check_count(found: int, count: int, what: str) -> None:
+    if found != count:
+        raise InputError(f"{what}: {found:,} labels for {count:,} images: give one for each", options=["data"])
 
 
 def checked_classes(classes: Any, what: str) -> tuple[str, ...]:
@@ -136,8 +149,7 @@ def number_labels(
 
     Raises InputError for labels that have no class, and unless `all_parts`, for fewer than two classes.
     """
-    values = [[str(label) for label in part.tolist()] if classes is None and isinstance(part, np.ndarray) else part
-              for part in parts]  # fmt: skip
+    values = [_as_names(part) if classes is None and isinstance(part, np.ndarray) else part for part in parts]
     if classes is None:
         found = {str(label) for part in (values if all_parts else values[:1]) for label in part}
         names = sorted(found, key=lambda name: (int(name) if is_number(name) else -1, name))
@@ -165,3 +177,10 @@ def number_labels(
             )
         numbers.append(np.array([known[name] for name in part], dtype=np.int64))
     return numbers, classes
+
+
+def _as_names(labels: NDArray[np.int64]) -> list[str]:
+    """The numbers as texts, of which equal ones are one object."""
+    values, at = np.unique(labels, return_inverse=True)
+    names = [str(value) for value in values.tolist()]
+    return [names[index] for index in at.tolist()]

@@ -16,7 +16,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -54,17 +54,20 @@ def digest(arrays: Arrays) -> str:
 
 
 def cached(
-    name: str, source: Path, stamps: list[Any], options: dict[str, Any], make: Callable[[], Arrays], *,
+    name: str, source: Path, stamps: Iterable[Any], options: dict[str, Any], make: Callable[[], Arrays], *,
     verify: bool = False,
 ) -> tuple[Arrays, str]:  # fmt: skip
     """What `make` returns, with facts about the images, and its digest; from the cache if it has them.
 
     It has them if the same files were decoded with the same options before.
 
-    stamps: values that change whenever the files do; verify: read all pixels and compare their hash
+    stamps: values for JSON that change whenever the files do; verify: read all pixels and compare their hash
     """
     request = json.dumps([_FORMAT, str(source.absolute()), options])
-    key = hashlib.sha256((request + json.dumps(stamps)).encode()).hexdigest()[:20]
+    stamped = hashlib.sha256(request.encode())
+    for some in stamps:
+        stamped.update(json.dumps(some).encode())
+    key = stamped.hexdigest()[:20]
     # Entries of one request share a prefix: when the files change, the stale entry is found and removed.
     prefix = f"{_safe(name)}-{hashlib.sha256(request.encode()).hexdigest()[:12]}-"
     entry = _folder() / (prefix + key)

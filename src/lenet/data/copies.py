@@ -1,6 +1,7 @@
 """Exact copies and near-constant images among images of one size."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,7 +45,7 @@ class ImageFacts:
 
 def image_facts(images: NDArray[np.uint8]) -> ImageFacts:
     """The facts about uint8 images [N, H, W, C]."""
-    digests = image_digests(images)
+    digests = image_digests(images, range(len(images)))
     return ImageFacts(digests, first_of_copies(digests), near_constant(images))
 
 
@@ -53,12 +54,18 @@ def image_digest(image_hwc: np.ndarray) -> bytes:
     return hashlib.blake2b(np.ascontiguousarray(image_hwc).data, digest_size=16).digest()
 
 
-def image_digests(images_nhwc: np.ndarray) -> NDArray[np.uint8]:
-    """uint8 [N, 16]: the `image_digest` of each image."""
-    digests = np.empty((len(images_nhwc), 16), dtype=np.uint8)
-    for index, image in enumerate(images_nhwc):
-        digests[index] = np.frombuffer(image_digest(image), dtype=np.uint8)
+def image_digests(images_nhwc: np.ndarray, indices: Sequence[int] | NDArray[np.int64]) -> NDArray[np.uint8]:
+    """uint8 [len(indices), 16]: the `image_digest` of each of these images."""
+    digests = np.empty((len(indices), 16), dtype=np.uint8)
+    for position, index in enumerate(indices):
+        digests[position] = np.frombuffer(image_digest(images_nhwc[index]), dtype=np.uint8)
     return digests
+
+
+def count_among(digests: NDArray[np.uint8], others: NDArray[np.uint8]) -> int:
+    """How many of the digests, uint8 [N, 16], are among the others, uint8 [M, 16]."""
+    first = first_of_copies(np.concatenate([others, digests]))
+    return int((first[len(others) :] < len(others)).sum())
 
 
 def first_of_copies(digests: NDArray[np.uint8]) -> NDArray[np.int64]:

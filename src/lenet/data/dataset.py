@@ -1,6 +1,7 @@
 """A dataset: one uint8 array of all images, with their labels, class names and splits."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from lenet.data.folders import scan
 from lenet.data.labels import leave_out, relabel
 from lenet.data.loaded import Loaded, as_asked, by_protocol, only
 from lenet.data.readers import Arrays, read_digits, read_published
-from lenet.data.source import DEFAULT_SIZE, MEMORY, Source, read_source, renumbered, with_digest
+from lenet.data.source import DEFAULT_SIZE, MEMORY, Names, Source, read_source, renumbered, with_digest
 from lenet.data.splits import Indices, Sources, split
 from lenet.data.stl10 import read_stl10
 from lenet.errors import InputError, Unavailable, did_you_mean
@@ -54,7 +55,7 @@ class Dataset:
     test: Indices
     sha256: str
     notes: tuple[str, ...]
-    files: tuple[str, ...] | None = None
+    files: Sequence[str] | None = None
     facts: ImageFacts | None = None
     folds: tuple[tuple[Indices, Indices], ...] = ()
     has_test: bool = False
@@ -267,10 +268,9 @@ def _read_source(config: DataConfig, source: Source, classes: tuple[str, ...] | 
         arrays, sha256 = read(grey=True)
     labels, names = renumbered(arrays, classes, source.path)
     arrays, sha256 = as_asked(arrays, sha256, labels, names, channels)
-    files = tuple(name for part in source.parts for name in part.files())
     train = np.arange(arrays.train_count)
     return Loaded(source.name, source.path, arrays, sha256, train, source.part("val"), source.part("test"),
-                   source.notes, files)  # fmt: skip
+                   source.notes, Names(tuple(part.group() for part in source.parts)))  # fmt: skip
 
 
 def _read_folder(config: DataConfig, root: Path, size: int, classes: tuple[str, ...] | None, verify: bool) -> Loaded:
@@ -278,9 +278,11 @@ def _read_folder(config: DataConfig, root: Path, size: int, classes: tuple[str, 
 
     def read(grey: bool) -> tuple[Arrays, str]:
         options = {"size": size, "fit": config.fit, "grey": grey}
-        stamps = [found.files, found.stamps]
-        return cached(root.name, root, stamps, options, lambda: decode(root, found, size, config.fit, grey=grey),
-                      verify=verify)  # fmt: skip
+
+        def make() -> Arrays:
+            return decode(root, found, size, config.fit, grey=grey)
+
+        return cached(root.name, root, found.stamped(), options, make, verify=verify)
 
     arrays, sha256 = read(grey=False)
     channels = config.channels or (1 if arrays.grey else 3)

@@ -1,8 +1,9 @@
 """The images of a folder, decoded in threads and brought to one size."""
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lenet.cores import free_memory, usable_cores
+from lenet.data.allocation import allocate, contiguous
 from lenet.data.fit import MOST_PIXELS, fit_image, opened, reason, to_8bit
 from lenet.data.folders import Found, few
 from lenet.data.progress import progress
@@ -18,6 +20,7 @@ from lenet.data.readers import Arrays
 from lenet.errors import InputError
 
 _NAMED_AT_MOST = 20
+_AHEAD = 16  # tasks per thread that wait or are done
 SMALL = 16_384  # bytes per file; below it threads cost more time at Python's lock than they gain
 _BAR_FROM = 500  # images; fewer are decoded before a bar could be read
 BYTES_PER_PIXEL = 12  # at most, while an image is decoded and converted
@@ -36,11 +39,11 @@ def decode(root: Path, found: Found, size: int, fit: str, *, grey: bool = False)
         size,
         fit,
         grey=grey,
-        several=usable_cores() if sum(size for size, _ in found.stamps) >= SMALL * len(found.files) else 1,
+        several=usable_cores() if found.stamps[:, 0].sum() >= SMALL * len(found.files) else 1,
     )
     train_count = found.splits.count("train")
     if is_grey.all():
-        images = np.ascontiguousarray(images[..., :1])
+        images = contiguous(images[..., :1], str(root))
     return Arrays(images, found.labels, train_count, found.classes, grey or bool(is_grey[: train_count or None].all()))
 
 
@@ -60,8 +63,7 @@ def decode_all(
     names, where: of each image and of all, for errors, which are those of `decode`
     """
     count = len(names)
-    check_memory(where, count * size * size * (1 if grey else 3))
-    images = np.empty((count, size, size, 1 if grey else 3), dtype=np.uint8)
+    images = allocate((count, size, size, 1 if grey else 3), where)
     is_grey = np.full(count, grey, dtype=np.bool_)
     failures: dict[int, str] = {}
     room = Room(max(MOST_PIXELS, free_memory() // (2 * BYTES_PER_PIXEL)))
@@ -74,7 +76,7 @@ def decode_all(
                 # The resize may have removed the last trace of colour, so the whole image decides.
                 is_grey[index] = image.mode == "L" or _is_grey(np.asarray(image))
 
-    def decode_some(indices: list[int]) -> int:
+    def decode_some(indices: range) -> int:
         for index in indices:
             try:
                 decode_one(index)
@@ -87,9 +89,13 @@ def decode_all(
     batch = 64 if several == 1 else 1
     bar = progress("reading images", count, in_bytes=False, hidden=count < _BAR_FROM)
     with threads_for(several) as pool, bar as advance:
-        batches = [list(range(begin, min(begin + batch, count))) for begin in range(0, count, batch)]
-        for done in pool.map(decode_some, batches):
-            advance(done)
+        tasks: deque[Future[int]] = deque()
+        for begin in range(0, count, batch):
+            tasks.append(pool.submit(decode_some, range(begin, min(begin + batch, count))))
+            if len(tasks) > several * _AHEAD:
+                advance(tasks.popleft().result())
+        for task in tasks:
+            advance(task.result())
     if failures:
         listed = few([failures[index] for index in sorted(failures)], _NAMED_AT_MOST)
         raise InputError(
@@ -118,17 +124,6 @@ class Room:
             with self._changed:
                 self._free += pixels
                 self._changed.notify_all()
-
-
-def check_memory(where: str, need: int) -> None:
-    """Raises InputError if so many bytes of images are more than the free memory."""
-    free = free_memory()
-    if need > free:
-        raise InputError(
-            f"the images in {where} take {need / 2**30:.1f} GiB of memory at this size and {free / 2**30:.1f} GiB are "
-            "free: use a smaller --size or fewer images",
-            options=["size"],
-        )
 
 
 def _is_grey(pixels: NDArray[np.uint8]) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
+from lenet.data.allocation import allocate
 from lenet.errors import InputError, did_you_mean
 from lenet.files import open_regular
 
@@ -189,7 +190,7 @@ def fit_array(images: NDArray[Any], size: int, fit: str = "crop", channels: int 
     channels = channels or own_channels
     if height == width == size:
         return in_channels(images, channels)
-    fitted = np.empty((count, size, size, channels), dtype=np.uint8)
+    fitted = allocate((count, size, size, channels))
     for index, pixels in enumerate(images):
         picture = Image.fromarray(pixels[:, :, 0] if own_channels == 1 else pixels)
         fitted[index] = fit_image(picture, size, channels, fit)
@@ -201,12 +202,13 @@ def in_channels(images: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
     count, height, width, own = images.shape
     if channels == own:
         return images
+    converted = allocate((count, height, width, channels))
     if own == 1:
-        return images.repeat(3, axis=3)
-    grey = np.empty((count, height, width, 1), dtype=np.uint8)
+        converted[...] = images
+        return converted
     several = max(1, _BAND // max(1, height * width))
     for begin in range(0, count, several):
         part = images[begin : begin + several]
         tall = Image.fromarray(np.ascontiguousarray(part).reshape(-1, width, 3)).convert("L")
-        grey[begin : begin + several] = np.asarray(tall).reshape(-1, height, width, 1)
-    return grey
+        converted[begin : begin + several] = np.asarray(tall).reshape(-1, height, width, 1)
+    return converted

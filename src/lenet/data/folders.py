@@ -13,6 +13,7 @@ from lenet.errors import InputError, counted, did_you_mean
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 Split = Literal["train", "val", "test"]
+_SOME = 4096  # files
 SPLIT_WORDS: dict[str, Split] = {
     "train": "train",
     "val": "val",
@@ -27,18 +28,23 @@ class Found:
     """The image files of a folder: training first, then validation, then test, each sorted by path.
 
     files: paths relative to the folder, with "/" between; in a flat folder all are "train"
-    stamps: size in bytes and time of change in ns of each file; a file that changes changes its stamp
+    stamps: int64 [N, 2], size in bytes and time of change in ns; a file that changes changes its stamp
     labels: int64, numbers into `classes`
     """
 
     files: tuple[str, ...]
-    stamps: tuple[tuple[int, int], ...]
+    stamps: NDArray[np.int64]
     labels: NDArray[np.int64]
     splits: tuple[Split, ...]
     classes: tuple[str, ...]
     has_val: bool
     has_test: bool
     notes: tuple[str, ...]
+
+    def stamped(self) -> Iterator[tuple[tuple[str, ...], list[list[int]]]]:
+        """Names and stamps, some at a time."""
+        for begin in range(0, len(self.files), _SOME):
+            yield self.files[begin : begin + _SOME], self.stamps[begin : begin + _SOME].tolist()
 
     def indices(self, split: Split) -> NDArray[np.int64]:
         """Sorted indices of the images in the folder of `split`."""
@@ -87,7 +93,7 @@ def scan(root: Path, classes: tuple[str, ...] | None = None) -> Found:
         notes.insert(0, "no test folder: 10% of the training images are the test set")
     return Found(
         files=tuple(path for path, _ in files),
-        stamps=tuple(stamp for _, stamp in files),
+        stamps=np.array([stamp for _, stamp in files], dtype=np.int64),
         labels=np.array(labels, dtype=np.int64),
         splits=tuple(splits),
         classes=known,

@@ -14,7 +14,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet.cores import free_memory
+from lenet.data.allocation import allocate
 from lenet.data.cache import stamp
 from lenet.data.folders import SPLIT_WORDS, Split, few
 from lenet.data.source import Part, Source, source_of
@@ -92,13 +92,13 @@ class _Idx:
 
     def read(self) -> NDArray[np.uint8]:
         """uint8 of the header's shape."""
-        need = int(np.prod(self.shape, dtype=object))
+        content = allocate(self.shape, str(self.path))
+        need = content.size
         try:
             with _open(self.path) as file:
                 file.seek(4 + 4 * len(self.shape))
-                content = bytearray(need)
-                view, got = memoryview(content), 0
-                while got < need and (more := file.readinto(view[got:])):  # type: ignore[attr-defined]
+                view, got = content.reshape(-1), 0
+                while got < need and (more := file.readinto(view[got:].data)):  # type: ignore[attr-defined]
                     got += more
                 longer = file.read(1)
         except (OSError, EOFError, zlib.error) as error:
@@ -108,7 +108,7 @@ class _Idx:
                 f"{self.path} is {'truncated' if got < need else 'too long'}: {'over ' if longer else ''}{got:,} "
                 f"bytes, {need:,} expected of {list(self.shape)}: restore the file", options=["data"],
             )  # fmt: skip
-        return np.frombuffer(content, dtype=np.uint8).reshape(self.shape)
+        return content
 
 
 def _header(path: Path, dimensions: int) -> _Idx:
@@ -136,9 +136,6 @@ def _header(path: Path, dimensions: int) -> _Idx:
             f"{path} is truncated: its header says {need:,} bytes ({list(shape)}), the file can hold {most:,}: restore "
             "the file", options=["data"],
         )  # fmt: skip
-    if need > free_memory():
-        raise InputError(f"{path} takes {need / 2**30:.1f} GiB of memory, which are not free: use fewer images",
-                         options=["data"])  # fmt: skip
     return _Idx(path, shape)
 
 

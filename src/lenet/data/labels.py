@@ -1,6 +1,6 @@
 """A CSV file of corrected labels, such as `lenet audit` writes: what it changes in a dataset."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -105,7 +105,7 @@ def _numbers(loaded: Loaded, path: Path) -> dict[int, int | None]:
     return numbers
 
 
-def _with_apostrophes(names: tuple[str, ...]) -> dict[str, int]:
+def _with_apostrophes(names: Iterable[str]) -> dict[str, int]:
     """The number of each name, also with the apostrophe that lenet writes before a name that would be a formula."""
     exact = {name: number for number, name in enumerate(names)}
     return exact | {f"'{name}": number for name, number in exact.items() if f"'{name}" not in exact}

@@ -1,11 +1,13 @@
 """Arrays as a reader leaves them, with the splits of their source; and what the options leave of them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet.data.allocation import allocate
 from lenet.data.cache import digest
 from lenet.data.catalog import STL10
 from lenet.data.fit import in_channels
@@ -32,7 +34,7 @@ class Loaded:
     val: Indices | None
     test: Indices | None
     notes: tuple[str, ...] = ()
-    files: tuple[str, ...] | None = None
+    files: Sequence[str] | None = None
     folds: tuple[Indices, ...] = ()
     relabelled: str = ""
     drawn_by: NDArray[np.int64] | None = None
@@ -81,7 +83,9 @@ def only(loaded: Loaded, keep: tuple[str, ...]) -> Loaded:
             f"class '{classes[missing[0]]}' of {loaded.name} has no training images: leave it out", options=["classes"]
         )
     facts = arrays.facts and arrays.facts.of(chosen)
-    filtered = Arrays(np.ascontiguousarray(arrays.images[chosen]), labels[chosen], len(train), classes, facts=facts)
+    images = allocate((len(chosen), *arrays.images.shape[1:]), loaded.source)
+    np.take(arrays.images, chosen, axis=0, out=images, mode="clip")  # another mode would copy them once more
+    filtered = Arrays(images, labels[chosen], len(train), classes, facts=facts)
     drawn_by = None if loaded.drawn_by is None else numbers[loaded.drawn_by]
     return replace(
         loaded,
@@ -90,7 +94,7 @@ def only(loaded: Loaded, keep: tuple[str, ...]) -> Loaded:
         train=train,
         val=None if loaded.val is None else left(loaded.val),
         test=None if loaded.test is None else left(loaded.test),
-        files=None if loaded.files is None else tuple(loaded.files[index] for index in chosen),
+        files=None if loaded.files is None else tuple(loaded.files[index] for index in chosen.tolist()),
         folds=tuple(left(fold) for fold in loaded.folds),
         drawn_by=None if drawn_by is None else np.where(drawn_by < 0, labels, drawn_by)[chosen],
         left_out=left(loaded.left_out),

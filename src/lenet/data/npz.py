@@ -1,16 +1,17 @@
 """.npz files of images and labels, as numpy.savez and Keras write them."""
 
 import zipfile
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from lenet.data.allocation import allocate
 from lenet.data.arrays import checked_classes
 from lenet.data.cache import stamp
-from lenet.data.decode import check_memory
 from lenet.data.folders import Split
 from lenet.data.source import Part, Source, source_of
 from lenet.errors import InputError
@@ -23,6 +24,7 @@ _LAYOUTS: tuple[dict[Split, tuple[str, str]], ...] = (
     {"train": ("images", "labels")},
 )  # fmt: skip
 _CLASSES = "classes"
+_CHUNK = 1 << 22  # bytes read at once
 
 
 def npz_source(path: Path) -> Source:
@@ -30,7 +32,7 @@ def npz_source(path: Path) -> Source:
 
     Optional are x_val and y_val, and "classes": class names by label. Reads headers only.
     Raises InputError for a damaged file, without such arrays, with arrays of Python objects (pickled; never read), or
-    with arrays that would not fit into memory.
+    with arrays for which there is no room.
     """
     shapes = _headers(path)
     parts = []
@@ -59,45 +61,55 @@ def npz_source(path: Path) -> Source:
 
 
 def _headers(path: Path) -> dict[str, tuple[int, ...]]:
-    """The shape of each array. Raises InputError unless each fits its zip member, and all of them memory."""
-    shapes, need = {}, 0
+    """The shape of each array, checked as by `_header`."""
     try:
         with zipfile.ZipFile(path) as packed:
+            shapes = {}
             for member in packed.infolist():
-                name = member.filename.removesuffix(".npy")
                 with packed.open(member) as file:
-                    version = npy.read_magic(file)
-                    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-                    shape, _, dtype = read(file)
-                    begin = file.tell()
-                if dtype.hasobject:
-                    raise InputError(
-                        f"{path}: {name} holds pickled Python objects, which lenet never reads: save it as numbers or "
-                        "text", options=["data"],
-                    )  # fmt: skip
-                count = 1
-                for length in shape:
-                    count *= length
-                if count * dtype.itemsize + begin != member.file_size:
-                    raise InputError(f"{path}: {name} does not have the size that its header says: restore the file",
-                                     options=["data"])  # fmt: skip
-                shapes[name] = tuple(shape)
-                need += member.file_size
+                    shapes[member.filename.removesuffix(".npy")] = _header(path, member, file)[0]
+            return shapes
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError, EOFError) as error:
         raise _damaged(path, error) from None
-    check_memory(str(path), need)
-    return shapes
+
+
+def _header(path: Path, member: zipfile.ZipInfo, file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether the first dimension varies fastest, and type of the array whose values come next in the file.
+
+    Raises InputError for an array of Python objects, or of another size than its zip member.
+    """
+    version = npy.read_magic(file)
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, fortran, dtype = read(file)
+    name = member.filename.removesuffix(".npy")
+    if dtype.hasobject:
+        raise InputError(
+            f"{path}: {name} holds pickled Python objects, which lenet never reads: save it as numbers or text",
+            options=["data"],
+        )
+    if prod(shape) * dtype.itemsize + file.tell() != member.file_size:
+        raise InputError(f"{path}: {name} does not have the size that its header says: restore the file",
+                         options=["data"])  # fmt: skip
+    return tuple(shape), fortran, dtype
 
 
 def _read(path: Path, name: str) -> NDArray[Any]:
+    """An array of the file. Raises InputError as `_header` and `allocate` do, and if it is damaged."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            array: NDArray[Any] = stored[name]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
-        raise _damaged(path, error) from None
+        with zipfile.ZipFile(path) as packed, packed.open(f"{name}.npy") as file:
+            shape, fortran, dtype = _header(path, packed.getinfo(f"{name}.npy"), file)
+            array = allocate(shape[::-1] if fortran else shape, str(path), dtype)
+            content, got = array.reshape(-1).view(np.uint8), 0
+            while some := file.read(_CHUNK):  # to the end, where zipfile compares the checksum
+                content[got : got + len(some)] = np.frombuffer(some, dtype=np.uint8)
+                got += len(some)
+            if got < len(content):
+                raise ValueError(f"{name} is truncated")
+    except MemoryError:
+        raise
     except Exception as error:  # zlib.error and the like, for damage within a member
         raise _damaged(path, error) from None
-    return array
+    return array.transpose() if fortran else array
 
 
 def _damaged(path: Path, error: Exception) -> InputError:

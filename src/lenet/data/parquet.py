@@ -6,14 +6,16 @@ The layout is that of `datasets.Image` and `datasets.ClassLabel`; the file's met
 import json
 import re
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
-from lenet.cores import free_memory, usable_cores
+from lenet.cores import usable_cores
 from lenet.data.cache import stamp
 from lenet.data.decode import SMALL
 from lenet.data.fit import open_bytes
@@ -21,6 +23,9 @@ from lenet.data.folders import SPLIT_WORDS, Split
 from lenet.data.memory import columns_of
 from lenet.data.source import Part, Source, source_of
 from lenet.errors import InputError
+
+_ROWS = 16  # read at once; as many batches are kept as threads that decode may be behind
+_BUFFER = 1 << 20  # bytes
 
 
 def parquet_files(path: Path) -> list[Path]:
@@ -35,7 +40,7 @@ def parquet_source(path: Path) -> Source:
     """The images of a Parquet file, or of a folder's files, which are named train-*, validation-* and test-*.
 
     Reads the files' footers only. Raises InputError without pyarrow, for a damaged file, a file without a column of
-    images or of labels, files of other columns than the first one's, and images that would not fit into memory.
+    images or of labels, and files of other columns than the first one's.
     """
     try:
         import pyarrow.parquet as pq
@@ -48,7 +53,7 @@ def parquet_source(path: Path) -> Source:
     for file in files:
         word = re.split(r"[-_.]", file.name)[0].lower()
         by_split.setdefault(SPLIT_WORDS.get(word, "train") if len(files) > 1 else "train", []).append(file)
-    need, parts, stamps, described = 0, [], [], None
+    parts, stamps, described = [], [], None
     for split, own in by_split.items():
         count = 0
         for file in own:
@@ -56,7 +61,6 @@ def parquet_source(path: Path) -> Source:
                 with pq.ParquetFile(file) as opened:
                     about = _described(file, opened.schema_arrow)
                     count += opened.metadata.num_rows
-                    need += sum(opened.metadata.row_group(k).total_byte_size for k in range(opened.num_row_groups))
             except (OSError, ValueError) as error:  # pyarrow's errors are among them
                 raise _damaged(file, error) from None
             described = described or about
@@ -66,57 +70,79 @@ def parquet_source(path: Path) -> Source:
             stamps.append(stamp(file.parent, file.name))
         assert described is not None
         parts.append(_Rows(own, count, *described[:2]).part(split))
-    if need > free_memory():
-        raise InputError(f"the images in {path} take {need / 2**30:.1f} GiB of memory, which are not free: use fewer",
-                         options=["data"])  # fmt: skip
     assert described is not None
     return source_of(path.stem if path.is_file() else path.name, str(path), parts, described[2], stamps)
 
 
 class _Rows:
-    """The rows of a split's files, read when the first image is opened."""
+    """The rows of a split's files, read in batches as the images are opened, in about ascending order."""
 
     def __init__(self, files: list[Path], count: int, image: str, label: str) -> None:
         self.files, self.count, self.image, self.label = files, count, image, label
-        self._columns: Any = None
+        self._batches: Iterator[Any] = iter(())
+        self._end = 0  # of the rows that were read
+        # Each batch with the number of its first row.
+        self._kept: deque[tuple[int, Any]] = deque(maxlen=usable_cores() + 2)
         self._reading = threading.Lock()
 
     def part(self, split: Split) -> Part:
         size = sum(file.stat().st_size for file in self.files)
-        return Part(split, split, self.count, lambda: self._column(self.label).to_pylist(), opening=self.opening,
-                    side=self._side(), several=1 if size < SMALL * self.count else usable_cores())  # fmt: skip
+        return Part(split, split, self.count, self._labels, opening=self.opening, side=self._side(),
+                    several=1 if size < SMALL * self.count else usable_cores())  # fmt: skip
 
     @contextmanager
     def opening(self, index: int) -> Iterator[Image.Image]:
-        with open_bytes(_content(self._column(self.image)[index].as_py())) as image:
+        with self._reading:  # threads open images at once
+            row = self._row(index)
+        with open_bytes(_content(row)) as image:
             yield image
+
+    def _row(self, index: int) -> Any:
+        """The image column's value in this row."""
+        if index < (self._kept[0][0] if self._kept else 0) or not self._end:
+            self._kept.clear()  # a thread that fell behind all the others, or another pass: from the start
+            self._batches, self._end = self._read(), 0
+        while index >= self._end:
+            batch = next(self._batches, None)
+            if batch is None:
+                raise ValueError("the file has fewer rows than it had before")
+            self._kept.append((self._end, batch))
+            self._end += len(batch)
+        first, batch = next((first, batch) for first, batch in reversed(self._kept) if first <= index)
+        return batch[index - first].as_py()
+
+    def _read(self) -> Iterator[Any]:
+        """The image column, some rows at a time."""
+        import pyarrow.parquet as pq
+
+        for path in self.files:
+            # Buffered, or a file of a single group of rows would be read into memory as a whole.
+            with pq.ParquetFile(path, buffer_size=_BUFFER) as file:
+                for batch in file.iter_batches(batch_size=_ROWS, columns=[self.image], use_threads=False):
+                    yield batch.column(0)
 
     def _side(self) -> int | None:
         """The first image's side; only its row is read."""
-        import pyarrow.parquet as pq
-
         try:
-            with pq.ParquetFile(self.files[0]) as file:
-                row = next(file.iter_batches(batch_size=1, columns=[self.image]))[0][0].as_py()
-            with open_bytes(_content(row)) as image:
+            with open_bytes(_content(next(self._read())[0].as_py())) as image:
                 return image.width if image.width == image.height else None
         except Exception:  # reported with all images that cannot be read
             return None
 
-    def _column(self, name: str) -> Any:
+    def _labels(self) -> Any:
+        """The label of each row: an array of whole numbers, or a list."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        with self._reading:  # threads open images at once
-            if self._columns is None:
-                read = []
-                for file in self.files:
-                    try:
-                        read.append(pq.read_table(file, columns=[self.image, self.label], partitioning=None))
-                    except (OSError, ValueError) as error:
-                        raise _damaged(file, error) from None
-                self._columns = pa.concat_tables(read)
-        return self._columns[name]
+        columns = []
+        for file in self.files:
+            try:
+                columns.append(pq.read_table(file, columns=[self.label], partitioning=None)[self.label])
+            except (OSError, ValueError) as error:
+                raise _damaged(file, error) from None
+        whole = all(pa.types.is_integer(column.type) and not column.null_count for column in columns)
+        read = [column.to_numpy() if whole else column.to_pylist() for column in columns]
+        return np.concatenate(read) if whole else [label for part in read for label in part]
 
 
 def _content(row: Any) -> bytes:

@@ -1,17 +1,19 @@
 """Images from anywhere: what a reader finds, and the one path from there to checked arrays."""
 
+import operator
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from lenet.data.allocation import allocate, contiguous
 from lenet.data.arrays import checked_labels, checked_pixels, is_number, number_labels
 from lenet.data.cache import digest
-from lenet.data.decode import check_memory, decode_all
+from lenet.data.decode import decode_all
 from lenet.data.fit import MAX_SIZE, MIN_SIZE, fit_array
 from lenet.data.folders import Split
 from lenet.data.readers import Arrays
@@ -21,6 +23,38 @@ MEMORY = "memory"  # config.data of images that were passed from Python
 ORDER: tuple[Split, ...] = ("train", "val", "test")
 DEFAULT_SIZE = 32  # side length in pixels of images of the user's own, unless they have one size that suits
 Opening = Callable[[int], AbstractContextManager[Image.Image]]
+
+
+@dataclass(frozen=True)
+class Names(Sequence[str]):
+    """The names of images, made as they are asked for: a million texts take 70 MB.
+
+    groups: of each part of a source either the names or (start of the names, number of images)
+    """
+
+    groups: tuple[tuple[str, ...] | tuple[str, int], ...]
+
+    def __len__(self) -> int:
+        return sum(map(_length, self.groups))
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[str, ...]: ...
+    def __getitem__(self, index: int | slice) -> str | tuple[str, ...]:
+        if isinstance(index, slice):
+            return tuple(self[each] for each in range(*index.indices(len(self))))
+        position = operator.index(index)
+        position += len(self) if position < 0 else 0
+        for group in self.groups if position >= 0 else ():
+            if position < _length(group):
+                return f"{group[0]}[{position}]" if isinstance(group[-1], int) else str(group[position])
+            position -= _length(group)
+        raise IndexError(index)
+
+
+def _length(group: tuple[str, ...] | tuple[str, int]) -> int:
+    return group[-1] if group and isinstance(group[-1], int) else len(group)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,9 +78,9 @@ class Part:
     several: int = 1
     names: tuple[str, ...] | None = None
 
-    def files(self) -> tuple[str, ...]:
-        """A name for each image."""
-        return self.names or tuple(f"{self.name}[{index}]" for index in range(self.count))
+    def group(self) -> tuple[str, ...] | tuple[str, int]:
+        """The images' names, for `Names`."""
+        return self.names or (self.name, self.count)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,8 +151,11 @@ def read_source(source: Source, size: int, fit: str, grey: bool, known: tuple[st
     if len(read) == 1:
         images = read[0][0]
     else:
-        check_memory(source.path, sum(images.size for images, _ in read))
-        images = np.concatenate([each if each.shape[3] == channels else each.repeat(3, axis=3) for each, _ in read])
+        images = allocate((sum(part.count for part in source.parts), size, size, channels), source.path)
+        begin = 0
+        for each, _ in read:
+            images[begin : begin + len(each)] = each  # grey ones in all three channels
+            begin += len(each)
     train_count = source.parts[0].count if source.parts[0].split == "train" else 0
     return Arrays(images, np.concatenate(numbers), train_count, classes, read[0][1])
 
@@ -155,14 +192,14 @@ def _read_part(source: Source, part: Part, size: int, fit: str, grey: bool) -> t
         if len(images) != part.count:
             raise InputError(f"{where} has {len(images)} images, {part.count} expected: restore it")
         channels = 1 if grey else images.shape[3]
-        if images.shape[1:3] != (size, size):
-            check_memory(where, part.count * size * size * channels)
         fitted = fit_array(images, size, fit, channels)
         return fitted, channels == 1
     assert part.opening is not None
-    images, is_grey = decode_all(part.opening, part.files(), where, size, fit, grey=grey, several=part.several)
+    images, is_grey = decode_all(
+        part.opening, Names((part.group(),)), where, size, fit, grey=grey, several=part.several
+    )
     all_grey = bool(is_grey.all())
-    return (np.ascontiguousarray(images[..., :1]) if all_grey else images), all_grey
+    return (contiguous(images[..., :1], where) if all_grey else images), all_grey
 
 
 def _where(source: Source, part: Part) -> str:

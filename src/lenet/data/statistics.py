@@ -11,9 +11,11 @@ def pixel_statistics(images_nhwc: np.ndarray, indices: np.ndarray) -> tuple[list
     Over an evenly spaced sample of at most 5,000 images.
     """
     chosen = indices[:: -(-len(indices) // _SAMPLE)]
-    pixels = images_nhwc[chosen].reshape(-1, images_nhwc.shape[3])
-    counts = np.stack([np.bincount(channel, minlength=256) for channel in pixels.T])
-    values = np.arange(256) / 255
-    mean = counts @ values / len(pixels)
-    variance = counts @ values**2 / len(pixels) - mean**2
+    counts = np.zeros((images_nhwc.shape[3], 256), dtype=np.int64)
+    for index in chosen:
+        for channel, pixels in enumerate(images_nhwc[index].reshape(-1, len(counts)).T):
+            counts[channel] += np.bincount(pixels, minlength=256)
+    values, pixels_each = np.arange(256) / 255, counts[0].sum()
+    mean = counts @ values / pixels_each
+    variance = counts @ values**2 / pixels_each - mean**2
     return mean.tolist(), np.sqrt(np.maximum(variance, 0)).tolist()

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lenet.cores import usable_cores
@@ -26,16 +26,17 @@ def rows_of(path: Path, option: str) -> Iterator[tuple[int, list[str]]]:
     Commas, semicolons or tabs separate the columns, whichever the first line has most of; text is UTF-8.
     option: the option that names the file. Raises InputError if the file cannot be read or is not CSV.
     """
-    try:
-        text = read_regular(path, MOST_CSV).decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not UTF-8 text: save it as CSV in UTF-8", options=[option]) from None
-    separator = max(",;\t", key=text.partition("\n")[0].count)
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    content = read_regular(path, MOST_CSV)
+    head = content.partition(b"\n")[0]
+    separator = max(",;\t", key=lambda mark: head.count(mark.encode()))
+    text = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="")
+    rows = csv.reader(text, delimiter=separator, strict=True)
     try:
         for row in rows:
             if any(row):
                 yield rows.line_num, [value.strip() for value in row]
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not UTF-8 text: save it as CSV in UTF-8", options=[option]) from None
     except csv.Error as error:
         raise InputError(f"{path} is not CSV ({error}): correct it", options=[option]) from None
 
@@ -67,6 +68,7 @@ def table_source(path: Path) -> Source:
     folder = path.parent
     stamps = [stamp(folder, path.name)]
     missing, outside, parts, known = [], 0, [], {}
+    is_inside = _inside(folder)
     for split, pairs in by_split.items():
         files = tuple(file for file, _ in pairs)
         for file in files:
@@ -77,7 +79,7 @@ def table_source(path: Path) -> Source:
             stamps.append(stamped)
             if not (folder / file).is_file():
                 missing.append(file)
-            outside += not (folder / file).resolve().is_relative_to(folder.resolve())
+            outside += not is_inside(folder / file)
         labels = [label for _, label in pairs]
         small = sum(known[file] for file in files) < SMALL * len(files)
         parts.append(
@@ -92,6 +94,20 @@ def table_source(path: Path) -> Source:
         )  # fmt: skip
     notes = [f"{outside} of {len(known)} images lie outside the folder of {path.name}"] if outside else []
     return source_of(path.stem, str(path), parts, None, stamps, notes)
+
+
+def _inside(folder: Path) -> Callable[[Path], bool]:
+    """A function that says whether a file is in the folder, links followed; each file's own folder is followed once."""
+    root, known = folder.resolve(), dict[Path, bool]()
+
+    def is_inside(file: Path) -> bool:
+        if file.is_symlink():
+            return file.resolve().is_relative_to(root)
+        if file.parent not in known:
+            known[file.parent] = file.parent.resolve().is_relative_to(root)
+        return known[file.parent]
+
+    return is_inside
 
 
 def _column(path: Path, columns: list[str], names: tuple[str, ...]) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import brentq
 
-from lenet.evaluation.scores import probabilities
+from lenet.evaluation.scores import confidences, probabilities, rows
 
 BINS = 15
 LOWEST, HIGHEST = 0.05, 20.0  # a temperature lies between these
@@ -54,12 +54,15 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """
     if (logits.argmax(axis=1) != labels).sum() < _FEWEST_WRONG:
         return 1.0
-    wide = logits.astype(np.float64)
-    wide -= wide.max(axis=1, keepdims=True)
-    given = wide[np.arange(len(labels)), labels]
 
     def slope(inverse: float) -> float:
-        return float(((probabilities(wide * inverse) * wide).sum(axis=1) - given).mean())
+        each = np.empty(len(labels))
+        for some in rows(len(labels)):
+            wide = logits[some].astype(np.float64)
+            wide -= wide.max(axis=1, keepdims=True)
+            given = wide[np.arange(len(wide)), labels[some]]
+            each[some] = (probabilities(wide * inverse) * wide).sum(axis=1) - given
+        return float(each.mean())
 
     if slope(1 / HIGHEST) >= 0:
         return HIGHEST
@@ -70,8 +73,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
 def reliability(logits: np.ndarray, labels: np.ndarray) -> Reliability:
     """The reliability of float [N, classes] logits against int64 [N] labels."""
-    probability = probabilities(logits)
-    confidence, right = probability.max(axis=1), logits.argmax(axis=1) == labels
+    confidence, right = confidences(logits), logits.argmax(axis=1) == labels
     bins = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
     images = np.bincount(bins, minlength=BINS)
     means = [np.bincount(bins, weights, BINS) / np.maximum(images, 1) for weights in (confidence, right)]

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import beta
 
 from lenet.errors import InputError
-from lenet.evaluation.scores import probabilities
+from lenet.evaluation.scores import confidences
 
 LEVELS = 20  # coverages that are tried: 5%, 10%, ..., 100% of the validation images
 _CONFIDENCE = 0.95
@@ -38,7 +38,7 @@ def acceptance(logits: np.ndarray, labels: np.ndarray) -> list[Accepted]:
 
     logits: calibrated, float [N, classes]; labels: int64 [N]
     """
-    confidence = probabilities(logits).max(axis=1)
+    confidence = confidences(logits)
     wrong, ordered = logits.argmax(axis=1) != labels, np.sort(confidence)[::-1]
     counts = [math.ceil(len(ordered) * level / LEVELS) for level in range(1, LEVELS + 1)] if len(ordered) else []
     thresholds = sorted({float(ordered[count - 1]) for count in counts}, reverse=True)

@@ -2,10 +2,12 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+_SOME = 8192  # images
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,11 +70,18 @@ def scores(logits: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) -> 
 
 def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
     """Mean cross-entropy in nats of float [N, classes] logits, N > 0; not finite where the logits are not."""
+    log_probability = np.empty(len(labels))
     with np.errstate(all="ignore"):
-        wide = logits.astype(np.float64)
-        wide -= wide.max(axis=1, keepdims=True)
-        log_probability = wide[np.arange(len(labels)), labels] - np.log(np.exp(wide).sum(axis=1))
+        for some in rows(len(labels)):
+            wide = logits[some].astype(np.float64)
+            wide -= wide.max(axis=1, keepdims=True)
+            log_probability[some] = wide[np.arange(len(wide)), labels[some]] - np.log(np.exp(wide).sum(axis=1))
         return float(-log_probability.mean())
+
+
+def rows(count: int) -> Iterator[slice]:
+    """Slices of up to 8,192 of `count` rows: in float64 all logits take far more memory than they do."""
+    return (slice(begin, begin + _SOME) for begin in range(0, count, _SOME))
 
 
 def wilson_interval(correct: int, images: int) -> tuple[float, float]:
@@ -91,6 +100,14 @@ def probabilities(logits: np.ndarray) -> np.ndarray:
     """Softmax of float [N, classes] logits, as float64."""
     raised = np.exp(logits - logits.max(axis=1, keepdims=True), dtype=np.float64)
     return np.asarray(raised / raised.sum(axis=1, keepdims=True))
+
+
+def confidences(logits: np.ndarray) -> np.ndarray:
+    """float64 [N]: the highest of the `probabilities` of each row."""
+    highest = np.empty(len(logits))
+    for some in rows(len(logits)):
+        highest[some] = probabilities(logits[some]).max(axis=1)
+    return highest
 
 
 def mean_sd(values: Sequence[float]) -> dict[str, float | int | list[float] | None]:

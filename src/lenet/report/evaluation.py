@@ -1,6 +1,5 @@
 """What is printed of an evaluation."""
 
-import io
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +8,7 @@ from rich.table import Table
 from lenet.data import Dataset
 from lenet.evaluation.evaluation import Evaluation, Predicted
 from lenet.evaluation.scores import Scores
+from lenet.files import text_written_whole
 from lenet.report.console import visible
 from lenet.report.contact_sheet import draw_contact_sheet
 from lenet.report.sheet import Sheet
@@ -71,22 +71,23 @@ def result_lines(evaluation: Evaluation) -> list[str]:
     return lines
 
 
-def predictions_csv(dataset: Dataset, predicted: Predicted, positions: np.ndarray | None = None) -> str:
-    """CSV with one line per image: file or index, true and predicted class, confidence; safe for spreadsheets.
+def write_predictions(path: Path, dataset: Dataset, predicted: Predicted, positions: np.ndarray | None = None) -> None:
+    """Write CSV with one line per image: file or index, true and predicted class, confidence; safe for spreadsheets.
 
     file: path relative to the dataset's folder; a dataset that is no folder of images has an index, which counts its
         training images first
     positions: the images to write, in this order; by default all
+
+    Raises InputError if the file cannot be written.
     """
-    text = io.StringIO()
-    sheet = Sheet(text)
-    sheet.row(["index" if dataset.files is None else "file", "true", "predicted", "confidence"])
-    for position in range(len(predicted.labels)) if positions is None else positions.tolist():
-        index = int(predicted.indices[position])
-        true, guess = (dataset.classes[numbers[position]] for numbers in (predicted.labels, predicted.predicted))
-        name = index if dataset.files is None else dataset.files[index]
-        sheet.row([name, true, guess, f"{predicted.confidence[position]:.6f}"])
-    return text.getvalue()
+    with text_written_whole(path) as file:
+        sheet = Sheet(file)
+        sheet.row(["index" if dataset.files is None else "file", "true", "predicted", "confidence"])
+        for position in range(len(predicted.labels)) if positions is None else positions.tolist():
+            index = int(predicted.indices[position])
+            true, guess = (dataset.classes[numbers[position]] for numbers in (predicted.labels, predicted.predicted))
+            name = index if dataset.files is None else dataset.files[index]
+            sheet.row([name, true, guess, f"{predicted.confidence[position]:.6f}"])
 
 
 def draw_errors(evaluation: Evaluation, predicted: Predicted, path: Path) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from lenet.config import Config, resolve, to_toml
@@ -92,8 +93,8 @@ class Run:
         """The dataset with the run's saved split, or unchanged if there is none. Raises as `kept_split` does."""
         return read_split(self._split, dataset) if self._split.is_file() else dataset
 
-    def trained_digests(self) -> set[bytes] | None:
-        """Digests of the images used for training or validation; None if the run keeps none (see `image_digest`)."""
+    def trained_digests(self) -> NDArray[np.uint8] | None:
+        """uint8 [M, 16] of the images used for training or validation; None if the run keeps none."""
         return trained_digests(self._split) if self._split.is_file() else None
 
     def keep_labels(self, config: Config) -> None:

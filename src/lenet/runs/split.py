@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from lenet.config import Config
 from lenet.data.dataset import Dataset
@@ -57,16 +58,21 @@ def same_config(path: Path, config: Config) -> bool:
     return kept is None or kept.numpy().tobytes() == _identity(config)
 
 
-def trained_digests(path: Path) -> set[bytes] | None:
-    """Digests of the images used for training or validation; None if the file has none. Raises as `read_split`."""
+def trained_digests(path: Path) -> NDArray[np.uint8] | None:
+    """uint8 [M, 16] of the images used for training or validation; None if the file has none. Raises as `read_split`.
+
+    See `image_digest`.
+    """
     kept = read_tensors(path, mend=_MEND)
     digests = kept.get("digests")
     if digests is None:
         return None
     used = np.unique(np.concatenate([t.numpy() for name, t in kept.items() if name.endswith(("train", "val"))]))
-    if digests.dtype != torch.uint8 or digests.ndim != 2 or not len(used) or used.max() >= len(digests):
+    fitting = digests.dtype == torch.uint8 and digests.ndim == 2 and digests.shape[1] == 16
+    if not fitting or not len(used) or used.min() < 0 or used.max() >= len(digests):
         raise InputError(f"{path} is damaged (its digests do not fit its indices): {_MEND}")
-    return {digests[index].numpy().tobytes() for index in used}
+    found: NDArray[np.uint8] = digests.numpy()[used]
+    return found
 
 
 def _identity(config: Config) -> bytes:

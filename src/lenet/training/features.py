@@ -6,9 +6,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from lenet.data.allocation import allocate
 from lenet.data.dataset import Dataset
 from lenet.engine import Choice, OptimizerState, Settings, choose
 from lenet.errors import InputError, did_you_mean
+
+_SOME = 2048  # images whose features are computed at once; a multiple of what an engine takes at once
 
 
 def frozen_layers(freeze: str, layers: int) -> int:
@@ -65,20 +68,26 @@ def features_of(
     """
     head, tail = nn.Sequential(*list(model)[:frozen]), nn.Sequential(*list(model)[frozen:])
     drops = any(isinstance(layer, nn.Dropout) and layer.p > 0 for layer in tail)
-    if not frozen or drops or not _gives_features(head, dataset):
+    width = _width(head, dataset)
+    if not frozen or drops or width is None:
         return None
     whole = replace(settings, frozen=0)
     engine = choose("auto" if choice.name == "native" else "torch", head, whole).engine
     used = np.concatenate([dataset.train, dataset.val])
-    images = engine.logits(head, dataset.images[used], whole)
+    images = allocate((len(used), width), f"{dataset.source} (as features of the frozen layers)", np.float32)
+    for begin in range(0, len(used), _SOME):
+        some = used[begin : begin + _SOME]
+        images[begin : begin + len(some)] = engine.logits(head, dataset.images[some], whole)
     train, val = np.split(np.arange(len(used), dtype=np.int64), [len(dataset.train)])
     features = replace(dataset, images=images, labels=dataset.labels[used], train=train, val=val, test=train[:0])
     return Features(features, tail, frozen)
 
 
-def _gives_features(head: nn.Sequential, dataset: Dataset) -> bool:
+def _width(head: nn.Sequential, dataset: Dataset) -> int | None:
+    """The number of features per image; None if the outputs are not vectors."""
     with torch.inference_mode():
-        return bool(head.eval()(torch.from_numpy(np.array(dataset.images[:1]))).ndim == 2)
+        shape = head.eval()(torch.from_numpy(np.array(dataset.images[:1]))).shape
+    return shape[1] if len(shape) == 2 else None
 
 
 def _renumbered(state: OptimizerState, by: int) -> OptimizerState:
