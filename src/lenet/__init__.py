@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from lenet.commands.audit import audit
+    from lenet.commands.check import check
     from lenet.commands.compare import compare
     from lenet.commands.evaluate import evaluate
     from lenet.commands.predict import load, predict
@@ -26,6 +27,7 @@ __all__ = [
     "InputError",
     "Normalize",
     "audit",
+    "check",
     "compare",
     "evaluate",
     "load",
@@ -42,6 +44,7 @@ _MODULES = {
     "InputError": "lenet.errors",
     "Normalize": "lenet.models",
     "audit": "lenet.commands.audit",
+    "check": "lenet.commands.check",
     "compare": "lenet.commands.compare",
     "evaluate": "lenet.commands.evaluate",
     "load": "lenet.commands.predict",

@@ -117,7 +117,7 @@ def test_opening_a_cached_folder_reads_no_image_file_and_no_pixels(photographs, 
     (entry,) = entries(tmp_path)
     assert resident(entry / "images.npy") < data.images.nbytes / 4
     assert data.notes == notes
-    assert "1 exact copy of other images" in notes[-1]
+    assert "1 exact copy of other images" in notes[-2]
     check(data)
     check_facts(data)
     assert resident(entry / "images.npy") >= data.images.nbytes  # `check` reads them

@@ -1,5 +1,7 @@
-"""The command data: datasets on disk, and the cache."""
+"""The command data: what is wrong with images, datasets on disk, and the cache."""
 
+import sys
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Group, Parameter
@@ -11,12 +13,63 @@ from lenet.report.console import PlainConsole
 
 data = App(
     name="data",
-    help="List the datasets on disk and the cache of decoded images, or clear the cache.\n\n"
+    help="Check images before training, list the datasets on disk and the cache of decoded images, or clear the "
+    "cache.\n\n"
     "The cache folder is $LENET_CACHE, or lenet/ in the user's cache folder ($XDG_CACHE_HOME, ~/.cache).",
     usage="Usage: lenet data COMMAND [OPTIONS]",
     version_flags=[],
     group_parameters=Group("Options", sort_key=0),
 )
+
+
+@data.command(usage="Usage: lenet data check DATA [OPTIONS]")
+def check(
+    images: Annotated[str, Parameter(name="DATA")], /, *, data_dir: DataDir = None,
+    no_near: Annotated[bool, Parameter(negative="")] = False,
+    json_: Annotated[bool, Parameter(name="json", negative="")] = False, out: Path | None = None,
+) -> None:  # fmt: skip
+    """Find what is wrong with images before training on them.
+
+    Reads every image once and prints the images per class and split, sizes,
+    modes, and what it found: images that cannot be read, exact copies and
+    near-duplicates (within and across splits, with conflicting labels),
+    near-constant images, small classes and imbalance. The exit code is 0 also
+    if something was found; it is 2 if no image can be read.
+
+    Parameters
+    ----------
+    images
+        What 'lenet train' takes: a dataset, a folder of class folders, or an .npz, IDX, Parquet or CSV file.
+    no_near
+        Do not search near-duplicates. The search takes about a minute for 60,000 images; it is left out for more than
+        100,000.
+    json_
+        Print JSON, with all findings, instead of the report.
+    out
+        Folder for check.json, findings.csv (every finding) and contact sheets: copies.png, near-duplicates.png,
+        near-constant.png. Default: none.
+    """
+    with loading():
+        from lenet.commands.check import check as run_check
+        from lenet.commands.check import check_folder, write_check
+        from lenet.report.check import advice_lines, check_json, class_table, finding_lines, image_lines
+
+    if out is not None:
+        check_folder(images, out)
+    checked = run_check(images, data_dir=data_dir, near=not no_near)
+    written = [] if out is None else write_check(checked, out)
+    if json_:
+        sys.stdout.write(check_json(checked))
+        return
+    console = PlainConsole()
+    console.lines(f"data    {checked.name} ({checked.source}): {checked.total:,} images")
+    console.lines(*(f"note    {note}" for note in checked.notes))
+    console.print(class_table(checked))
+    console.lines(*image_lines(checked))
+    where = "--out DIR lists all" if out is None else f"{out / 'findings.csv'}"
+    console.lines(*finding_lines(checked, all_in=where), *advice_lines(checked))
+    if out is not None:
+        console.lines(f"files   {out}: {', '.join(written)}")
 
 
 @data.command(name="list", usage="Usage: lenet data list [OPTIONS]")

@@ -31,7 +31,7 @@ from lenet.data.copies import ImageFacts, image_facts
 from lenet.data.readers import Arrays
 from lenet.files import locked, read_json, write_whole
 
-_FORMAT = 3
+_FORMAT = 4
 _SMALL = {"labels": np.int64, "digests": np.uint8, "first": np.int64, "constant": np.bool_}
 _NEW = ".new-"  # opens the name of an entry that is being written
 

@@ -80,16 +80,18 @@ def first_of_copies(digests: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 
 def near_constant(images: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """bool [N]: whether the standard deviation of the pixels of each image, uint8 [N, H, W, C], is below 3."""
-    count = images[0].size if len(images) else 1
+    """bool [N]: whether the pixels of each image, uint8 [N, H, W, C], have a standard deviation below 3 per channel."""
     found = np.empty(len(images), dtype=np.bool_)
-    several = max(1, _CHUNK // count)
+    channels = images.shape[3]
+    count = max(1, images.shape[1] * images.shape[2])
+    several = max(1, _CHUNK // (count * channels))
     wide = np.uint32 if count * 255**2 < 2**32 else np.uint64
     for begin in range(0, len(images), several):
-        pixels = images[begin : begin + several].reshape(-1, count)
+        pixels = images[begin : begin + several].reshape(-1, count, channels)
         total = pixels.sum(axis=1, dtype=wide).astype(np.int64)
         squares = np.square(pixels, dtype=np.uint16).sum(axis=1, dtype=wide).astype(np.int64)
-        found[begin : begin + several] = count * squares - total**2 < (CONSTANT_SD * count) ** 2  # whole numbers: exact
+        low = count * squares - total**2 < (CONSTANT_SD * count) ** 2  # whole numbers: exact
+        found[begin : begin + several] = low.all(axis=1)
     return found
 
 

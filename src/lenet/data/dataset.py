@@ -1,6 +1,7 @@
 """A dataset: one uint8 array of all images, with their labels, class names and splits."""
 
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -132,7 +133,7 @@ def _load(
     name, keep, protocol = config.data, names_in(config.classes), config.protocol
     if name in SETS:
         loaded = _read_named(config, config.size or default_size(name), classes, download, verify)
-    elif source := memory or detect(root := _own_path(name)):
+    elif source := memory or detect(root := own_path(name)):
         loaded = _read_source(config, source, classes, verify)
     else:
         loaded = _read_folder(config, root, config.size or DEFAULT_SIZE, classes, verify)
@@ -156,7 +157,9 @@ def _load(
     notes = loaded.notes
     if facts is not None and loaded.files is not None:
         parts = {"train": splits.train, "val": splits.val, "test": splits.test}
-        notes += summary(facts, loaded.arrays.labels, loaded.arrays.classes, parts)
+        if found := summary(facts, loaded.arrays.labels, loaded.arrays.classes, parts):
+            which = "lenet.check" if name == MEMORY else f"lenet data check {shlex.quote(name)}"
+            notes += (*found, f"{which} names the images")
     for shared in (loaded.arrays.images, loaded.arrays.labels):
         shared.setflags(write=False)
     return Dataset(
@@ -188,7 +191,7 @@ def _from_memory(memory: Source | None, sha256: str | None) -> Source:
     return memory
 
 
-def _own_path(path: str) -> Path:
+def own_path(path: str) -> Path:
     """The absolute path of a file or folder that exists and is not a published dataset."""
     root = Path(path).expanduser()
     if root.is_dir():

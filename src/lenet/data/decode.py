@@ -22,7 +22,7 @@ from lenet.errors import InputError
 _NAMED_AT_MOST = 20
 _AHEAD = 16  # tasks per thread that wait or are done
 SMALL = 16_384  # bytes per file; below it threads cost more time at Python's lock than they gain
-_BAR_FROM = 500  # images; fewer are decoded before a bar could be read
+BAR_FROM = 500  # images; fewer are decoded before a bar could be read
 BYTES_PER_PIXEL = 12  # at most, while an image is decoded and converted
 
 
@@ -87,7 +87,7 @@ def decode_all(
         return len(indices)
 
     batch = 64 if several == 1 else 1
-    bar = progress("reading images", count, in_bytes=False, hidden=count < _BAR_FROM)
+    bar = progress("reading images", count, in_bytes=False, hidden=count < BAR_FROM)
     with threads_for(several) as pool, bar as advance:
         tasks: deque[Future[int]] = deque()
         for begin in range(0, count, batch):
@@ -99,7 +99,8 @@ def decode_all(
     if failures:
         listed = few([failures[index] for index in sorted(failures)], _NAMED_AT_MOST)
         raise InputError(
-            f"{len(failures)} of {count} images in {where} cannot be read: {listed}; replace or remove them"
+            f"{len(failures)} of {count} images in {where} cannot be read: {listed}; replace or remove them "
+            "('lenet data check' names all of them)"
         )
     return images, is_grey
 

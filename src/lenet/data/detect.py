@@ -14,8 +14,10 @@ FORMATS = "class folders, .npz, IDX (as MNIST), Parquet (as on the Hugging Face 
 _IMAGES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
 
 
-def detect(path: Path) -> Source | None:
+def detect(path: Path, *, lenient: bool = False) -> Source | None:
     """The images of a file, or of a folder of IDX or Parquet files; None for any other folder.
+
+    lenient: list also the image files that are missing, for a check of them
 
     Raises InputError for a file that holds nothing that lenet reads, and as the readers do.
     """
@@ -38,7 +40,7 @@ def detect(path: Path) -> Source | None:
     if is_idx(path):
         return idx_source(path)
     if head and b"\0" not in head and _is_text(head):
-        return table_source(path)
+        return table_source(path, lenient=lenient)
     if head.startswith(_IMAGES):
         raise InputError(f"{path} is one image: give the folder that contains the class folders", options=["data"])
     raise InputError(f"{path} is a file that lenet does not read as images: give {FORMATS}", options=["data"])

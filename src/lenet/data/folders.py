@@ -54,18 +54,23 @@ class Found:
 _File = tuple[str, tuple[int, int]]  # path and stamp
 
 
-def scan(root: Path, classes: tuple[str, ...] | None = None) -> Found:
+def scan(root: Path, classes: tuple[str, ...] | None = None, *, lenient: bool = False) -> Found:
     """List the images under root/{train, val|valid|validation, test}/CLASS or, flat, root/CLASS, without opening any.
 
     The classes are those of the training images, sorted by name, so that a class missing in another split shifts no
     label; or `classes`, if given, and then any split suffices. Raises InputError naming the folder that is wrong.
+
+    lenient: take every class folder of any split, also a single one or one without images, as a check of them does
     """
     notes: list[str] = []
-    split_folders = _split_folders(root, classes is None, notes)
+    split_folders = _split_folders(root, classes is None and not lenient, notes)
     by_split: dict[Split, dict[str, list[_File]]] = {}
     for split, folder in (split_folders or {"train": root}).items():
         by_split[split] = _images_by_class(root, folder, notes)
-    known = classes or _training_classes(root, split_folders.get("train", root), by_split["train"])
+    if lenient:
+        known = tuple(sorted({name for by_class in by_split.values() for name in by_class}))
+    else:
+        known = classes or _training_classes(root, split_folders.get("train", root), by_split["train"])
     files: list[_File] = []
     labels: list[int] = []
     splits: list[Split] = []

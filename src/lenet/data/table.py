@@ -41,12 +41,13 @@ def rows_of(path: Path, option: str) -> Iterator[tuple[int, list[str]]]:
         raise InputError(f"{path} is not CSV ({error}): correct it", options=[option]) from None
 
 
-def table_source(path: Path) -> Source:
+def table_source(path: Path, *, lenient: bool = False) -> Source:
     """The images of a CSV file with a header line: columns path and label, and optionally split (train, val, test).
 
     Paths are relative to the file's folder. Opens no image.
 
-    Raises InputError as `rows_of` does, and for missing columns, values or image files, and for an unknown split.
+    Raises InputError as `rows_of` does, for missing columns, values or, unless `lenient`, image files, and for an
+    unknown split.
     """
     by_split: dict[Split, list[tuple[str, str]]] = {}
     rows = rows_of(path, "data")
@@ -87,7 +88,7 @@ def table_source(path: Path) -> Source:
                  opening=lambda index, files=files: opened(folder / files[index]),  # type: ignore[misc]
                  several=1 if small else usable_cores(), names=files)
         )  # fmt: skip
-    if missing:
+    if missing and not lenient:
         raise InputError(
             f"{path}: {len(missing)} of {len(known)} images are missing: {few(missing, _NAMED_AT_MOST)}; paths are "
             f"relative to {folder}", options=["data"],

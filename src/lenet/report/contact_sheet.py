@@ -19,21 +19,26 @@ _FONT = 12
 _COLUMNS = 8
 
 
-def draw_contact_sheet(images: Sequence[NDArray[np.uint8]], captions: Sequence[str], path: Path, title: str) -> None:
+def draw_contact_sheet(
+    images: Sequence[NDArray[np.uint8]], captions: Sequence[str], path: Path, title: str, *, together: int = 1
+) -> None:
     """Draw the first 400 images in rows of 8, each above its caption, below the title.
 
     images: uint8 [H, W, C] with C 1 or 3, of any and different sizes
     captions: one per image; each line that is too wide is shortened in its middle, so that the end of a path shows
+    together: number of images that belong together: 1, or 2 for pairs, which get a line around them
 
     Raises InputError if the file cannot be written.
     """
     make_folder(path.parent)
     content = io.BytesIO()
-    contact_sheet(images[:MOST_IMAGES], captions[:MOST_IMAGES], title).save(content, "PNG")
+    contact_sheet(images[:MOST_IMAGES], captions[:MOST_IMAGES], title, together=together).save(content, "PNG")
     write_whole(path, content.getvalue())
 
 
-def contact_sheet(images: Sequence[NDArray[np.uint8]], captions: Sequence[str], title: str) -> Image.Image:
+def contact_sheet(
+    images: Sequence[NDArray[np.uint8]], captions: Sequence[str], title: str, *, together: int = 1
+) -> Image.Image:
     """See `draw_contact_sheet`."""
     font = ImageFont.load_default(_FONT)
     assert isinstance(font, ImageFont.FreeTypeFont)
@@ -49,6 +54,9 @@ def contact_sheet(images: Sequence[NDArray[np.uint8]], captions: Sequence[str], 
         left, upper = _GAP + column * (_SIDE + _GAP), top + row * height
         thumbnail = _thumbnail(pixels)
         sheet.paste(thumbnail, (left + (_SIDE - thumbnail.width) // 2, upper + (_SIDE - thumbnail.height) // 2))
+        if together > 1 and index % together == 0:
+            right = left + together * (_SIDE + _GAP) - _GAP
+            draw.rectangle((left - 3, upper - 3, right + 2, upper + height - 5), outline="silver")
         for number, line in enumerate(text):
             draw.text((left, upper + _SIDE + 2 + number * _LINE), line, "black", font)
     return sheet

@@ -1,0 +1,174 @@
+"""What is wrong with labelled images: unreadable ones, copies, near-duplicates, near-constant ones, uneven classes."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet.data.copies import CONSTANT_SD, IMBALANCED_FROM, first_of_copies
+from lenet.data.folders import Split
+from lenet.data.inspection import Inspection
+from lenet.data.listing import Listing
+from lenet.data.near import near_duplicates
+from lenet.errors import counted
+
+FEW_IMAGES = 20  # training images; of a class with fewer, a tenth for validation or testing is one image or none
+Kind = Literal["unreadable", "copy", "near-duplicate", "near-constant", "one class", "small class", "imbalance"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fault.
+
+    index, other_index: numbers of the image and of the one that it is a copy of, which comes first in the data; None
+        where there is none, as for a class
+    file, split, label: name, split and class of the image; other_...: those of the other one
+    detail: the reason, the similarity or the numbers, in words
+    """
+
+    kind: Kind
+    detail: str
+    label: str = ""
+    index: int | None = None
+    file: str = ""
+    split: str = ""
+    other_index: int | None = None
+    other: str = ""
+    other_split: str = ""
+    other_label: str = ""
+
+    @property
+    def across(self) -> bool:
+        """Whether the two images are in different splits."""
+        return self.other_index is not None and self.split != self.other_split
+
+    @property
+    def conflicting(self) -> bool:
+        """Whether the two images have different labels."""
+        return self.other_index is not None and self.label != self.other_label
+
+
+@dataclass(frozen=True, eq=False)
+class Check:
+    """What a check found. Names are not made safe for a terminal or a spreadsheet.
+
+    counts: int64 [C] of each split that the data has, the readable images by class
+    sizes: number of images by (width, height); modes: by Pillow's mode
+    unreadable: number of images that cannot be read; total: of all images
+    compared: whether near-duplicates were searched
+    """
+
+    name: str
+    source: str
+    classes: tuple[str, ...]
+    counts: dict[Split, NDArray[np.int64]]
+    total: int
+    unreadable: int
+    sizes: Counter[tuple[int, int]]
+    modes: Counter[str]
+    findings: tuple[Finding, ...]
+    compared: bool
+    notes: tuple[str, ...]
+    listing: Listing
+
+    def of(self, kind: Kind) -> list[Finding]:
+        """The findings of one kind."""
+        return [finding for finding in self.findings if finding.kind == kind]
+
+
+@dataclass(frozen=True, eq=False)
+class _Images:
+    """What findings are made from; labels: int64 [N], -1 where unknown."""
+
+    listing: Listing
+    seen: Inspection
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+
+    def about(self, index: int) -> tuple[int, str, Split, str]:
+        """Index, file, split and class."""
+        label = int(self.labels[index])
+        return index, self.listing.files[index], self.listing.splits[index], self.classes[label] if label >= 0 else ""
+
+    def single(self, kind: Kind, index: int, detail: str) -> Finding:
+        number, file, split, label = self.about(index)
+        return Finding(kind, detail, label, number, file, split)
+
+    def pair(self, kind: Kind, index: int, other: int, detail: str) -> Finding:
+        """A finding about `index`; of a pair it is the one that comes later, in the validation or test images."""
+        number, file, split, label = self.about(index)
+        return Finding(kind, detail, label, number, file, split, *self.about(other))
+
+
+def find_faults(
+    listing: Listing, seen: Inspection, labels: NDArray[np.int64], classes: tuple[str, ...],
+    advance: Callable[[int], None] = lambda _: None,
+) -> tuple[Finding, ...]:  # fmt: skip
+    """All faults by kind; pairs in several splits first, then those with different labels, the most similar first.
+
+    Near-duplicates are searched if `seen` has thumbnails; see `near_duplicates` for `advance`.
+    """
+    images = _Images(listing, seen, labels, classes)
+    return (
+        *(images.single("unreadable", index, seen.failures[index]) for index in sorted(seen.failures)),
+        *_worst_first(_copies(images)),
+        *_worst_first(_near(images, advance)),
+        *(
+            images.single("near-constant", index, f"standard deviation {seen.deviation[index]:.1f} of 255")
+            for index in np.flatnonzero(seen.readable() & (seen.deviation < CONSTANT_SD)).tolist()
+        ),
+        *class_faults(class_counts(listing, seen, labels, classes), classes),
+    )
+
+
+def class_counts(
+    listing: Listing, seen: Inspection, labels: NDArray[np.int64], classes: tuple[str, ...]
+) -> dict[Split, NDArray[np.int64]]:
+    """int64 [C] for each split of the data: the numbers of images that can be read, by class."""
+    splits, usable = np.array(listing.splits), seen.readable() & (labels >= 0)
+    return {
+        split: np.bincount(labels[usable & (splits == split)], minlength=len(classes))
+        for split in ("train", "val", "test")
+        if (splits == split).any()
+    }
+
+
+def class_faults(counts: dict[Split, NDArray[np.int64]], classes: tuple[str, ...]) -> Iterator[Finding]:
+    """A class that is the only one, classes without or with few training images, and the smallest of uneven ones."""
+    train = counts.get("train", np.zeros(len(classes), dtype=np.int64))
+    if len(classes) == 1:
+        yield Finding("one class", "no other class", classes[0])
+    for number in np.flatnonzero(train < FEW_IMAGES).tolist():
+        yield Finding("small class", counted(int(train[number]), "training image"), classes[number])
+    used = np.flatnonzero(train)
+    if len(used) > 1:
+        low, high = (int(used[at]) for at in (train[used].argmin(), train[used].argmax()))
+        if train[high] >= IMBALANCED_FROM * train[low]:
+            detail = f"{train[low]:,} training images of '{classes[low]}', {train[high]:,} of '{classes[high]}'"
+            yield Finding("imbalance", f"{detail}, {train[high] / train[low]:.1f} times as many", classes[low])
+
+
+def _copies(images: _Images) -> Iterator[Finding]:
+    readable = np.flatnonzero(images.seen.readable())
+    first = readable[first_of_copies(images.seen.digests[readable])] if len(readable) else readable
+    for at in np.flatnonzero(first != readable):
+        yield images.pair("copy", int(readable[at]), int(first[at]), "same pixels")
+
+
+def _near(images: _Images, advance: Callable[[int], None]) -> Iterator[Finding]:
+    seen = images.seen
+    if not len(seen.thumbnails):
+        return
+    usable = np.flatnonzero(seen.readable() & (seen.deviation >= CONSTANT_SD))
+    if len(usable):
+        usable = usable[first_of_copies(seen.digests[usable]) == np.arange(len(usable))]
+    for one, other, similarity in near_duplicates(seen.thumbnails[usable], advance):
+        yield images.pair("near-duplicate", int(usable[other]), int(usable[one]), f"similarity {similarity:.3f}")
+
+
+def _worst_first(findings: Iterator[Finding]) -> list[Finding]:
+    return sorted(findings, key=lambda each: (not each.across, not each.conflicting))
