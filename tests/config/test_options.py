@@ -38,7 +38,7 @@ NAMES = [
     *("model", "maps", "fc", "kernel", "padding", "dropout", "activation", "pool", "batch_norm", "norm"),
     *("start", "start_sha256", "freeze", "unfreeze_after"),
     *("epochs", "batch_size", "lr", "schedule", "optimizer", "momentum", "nesterov", "weight_decay"),
-    *("label_smoothing", "class_weights", "ema", "patience"),
+    *("label_smoothing", "class_weights", "ema", "select", "patience"),
     *("teacher", "teacher_sha256", "teacher_weight", "teacher_temperature"),
     *("seed", "seeds", "engine", "device", "threads"),
 ]

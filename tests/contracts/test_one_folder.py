@@ -92,12 +92,13 @@ def test_damaged_clock_is_named(interrupted, content):
     [
         (lambda row: row.update(val_accuracy=5.0), "val_accuracy 5.0"),
         (lambda row: row.update(val_accuracy=float("nan")), "val_accuracy nan"),
+        (lambda row: row.update(val_macro_f1=-0.1), "val_macro_f1 -0.1"),
         (lambda row: row.update(engine="=cmd()"), "engine =cmd"),
         (lambda row: row.update(epoch=True), "epoch True"),
         (lambda row: row.update(failed_step=-5), "failed_step -5"),
         (lambda row: row.update(train_seconds=-1e300), "train_seconds -1e"),
     ],
-    ids=range(6),
+    ids=range(7),
 )
 def test_history_with_impossible_figures_is_refused(interrupted, change, fault):
     path = interrupted / "state" / "0.safetensors"

@@ -95,9 +95,9 @@ def test_the_axis_leaves_out_only_what_lies_above_a_large_gap(values, end):
 
 
 def test_the_best_epoch_is_the_first_with_the_highest_validation_accuracy():
-    assert best_row(network(0, 5)).epoch == 3
-    assert best_row([row(0, 1, accuracy=0.4), row(0, 2, accuracy=0.4)]).epoch == 1
-    assert best_row([row(0, 1, accuracy=0.9, failed_step=0)]) is None
+    assert best_row(network(0, 5), "val_accuracy").epoch == 3
+    assert best_row([row(0, 1, accuracy=0.4), row(0, 2, accuracy=0.4)], "val_accuracy").epoch == 1
+    assert best_row([row(0, 1, accuracy=0.9, failed_step=0)], "val_accuracy") is None
 
 
 def test_curves_of_one_network_mark_its_best_epoch():
@@ -126,7 +126,9 @@ def test_one_network_with_a_huge_loss_does_not_squash_the_axis(spoilt):
     low, high = loss.get_ylim()
     assert -1 < low < 0
     assert 3 < high < 4  # the highest loss otherwise is 3
-    compared, _ = runs_figure({"a": network(0, 5), "b": network(0, 5) + spoilt}).axes
+    compared, _ = runs_figure(
+        {"a": network(0, 5), "b": network(0, 5) + spoilt}, dict.fromkeys("ab", "val_accuracy")
+    ).axes
     assert 2 < compared.get_ylim()[1] < 3
 
 
@@ -139,12 +141,16 @@ def test_names_are_not_read_as_formulas_and_control_characters_are_escaped(tmp_p
 
 
 def test_compared_runs_have_a_colour_each_and_their_best_epochs():
-    loss, accuracy = runs_figure({"runs/1": network(0, 4), "$x$": network(0, 2) + network(1, 2)}).axes
+    runs = {"runs/1": network(0, 4), "$x$": network(0, 2) + network(1, 2)}
+    loss, accuracy = runs_figure(runs, dict.fromkeys(runs, "val_accuracy")).axes
     assert lines(loss, "runs/1")[0][2] == pytest.approx([2, 1, 2 / 3, 0.5])
     assert lines(accuracy, "$x$")[0][2] == pytest.approx([30.5, 40.5])
     assert legend(accuracy) == ["runs/1", "$x$", "best epoch"]
     dots = [line for line in lines(accuracy) if line[4] == "o" and line[1] and line[0] != "best epoch"]
     assert [dot[1] for dot in dots] == [[3], [2, 2]]
+    _, by_loss = runs_figure(runs, dict.fromkeys(runs, "val_loss")).axes
+    dots = [line for line in lines(by_loss) if line[4] == "o" and line[1] and line[0] != "best epoch"]
+    assert [dot[1] for dot in dots] == [[4], [2, 2]], "the epochs that each run chose"
 
 
 # ---- confusion matrices ---------------------------------------------------------------------------------------------

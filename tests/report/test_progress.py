@@ -67,16 +67,16 @@ def test_the_bar_shows_the_fraction_of_the_epoch_without_colours():
     assert "─" not in whole
 
 
-def training(seed, rows, *, epochs=3, images=0, failed=False):
+def training(seed, rows, *, epochs=3, images=0, failed=False, select="accuracy"):
     return SimpleNamespace(
-        seed=seed, history=rows, epoch=len(rows), config=SimpleNamespace(epochs=epochs), failed=failed,
+        seed=seed, history=rows, epoch=len(rows), config=SimpleNamespace(epochs=epochs, select=select), failed=failed,
         finished=failed or len(rows) == epochs, dataset=SimpleNamespace(train=range(100)),
         so_far=Metrics(images=images), best=rows[0] if rows else None,
     )  # fmt: skip
 
 
 def row(seed, epoch, failed_step=None):
-    return EpochRow(seed, epoch, "torch", 0.5, 0.25, 0.75, 0.6, 1.0, 0.1, failed_step)
+    return EpochRow(seed, epoch, "torch", 0.5, 0.25, 0.75, 0.6, 1.0, 0.1, failed_step, 0.55, 0.5)
 
 
 @pytest.fixture
@@ -116,6 +116,22 @@ def test_the_line_of_an_epoch_fits_80_columns(printer):
     watch("setup", networks)
     assert lines()[1].startswith("seed 1 epoch 1/99  loss 0.500  acc 25.0%  val loss 0.750  acc 60.0%  ")
     assert len(lines()[1]) <= 80
+
+
+@pytest.mark.parametrize(
+    ("select", "shown"),
+    [("balanced", "bal 55.0%"), ("f1", "F1 50.0%"), ("loss", "acc 60.0%"), ("accuracy", "acc 60.0%")],
+)
+def test_the_score_that_chooses_the_epoch_is_shown(printer, select, shown):
+    watch, lines = printer
+    network = training(0, [], select=select)
+    watch("setup", [network])
+    network.history.append(row(0, 1))
+    watch("setup", [network])
+    assert f"  val loss 0.750  {shown}  " in lines()[1]
+    _, cells = watch._row(network)
+    assert cells[f"val {shown.split()[0]}"] == shown.split()[1]
+    assert f"val {shown.split()[0]}" in fitted([cells], 80)[0]
 
 
 def test_every_watch_is_called():

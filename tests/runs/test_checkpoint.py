@@ -1,6 +1,7 @@
 """Checkpoints: round trip, identical files for equal tensors, and one-line errors for invalid files."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -69,10 +70,14 @@ def test_tensor_names_have_a_prefix_only_with_several_networks(tmp_path):
     assert set(load_file(tmp_path / "two.safetensors")) == {f"{number}.{name}" for number in (0, 1) for name in one}
 
 
-def test_best_is_the_first_of_equal_networks():
-    checkpoint = made(4)
-    assert checkpoint.val_accuracy == [0.5, 0.6, 0.5, 0.6]
-    assert checkpoint.best == 1
+def test_the_best_network_is_kept_and_of_older_files_that_of_the_highest_accuracy(tmp_path):
+    save_checkpoint(tmp_path / "model", replace(made(4), best=2))
+    assert load_checkpoint(tmp_path / "model").best == 2
+    facts = json.loads((tmp_path / "model.json").read_text())
+    del facts["best"]
+    assert facts["val_accuracy"] == [0.5, 0.6, 0.5, 0.6]
+    (tmp_path / "model.json").write_text(json.dumps(facts))
+    assert load_checkpoint(tmp_path / "model").best == 1, "the first of equal ones"
 
 
 def test_equal_tensors_give_identical_files(tmp_path):
@@ -172,6 +177,10 @@ def test_error_names_truncated_file(saved, fraction, end):
             "64 tensors instead of 3 x 32",
         ),
         (lambda facts: facts.update(seeds=[]), "seeds must be a list of whole numbers"),
+        (lambda facts: facts.update(best=2), "best must be the number of a network, not 2"),
+        (lambda facts: facts.update(best=-1), "best must be the number of a network, not -1"),
+        (lambda facts: facts.update(best="0"), "best must be the number of a network, not 0"),
+        (lambda facts: facts.update(best=True), "best must be the number of a network, not True"),
         (lambda facts: facts.update(val_accuracy=[0.5]), "val_accuracy must be a list of numbers"),
         (lambda facts: facts.update(temperature=[1.0]), "temperature must be a list of numbers from 0.05 to 20, one"),
         (lambda facts: facts.update(temperature=[1.0, 0]), "temperature must be a list of numbers from 0.05 to 20"),

@@ -24,6 +24,8 @@ def test_result_of_a_run_has_no_fault(digits_run):
         (lambda result: result["test_accuracy"].update(sd=None), "test_accuracy is"),
         (lambda result: result.update(best_epoch=["1"]), r"best_epoch is \['1'\]"),
         (lambda result: result.update(members=True), "members is True"),
+        (lambda result: result.update(best_network=2), "best_network is 2"),
+        (lambda result: result.update(best_network="0"), "best_network is '0'"),
         (lambda result: result.update(config=5), "config is 5"),
     ],
 )

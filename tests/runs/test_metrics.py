@@ -5,7 +5,15 @@ from dataclasses import replace
 import pytest
 
 from lenet.errors import InputError
-from lenet.runs.metrics import EpochRow, append_metrics, best_row, read_metrics, write_metrics
+from lenet.runs.metrics import (
+    SELECT,
+    EpochRow,
+    append_metrics,
+    best_row,
+    read_metrics,
+    selected,
+    write_metrics,
+)
 
 ROW = EpochRow(0, 1, "torch", 0.5, 0.25, 0.75, 1 / 3, 1.5, 0.5)
 
@@ -28,6 +36,34 @@ def test_rows_are_not_appended_to_a_missing_file(tmp_path):
 def test_best_row_is_the_first_with_highest_validation_accuracy_and_never_a_failed_one():
     rows = [replace(ROW, epoch=epoch, val_accuracy=accuracy) for epoch, accuracy in enumerate((0.2, 0.6, 0.6, 0.4), 1)]
     failed = replace(ROW, epoch=5, val_accuracy=0.9, failed_step=0)
-    assert best_row([*rows, failed]) == rows[1]
-    assert best_row([failed]) is None
-    assert best_row([]) is None
+    assert best_row([*rows, failed], "val_accuracy") == rows[1]
+    assert best_row([failed], "val_accuracy") is None
+    assert best_row([], "val_accuracy") is None
+
+
+@pytest.mark.parametrize(("select", "epoch"), [("accuracy", 1), ("balanced", 2), ("loss", 3), ("f1", 4)])
+def test_each_score_selects_the_first_epoch_with_its_best_value(select, epoch):
+    names, rows = list(SELECT.values()), []
+    for number in (1, 2, 3, 4, 4):  # each row is the best by another score; the last one repeats the one before
+        best = names[number - 1]
+        scores = dict.fromkeys(names, 0.1) | {"val_loss": 2.0} | {best: 1.0 if best == "val_loss" else 0.9}
+        rows.append(replace(ROW, epoch=len(rows) + 1, **scores))
+    assert best_row(rows, SELECT[select]).epoch == epoch
+
+
+def test_rows_of_an_older_version_lack_the_new_scores(tmp_path):
+    path = tmp_path / "metrics.csv"
+    write_metrics(path, [replace(ROW, val_balanced_accuracy=0.5, val_macro_f1=0.25)])
+    names, values = path.read_text().splitlines()
+    path.write_text("\n".join(line.rsplit(",", 2)[0] for line in (names, values)) + "\n")
+    assert names.endswith(",failed_step,val_balanced_accuracy,val_macro_f1")
+    assert read_metrics(path) == [ROW]
+    assert selected({}) == "val_accuracy"
+
+
+def test_an_empty_field_is_refused_where_a_value_is_needed(tmp_path):
+    path = tmp_path / "metrics.csv"
+    write_metrics(path, [ROW])
+    path.write_text(path.read_text().replace("0.75", ""))
+    with pytest.raises(InputError, match=r"metrics.csv is missing or damaged"):
+        read_metrics(path)

@@ -23,7 +23,9 @@ def searched(count=16, metric="val_accuracy"):
         trial.status = "stopped" if number % 2 else "finished"
         for epoch in range(1, 2 if number % 2 else 5):
             accuracy = 0.2 + 0.5 * number / count + 0.05 * epoch
-            trial.rows.append(EpochRow(0, epoch, "torch", 1.0, 0.5, 2 - accuracy, accuracy, 1.0, 0.1))
+            trial.rows.append(
+                EpochRow(0, epoch, "torch", 1.0, 0.5, 2 - accuracy, accuracy, 1.0, 0.1, None, accuracy, accuracy)
+            )
     return trials
 
 
@@ -41,7 +43,7 @@ def test_optuna_compares_the_trials_at_the_last_epoch_that_all_reached():
     assert (epoch, len(study.trials)) == (3, 15)
 
 
-@pytest.mark.parametrize("metric", ["val_accuracy", "val_loss"])
+@pytest.mark.parametrize("metric", ["val_accuracy", "val_loss", "val_macro_f1"])
 def test_the_learning_rate_is_the_most_important(metric):
     import optuna
 

@@ -21,6 +21,15 @@ def test_the_default_is_the_cifar10_study():
     assert (search.grace_period, search.reduction_factor) == (1, 2)
 
 
+@pytest.mark.parametrize(
+    ("select", "metric"),
+    [("accuracy", "val_accuracy"), ("balanced", "val_balanced_accuracy"), ("loss", "val_loss"), ("f1", "val_macro_f1")],
+)
+def test_trials_are_ranked_by_the_selected_score_unless_a_metric_is_given(select, metric):
+    assert asked_for(given={"select": select}).metric == metric
+    assert asked_for(given={"select": select}, metric="train_loss").metric == "train_loss"
+
+
 def test_an_option_that_is_given_is_not_searched():
     search = asked_for(given={"lr": 1e-3})
     assert search.space.names == ("batch_size", "dropout")

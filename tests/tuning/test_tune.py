@@ -77,6 +77,19 @@ def test_the_best_values_are_confirmed_with_seeds_that_no_trial_had(search):
     assert search.confirmed.config().threads is None, "the confirmation uses all cores"
 
 
+def test_the_selected_score_ranks_trials_and_chooses_the_kept_weights(tuned):
+    weights = {str(digit): 1.0 + digit for digit in range(10)}
+    options = {"epochs": 3, "scheduler": "none", "class_weights": weights, "select": "balanced"}
+    found = tuned(space={"lr": "choice(0.001, 0.05)"}, search="grid", keep=1, **options)
+    scores = [max(row["val_balanced_accuracy"] for row in trial["rows"]) for trial in found.trials]
+    assert found.best["number"] == scores.index(max(scores))
+    facts = found.result["search"]
+    assert facts["metric"] == "val_balanced_accuracy"
+    assert facts["best"]["val_balanced_accuracy"] == max(scores)
+    kept = package.evaluate(found.path / "keep" / str(found.best["number"]), "digits", split="val")
+    assert kept.scores[0].balanced_accuracy == pytest.approx(max(scores), abs=0.01)
+
+
 def test_only_the_best_trials_keep_their_weights(search):
     search, _ = search
     kept = sorted(search.result["search"]["kept"])

@@ -50,7 +50,8 @@ def tune(
     trials
         Number of trials; with --resume the total. Default: 10.
     metric
-        val_accuracy, val_loss, train_accuracy or train_loss. Default: val_accuracy.
+        val_accuracy, val_balanced_accuracy, val_macro_f1, val_loss, train_accuracy or train_loss. Default: the score of
+        --select.
     scheduler
         asha stops the worse trials after epoch 1, 2, 4, 8, ...; none stops no trial. Default: asha.
     grace_period

@@ -14,6 +14,7 @@ from lenet.files import make_folder, write_whole
 from lenet.report.comparison import comparison_lines, table_of
 from lenet.report.console import PlainConsole
 from lenet.report.plots import draw_runs
+from lenet.runs.metrics import selected
 from lenet.runs.run import Run
 
 
@@ -32,8 +33,9 @@ class Comparison:
     def values(self) -> dict[str, Any]:
         """The comparison in plain values, as in comparison.json."""
         keys = (
-            *("data", "parameters", "learning_parameters", "epochs", "failed"),
-            *("val_accuracy", "test_accuracy", "test_balanced_accuracy", "test_macro_f1", "test_loss", "seconds"),
+            *("data", "parameters", "learning_parameters", "epochs", "failed", "seconds"),
+            *("val_accuracy", "val_balanced_accuracy", "val_macro_f1", "val_loss"),
+            *("test_accuracy", "test_balanced_accuracy", "test_macro_f1", "test_loss"),
         )
         pairs = [
             {"first": one, "second": another, **asdict(pair), "covers_seeds": pair.covers_seeds, "better": pair.better}
@@ -65,10 +67,11 @@ def compare(runs: Sequence[str | Path | Run], *, out: str | Path | None = None, 
         folder = Path(out)
         make_folder(folder)
         write_whole(folder / "comparison.json", json.dumps(comparison.values(), indent=1) + "\n")
-        draw_runs({name: run.rows() for name, run in named.items()}, folder / "curves.png")
+        metrics = {name: selected(run.figures()["config"]) for name, run in named.items()}
+        draw_runs({name: run.rows() for name, run in named.items()}, folder / "curves.png", metrics)
     if verbose:
         console = PlainConsole()
-        console.print(table_of(named))
+        console.print(table_of(named, console.width))
         console.lines(*comparison_lines(named, comparison.pairs, comparison.notes))
         if out is not None:
             console.lines(f"files   {out}: comparison.json, curves.png")
@@ -100,5 +103,11 @@ def _paired_runs(first: Run, second: Run) -> Paired:
     for run in (first, second):
         kept = run.predictions()
         correct.append(kept["predictions"] == kept["labels"])
-    best = [int(np.argmax(run.figures()["val_accuracy"]["each"])) for run in (first, second)]
-    return paired(correct[0], correct[1], (best[0], best[1]))
+    return paired(correct[0], correct[1], (_best(first), _best(second)))
+
+
+def _best(run: Run) -> int:
+    """The index of the run's best network by validation."""
+    result = run.figures()
+    best = result.get("best_network")
+    return int(np.argmax(result["val_accuracy"]["each"])) if best is None else int(best)

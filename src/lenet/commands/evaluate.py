@@ -94,7 +94,7 @@ def evaluate(
             sha256=dataset.sha256,
             own=own,
             split=which,
-            best=max(numbers, key=lambda number: checkpoint.val_accuracy[number]),
+            best=checkpoint.best if network is None else numbers[0],
             trained_on=trained_on,
         )
 

@@ -67,7 +67,7 @@ def study(
     pictures = _draw(plan, runs, folder)
     if console:
         console.print()
-        console.print(table_of(runs))
+        console.print(table_of(runs, console.width))
         console.print()
         console.lines(*comparison_lines(runs, comparison.pairs, comparison.notes))
         console.lines(f"files   {folder}: {', '.join(['study.json', *pictures])}, a folder for each run")

@@ -92,7 +92,8 @@ def tune(
     space: option -> "choice(4, 8)", "uniform(0.2, 0.5, 0.05)" or "loguniform(1e-4, 1e-2)"; or texts such as "lr=...",
         or paths of TOML files
     trials: number of trials (10); with `resume` the total
-    metric: val_accuracy (default), val_loss, train_accuracy or train_loss
+    metric: val_accuracy, val_balanced_accuracy, val_macro_f1, val_loss, train_accuracy or train_loss; by default the
+        score of `select`
     scheduler: asha (default) or none; grace_period, reduction_factor: asha's (1 and 2)
     search: random (default), tpe or grid
     recipe: the options that are not searched ("none": lenet's defaults; default: cifar10-lenet)

@@ -59,6 +59,7 @@ class TransferOptions(TypedDict, total=False):
     label_smoothing: float
     class_weights: str | Path | Mapping[str, float]
     ema: float
+    select: Literal["accuracy", "balanced", "loss", "f1"]
     patience: int
     teacher: str | Path | Sequence[str | Path] | None
     teacher_sha256: str | None

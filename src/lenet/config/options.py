@@ -147,7 +147,12 @@ class TrainingConfig:
         0,
         0.99999,
     )
-    patience: int = option(0, "Stop after this many epochs without a higher validation accuracy; 0: never.", 0, 100_000)
+    select: Literal["accuracy", "balanced", "loss", "f1"] = option(
+        "accuracy",
+        "Validation score that chooses the best epoch and network: accuracy, balanced (accuracy in which each class "
+        "counts the same), loss, or f1 (macro F1).",
+    )
+    patience: int = option(0, "Stop after this many epochs without a better score (see select); 0: never.", 0, 100_000)
 
     @property
     def peak_lr(self) -> float:

@@ -38,7 +38,7 @@ class Evaluation:
     own: whether these are the images that the run was trained on; then its test split was evaluated,
         unless another was asked for
     split: "test", "train" or "val", or "all" for other data without a test split
-    best: the number of the best of these networks by validation accuracy
+    best: the number of the best of these networks by validation
     trained_on: how many of the evaluated images the run used for training or validation; None if that is unknown
     """
 

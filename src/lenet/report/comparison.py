@@ -1,6 +1,7 @@
 """What is printed of several runs side by side."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from rich.table import Table
 
@@ -9,6 +10,10 @@ from lenet.evaluation.comparison import Paired
 from lenet.report.console import visible
 from lenet.report.text import clock, diverged, plus_minus
 from lenet.runs.run import Run
+
+_BY_CLASS = {"balanced", "F1"}  # columns that equal the accuracy, or nearly so, where all classes have the same size
+_LEAVE_OUT = ("epochs", "parameters", "F1")  # in this order, on a terminal too narrow for all columns
+_ROUNDING = 1e-9
 
 
 def comparison_lines(
@@ -61,25 +66,52 @@ def diverged_notes(runs: Mapping[str, Run]) -> list[str]:
     return [f"{name}: {note}" for name, note in notes.items() if note]
 
 
-def table_of(runs: Mapping[str, Run]) -> Table:
-    """A row for each run; accuracies in per cent, mean ± sd over the n networks that did not diverge."""
+def table_of(runs: Mapping[str, Run], width: int) -> Table:
+    """A row for each run; accuracies in per cent, mean ± sd over the n networks that did not diverge.
+
+    Balanced accuracy and macro F1 are shown if one of the runs has test classes of different sizes; `width`, in columns
+    of the terminal, decides which other columns are left out for them.
+    """
+    rows = [_cells(name, run.figures()) for name, run in runs.items()]
+    columns = list(rows[0])
+    if not any(_uneven(run.figures()) for run in runs.values()):
+        columns = [column for column in columns if column not in _BY_CLASS]
+    for column in _LEAVE_OUT:
+        if sum(max(len(column), *(len(row[column]) for row in rows)) + 1 for column in columns) - 1 <= width:
+            break
+        if column in columns and _BY_CLASS & set(columns):
+            columns.remove(column)
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
-    table.add_column("run", overflow="fold")
-    table.add_column("data", no_wrap=True)
-    for name in ("parameters", "epochs", "n", "valid. %", "test %", "time"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for name, run in runs.items():
-        result = run.figures()
-        n, failed = len(result["test_accuracy"]["each"]), len(result.get("failed") or [])
-        learn, whole = result.get("learning_parameters", result["parameters"]), result["parameters"]
-        table.add_row(
-            visible(name),
-            visible(result["data"]),
-            f"{whole:,}" if learn == whole else f"{learn:,} of {whole:,}",
-            str(result["epochs"]),
-            f"{n} of {n + failed}" if failed else str(n),
-            plus_minus(result["val_accuracy"], scale=100),
-            plus_minus(result["test_accuracy"], scale=100),
-            clock(result["seconds"]["total"]),
-        )
+    for column in columns:
+        if column == "run":
+            table.add_column(column, overflow="fold")
+        else:
+            table.add_column(column, justify="left" if column == "data" else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*(row[column] for column in columns))
     return table
+
+
+def _cells(name: str, result: Mapping[str, Any]) -> dict[str, str]:
+    """A run's row, by column."""
+    n, failed = len(result["test_accuracy"]["each"]), len(result.get("failed") or [])
+    learn, whole = result.get("learning_parameters", result["parameters"]), result["parameters"]
+    balanced, f1 = (result.get(name) for name in ("test_balanced_accuracy", "test_macro_f1"))
+    return {
+        "run": visible(name),
+        "data": visible(result["data"]),
+        "parameters": f"{whole:,}" if learn == whole else f"{learn:,} of {whole:,}",
+        "epochs": str(result["epochs"]),
+        "n": f"{n} of {n + failed}" if failed else str(n),
+        "valid. %": plus_minus(result["val_accuracy"], scale=100),
+        "test %": plus_minus(result["test_accuracy"], scale=100),
+        "balanced": plus_minus(balanced, scale=100) if balanced else "",
+        "F1": plus_minus(f1, scale=100) if f1 else "",
+        "time": clock(result["seconds"]["total"]),
+    }
+
+
+def _uneven(result: Mapping[str, Any]) -> bool:
+    """Whether the run's balanced accuracy differs from its accuracy: its test classes have different sizes."""
+    balanced = result.get("test_balanced_accuracy")
+    return balanced is not None and abs(balanced["mean"] - result["test_accuracy"]["mean"]) > _ROUNDING

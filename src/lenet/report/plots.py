@@ -16,12 +16,14 @@ from matplotlib.ticker import MaxNLocator
 from lenet.evaluation.scores import Scores
 from lenet.files import make_folder, write_whole
 from lenet.report.console import visible
-from lenet.runs.metrics import EpochRow, best_row
+from lenet.runs.metrics import SELECT, EpochRow, best_row
 from lenet.training.finish import Tested
 from lenet.training.setup import Setup
 from lenet.training.training import Training
 
-_TRAIN, _VAL = "tab:blue", "tab:orange"
+_TRAIN, _VAL, _SELECTED = "tab:blue", "tab:orange", "tab:green"
+# Scores that are drawn if they choose the epoch.
+_BESIDE = {"val_balanced_accuracy": "balanced accuracy", "val_macro_f1": "macro F1"}
 _DPI = 130
 _NUMBERED = 20  # up to this number of classes, the cells of a confusion matrix hold numbers
 _NAMED = 200  # up to this number, its axes name the classes
@@ -33,7 +35,7 @@ _SPIKE = 10  # a loss this many times as high as the next lower one is left out 
 class Curve:
     """One network's values by epoch, without the epoch in which it diverged.
 
-    best: the epoch of its checkpoint, that of the highest validation accuracy; None where it diverged
+    best: the epoch of its checkpoint; None where it diverged
     """
 
     seed: int
@@ -55,8 +57,8 @@ class Curves:
     end: float
 
 
-def curves_of(rows: Sequence[EpochRow], name: str, scale: float = 1.0) -> Curves:
-    """The curves of a field of `EpochRow`, times `scale`.
+def curves_of(rows: Sequence[EpochRow], name: str, scale: float = 1.0, metric: str = "val_accuracy") -> Curves:
+    """The curves of a field of `EpochRow`, times `scale`. metric: what chose the epochs of the checkpoints.
 
     Where networks stopped early, the mean at an epoch is over those that reached it.
     """
@@ -64,7 +66,7 @@ def curves_of(rows: Sequence[EpochRow], name: str, scale: float = 1.0) -> Curves
     for seed in dict.fromkeys(row.seed for row in rows):
         own = [row for row in rows if row.seed == seed]
         whole = [row for row in own if row.failed_step is None]
-        best = best_row(own) if len(whole) == len(own) else None
+        best = best_row(own, metric) if len(whole) == len(own) else None
         values = [scale * getattr(row, name) for row in whole]
         each.append(Curve(seed, [row.epoch for row in whole], values, best.epoch if best else None))
     sound = [curve for curve in each if curve.best is not None] or each
@@ -86,27 +88,34 @@ def draw_run(setup: Setup, trainings: Sequence[Training], tested: Tested, folder
     """curves.png and confusion.png of a run that was just trained and tested."""
     best, several = tested.best, len(tested.trainings) > 1
     title = f"{setup.config.model} on {setup.dataset.name}"
-    draw_curves([row for training in trainings for row in training.history], title, folder / "curves.png")
+    rows = [row for training in trainings for row in training.history]
+    draw_curves(rows, title, folder / "curves.png", SELECT[setup.config.select])
     seed = f" (seed {tested.trainings[best].seed})" if several else ""
     accuracy = f"{100 * tested.scores[best].accuracy:.1f}%"
     draw_confusion(tested.scores[best], f"{title}, test accuracy {accuracy}{seed}", folder / "confusion.png")
 
 
-def draw_curves(rows: Sequence[EpochRow], title: str, path: Path) -> None:
-    """Loss and accuracy over epochs: a faint line per network, their mean, and the epoch of each checkpoint."""
-    save_figure(curves_figure(rows, title), path)
+def draw_curves(rows: Sequence[EpochRow], title: str, path: Path, metric: str = "val_accuracy") -> None:
+    """Loss and accuracy over epochs: a faint line per network, their mean, and the epoch of each checkpoint.
+
+    metric: what chose these epochs; balanced accuracy and macro F1 are then drawn too
+    """
+    save_figure(curves_figure(rows, title, metric), path)
 
 
-def curves_figure(rows: Sequence[EpochRow], title: str) -> Figure:
+def curves_figure(rows: Sequence[EpochRow], title: str, metric: str = "val_accuracy") -> Figure:
     """See `draw_curves`."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     panels = figure.subplots(1, 2)
     for axes, what, scale in ((panels[0], "loss", 1.0), (panels[1], "accuracy", 100.0)):
         ends = []
         for split, colour, label in (("train", _TRAIN, "training"), ("val", _VAL, "validation")):
-            curves = curves_of(rows, f"{split}_{what}", scale)
+            curves = curves_of(rows, f"{split}_{what}", scale, metric)
             _draw(axes, curves, colour, label, mark="best epoch" if split == "val" else None)
             ends.append(curves.end)
+        if what == "accuracy" and metric in _BESIDE:
+            _draw(axes, curves_of(rows, metric, scale, metric), _SELECTED, f"validation, {_BESIDE[metric]}", mark="")
+            _legend(axes)
         if what == "loss":
             _end_axis(axes, max(ends))
         axes.set_ylabel("cross-entropy (nats)" if what == "loss" else "accuracy (%)")
@@ -116,19 +125,22 @@ def curves_figure(rows: Sequence[EpochRow], title: str) -> Figure:
     return figure
 
 
-def draw_runs(runs: Mapping[str, Sequence[EpochRow]], path: Path) -> None:
-    """Training loss and validation accuracy of several runs: a colour per run, a faint line per network."""
-    save_figure(runs_figure(runs), path)
+def draw_runs(runs: Mapping[str, Sequence[EpochRow]], path: Path, metrics: Mapping[str, str]) -> None:
+    """Training loss and validation accuracy of several runs: a colour per run, a faint line per network.
+
+    metrics: what chose the epochs of each run's checkpoints
+    """
+    save_figure(runs_figure(runs, metrics), path)
 
 
-def runs_figure(runs: Mapping[str, Sequence[EpochRow]]) -> Figure:
+def runs_figure(runs: Mapping[str, Sequence[EpochRow]], metrics: Mapping[str, str]) -> Figure:
     """See `draw_runs`."""
     figure = Figure(figsize=(10, 4), layout="constrained")
     panels = figure.subplots(1, 2)
     for axes, what, scale in ((panels[0], "train_loss", 1.0), (panels[1], "val_accuracy", 100.0)):
         ends = []
         for number, (name, rows) in enumerate(runs.items()):
-            curves = curves_of(rows, what, scale)
+            curves = curves_of(rows, what, scale, metrics[name])
             mark = "" if what == "val_accuracy" else None
             _draw(axes, curves, f"C{number % 10}", name, style="-" if number < 10 else "--", mark=mark)
             ends.append(curves.end)

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from lenet.report.console import PlainConsole
 from lenet.report.text import clock, opening_lines, result_lines
-from lenet.runs.metrics import EpochRow
+from lenet.runs.metrics import SELECT, EpochRow
 from lenet.runs.run import Run
 from lenet.training.setup import Setup
 from lenet.training.training import Training
@@ -21,7 +21,8 @@ Opening = Callable[[Setup, Sequence[Training]], list[str]]
 
 _ROWS = 12  # networks shown at once
 _BAR = ""  # the bar's column has no name
-_COLUMNS = ("epoch", _BAR, "loss", "acc", "val loss", "val acc", "img/s", "left")
+_COLUMNS = ("epoch", _BAR, "loss", "acc", "val loss", "val acc", "val bal", "val F1", "img/s", "left")
+_SHORT = {"val_accuracy": "acc", "val_balanced_accuracy": "bal", "val_macro_f1": "F1"}
 _LEAVE_OUT = ("img/s", "acc", "loss", "left")  # in this order, on a terminal too narrow for all figures
 _BAR_WIDTHS = (4, 16)
 _GAP = 2  # spaces between columns
@@ -77,9 +78,10 @@ class Printer:
         epoch = f"{self._who(training)}epoch {row.epoch}/{training.config.epochs}"
         if row.failed_step is not None:
             return f"{epoch}  diverged: the loss is not finite at step {row.failed_step + 1}"
+        score, value = _score(training, row)
         return (
             f"{epoch}  loss {row.train_loss:.3f}  acc {100 * row.train_accuracy:.1f}%  "
-            f"val loss {row.val_loss:.3f}  acc {100 * row.val_accuracy:.1f}%  {self._left()} left"
+            f"val loss {row.val_loss:.3f}  {score} {value}  {self._left()} left"
         )
 
     def _rows(self) -> list[tuple[float, dict[str, str]]]:
@@ -97,12 +99,13 @@ class Printer:
             loss, accuracy = so_far.loss, so_far.accuracy
         else:
             loss, accuracy = last.train_loss, last.train_accuracy
+        score, value = _score(training, last)
         cells = {
             "epoch": f"{self._who(training)}{min(training.epoch + running, config.epochs)}/{config.epochs}",
             "loss": f"{loss:.3f}",
             "acc": f"{100 * accuracy:.1f}%",
             "val loss": f"{last.val_loss:.3f}" if last else "",
-            "val acc": f"{100 * last.val_accuracy:.1f}%" if last else "",
+            f"val {score}": value,
             "img/s": f"{self._speed():,.0f}" if running else f"best {best.epoch}" if best else "",
             "left": "diverged" if training.failed else self._left() if running else "done",
         }
@@ -143,7 +146,8 @@ def table_of(rows: Sequence[tuple[float, Mapping[str, str]]], width: int) -> Tab
 
 def fitted(rows: Sequence[Mapping[str, str]], width: int) -> tuple[list[str], int]:
     """The columns that fit, and the width of the bar among them."""
-    columns, (least, most) = list(_COLUMNS), _BAR_WIDTHS
+    (least, most), known = _BAR_WIDTHS, {_BAR, *(rows[0] if rows else _COLUMNS)}
+    columns = [column for column in _COLUMNS if column in known]
     for left_out in (None, _BAR, *_LEAVE_OUT):
         if left_out is not None:
             columns.remove(left_out)
@@ -152,6 +156,13 @@ def fitted(rows: Sequence[Mapping[str, str]], width: int) -> tuple[list[str], in
         if room >= (least if _BAR in columns else 0):
             break
     return columns, min(room, most)
+
+
+def _score(training: Training, row: EpochRow | None) -> tuple[str, str]:
+    """The short name and the value of the score that chooses the epoch; the accuracy where that is the loss."""
+    metric = SELECT[training.config.select]
+    metric = metric if metric in _SHORT else "val_accuracy"
+    return _SHORT[metric], f"{100 * getattr(row, metric):.1f}%" if row else ""
 
 
 def _bar(fraction: float, width: int) -> Text:

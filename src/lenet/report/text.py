@@ -5,6 +5,7 @@ from typing import Any
 
 from lenet.errors import counted
 from lenet.models import parameter_count
+from lenet.runs.metrics import selected
 from lenet.runs.run import Run
 from lenet.training.setup import Setup
 from lenet.training.start import trained_parameters
@@ -87,12 +88,29 @@ def result_lines(run: Run) -> list[str]:
         *([f"failed  {lost}"] if lost else []),
         f"valid.  {percent(result['val_accuracy'], always_n=bool(lost))} "
         f"(epoch {_span(result['best_epoch'])} of {result['epochs']})",
+        *_chosen_by(result),
         *test_lines(result),
         *calibration_lines(result),
         f"time    {clock(seconds['total'])}, of which training {clock(seconds['train'])} at "
         f"{result['images_per_second']:,.0f} images/s",
         f"files   {run.path}: model.safetensors, result.json, plots/curves.png, ...",
     ]
+
+
+def _chosen_by(result: Mapping[str, Any]) -> list[str]:
+    """The validation score that chose the epoch, unless that is the accuracy."""
+    metric = selected(result["config"])
+    if metric == "val_accuracy" or not result.get(metric):
+        return []
+    loss, values = metric.endswith("loss"), result[metric]
+    shown = plus_minus(values, digits=3) if loss else plus_minus(values, scale=100, unit="%")
+    return [f"        chosen by {metric_name(metric)}: {shown}"]
+
+
+def metric_name(metric: str) -> str:
+    """val_macro_f1 as "macro F1"; of the training images "training loss"."""
+    words = metric.replace("_f1", "_F1").replace("train_", "training_").split("_")
+    return " ".join(words[1:] if words[0] == "val" else words)
 
 
 def test_lines(result: Mapping[str, Any]) -> list[str]:

@@ -24,6 +24,7 @@ from lenet.evaluation.calibration import HIGHEST, LOWEST
 from lenet.evaluation.rejection import LEVELS, Accepted
 from lenet.files import open_regular, read_json, write_whole
 from lenet.models import build, describe, trace
+from lenet.runs.metrics import best_of
 
 FORMAT = 1
 
@@ -37,6 +38,7 @@ class Checkpoint:
     seeds, val_accuracy: one per network; accuracies are fractions from 0 to 1
     temperature: one per network; logits divided by it give calibrated probabilities
     acceptance: for each network, which confidences accept how many validation images; empty in older checkpoints
+    best: the number of the network with the best validation score, by the run's option `select`
     """
 
     networks: list[nn.Sequential]
@@ -49,11 +51,7 @@ class Checkpoint:
     acceptance: list[list[Accepted]] = field(default_factory=lambda: [[]])
     config: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def best(self) -> int:
-        """The number of the network with the highest validation accuracy, the first of equal ones."""
-        return max(range(len(self.networks)), key=lambda number: self.val_accuracy[number])
+    best: int = 0
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -72,6 +70,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "fit": checkpoint.fit,
         "seeds": checkpoint.seeds,
         "val_accuracy": checkpoint.val_accuracy,
+        "best": checkpoint.best,
         "temperature": checkpoint.temperature,
         "acceptance": [[[row.threshold, row.accepted, row.wrong] for row in rows] for rows in checkpoint.acceptance],
         "config": checkpoint.config,
@@ -154,6 +153,11 @@ def _parsed(facts: Any) -> tuple[Checkpoint, nn.Sequential]:
         config=fact("config", "a table", lambda value: isinstance(value, dict)),
         versions=fact("versions", "a table of texts", texts),
     )
+    checkpoint.best = best_of(checkpoint.val_accuracy, "val_accuracy")  # older files lack it
+    if "best" in facts:
+        checkpoint.best = fact(
+            "best", "the number of a network", lambda value: type(value) is int and 0 <= value < len(seeds)
+        )
     output, classes = trace(template, checkpoint.input_shape)[-1].output, len(checkpoint.classes)
     if output != (classes,):
         raise InputError(

@@ -13,6 +13,8 @@ def result_fault(result: Any) -> str | None:
     for name, fits in _CHECKS.items():
         if not fits(result.get(name)):
             return f"{name} is {result.get(name)!r:.60}" if name in result else f"{name} is missing"
+    if (result.get("best_network") or 0) >= len(result["val_accuracy"]["each"]):
+        return f"best_network is {result['best_network']}"
     return None
 
 
@@ -58,6 +60,8 @@ _CHECKS: dict[str, _Check] = {
     "seconds": _seconds,
     "images_per_second": _number,
     "val_accuracy": _mean_sd,
+    "val_balanced_accuracy": _or_none(_mean_sd),  # older runs have none
+    "val_macro_f1": _or_none(_mean_sd),
     "test_accuracy": _or_none(_mean_sd),  # a search without confirmation has none
     "val_loss": _or_none(_mean_sd),  # of earlier versions, which have no losses
     "test_loss": _or_none(_mean_sd),
@@ -67,6 +71,7 @@ _CHECKS: dict[str, _Check] = {
     "test_calibration_error": _or_none(_mean_sd),  # older runs have none
     "test_calibration_error_uncalibrated": _or_none(_mean_sd),
     "test_images": _count,
+    "best_network": _or_none(_count),  # of older runs the one with the highest validation accuracy
     "best_epoch": lambda value: _list_of(_count)(value) and bool(value),
     "config": lambda value: isinstance(value, dict),
 }

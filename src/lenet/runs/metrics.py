@@ -3,9 +3,10 @@
 import csv
 import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from lenet.errors import InputError
 from lenet.files import gone, unwritable, write_whole
@@ -17,8 +18,10 @@ class EpochRow:
 
     epoch: counts from 1; engine: "native" or "torch"
     train_loss, val_loss: mean cross-entropy in nats; train_accuracy, val_accuracy: fractions from 0 to 1. The training
-        values are means over the epoch's batches, in training mode, each before its update
+        values are means over the epoch's batches, in training mode, each before its update; only train_loss has label
+        smoothing and class weights
     failed_step: the step whose loss was not finite, from 0; None if the epoch was completed
+    val_balanced_accuracy, val_macro_f1: from 0 to 1, see `Scores`; None in runs of older versions
     """
 
     seed: int
@@ -31,12 +34,35 @@ class EpochRow:
     train_seconds: float
     val_seconds: float
     failed_step: int | None = None
+    val_balanced_accuracy: float | None = None
+    val_macro_f1: float | None = None
 
 
-def best_row(rows: Sequence[EpochRow]) -> EpochRow | None:
-    """The first epoch with the highest validation accuracy; None if no epoch was completed."""
+# What epochs can be compared by: 1 where a higher value is better, -1 where a lower one is.
+METRICS: dict[str, int] = {
+    "val_accuracy": 1, "val_balanced_accuracy": 1, "val_macro_f1": 1, "val_loss": -1,
+    "train_accuracy": 1, "train_loss": -1,
+}  # fmt: skip
+# The option `select` as a metric.
+SELECT = {
+    "accuracy": "val_accuracy", "balanced": "val_balanced_accuracy", "loss": "val_loss", "f1": "val_macro_f1"
+}  # fmt: skip
+
+
+def best_row(rows: Sequence[EpochRow], metric: str) -> EpochRow | None:
+    """The first epoch with the best value of a metric; None if no epoch was completed."""
     completed = [row for row in rows if row.failed_step is None]
-    return max(completed, key=lambda row: row.val_accuracy, default=None)
+    return max(completed, key=lambda row: METRICS[metric] * getattr(row, metric), default=None)
+
+
+def best_of(values: Sequence[float], metric: str) -> int:
+    """The index of the best of a metric's values, the first of equal ones."""
+    return max(range(len(values)), key=lambda index: METRICS[metric] * values[index])
+
+
+def selected(config: Mapping[str, Any]) -> str:
+    """The metric that chose a run's best epochs, by the config in its result.json; older ones lack the option."""
+    return SELECT.get(str(config.get("select")), "val_accuracy")
 
 
 _NAMES = [field.name for field in fields(EpochRow)]
@@ -67,16 +93,15 @@ def append_metrics(path: Path, row: EpochRow) -> None:
 
 def read_metrics(path: Path) -> list[EpochRow]:
     """All rows, in the file's order. Raises InputError if the file is missing or damaged."""
-    kinds = {"seed": int, "epoch": int, "engine": str}
+    kinds = {"seed": int, "epoch": int, "engine": str, "failed_step": int}
+    optional = {one.name for one in fields(EpochRow) if one.default is None}
+
+    def value(name: str, text: str) -> Any:
+        return None if name in optional and not text else kinds.get(name, float)(text)
+
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            return [
-                EpochRow(
-                    **{name: kinds.get(name, float)(text) for name, text in row.items() if name != "failed_step"},
-                    failed_step=int(row["failed_step"]) if row["failed_step"] else None,
-                )
-                for row in csv.DictReader(file)
-            ]
+            return [EpochRow(**{name: value(name, text) for name, text in row.items()}) for row in csv.DictReader(file)]
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise InputError(f"{path} is missing or damaged ({error}): restore it") from None
 

@@ -17,6 +17,7 @@ from lenet.evaluation.rejection import Accepted, acceptance
 from lenet.evaluation.scores import Scores, mean_sd, scores
 from lenet.models import parameter_count
 from lenet.runs.checkpoint import Checkpoint
+from lenet.runs.metrics import SELECT, best_of
 from lenet.runs.run import Clock, Run
 from lenet.training.setup import Setup
 from lenet.training.start import trained_parameters
@@ -29,7 +30,7 @@ _LIBRARIES = ("lenet", "torch", "numpy", "pillow")
 class Tested:
     """The networks that did not diverge, with their best weights; scores and calibration of each on the test images.
 
-    best: index in these lists of the network with the highest validation accuracy
+    best: index in these lists of the network with the best validation score, by the option `select`
     """
 
     trainings: list[Training]
@@ -62,6 +63,8 @@ def evaluate_test_set(setup: Setup, trainings: Sequence[Training], run: Run) -> 
         calibrations.append(
             Calibration(temperature, reliability(logits, labels), reliability(logits / temperature, labels))
         )
+    metric = SELECT[config.select]
+    best = best_of([getattr(training.best, metric) for training in kept], metric)
     run.write_predictions(np.stack(predictions), labels, dataset.test)
     height, width, channels = dataset.images.shape[1:]
     checkpoint = Checkpoint(
@@ -75,9 +78,10 @@ def evaluate_test_set(setup: Setup, trainings: Sequence[Training], run: Run) -> 
         acceptance=accepted,
         config=vars(config),
         versions=versions(),
+        best=best,
     )
     run.write_checkpoint(checkpoint)
-    return Tested(kept, tested, calibrations, checkpoint.best)
+    return Tested(kept, tested, calibrations, best)
 
 
 def calibrated(training: Training) -> tuple[float, list[Accepted]]:
@@ -110,6 +114,8 @@ def result_of(setup: Setup, trainings: Sequence[Training], tested: Tested, clock
         "seconds": {"train": train_seconds, "validation": clock.loop - train_seconds, "total": clock.total},
         "images_per_second": images / max(train_seconds, 1e-9),
         "val_accuracy": mean_sd([row.val_accuracy for row in best_rows]),
+        "val_balanced_accuracy": _mean_sd_or_none([row.val_balanced_accuracy for row in best_rows]),
+        "val_macro_f1": _mean_sd_or_none([row.val_macro_f1 for row in best_rows]),
         "val_loss": mean_sd([row.val_loss for row in best_rows]),
         "test_accuracy": mean_sd([one.accuracy for one in tested.scores]),
         "test_interval": tested.scores[0].interval if len(kept) == 1 else None,
@@ -121,11 +127,18 @@ def result_of(setup: Setup, trainings: Sequence[Training], tested: Tested, clock
         "test_calibration_error_uncalibrated": mean_sd([one.before.error for one in tested.calibrations]),
         "test_images": len(dataset.test),
         "class_weights": _weights_by_name(setup),
+        "best_network": tested.best,
         "best_epoch": [row.epoch for row in best_rows],
         "seed": config.seed,
         "config": vars(config),
         "versions": versions(),
     }
+
+
+def _mean_sd_or_none(values: Sequence[float | None]) -> dict[str, Any] | None:
+    """Their mean and sd; None if one is missing, as in a resumed run that an older version started."""
+    known = [value for value in values if value is not None]
+    return mean_sd(known) if len(known) == len(values) else None
 
 
 def _weights_by_name(setup: Setup) -> list[dict[str, float]] | None:

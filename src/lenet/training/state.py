@@ -81,7 +81,7 @@ def history_of(tensors: Mapping[str, torch.Tensor]) -> list[EpochRow]:
         raise ValueError("its history is damaged")
     rows = []
     for values in listed:
-        if not isinstance(values, dict) or values.keys() != EpochRow.__annotations__.keys():
+        if not isinstance(values, dict) or (_CHECKS.keys() ^ values.keys()) - _NEW:
             raise ValueError("its history is damaged")
         for name, value in values.items():
             if not _CHECKS[name](value, values["failed_step"] is not None):
@@ -118,7 +118,10 @@ _CHECKS: dict[str, Callable[[Any, bool], bool]] = {
     "train_seconds": _seconds,
     "val_seconds": _seconds,
     "failed_step": lambda value, failed: value is None or _count(value, failed),
+    "val_balanced_accuracy": lambda value, failed: value is None or _accuracy(value, failed),
+    "val_macro_f1": lambda value, failed: value is None or _accuracy(value, failed),
 }
+_NEW = {"val_balanced_accuracy", "val_macro_f1"}  # states of older versions lack them
 
 
 def check_like(found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], part: str = "") -> None:

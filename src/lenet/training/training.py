@@ -12,9 +12,9 @@ from torch import nn
 
 from lenet.data.plan import Plan, epoch_plan
 from lenet.engine import Metrics, OptimizerState
-from lenet.evaluation.scores import cross_entropy
+from lenet.evaluation.scores import Scores, scores
 from lenet.models import has_batch_norm
-from lenet.runs.metrics import EpochRow, best_row
+from lenet.runs.metrics import SELECT, EpochRow, best_row
 from lenet.training.average import STEPS, averaged, update
 from lenet.training.features import Features, features_of, frozen_layers
 from lenet.training.setup import Setup
@@ -77,8 +77,8 @@ class Training:
 
     @property
     def best(self) -> EpochRow | None:
-        """The first epoch with the highest validation accuracy; None if no epoch was completed."""
-        return best_row(self.history)
+        """The first epoch with the best validation score, by the option `select`; None if no epoch was completed."""
+        return best_row(self.history, SELECT[self.config.select])
 
     def advance(self) -> EpochRow:
         """Train one epoch, then validate. Raises Stopped if `stop` is set in the meantime."""
@@ -97,8 +97,8 @@ class Training:
                 done = self.epoch * len(plan.steps) + first
                 update(self.average, self.model, self.config.ema, len(part.steps), done)
         trained = time.perf_counter()
-        val_loss, val_accuracy = self._validate(features)
-        if failed_step is None and not np.isfinite(val_loss):
+        val = self._validate(features)
+        if failed_step is None and not np.isfinite(val.loss):
             failed_step = first + len(part.steps) - 1  # the last update did it: any earlier one shows in the next loss
         row = EpochRow(
             seed=self.seed,
@@ -106,11 +106,13 @@ class Training:
             engine=self.choice.name,
             train_loss=self.so_far.loss,
             train_accuracy=self.so_far.accuracy,
-            val_loss=val_loss,
-            val_accuracy=val_accuracy,
+            val_loss=val.loss,
+            val_accuracy=val.accuracy,
             train_seconds=trained - started,
             val_seconds=time.perf_counter() - trained,
             failed_step=failed_step,
+            val_balanced_accuracy=val.balanced_accuracy,
+            val_macro_f1=val.macro_f1,
         )
         self.history.append(row)
         if self.best is row:
@@ -216,13 +218,13 @@ class Training:
             pace = _PART_SECONDS / max(time.perf_counter() - started, 1e-6)
             count = max(1, round(count * min(max(pace, 0.25), 8.0)))
 
-    def _validate(self, features: Features | None) -> tuple[float, float]:
-        """Mean cross-entropy and accuracy on the validation images."""
+    def _validate(self, features: Features | None) -> Scores:
+        """The scores on the validation images."""
         model, dataset = averaged(self.model, self.average), self.dataset
         if features:
             model, dataset = nn.Sequential(*list(model)[features.first :]), features.dataset
         logits, labels = self._logits(model, dataset.images, dataset.val), dataset.labels[dataset.val]
-        return cross_entropy(logits, labels), float((logits.argmax(axis=1) == labels).mean())
+        return scores(logits, labels, dataset.classes)
 
     def _check_stop(self) -> None:
         if self.stop.is_set():

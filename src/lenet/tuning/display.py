@@ -12,7 +12,7 @@ from rich.text import Text
 
 from lenet.errors import counted
 from lenet.report.console import PlainConsole
-from lenet.report.text import clock, percent, test_lines
+from lenet.report.text import clock, metric_name, percent, test_lines
 from lenet.runs.metrics import EpochRow
 from lenet.tuning.setup import SearchSetup
 from lenet.tuning.space import shown
@@ -140,11 +140,15 @@ def _values(trial: TrialRecord, trials: Trials) -> dict[str, str]:
 
 
 def figure(metric: str, row: EpochRow | None) -> str:
-    """A metric of an epoch as it is shown: accuracies in percent."""
+    """A metric of an epoch as it is shown."""
     if row is None:
         return ""
-    value = getattr(row, metric)
-    return f"{100 * value:.1f}%" if metric.endswith("accuracy") else f"{value:.4f}"
+    return shown_metric(metric, getattr(row, metric))
+
+
+def shown_metric(metric: str, value: float) -> str:
+    """A metric's value as it is shown: all but losses in percent."""
+    return f"{value:.4f}" if metric.endswith("loss") else f"{100 * value:.1f}%"
 
 
 def result_lines(path: Path, result: Mapping[str, Any]) -> list[str]:
@@ -160,6 +164,8 @@ def result_lines(path: Path, result: Mapping[str, Any]) -> list[str]:
     ]
     if result["members"]:
         lines += [f"again   {percent(result['val_accuracy'])} validation, fresh seeds", *test_lines(result)]
+    if (metric := facts["metric"]) != "val_accuracy":
+        lines.append(f"        ranked by {metric_name(metric)}: {shown_metric(metric, best[metric])}")
     failed = "; ".join(f"trial {number}: {error}" for number, error in facts["failed"].items())
     again = "lenet train" if result["model"] != "own" else "python main.py"
     return [

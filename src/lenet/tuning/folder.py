@@ -9,6 +9,7 @@ from typing import Any
 from lenet.config import Config, recipe_values, to_toml
 from lenet.files import make_folder, write_whole
 from lenet.runs.checkpoint import Checkpoint, read_tensors, save_checkpoint
+from lenet.runs.metrics import SELECT
 from lenet.training.finish import calibrated, versions
 from lenet.tuning.search import Search
 from lenet.tuning.trial import Job, state_path, training_of
@@ -87,7 +88,8 @@ def write_kept(folder: Path, trials: Trials, job: Job) -> list[int]:
     """
     kept = []
     for trial in trials.ranked()[: job.search.keep]:
-        path, best = state_path(job.states, trial.number), trial.best("val_accuracy")
+        # The weights of the epoch that `select` chooses, whatever metric ranks the trials.
+        path, best = state_path(job.states, trial.number), trial.best(SELECT[job.search.config.select])
         state = read_tensors(path, mend="restore it, or remove it and resume") if path.is_file() else {}
         weights = {name.removeprefix(_BEST): tensor for name, tensor in state.items() if name.startswith(_BEST)}
         if not weights or best is None:

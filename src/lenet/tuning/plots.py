@@ -18,7 +18,8 @@ from matplotlib.ticker import MaxNLocator
 
 from lenet.files import make_folder, write_whole
 from lenet.report.plots import axis_end
-from lenet.tuning.search import METRICS
+from lenet.report.text import metric_name
+from lenet.runs.metrics import METRICS
 from lenet.tuning.space import Axis, Space, shown
 from lenet.tuning.trials import TrialRecord, Trials
 
@@ -130,12 +131,12 @@ def _place(axis: Axis, trial: TrialRecord) -> float:
 
 
 def _scaled(metric: str, row: Any) -> float:
-    return float(getattr(row, metric)) * (100 if metric.endswith("accuracy") else 1)
+    return float(getattr(row, metric)) * (1 if metric.endswith("loss") else 100)
 
 
 def _label(metric: str) -> str:
-    split, what = metric.split("_")
-    return f"{'validation' if split == 'val' else 'training'} {what} {'(%)' if what == 'accuracy' else '(nats)'}"
+    split = "validation " if metric.startswith("val") else ""
+    return f"{split}{metric_name(metric)} {'(nats)' if metric.endswith('loss') else '(%)'}"
 
 
 def _finish(axes: Axes, trials: Trials, rows: Sequence[Any]) -> None:

@@ -82,6 +82,8 @@ def result_of(
         "epochs": setup.search.config.epochs,
         "images_per_second": len(data.train) * trials.trial_epochs() / max(seconds_of["train"], 1e-9),
         "val_accuracy": mean_sd([facts["best"]["val_accuracy"]]),
+        "val_balanced_accuracy": None,
+        "val_macro_f1": None,
         "val_loss": mean_sd([best.rows[epoch - 1].val_loss]),
         "test_accuracy": None,
         "test_interval": None,
@@ -89,6 +91,7 @@ def result_of(
         "test_macro_f1": None,
         "test_loss": None,
         "test_images": 0,
+        "best_network": 0,
         "best_epoch": [epoch],
     }
     return {name: confirmed.get(name, value) for name, value in result.items()} | {

@@ -11,10 +11,10 @@ from lenet.config.request import Request
 from lenet.data.identity import is_folder, same_folder, same_path
 from lenet.errors import InputError, did_you_mean
 from lenet.files import read_toml
+from lenet.runs.metrics import METRICS, SELECT
 from lenet.tuning.space import DEFAULT, Space, check_effects, has_dropout, parse_space
 
 SEARCH_FILE = "search.toml"  # marks a folder as a search's
-METRICS: dict[str, int] = {"val_accuracy": 1, "val_loss": -1, "train_accuracy": 1, "train_loss": -1}  # 1: higher wins
 STUDY = "cifar10-lenet"
 _TRIALS = 10
 _MAY_CHANGE = ("confirm", "keep", "data_dir")  # on resume: no trial depends on them
@@ -161,7 +161,7 @@ def wanted_search(
         found = parse_space([space] if isinstance(space, str) else space)
         if both := [name for name in found.names if name in given]:
             raise InputError(f"{both[0].replace('_', '-')} is both searched and given: leave one out")
-    search = Search(config=config, space=found, **asked)
+    search = Search(config=config, space=found, **{"metric": SELECT[config.select], **asked})
     grid = found.combinations() if search.searcher == "grid" else None
     if grid is not None and trials not in (None, grid):
         raise InputError(f"--search grid tries all {grid} combinations: leave --trials out")

@@ -46,6 +46,7 @@ NOT_SEARCHED = dict.fromkeys(
     "seed": "each trial's seed follows from --seed and its number",
     "seeds": "a trial is one network; --confirm trains the best trial's values over several seeds",
     "epochs": "the scheduler decides how many of --epochs a trial trains",
+    "select": "trials that are chosen by different scores cannot be compared",
     "engine": "it does not change what is trained",
     "device": "it does not change what is trained",
     "threads": "it does not change what is trained",

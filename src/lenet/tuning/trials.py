@@ -10,8 +10,7 @@ from typing import Any, Literal
 
 from lenet.errors import InputError
 from lenet.files import write_whole
-from lenet.runs.metrics import EpochRow
-from lenet.tuning.search import METRICS
+from lenet.runs.metrics import METRICS, EpochRow, best_row
 
 Status = Literal["waiting", "running", "stopped", "finished", "failed"]
 DIED = "its worker died"
@@ -45,8 +44,7 @@ class TrialRecord:
 
     def best(self, metric: str) -> EpochRow | None:
         """The first epoch with the best value of the metric; None where there is none."""
-        whole = [row for row in self.rows if row.failed_step is None]
-        return max(whole, key=lambda row: METRICS[metric] * getattr(row, metric), default=None)
+        return best_row(self.rows, metric)
 
     def at(self, epoch: int) -> EpochRow | None:
         """The row of an epoch (from 1); None where the trial did not complete it."""
@@ -130,6 +128,7 @@ class Trials:
                         figures: dict[str, Any] = {
                             name: line[name] if name == "engine" else json.loads(line[name] or "null")
                             for name in _FIGURES
+                            if name in line  # an older version wrote fewer
                         }
                         trial.rows.append(EpochRow(seed=trial.seed, epoch=epoch, **figures))
         except (OSError, ValueError, KeyError, TypeError) as error:

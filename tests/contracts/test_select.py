@@ -1,0 +1,145 @@
+"""--select: the score that chooses epoch and network, in what a run writes, when resumed, and in older runs."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+import lenet as api
+from lenet.runs.checkpoint import read_tensors, write_tensors
+from lenet.runs.metrics import METRICS, SELECT
+from lenet.runs.run import Run
+
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
+OPTIONS = {"epochs": 5, "batch_size": 16, "seeds": 3, "augment": "none", "class_weights": "balanced", "model": "lenet5"}
+NEW = ("val_balanced_accuracy", "val_macro_f1")
+
+
+@pytest.fixture(scope="module")
+def uneven(digits):
+    """Ten digits, of which the last is rare: training images, and fewer for validation and test."""
+    parts, begin = {}, 0
+    for split, counts in (("train", (40,) * 9 + (6,)), ("val", (20,) * 9 + (5,)), ("test", (20,) * 9 + (5,))):
+        chosen = [np.flatnonzero(digits.labels == k)[begin : begin + count] for k, count in enumerate(counts)]
+        begin += max(counts)
+        parts[split] = digits.images[np.concatenate(chosen)], digits.labels[np.concatenate(chosen)]
+    return parts
+
+
+@pytest.mark.parametrize("select", SELECT)
+def test_epoch_and_network_are_the_best_by_the_selected_score(uneven, tmp_path, select):
+    run = api.train(uneven, select=select, out=tmp_path / "run", **OPTIONS)
+    metric, result = SELECT[select], run.result
+    sign = METRICS[metric]
+    best = []
+    for number in range(3):
+        values = [sign * getattr(row, metric) for row in run.rows() if row.seed == number]
+        best.append(max(values))
+        assert result["best_epoch"][number] == values.index(max(values)) + 1
+        assert result[metric]["each"][number] == sign * max(values)
+    assert run.checkpoint().best == result["best_network"] == best.index(max(best))
+    # The saved weights are those of that epoch.
+    scores = api.evaluate(run, uneven, split="val").scores
+    found = [
+        {"accuracy": s.accuracy, "balanced": s.balanced_accuracy, "loss": s.loss, "f1": s.macro_f1} for s in scores
+    ]
+    assert [one[select] for one in found] == pytest.approx(result[metric]["each"], rel=1e-4)
+
+
+def test_scores_disagree_so_that_the_test_above_can_fail(uneven, tmp_path):
+    chosen = {
+        select: api.train(uneven, select=select, out=tmp_path / select, **OPTIONS).result["best_epoch"]
+        for select in ("accuracy", "balanced", "loss")
+    }
+    assert len({tuple(epochs) for epochs in chosen.values()}) > 1, chosen
+
+
+def test_resumed_run_with_weights_and_a_selected_score_is_bit_identical(tmp_path, lenet, interrupt_after, refused):
+    words = ("train", "digits", "--epochs", 4, "--seeds", 2, "--batch-size", 32, "--class-weights", "balanced",
+             "--select", "f1", "--patience", 2)  # fmt: skip
+    whole = lenet(*words, "--out", tmp_path / "whole")
+    assert whole.code == 0
+    assert "\n        chosen by macro F1: " in whole.out
+    with interrupt_after(3):
+        assert lenet(*words, "--out", tmp_path / "cut").code == 130
+    refused(lenet("train", "--resume", "--select", "loss", "--out", tmp_path / "cut"), "select f1 -> loss")
+    assert lenet("train", "--resume", "--out", tmp_path / "cut").code == 0
+    for name in ("model.safetensors", "model.json", "predictions.safetensors", "config.toml"):
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    one, other = (Run(tmp_path / name).result for name in ("whole", "cut"))
+    for name in ("best_epoch", "best_network", "val_macro_f1", "class_weights", "test_accuracy"):
+        assert one[name] == other[name]
+
+
+def test_early_stopping_counts_epochs_without_a_better_selected_score(uneven, tmp_path):
+    options = {"epochs": 40, "patience": 3, "lr": 0.3, "schedule": "constant"}
+    for select in SELECT:
+        run = api.train(uneven, out=tmp_path / select, select=select, model="lenet5", augment="none", **options)
+        values = [METRICS[SELECT[select]] * getattr(row, SELECT[select]) for row in run.rows()]
+        best = values.index(max(values)) + 1
+        assert len(values) == min(40, best + 3)
+
+
+@pytest.fixture
+def older(digits_run, tmp_path):
+    """A copy of a run as a version without these scores wrote it."""
+    path = tmp_path / "older"
+    shutil.copytree(digits_run.path, path)
+    with (path / "metrics.csv").open(newline="") as file:
+        rows = [[row[name] for name in row if name not in NEW] for row in csv.DictReader(file)]
+    names = [name for name in (path / "metrics.csv").read_text().splitlines()[0].split(",") if name not in NEW]
+    (path / "metrics.csv").write_text("\n".join(",".join(row) for row in (names, *rows)) + "\n")
+    for name, gone in (("model.json", ["best"]), ("result.json", [*NEW, "best_network", "class_weights"])):
+        facts = json.loads((path / name).read_text())
+        for key in gone:
+            del facts[key]
+        for key in ("select", "class_weights"):
+            del facts["config"][key]
+        (path / name).write_text(json.dumps(facts))
+    text = "".join(
+        line
+        for line in (path / "config.toml").read_text().splitlines(keepends=True)
+        if not line.startswith(("select", "class_weights"))
+    )
+    (path / "config.toml").write_text(text)
+    for file in (path / "state").glob("[01].safetensors"):
+        state = read_tensors(file)
+        history = json.loads(bytes(state["history:json"].tolist()))
+        history = [{name: value for name, value in row.items() if name not in NEW} for row in history]
+        state["history:json"] = torch.frombuffer(bytearray(json.dumps(history).encode()), dtype=torch.uint8)
+        write_tensors(file, state)
+    return path
+
+
+def test_a_run_of_an_older_version_is_evaluated_compared_and_used(older, digits_run, lenet, tmp_path):
+    result = digits_run.result
+    assert [one.accuracy for one in api.evaluate(older).scores] == result["test_accuracy"]["each"]
+    assert Run(older).checkpoint().best == digits_run.checkpoint().best
+    outcome = lenet("compare", older, digits_run.path, "--out", tmp_path / "comparison")
+    assert outcome.code == 0, outcome
+    assert api.transfer(older, "digits", classes="0,1,2", epochs=1, out=tmp_path / "head").result
+
+
+def test_a_run_of_an_older_version_is_resumed_to_the_same_weights(older, digits_run, lenet):
+    for name in ("result.json", "model.safetensors", "model.json", "state/1.safetensors"):
+        (older / name).unlink()
+    outcome = lenet("train", "--resume", "--out", older)
+    assert outcome.code == 0, outcome
+    assert (older / "model.safetensors").read_bytes() == (digits_run.path / "model.safetensors").read_bytes()
+    result = Run(older).result
+    assert result["best_network"] == digits_run.result["best_network"]
+    assert result["val_macro_f1"] is None, "the epochs of the first network lack it"
+    assert {row.val_macro_f1 is None for row in Run(older).rows() if row.seed == 1} == {False}
+
+
+def test_a_score_that_is_none_of_them_is_refused(lenet, tmp_path, refused):
+    words = ("train", "digits", "--out", tmp_path / "run", "--select")
+    outcome = lenet(*words, "balance")
+    assert outcome.code == 2
+    assert "balanced" in outcome.err
+    with pytest.raises(api.InputError, match="select cannot be 'acuracy', did you mean 'accuracy'"):
+        api.train("digits", select="acuracy")
