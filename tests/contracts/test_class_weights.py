@@ -125,3 +125,20 @@ def test_a_frozen_transfer_is_trained_with_the_weights(uneven, low_run, tmp_path
     last = f"{len(heads[0]) - 1}.weight"
     assert (plain["1.weight"] == weighted["1.weight"]).all()
     assert (plain[last] != weighted[last]).any()
+
+
+def test_both_engines_distil_the_same_network_with_weights(uneven, tmp_path):
+    teacher = api.train(uneven, out=tmp_path / "teacher", **OPTIONS)
+    losses = {}
+    for engine in ("torch", "native"):
+        for name, weights in (("none", "none"), ("weights", WEIGHTS)):
+            out = tmp_path / f"{engine}-{name}"
+            try:
+                run = api.train(
+                    uneven, teacher=[teacher.path], class_weights=weights, engine=engine, out=out, **OPTIONS
+                )
+            except api.InputError as error:
+                pytest.skip(str(error))
+            losses[engine, name] = [row.train_loss for row in run.rows()]
+    assert losses["torch", "weights"] == pytest.approx(losses["native", "weights"], rel=1e-3)
+    assert losses["torch", "weights"] != pytest.approx(losses["torch", "none"], rel=1e-2)
