@@ -65,7 +65,6 @@ def decode_all(
     count = len(names)
     images = allocate((count, size, size, 1 if grey else 3), where)
     is_grey = np.full(count, grey, dtype=np.bool_)
-    failures: dict[int, str] = {}
     room = Room(max(MOST_PIXELS, free_memory() // (2 * BYTES_PER_PIXEL)))
 
     def decode_one(index: int) -> None:
@@ -76,14 +75,31 @@ def decode_all(
                 # The resize may have removed the last trace of colour, so the whole image decides.
                 is_grey[index] = image.mode == "L" or _is_grey(np.asarray(image))
 
-    def decode_some(indices: range) -> int:
+    failures = read_each(decode_one, count, several)
+    if failures:
+        listed = few([f"{names[index]} ({failures[index]})" for index in sorted(failures)], _NAMED_AT_MOST)
+        raise InputError(
+            f"{len(failures)} of {count} images in {where} cannot be read: {listed}; replace or remove them "
+            "('lenet data check' names all of them)"
+        )
+    return images, is_grey
+
+
+def read_each(read: Callable[[int], None], count: int, several: int) -> dict[int, str]:
+    """Call `read` with each index below `count`, in so many threads; returns by index why it failed.
+
+    With one thread, in ascending order. A progress bar is shown. Raises MemoryError.
+    """
+    failures: dict[int, str] = {}
+
+    def read_some(indices: range) -> int:
         for index in indices:
             try:
-                decode_one(index)
+                read(index)
             except MemoryError:
                 raise
             except Exception as error:  # Pillow raises errors of any kind for damaged files
-                failures[index] = f"{names[index]} ({reason(error)})"
+                failures[index] = reason(error)
         return len(indices)
 
     batch = 64 if several == 1 else 1
@@ -91,18 +107,12 @@ def decode_all(
     with threads_for(several) as pool, bar as advance:
         tasks: deque[Future[int]] = deque()
         for begin in range(0, count, batch):
-            tasks.append(pool.submit(decode_some, range(begin, min(begin + batch, count))))
+            tasks.append(pool.submit(read_some, range(begin, min(begin + batch, count))))
             if len(tasks) > several * _AHEAD:
                 advance(tasks.popleft().result())
         for task in tasks:
             advance(task.result())
-    if failures:
-        listed = few([failures[index] for index in sorted(failures)], _NAMED_AT_MOST)
-        raise InputError(
-            f"{len(failures)} of {count} images in {where} cannot be read: {listed}; replace or remove them "
-            "('lenet data check' names all of them)"
-        )
-    return images, is_grey
+    return failures
 
 
 class Room:

@@ -8,18 +8,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lenet.cores import free_memory
-from lenet.data.decode import BAR_FROM, BYTES_PER_PIXEL, Room, check_memory, threads_for
-from lenet.data.fit import MOST_PIXELS, fit_image, reason, to_8bit
+from lenet.data.allocation import allocate
+from lenet.data.decode import BYTES_PER_PIXEL, Room, read_each
+from lenet.data.fit import MOST_PIXELS, fit_image, to_8bit
 from lenet.data.listing import Listing
 from lenet.data.near import THUMBNAIL
-from lenet.data.progress import progress
-
-_BATCH = 64  # images that a thread reads at a time
 
 
 @dataclass(frozen=True, eq=False)
 class Inspection:
-    """One entry per image; those of images that cannot be read are 0 or empty.
+    """One entry per image; those of images that cannot be read are 0, empty, or of any content (thumbnails).
 
     sizes: int32 [N, 2], width and height in pixels, turned as EXIF says; modes: Pillow's, as the file has it
     digests: uint8 [N, 16] of the pixels at their own size in 8 bits; equal where two images show the same
@@ -48,13 +46,12 @@ def inspect_images(listing: Listing, *, thumbnails: bool) -> Inspection:
     Raises InputError if there is too little memory, and MemoryError.
     """
     count = len(listing.files)
-    check_memory(listing.source, count * THUMBNAIL**2 * 3 if thumbnails else 0)
     seen = Inspection(
         sizes=np.zeros((count, 2), dtype=np.int32),
         modes=[""] * count,
         digests=np.zeros((count, 16), dtype=np.uint8),
         deviation=np.zeros(count, dtype=np.float32),
-        thumbnails=np.zeros((count if thumbnails else 0, THUMBNAIL, THUMBNAIL, 3), dtype=np.uint8),
+        thumbnails=allocate((count if thumbnails else 0, THUMBNAIL, THUMBNAIL, 3), listing.source),
         failures={},
     )
     room = Room(max(MOST_PIXELS, free_memory() // (2 * BYTES_PER_PIXEL)))
@@ -69,22 +66,7 @@ def inspect_images(listing: Listing, *, thumbnails: bool) -> Inspection:
         if thumbnails:
             seen.thumbnails[index] = thumbnail
 
-    def inspect_some(indices: range) -> int:
-        for index in indices:
-            try:
-                inspect_one(index)
-            except MemoryError:
-                raise
-            except Exception as error:  # Pillow raises errors of any kind for damaged files
-                seen.failures[index] = reason(error)
-        return len(indices)
-
-    batch = _BATCH if listing.several == 1 else 1
-    bar = progress("reading images", count, in_bytes=False, hidden=count < BAR_FROM)
-    with threads_for(listing.several) as pool, bar as advance:
-        batches = [range(begin, min(begin + batch, count)) for begin in range(0, count, batch)]
-        for done in pool.map(inspect_some, batches):
-            advance(done)
+    seen.failures.update(read_each(inspect_one, count, listing.several))
     return seen
 
 

@@ -1,9 +1,11 @@
 """Labelled images of any kind, listed as they lie there and opened one by one: what a check of them reads."""
 
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from lenet.data.detect import detect
 from lenet.data.fit import opened
 from lenet.data.folders import Split, scan
 from lenet.data.readers import read_digits
-from lenet.data.source import Opening, Part, Source
+from lenet.data.source import Names, Opening, Part, Source
 
 Labels = tuple[NDArray[np.int64], tuple[str, ...]]
 
@@ -40,7 +42,7 @@ class Listing:
     name: str
     source: str
     is_folder: bool
-    files: tuple[str, ...]
+    files: Sequence[str]
     splits: tuple[Split, ...]
     opening: Opening
     labels: Callable[[], Labels]
@@ -65,7 +67,7 @@ def list_images(data: str | Source, data_dir: str | None = None) -> Listing:
 
 def _folder(root: Path) -> Listing:
     found = scan(root, lenient=True)
-    small = sum(size for size, _ in found.stamps) < SMALL * len(found.files)
+    small = found.stamps[:, 0].sum() < SMALL * len(found.files)
     return Listing(
         name=root.name,
         source=str(root),
@@ -97,11 +99,7 @@ def _of_arrays(
         name=name,
         source=source,
         is_folder=False,
-        files=tuple(
-            f"{split if len(counts) > 1 else 'images'}[{index}]"
-            for split, count in counts.items()
-            for index in range(count)
-        ),
+        files=Names(tuple((split if len(counts) > 1 else "images", count) for split, count in counts.items())),
         splits=tuple(split for split, count in counts.items() for _ in range(count)),
         opening=lambda index: _as_image(images[index]),
         labels=lambda: (labels, classes),
@@ -111,17 +109,17 @@ def _of_arrays(
 
 def _of_source(source: Source) -> Listing:
     openings = [_opening(source, part) for part in source.parts]
-    places = [(number, index) for number, part in enumerate(source.parts) for index in range(part.count)]
+    begins = [0, *accumulate(part.count for part in source.parts)]
 
     def opening(index: int) -> AbstractContextManager[Image.Image]:
-        number, at = places[index]
-        return openings[number](at)
+        number = bisect_right(begins, index) - 1
+        return openings[number](index - begins[number])
 
     return Listing(
         name=source.name,
         source=source.path,
         is_folder=False,
-        files=tuple(name for part in source.parts for name in part.files()),
+        files=Names(tuple(part.group() for part in source.parts)),
         splits=tuple(part.split for part in source.parts for _ in range(part.count)),
         opening=opening,
         labels=lambda: _labels(source),
