@@ -62,10 +62,13 @@ struct LenetCall {
   int64_t image_count;
   int32_t height, width, channels, classes;
 
-  // The fields of lenet.data.plan.Plan; flips and shifts are null where no image is flipped or shifted.
+  // The fields of lenet.data.plan.Plan; what no image needs is null. Flips and shifts are not used if there are warps.
   const int64_t* order;
   const uint8_t* flips;
   const int8_t* shifts;
+  const int32_t* warps;
+  const int32_t* colours;
+  const int16_t* boxes;
   const int64_t* steps;
   const double* learning_rates;
   int64_t step_count;

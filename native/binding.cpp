@@ -128,15 +128,23 @@ class Call {
   }
 
   void set_plan(Array<const int64_t, 1> order, MaybeArray<const uint8_t, 1> flips, MaybeArray<const int8_t, 2> shifts,
-                Array<const int64_t, 2> steps, Array<const double, 1> learning_rates, uint64_t dropout_key) {
+                MaybeArray<const int32_t, 3> warps, MaybeArray<const int32_t, 2> colours,
+                MaybeArray<const int16_t, 2> boxes, Array<const int64_t, 2> steps,
+                Array<const double, 1> learning_rates, uint64_t dropout_key) {
     order_ = std::move(order);
     flips_ = std::move(flips);
     shifts_ = std::move(shifts);
+    warps_ = std::move(warps);
+    colours_ = std::move(colours);
+    boxes_ = std::move(boxes);
     steps_ = std::move(steps);
     learning_rates_ = std::move(learning_rates);
     call_.order = order_->data();
     call_.flips = pointer(flips_);
     call_.shifts = pointer(shifts_);
+    call_.warps = pointer(warps_);
+    call_.colours = pointer(colours_);
+    call_.boxes = pointer(boxes_);
     call_.steps = steps_->data();
     call_.learning_rates = learning_rates_->data();
     call_.step_count = int64_t(steps_->shape(0));
@@ -186,6 +194,9 @@ class Call {
   MaybeArray<const int64_t, 1> order_, labels_;
   MaybeArray<const uint8_t, 1> flips_;
   MaybeArray<const int8_t, 2> shifts_;
+  MaybeArray<const int32_t, 3> warps_;
+  MaybeArray<const int32_t, 2> colours_;
+  MaybeArray<const int16_t, 2> boxes_;
   MaybeArray<const int64_t, 2> steps_;
   MaybeArray<const double, 1> learning_rates_, class_weights_;
   MaybeArray<float, 2> logits_;
@@ -282,7 +293,8 @@ NB_MODULE(_native, m) {
            "frozen"_a)
       .def("set_pixels", &Call::set_pixels)
       .def("set_features", &Call::set_features)
-      .def("set_plan", &Call::set_plan, nb::kw_only(), "order"_a, "flips"_a.none(), "shifts"_a.none(), "steps"_a,
+      .def("set_plan", &Call::set_plan, nb::kw_only(), "order"_a, "flips"_a.none(), "shifts"_a.none(),
+           "warps"_a.none() = nb::none(), "colours"_a.none() = nb::none(), "boxes"_a.none() = nb::none(), "steps"_a,
            "learning_rates"_a, "dropout_key"_a)
       .def("set_labels", &Call::set_labels)
       .def("set_soft_targets", &Call::set_soft_targets)

@@ -4,19 +4,14 @@
 #include <cstdint>
 #include <cstring>
 
+#include "augment.h"
 #include "team.h"
 
 namespace lenet {
 
-// Reflects an index outside [0, size) at the border pixel, which is not repeated.
-static int reflected(int i, int size) {
-  if (i < 0) i = -i;
-  return i >= size ? 2 * (size - 1) - i : i;
-}
-
 template <class T>
 Input<T>::Input(const LenetCall& call, const LenetLayer* normalize, Blob<T>& out)
-    : call_(call), normalize_(normalize), out_(out) {
+    : call_(call), augmenter_(call), normalize_(normalize), out_(out) {
   out.layout.channels = call.channels;
   if (normalize) {
     out.layout.height = call.height;
@@ -29,7 +24,8 @@ void Input<T>::allocate(Arena& arena, const Context<T>& context) {
   if (!normalize_) return;
   scale_ = arena.array<T>(call_.width * call_.channels);
   shift_ = arena.array<T>(call_.width * call_.channels);
-  augmented_ = arena.array<uint8_t>(size_t(context.most_images) * augmented_stride());
+  augmented_ = arena.array<uint8_t>(size_t(context.most_images) * augmenter_.bytes());
+  texels_ = arena.array<uint32_t>(size_t(context.threads) * augmenter_.texels());
 }
 
 template <class T>
@@ -45,13 +41,14 @@ void Input<T>::pack() {
 
 template <class T>
 void Input<T>::forward(Schedule& schedule) {
-  schedule.images([this](const Step& step, const Slice& slice, const Worker&) {
+  schedule.images([this](const Step& step, const Slice& slice, const Worker& worker) {
     for (int n = slice.images.begin; n < slice.images.end; n++) {
       if (!normalize_) {
         features(step.begin + n, out_.image(n));
         continue;
       }
-      augment(step.begin + n, augmented_ + size_t(n) * augmented_stride());
+      augmenter_.image(step.begin + n, texels_ + worker.index * augmenter_.texels(),
+                       augmented_ + size_t(n) * augmenter_.bytes());
       if (!serves_pixels_) rows(n, out_.image(n));
     }
   });
@@ -62,40 +59,6 @@ void Input<T>::features(int64_t position, T* out) const {
   const int64_t index = call_.order ? call_.order[position] : position;
   const float* const features = call_.features + index * call_.channels;
   for (int i = 0; i < call_.channels; i++) out[i] = T(features[i]);
-}
-
-// Flips, then shifts: pixel x of the result is pixel reflected(x + dx) of the flipped row.
-template <class T>
-void Input<T>::augment(int64_t position, uint8_t* augmented) const {
-  const int width = call_.width, channels = call_.channels, row = width * channels;
-  const int64_t index = call_.order ? call_.order[position] : position;
-  const uint8_t* const pixels = call_.pixels + index * call_.height * row;
-  const bool flip = call_.flips && call_.flips[position];
-  const int dy = call_.shifts ? call_.shifts[2 * position] : 0;
-  const int dx = call_.shifts ? call_.shifts[2 * position + 1] : 0;
-  // Columns [begin, end) of the result are [begin + dx, end + dx) of the flipped row; the others are reflected.
-  const int begin = dx < 0 ? -dx : 0, end = dx > 0 ? width - dx : width;
-  for (int y = 0; y < call_.height; y++, augmented += row) {
-    const uint8_t* const from = pixels + reflected(y + dy, call_.height) * row;
-    const auto copy = [&](int x) {
-      const int column = reflected(x + dx, width), source = flip ? width - 1 - column : column;
-      for (int c = 0; c < channels; c++) augmented[x * channels + c] = from[source * channels + c];
-    };
-    for (int x = 0; x < begin; x++) copy(x);
-    if (!flip) {
-      std::memcpy(augmented + begin * channels, from + (begin + dx) * channels, size_t(end - begin) * channels);
-    } else if (channels == 3 && end - begin > 2) {
-      // Copies four bytes for three; the next pixel overwrites the fourth. At both ends there may be no fourth byte to
-      // read or write.
-      copy(begin);
-      const uint8_t* source = from + (width - 1 - (begin + 1 + dx)) * 3;
-      for (int x = begin + 1; x < end - 1; x++, source -= 3) std::memcpy(augmented + x * 3, source, 4);
-      copy(end - 1);
-    } else {
-      for (int x = begin; x < end; x++) copy(x);
-    }
-    for (int x = end; x < width; x++) copy(x);
-  }
 }
 
 template <class T>

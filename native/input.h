@@ -1,4 +1,4 @@
-// The network's input: gathers the images of a batch, flips and shifts them as the plan says, and normalises pixels.
+// The network's input: gathers the images of a batch, augments them as the plan says, and normalises pixels.
 #pragma once
 
 #include <cstddef>
@@ -6,6 +6,7 @@
 
 #include "api.h"
 #include "arena.h"
+#include "augment.h"
 #include "blob.h"
 #include "layer.h"
 #include "planes.h"
@@ -35,17 +36,17 @@ class Input {
 
  private:
   void features(int64_t position, T* out) const;
-  void augment(int64_t position, uint8_t* augmented) const;
-  const uint8_t* augmented(int n) const { return augmented_ + size_t(n) * augmented_stride(); }
-  int augmented_stride() const { return round_up(call_.height * call_.width * call_.channels + 64, 64); }
+  const uint8_t* augmented(int n) const { return augmented_ + size_t(n) * augmenter_.bytes(); }
 
   const LenetCall& call_;
+  const Augmenter augmenter_;
   const LenetLayer* const normalize_;
   Blob<T>& out_;
   bool serves_pixels_ = false;
   T* scale_ = nullptr;  // [width * channels]: 1 / (255 * std), and -mean / std, for every value of a row
   T* shift_ = nullptr;
-  uint8_t* augmented_ = nullptr;  // [images][height][width * channels]: flipped and shifted pixels
+  uint8_t* augmented_ = nullptr;  // [images][height][width * channels]
+  uint32_t* texels_ = nullptr;    // scratch memory of the augmenter, for each worker
 };
 
 }  // namespace lenet

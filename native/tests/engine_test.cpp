@@ -193,8 +193,10 @@ class Model {
 
 // ---- Data and optimizers.
 
+enum Augmentation { kNone, kFlipAndShift, kWarpColourAndBox };
+
 struct Data {
-  Data(const Design& design, int count, int batch, bool augmented)
+  Data(const Design& design, int count, int batch, Augmentation augmentation)
       : labels(count), order(count), flips(count), shifts(2 * count), soft(size_t(count) * design.classes),
         class_weights(design.classes) {
     Noise noise(5);
@@ -206,8 +208,10 @@ struct Data {
     for (int i = 0; i < count; i++) {
       labels[i] = noise.below(design.classes);
       order[i] = count - 1 - i;
-      flips[i] = augmented ? uint8_t(noise.below(2)) : 0;
-      for (int k = 0; k < 2; k++) shifts[2 * i + k] = augmented ? int8_t(int(noise.below(7)) - 3) : int8_t(0);
+      flips[i] = augmentation == kFlipAndShift ? uint8_t(noise.below(2)) : 0;
+      for (int k = 0; k < 2; k++)
+        shifts[2 * i + k] = augmentation == kFlipAndShift ? int8_t(int(noise.below(7)) - 3) : int8_t(0);
+      if (augmentation == kWarpColourAndBox) augment(design, noise);
       soft[i * design.classes + noise.below(design.classes)] += 0.75f;
       soft[i * design.classes + noise.below(design.classes)] += 0.25f;
     }
@@ -215,8 +219,27 @@ struct Data {
       steps.push_back(begin);
       steps.push_back(std::min(begin + batch, count));
     }
+    for (auto* array : {&warps, &colours}) array->shrink_to_fit();
+    boxes.shrink_to_fit();
     steps.shrink_to_fit();
     for (double& weight : class_weights) weight = 0.2 + 3 * noise.uniform();
+  }
+
+  // One more image is turned, scaled by up to two and moved by up to two image sizes; its colour changes in any way.
+  void augment(const Design& design, Noise& noise) {
+    const auto number = [&](int most) { return int32_t(noise.below(2 * uint32_t(most) + 1)) - most; };
+    const int sides[2] = {design.height, design.width};
+    for (int axis = 0; axis < 2; axis++) {
+      for (int k = 0; k < 2; k++) warps.push_back(number(1 << 17));
+      warps.push_back(number(sides[axis] << 17));
+    }
+    for (int k = 0; k < 3; k++) colours.push_back(number(k < 2 ? 1 << 14 : 1 << 21));
+    int16_t first[2], last[2];
+    for (int axis = 0; axis < 2; axis++) {
+      first[axis] = int16_t(noise.below(uint32_t(sides[axis])));
+      last[axis] = int16_t(first[axis] + noise.below(uint32_t(sides[axis] - first[axis] + 1)));
+    }
+    for (int16_t end : {first[0], first[1], last[0], last[1]}) boxes.push_back(end);
   }
 
   std::vector<uint8_t> pixels;
@@ -224,6 +247,8 @@ struct Data {
   std::vector<int64_t> labels, order;
   std::vector<uint8_t> flips;
   std::vector<int8_t> shifts;
+  std::vector<int32_t> warps, colours;
+  std::vector<int16_t> boxes;
   std::vector<float> soft;
   std::vector<int64_t> steps;
   std::vector<double> class_weights;
@@ -274,6 +299,9 @@ LenetMetrics train(Model<T>& model, const Data& data, const Recipe& recipe, int 
   call.order = data.order.data();
   call.flips = data.flips.data();
   call.shifts = data.shifts.data();
+  call.warps = data.warps.empty() ? nullptr : data.warps.data();
+  call.colours = data.colours.empty() ? nullptr : data.colours.data();
+  call.boxes = data.boxes.empty() ? nullptr : data.boxes.data();
   call.steps = data.steps.data() + 2 * first;
   call.learning_rates = rates.data();
   call.step_count = int64_t(rates.size());
@@ -314,7 +342,7 @@ std::string label(const Design& design, const std::string& what) {
 template <class T>
 void check_threads(const Design& design, int batch, const Recipe& recipe) {
   constexpr int kImages = 35;  // a last partial batch of 2 or 3
-  const Data data(design, kImages, batch, design.pixels);
+  const Data data(design, kImages, batch, !design.pixels ? kNone : batch == 8 ? kFlipAndShift : kWarpColourAndBox);
   const std::vector<double> rates(data.steps.size() / 2, recipe.rate);
   const auto fresh = [&] { return Model<T>(design, recipe.has_first(), recipe.optimizer != kSgd); };
   const auto says = [&](const std::string& what) {
@@ -344,7 +372,7 @@ void check_threads(const Design& design, int batch, const Recipe& recipe) {
 template <class T>
 void check_learning(const Design& design, const Recipe& recipe) {
   constexpr int kImages = 12, kEpochs = 40;
-  const Data data(design, kImages, 4, false);
+  const Data data(design, kImages, 4, kNone);
   Model<T> model(design, recipe.has_first(), recipe.optimizer != kSgd);
   const std::vector<double> rates(3, recipe.rate);
   const double before = train(model, data, recipe, 2, rates).loss_sum;
@@ -358,7 +386,7 @@ void check_learning(const Design& design, const Recipe& recipe) {
 template <class T>
 void check_loss(const Design& design) {
   constexpr int kImages = 33;
-  const Data data(design, kImages, kImages, false);
+  const Data data(design, kImages, kImages, kNone);
   Model<T> model(design, false, false);
   if (model.has(kDropout) || model.has(kBatchNorm)) return;
   const double found = train(model, data, kPlain, 2, {0.0}).loss_sum;
@@ -383,7 +411,7 @@ void check_gradients(const Design& design, bool soft, bool weighted) {
   Recipe recipe = kPlain;
   recipe.soft = soft;
   recipe.weighted = weighted;
-  const Data data(design, kImages, kImages, design.pixels);
+  const Data data(design, kImages, kImages, !design.pixels ? kNone : soft ? kWarpColourAndBox : kFlipAndShift);
   Model<double> model(design, false, false), stepped(design, false, false);
   train(stepped, data, recipe, 2, {1.0});
   const auto loss = [&] { return train(model, data, recipe, 1, {0.0}).loss_sum / kImages; };
@@ -425,7 +453,7 @@ void check_gradients(const Design& design, bool soft, bool weighted) {
 // A NaN learning rate makes the weights NaN in step 1, so step 2 has a loss that is not finite: it is not counted.
 template <class T>
 void check_nonfinite(const Design& design) {
-  const Data data(design, 20, 5, design.pixels);
+  const Data data(design, 20, 5, design.pixels ? kFlipAndShift : kNone);
   for (int threads : {1, 3}) {
     Model<T> model(design, true, false);
     const LenetMetrics found =

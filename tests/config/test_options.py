@@ -34,7 +34,7 @@ NAMES = [
         "val_fraction",
         "split_seed",
     ),
-    *("augment", "max_shift"),
+    *("augment", "max_shift", "max_rotation", "max_scale", "max_colour", "cutout_size"),
     *("model", "maps", "fc", "kernel", "padding", "dropout", "activation", "pool", "batch_norm", "norm"),
     *("start", "start_sha256", "freeze", "unfreeze_after"),
     *("epochs", "batch_size", "lr", "schedule", "optimizer", "momentum", "nesterov", "weight_decay"),

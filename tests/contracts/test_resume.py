@@ -13,7 +13,8 @@ import pytest
 from lenet.runs.run import Run
 
 # The epochs are long enough to be interrupted, and one of the two networks may be ahead of the other.
-WORDS = ("train", "digits", "--epochs", "3", "--batch-size", "16", "--seeds", "2", "--dropout", "0.1")
+WORDS = ("train", "digits", "--epochs", "3", "--batch-size", "16", "--seeds", "2", "--dropout", "0.1",
+         "--augment", "flip", "shift", "rotate", "scale", "colour", "cutout")  # fmt: skip
 TIMES = ("train_seconds", "val_seconds")
 
 

@@ -8,6 +8,9 @@ import pytest
 
 from lenet.data.plan import dropout_keep, epoch_plan, learning_rates
 
+SIZE = (17, 20)
+STRENGTHS = {"image_size": SIZE, "max_rotation": 20.0, "max_scale": 0.2, "max_colour": 0.3, "cutout_size": 0.3}
+MANY = np.arange(20_000)
 INDICES = np.arange(100, 230)  # not from 0, so that a test fails if positions and images are confused
 
 
@@ -25,8 +28,8 @@ def test_order_shows_every_image_once():
 
 
 def test_same_seed_and_epoch_give_the_same_plan():
-    one, other = (plan(flip=True, max_shift=3) for _ in range(2))
-    for name in ("order", "flips", "shifts", "steps", "learning_rates"):
+    one, other = (plan(flip=True, max_shift=3, **STRENGTHS) for _ in range(2))
+    for name in ("order", "flips", "shifts", "warps", "colours", "boxes", "steps", "learning_rates"):
         assert np.array_equal(getattr(one, name), getattr(other, name))
     assert one.dropout_key == other.dropout_key
 
@@ -36,6 +39,9 @@ def test_another_seed_or_epoch_gives_another_plan(changes):
     one, other = plan(flip=True, max_shift=3), plan(flip=True, max_shift=3, **changes)
     for name in ("order", "flips", "shifts"):
         assert not np.array_equal(getattr(one, name), getattr(other, name))
+    strong, others = plan(**STRENGTHS), plan(**STRENGTHS, **changes)
+    for name in ("warps", "colours", "boxes"):
+        assert not np.array_equal(getattr(strong, name), getattr(others, name))
     assert one.dropout_key != other.dropout_key
 
 
@@ -48,9 +54,84 @@ def test_flips_shifts_and_batch_size_do_not_change_the_rest_of_the_plan():
     assert bare.dropout_key == both.dropout_key == plan(batch_size=7).dropout_key
 
 
-def test_nothing_is_flipped_or_shifted_by_default():
+def test_other_augmentations_do_not_change_the_rest_of_the_plan():
+    plain, strong = plan(flip=True, max_shift=3), plan(flip=True, max_shift=3, max_colour=0.3, cutout_size=0.5)
+    for name in ("order", "flips", "shifts"):
+        assert np.array_equal(getattr(plain, name), getattr(strong, name))
+    assert plain.dropout_key == strong.dropout_key
+    both = plan(**STRENGTHS)
+    assert np.array_equal(both.boxes, plan(image_size=SIZE, cutout_size=STRENGTHS["cutout_size"]).boxes)
+    assert np.array_equal(both.colours, plan(max_colour=STRENGTHS["max_colour"]).colours)
+    alone = plan(image_size=SIZE, max_rotation=STRENGTHS["max_rotation"])
+    assert np.allclose(angles(both.warps), angles(alone.warps), atol=1e-3)
+
+
+def test_nothing_is_augmented_by_default():
     assert not plan().flips.any()
     assert not plan().shifts.any()
+    assert plan().warps is plan().colours is plan().boxes is None
+
+
+def angles(warps):
+    """In degrees, of warps without flips."""
+    return np.rad2deg(np.arctan2(warps[:, 0, 1], warps[:, 0, 0]))
+
+
+def sizes(warps):
+    return 2**16 / np.hypot(warps[:, 0, 0].astype(float), warps[:, 0, 1])
+
+
+def assert_uniform(values, low, high):
+    assert low - 1e-3 < values.min() < low + 0.02 * (high - low)
+    assert high - 0.02 * (high - low) < values.max() < high + 1e-3
+    counts, _ = np.histogram(values, 10, (low - 1e-3, high + 1e-3))
+    assert np.abs(counts / len(values) - 0.1).max() < 0.01
+
+
+def test_angles_and_sizes_are_uniform_and_independent():
+    warps = plan(indices=MANY, image_size=(32, 32), max_rotation=30.0, max_scale=0.25).warps
+    assert warps.dtype == np.int32
+    assert_uniform(angles(warps), -30, 30)
+    assert_uniform(sizes(warps), 0.75, 1.25)
+    assert abs(np.corrcoef(angles(warps), sizes(warps))[0, 1]) < 0.03
+
+
+def test_rotation_and_scale_leave_the_centre_where_it_is_and_contain_flips_and_shifts():
+    made = plan(indices=MANY, image_size=SIZE, max_rotation=90.0, max_scale=0.5)
+    centre = np.array([*(np.array(SIZE) - 1) / 2, 1])
+    assert np.allclose(made.warps @ centre / 2**16, centre[:2], atol=0.01)
+    drawn = plan(indices=MANY, flip=True, max_shift=3)
+    both = plan(indices=MANY, image_size=SIZE, flip=True, max_shift=3, max_rotation=20.0)
+    rows, columns = (both.warps @ centre / 2**16).T
+    assert np.allclose(rows - centre[0], drawn.shifts[:, 0], atol=0.01)
+    assert np.allclose(columns - centre[1], drawn.shifts[:, 1] * np.where(drawn.flips, -1, 1), atol=0.01)
+    mirrored = np.linalg.det(both.warps[:, :, :2].astype(float)) < 0
+    assert np.array_equal(mirrored, drawn.flips == 1)
+    assert not both.flips.any()
+    assert not both.shifts.any()
+
+
+def test_brightness_contrast_and_saturation_are_uniform_and_independent():
+    colours = plan(indices=MANY, max_colour=0.4).colours / 2**12
+    contrast = 1 - colours[:, 2] / 128
+    brightness = (colours[:, 0] + colours[:, 1]) / contrast
+    saturation = colours[:, 0] / (colours[:, 0] + colours[:, 1])
+    factors = np.stack([brightness, contrast, saturation])
+    for factor in factors:
+        assert_uniform(factor, 0.6, 1.4)
+    assert np.abs(np.corrcoef(factors) - np.eye(3)).max() < 0.03
+
+
+def test_boxes_are_squares_about_uniform_pixels_cut_at_the_border():
+    boxes = plan(indices=MANY, image_size=(20, 30), cutout_size=0.5).boxes
+    assert boxes.dtype == np.int16
+    assert boxes.min() == 0
+    assert boxes.max(axis=0).tolist() == [14, 24, 20, 30]
+    heights, widths = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
+    assert (heights.min(), heights.max(), widths.min(), widths.max()) == (5, 10, 5, 10)
+    assert abs((heights == 10).mean() - 11 / 20) < 0.02
+    assert abs((widths == 10).mean() - 21 / 30) < 0.02
+    assert (plan(image_size=(16, 16), cutout_size=0.05).boxes[:, 2] > 0).all()
 
 
 def test_half_the_images_are_flipped_and_shifts_are_uniform():

@@ -115,6 +115,9 @@ def _bad_calls():
 
         return apply
 
+    def planned(**fields):
+        return on("plan", lambda plan: replace(plan, **fields))
+
     labels = np.zeros(16, np.int64)
     return {
         "dtype of the model": (half, "1.weight is torch.float16"),
@@ -144,6 +147,17 @@ def _bad_calls():
             on("plan", lambda p: replace(p, shifts=np.full_like(p.shifts, -128))),
             r"by \[128, 128\] pixels",
         ),
+        "few warps": (planned(warps=np.zeros((3, 2, 3), np.int32)), r"warps must be \[16, 2, 3\], not \[3, 2, 3\]"),
+        "dtype of warps": (planned(warps=np.zeros((16, 2, 3))), "warps must be int32"),
+        "far warps": (planned(warps=np.full((16, 2, 3), 2**30, np.int32)), "reach too far outside"),
+        "far warps below": (planned(warps=np.full((16, 2, 3), -(2**31), np.int32)), "reach too far outside"),
+        "shape of colours": (planned(colours=np.zeros((16, 4), np.int32)), r"colours must be \[16, 3\]"),
+        "extreme colours": (planned(colours=np.full((16, 3), -(2**31), np.int32)), "colours must lie between"),
+        "shape of boxes": (planned(boxes=np.zeros((4, 16), np.int16)), r"boxes must be \[16, 4\]"),
+        "boxes above": (planned(boxes=np.full((16, 4), -1, np.int16)), "boxes must lie in the images of 32x32"),
+        "boxes below": (planned(boxes=np.tile(np.int16([0, 0, 33, 1]), (16, 1))), "boxes must lie in"),
+        "boxes beside": (planned(boxes=np.tile(np.int16([0, 0, 1, 33]), (16, 1))), "boxes must lie in"),
+        "boxes of negative width": (planned(boxes=np.tile(np.int16([0, 9, 5, 8]), (16, 1))), "boxes must lie in"),
         "labels above": (on("targets", lambda _: labels + 10), "label 10 is outside"),
         "labels below": (on("targets", lambda _: labels - 1), "label -1 is outside"),
         "few labels": (on("targets", lambda _: labels[:5]), "5 targets for 16 images"),

@@ -59,7 +59,7 @@ def plain_loop(model, optimizer, a_plan, targets, label_smoothing=0.0, class_wei
     losses, right = 0.0, 0
     for (begin, end), rate in zip(a_plan.steps.tolist(), a_plan.learning_rates, strict=True):
         part = slice(begin, end)
-        x = augmented(IMAGES, a_plan.order[part], a_plan.flips[part], a_plan.shifts[part])
+        x = augmented(IMAGES, a_plan, part)
         y = torch.from_numpy(targets[part])
         for group in optimizer.param_groups:
             group["lr"] = float(rate)

@@ -38,7 +38,7 @@ def targets_of(teacher, dataset, plan):
 def test_targets_mix_labels_and_the_mean_logits_at_the_temperature(config, few_digits, digits_run):
     plan = plan_of(few_digits)
     targets = targets_of(read_teacher(config, few_digits), few_digits, plan)
-    views = torch.from_numpy(augmented(few_digits.images, plan.order, plan.flips, plan.shifts))
+    views = torch.from_numpy(augmented(few_digits.images, plan))
     with torch.inference_mode():
         logits = torch.stack([network(views).double() for network in digits_run.checkpoint().networks]).mean(0)
     labels = torch.nn.functional.one_hot(torch.from_numpy(few_digits.labels[plan.order]), 10)
@@ -62,6 +62,19 @@ def test_a_view_is_computed_once_and_without_a_table_every_time(config, few_digi
     assert (targets_of(poor, few_digits, plan) == first).all()
     assert (targets_of(poor, few_digits, plan) == first).all()
     assert sum(seen) == 6 * len(few_digits.train)
+
+
+def test_rotated_and_recoloured_views_are_computed_as_the_network_sees_them(config, few_digits, digits_run):
+    teacher = read_teacher(config, few_digits)
+    targets_of(teacher, few_digits, plan_of(few_digits))  # whose views must not be taken for the rotated ones
+    drawn = {"image_size": (16, 16), "max_rotation": 30.0, "max_colour": 0.3, "cutout_size": 0.3}
+    plan = epoch_plan(few_digits.train, seed=3, epoch=0, epochs=3, batch_size=16, learning_rate=0.1, **drawn)
+    targets = targets_of(teacher, few_digits, plan)
+    views = torch.from_numpy(augmented(few_digits.images, plan))
+    with torch.inference_mode():
+        logits = torch.stack([network(views).double() for network in digits_run.checkpoint().networks]).mean(0)
+    labels = torch.nn.functional.one_hot(torch.from_numpy(few_digits.labels[plan.order]), 10)
+    assert np.abs(targets - (0.25 * labels + 0.75 * (logits / 3.0).softmax(1)).numpy()).max() < 1e-3
 
 
 @pytest.mark.parametrize("options", [{}, {"freeze": "2"}, {"augment": "none", "ema": 0.9}])

@@ -165,6 +165,22 @@ def test_advance_trains_the_plan_of_seed_and_epoch(start, few_digits):
 def test_augment_selects_flips_and_shifts(start, augment, turned):
     plan = start(augment=augment)._plan()
     assert (bool(plan.flips.any()), bool(plan.shifts.any())) == turned
+    assert plan.warps is plan.colours is plan.boxes is None
+
+
+def test_augment_and_its_strengths_reach_the_plan(start):
+    names = {"rotate": "warps", "scale": "warps", "colour": "colours", "cutout": "boxes"}
+    for kind, drawn in names.items():
+        plan = start(augment=kind)._plan()
+        assert [name for name in ("warps", "colours", "boxes") if getattr(plan, name) is not None] == [drawn], kind
+    usual = start(augment="rotate-scale-colour-cutout")._plan()
+    for option, value, name in (
+        ("max_rotation", 30.0, "warps"), ("max_scale", 0.4, "warps"), ("max_colour", 0.1, "colours"),
+        ("cutout_size", 0.5, "boxes"),
+    ):  # fmt: skip
+        changed = start(augment="rotate-scale-colour-cutout", **{option: value})._plan()
+        for each in ("warps", "colours", "boxes"):
+            assert np.array_equal(getattr(usual, each), getattr(changed, each)) == (each != name), option
 
 
 def test_validation_is_cross_entropy_and_accuracy_of_validation_images(start, few_digits):

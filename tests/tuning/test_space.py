@@ -106,6 +106,21 @@ def test_options_without_effect_are_refused():
         check_effects(parse_space(["max_shift=choice(1, 2)"]), resolve(given={"augment": "flip"}))
     with pytest.raises(InputError, match="teacher-weight changes nothing without a teacher"):
         check_effects(parse_space(["teacher_weight=choice(0.5, 1)"]), resolve())
+    angles = parse_space(["max_rotation=uniform(5, 30)"])
+    with pytest.raises(InputError, match=r"max-rotation changes nothing with augment flip-shift: .* --augment rotate"):
+        check_effects(angles, resolve(given={"augment": "flip-shift"}))
+    check_effects(angles, resolve(given={"augment": "flip-rotate"}))
+    both = parse_space(["max_rotation=uniform(5, 30)", "augment=choice(none, flip-shift-rotate)"])
+    check_effects(both, resolve(given={"augment": "none"}))
+
+
+def test_augmentations_are_searched_as_texts_or_lists():
+    for text in ("choice(none, shift-flip)", "choice(none, 'flip shift')", "choice([none, flip-shift])"):
+        (axis,) = parse_space([f"augment={text}"]).axes
+        assert axis.values == ("none", "flip-shift")
+    assert parse_space({"augment": [["flip", "rotate"], "none"]}).axes[0].values == ("flip-rotate", "none")
+    with pytest.raises(InputError, match="augment cannot be 'turn'"):
+        parse_space(["augment=choice(none, turn)"])
 
 
 def test_combinations_and_versions_of_the_images():

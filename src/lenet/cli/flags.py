@@ -54,10 +54,11 @@ def flags_of(module: str, leave_out: Sequence[str] = NO_FLAGS, defaults: Mapping
             help=help_of(name, (defaults or {}).get(name)),
             group=groups[option.group],
             converter=whole if {int, tuple[int, int], tuple[int, ...]} & set(option.kinds) else None,
-            consume_multiple=(1, option.most) if option.most else None,
+            consume_multiple=(1, option.most) if option.most else name == "augment" or None,
             negative_iterable=(),
         )
-        flags.append((name, Annotated[option.kind | None, parameter], None))
+        kind = list[str] if name == "augment" else option.kind  # --augment flip shift
+        flags.append((name, Annotated[kind | None, parameter], None))
     return make_dataclass("Flags", flags, frozen=True, namespace={"__module__": module})
 
 

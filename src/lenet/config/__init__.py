@@ -1,5 +1,6 @@
 """Options, recipes and studies."""
 
+from lenet.config.augmentation import AUGMENTATIONS, AUTO, STRENGTHS, augmentations
 from lenet.config.options import (
     GROUPS,
     SHAPING,
@@ -17,9 +18,12 @@ from lenet.config.options import (
 from lenet.config.recipes import RECIPES, names_of, read_named_toml, recipe_names, recipe_values, resolve, to_toml
 
 __all__ = [
+    "AUGMENTATIONS",
+    "AUTO",
     "GROUPS",
     "RECIPES",
     "SHAPING",
+    "STRENGTHS",
     "Config",
     "DataConfig",
     "ModelConfig",
@@ -27,6 +31,7 @@ __all__ = [
     "RunConfig",
     "TrainingConfig",
     "TransferConfig",
+    "augmentations",
     "checked",
     "names_in",
     "names_of",

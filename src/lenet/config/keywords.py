@@ -44,8 +44,12 @@ class TransferOptions(TypedDict, total=False):
     protocol: Literal["official", "folds", "study"]
     val_fraction: float
     split_seed: int
-    augment: Literal["auto", "none", "flip", "shift", "flip-shift"]
+    augment: str | Sequence[str]
     max_shift: int
+    max_rotation: float
+    max_scale: float
+    max_colour: float
+    cutout_size: float
     freeze: str
     unfreeze_after: int
     epochs: int

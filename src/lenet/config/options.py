@@ -12,6 +12,7 @@ from reprlib import Repr
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from lenet.config.augmentation import augment_text
 from lenet.config.class_weights import weights_text
 from lenet.errors import InputError, did_you_mean
 
@@ -64,12 +65,20 @@ class DataConfig:
     )
     val_fraction: float = option(0.1, "Fraction of the training images used for validation.", 0.01, 0.5)
     split_seed: int = option(0, "Random seed of the train/validation split.", 0, 2**31)
-    augment: Literal["auto", "none", "flip", "shift", "flip-shift"] = option(
+    augment: str = option(
         "auto",
-        "Augmentation of training images. auto: flip-shift; none for digits and where all but the last layer are "
-        "frozen.",
+        "Augmentation of training images: none, or some of flip, shift, rotate, scale, colour and cutout. auto: flip "
+        "and shift; none for digits and where all but the last layer are frozen.",
     )
-    max_shift: int = option(2, "Largest shift in pixels, in each direction.", 0, 15)
+    max_shift: int = option(2, "shift: largest shift in pixels, in each direction.", 0, 15)
+    max_rotation: float = option(15.0, "rotate: largest angle in degrees, to either side.", 0, 180)
+    max_scale: float = option(0.2, "scale: largest change in size; 0.2 scales by 0.8 to 1.2.", 0, 0.5)
+    max_colour: float = option(
+        0.3, "colour: largest change of brightness, contrast and saturation; 0.3 multiplies each by 0.7 to 1.3.", 0, 0.5
+    )
+    cutout_size: float = option(
+        0.25, "cutout: side of the grey square, as a fraction of the image's shorter side.", 0.05, 0.75
+    )
 
 
 @dataclass(frozen=True)
@@ -308,6 +317,8 @@ def _converted(name: str, value: Any, option: Option, kind: Any) -> Any:
         raise InputError(f"{name} is out of range: give at most {_number(option.high or 0)}")
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
+    if option.name == "augment":
+        return augment_text(name, value)
     if isinstance(value, str):
         _check_text(name, value)
         if option.name == "classes":

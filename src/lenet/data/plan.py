@@ -12,9 +12,13 @@ import numpy as np
 Schedule = Literal["constant", "cosine", "one-cycle"]
 
 # Each purpose has its own random stream, so that flips do not change the order of the images.
-_ORDER, _FLIP, _SHIFT, _DROPOUT = range(4)
+_ORDER, _FLIP, _SHIFT, _DROPOUT, _ROTATION, _SCALE, _COLOUR, _CUTOUT = range(8)
 _WARM_UP = 0.3  # fraction of a one-cycle schedule in which the rate increases
 _FLOOR = 0.04  # its first rate, as a fraction of the peak
+
+MAP_BITS = 16  # fraction bits of Plan.warps
+COLOUR_BITS = 12  # fraction bits of Plan.colours
+GREY = 128  # the colour of boxes, and the centre of contrast
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +28,12 @@ class Plan:
     order: int64 [P], the image shown at each position of the epoch
     flips: uint8 [P], 1 if the image is mirrored left to right, which comes before the shift
     shifts: int8 [P, 2], (dy, dx): output pixel (y, x) is pixel (y + dy, x + dx), reflected at the border
+    warps: int32 [P, 2, 3], None if no image is rotated or scaled, or instead of flips and shifts: output pixel (y, x)
+        is the image at map @ (y, x, 1) / 2^16, reflected at the border
+    colours: int32 [P, 3], None if no colour changes: (gain, luma gain, offset) / 2^12; a value v of a pixel with this
+        luma becomes gain * v + luma gain * luma + offset
+    boxes: int16 [P, 4], None if nothing is cut out: rows [top, bottom) and columns [left, right) that become grey, as
+        (top, left, bottom, right)
     steps: int64 [S, 2], the positions [begin, end) of each step's batch
     learning_rates: float64 [S]
     dropout_key: unsigned 64-bit, see `dropout_keep`
@@ -35,6 +45,9 @@ class Plan:
     steps: np.ndarray
     learning_rates: np.ndarray
     dropout_key: int
+    warps: np.ndarray | None = None
+    colours: np.ndarray | None = None
+    boxes: np.ndarray | None = None
 
     def part(self, first: int, last: int) -> "Plan":
         """Steps [first, last) of this plan, at the same positions: the parts trained in turn equal the whole."""
@@ -50,14 +63,21 @@ def epoch_plan(
     batch_size: int,
     learning_rate: float,
     schedule: Schedule = "constant",
+    image_size: tuple[int, int] = (1, 1),
     flip: bool = False,
     max_shift: int = 0,
+    max_rotation: float = 0.0,
+    max_scale: float = 0.0,
+    max_colour: float = 0.0,
+    cutout_size: float = 0.0,
     drop_single: bool = False,
 ) -> Plan:
     """The plan of one epoch over the images at `indices` (int64 [P]).
 
     epoch: 0 to epochs - 1; learning_rate: the schedule's peak. The last batch may be smaller; `drop_single` drops it if
     it is a single image (batch norm cannot train on one value per channel).
+    image_size: (height, width), for rotation, scale and cutout; the strengths are options of `lenet.config`, and 0
+    leaves that augmentation out
     """
     count = len(indices)
     order = np.asarray(indices, np.int64)[_draw(seed, epoch, _ORDER).permutation(count)]
@@ -67,6 +87,17 @@ def epoch_plan(
     shifts = np.zeros((count, 2), np.int8)
     if max_shift:
         shifts = _draw(seed, epoch, _SHIFT).integers(-max_shift, max_shift, (count, 2), np.int8, endpoint=True)
+
+    warps = colours = boxes = None
+    if max_rotation or max_scale:
+        angles = np.deg2rad(_uniform(seed, epoch, _ROTATION, max_rotation, (count,)))
+        scales = 1 + _uniform(seed, epoch, _SCALE, max_scale, (count,))
+        warps = _warps(image_size, flips, shifts, angles, scales)
+        flips, shifts = np.zeros_like(flips), np.zeros_like(shifts)
+    if max_colour:
+        colours = _colours(*(1 + _uniform(seed, epoch, _COLOUR, max_colour, (3, count))))
+    if cutout_size:
+        boxes = _boxes(_draw(seed, epoch, _CUTOUT).integers(0, image_size, (count, 2)), image_size, cutout_size)
 
     begins = np.arange(0, count, batch_size)
     steps = np.stack([begins, np.minimum(begins + batch_size, count)], axis=1)
@@ -79,7 +110,45 @@ def epoch_plan(
         steps=steps,
         learning_rates=learning_rates(schedule, learning_rate, len(steps) * epoch, len(steps), len(steps) * epochs),
         dropout_key=int(_draw(seed, epoch, _DROPOUT).integers(0, 2**64, dtype=np.uint64)),
+        warps=warps,
+        colours=colours,
+        boxes=boxes,
     )
+
+
+def _warps(
+    image_size: tuple[int, int], flips: np.ndarray, shifts: np.ndarray, angles: np.ndarray, scales: np.ndarray
+) -> np.ndarray:
+    """See Plan.warps: images are flipped, shifted, then rotated counter-clockwise and enlarged about their centres.
+
+    angles: in radians, float64 [P]; scales: float64 [P]
+    """
+    centre = (np.array(image_size) - 1) / 2
+    cosine, sine = np.cos(angles) / scales, np.sin(angles) / scales
+    turn = np.stack([np.stack([cosine, sine], axis=1), np.stack([-sine, cosine], axis=1)], axis=1)
+    offset = centre + shifts - turn @ centre
+    warps = np.concatenate([turn, offset[:, :, None]], axis=2)
+    warps[flips == 1, 1] *= -1
+    warps[flips == 1, 1, 2] += image_size[1] - 1
+    return np.asarray(np.rint(warps * 2**MAP_BITS).astype(np.int32))
+
+
+def _colours(brightness: np.ndarray, contrast: np.ndarray, saturation: np.ndarray) -> np.ndarray:
+    """See Plan.colours: first brightness, then contrast about grey 128, then saturation about the luma; float64 [P].
+
+    The factors are those of torchvision's ColorJitter, whose contrast is about the image's mean.
+    """
+    gain = brightness * contrast
+    mix = np.stack([gain * saturation, gain * (1 - saturation), GREY * (1 - contrast)], axis=1)
+    return np.asarray(np.rint(mix * 2**COLOUR_BITS).astype(np.int32))
+
+
+def _boxes(centres: np.ndarray, image_size: tuple[int, int], cutout_size: float) -> np.ndarray:
+    """See Plan.boxes: squares about these pixels (int [P, 2]), cut at the border (Cutout; DeVries & Taylor 2017)."""
+    side = max(1, round(cutout_size * min(image_size)))
+    first = centres - side // 2
+    ends = np.clip(np.concatenate([first, first + side], axis=1), 0, (*image_size, *image_size))
+    return np.asarray(ends.astype(np.int16))
 
 
 def learning_rates(schedule: Schedule, peak: float, first: int, count: int, total: int) -> np.ndarray:
@@ -124,6 +193,11 @@ def dropout_keep(key: int, layer: int, positions: np.ndarray, units: int, p: flo
         x = (x ^ high ^ x >> np.uint32(15)) * np.uint32(0x846CA68B)
         x ^= x >> np.uint32(16)
     return np.asarray(x >= np.uint32(int(p * 2**32)))
+
+
+def _uniform(seed: int, epoch: int, purpose: int, most: float, shape: tuple[int, ...]) -> np.ndarray:
+    """float64 of this shape, uniform from -most to most."""
+    return _draw(seed, epoch, purpose).uniform(-most, most, shape)
 
 
 def _draw(seed: int, epoch: int, purpose: int) -> np.random.Generator:

@@ -101,6 +101,7 @@ def train(
         order=plan.order,
         flips=plan.flips if plan.flips.any() else None,
         shifts=plan.shifts if plan.shifts.any() else None,
+        **{name: value for name in ("warps", "colours", "boxes") if (value := getattr(plan, name)) is not None},
         steps=plan.steps,
         learning_rates=plan.learning_rates,
         dropout_key=plan.dropout_key,

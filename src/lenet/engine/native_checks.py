@@ -21,6 +21,10 @@ _DTYPES = (torch.float32, torch.float64)
 # padding of vectors, at most 64 times the values, and 16 times for weights.
 _MOST_VALUES = 1 << 24
 _MOST_WEIGHTS = 1 << 26
+# Pixels of an image that a 31-bit number can index with 8 bits of fraction; sums in 32 bits with room for rounding.
+_MOST_WARPED = 1 << 23
+_MOST_PLACE = 1 << 30
+_MOST_COLOUR = 1 << 21
 
 
 def covers(model: nn.Sequential, settings: Settings | None = None, shape: tuple[int, ...] | None = None) -> str | None:
@@ -142,10 +146,11 @@ def check_plan(plan: Plan, images: np.ndarray, targets: np.ndarray, classes: int
     if order.min() < 0 or order.max() >= len(images):
         raise InputError(f"the plan's order has an index outside the {len(images)} images")
     if images.ndim == 4:
+        height, width = images.shape[1:3]
         reach = np.abs(plan.shifts[first:last].astype(np.int16)).max(axis=0)
-        if reach[0] >= images.shape[1] or reach[1] >= images.shape[2]:
-            size = f"{images.shape[1]}x{images.shape[2]}"
-            raise InputError(f"the plan shifts images of {size} by {reach.tolist()} pixels")
+        if reach[0] >= height or reach[1] >= width:
+            raise InputError(f"the plan shifts images of {height}x{width} by {reach.tolist()} pixels")
+        _check_augmentation(plan, first, last, height, width)
     if targets.ndim == 2:
         _check_array("soft targets", targets, np.float32, 2)
         if targets.shape != (positions, classes):
@@ -169,6 +174,30 @@ def check_class_weights(settings: Settings, classes: int) -> None:
         raise InputError(f"there are {len(weights)} class weights for {classes} classes")
     if wrong := [weight for weight in weights if not 0 < weight < float("inf")]:
         raise InputError(f"a class weight must be finite and above 0, not {wrong[0]}")
+
+
+def _check_augmentation(plan: Plan, first: int, last: int, height: int, width: int) -> None:
+    """Raises InputError if positions [first, last) of the plan's warps, colours or boxes would overflow 32 bits, or
+    write outside of an image.
+    """
+    for name, dtype, shape in (("warps", np.int32, (2, 3)), ("colours", np.int32, (3,)), ("boxes", np.int16, (4,))):
+        values = getattr(plan, name)
+        if values is not None:
+            _check_array(f"the plan's {name}", values, dtype, 1 + len(shape))
+            if values.shape != (len(plan.order), *shape):
+                raise InputError(f"the plan's {name} must be {[len(plan.order), *shape]}, not {list(values.shape)}")
+    if plan.warps is not None:
+        if (height + 1) * (width + 1) > _MOST_WARPED:
+            raise InputError(f"images of {height}x{width} are too large to rotate or scale")
+        places = np.abs(plan.warps[first:last].astype(np.int64)) @ (height, width, 1)
+        if places.max() > _MOST_PLACE:
+            raise InputError("the plan's warps reach too far outside of the images")
+    if plan.colours is not None and (np.abs(plan.colours[first:last].astype(np.int64)) > _MOST_COLOUR).any():
+        raise InputError(f"the plan's colours must lie between -{_MOST_COLOUR:,} and {_MOST_COLOUR:,}")
+    if plan.boxes is not None:
+        top, left, bottom, right = plan.boxes[first:last].T
+        if top.min() < 0 or left.min() < 0 or bottom.max() > height or right.max() > width or (left > right).any():
+            raise InputError(f"the plan's boxes must lie in the images of {height}x{width}")
 
 
 def check_batch_norm(model: nn.Sequential, images: np.ndarray, plan: Plan, settings: Settings) -> None:

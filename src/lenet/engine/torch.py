@@ -97,11 +97,7 @@ def _batches(images: np.ndarray, plan: Plan) -> Iterator[tuple[int, int, torch.T
     for begin, end in plan.steps.tolist():
         if end > last:
             first, last = begin, max(end, min(begin + _CHUNK, final))
-            order = plan.order[first:last]
-            if images.ndim == 4:
-                chunk = augmented(images, order, plan.flips[first:last], plan.shifts[first:last])
-            else:
-                chunk = images[order]
+            chunk = augmented(images, plan, slice(first, last)) if images.ndim == 4 else images[plan.order[first:last]]
         yield begin, end, torch.from_numpy(chunk[begin - first : end - first])
 
 

@@ -3,7 +3,7 @@
 Hinton, Vinyals & Dean 2015. The target of an image is (1 - weight) times its label plus weight times the teachers'
 probabilities at a temperature, softmax(mean logits / temperature); the loss is the cross-entropy with it. An image that
 is flipped and shifted by up to s pixels has 2 (2s + 1)^2 views. The teachers see each view once: their logits are kept
-in a table.
+in a table. With other augmentations hardly any view comes twice, and the teachers see every image in every epoch.
 """
 
 import hashlib
@@ -71,12 +71,13 @@ class Teacher:
             for begin in range(0, len(positions), _IMAGES):
                 check_stop()
                 at = positions[begin : begin + _IMAGES]
-                views = augmented(dataset.images, plan.order[at], plan.flips[at], plan.shifts[at])
+                views = augmented(dataset.images, plan, at)
                 logits = [_logits(network, views, settings) for network in self.networks]
                 found[begin : begin + _IMAGES] = np.clip(np.mean(logits, axis=0), -60_000, 60_000)
             return found
 
-        table = self._table(dataset.images, len(dataset.classes), max_shift)
+        countless = plan.warps is not None or plan.colours is not None or plan.boxes is not None
+        table = None if countless else self._table(dataset.images, len(dataset.classes), max_shift)
         if table is None:
             return computed(np.arange(len(plan.order)))
         places = table.places(plan)

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, Literal
 
-from lenet.config import SHAPING, Config, checked, options
+from lenet.config import AUTO, SHAPING, STRENGTHS, Config, augmentations, checked, options
 from lenet.errors import InputError, did_you_mean
 from lenet.files import read_toml
 
@@ -162,15 +162,15 @@ def check_effects(space: Space, config: Config, layers: Sequence[Mapping[str, An
     """
     every = {axis.name: axis.every() for axis in space.axes}
     for name, other, needed in (
-        ("momentum", "optimizer", {"sgd"}),
-        ("nesterov", "optimizer", {"sgd"}),
-        ("max_shift", "augment", {"auto", "shift", "flip-shift"}),
+        ("momentum", "optimizer", "sgd"),
+        ("nesterov", "optimizer", "sgd"),
+        *((name, "augment", kind) for name, kind in STRENGTHS.items()),
     ):
-        possible = set(every.get(other) or (getattr(config, other),))
-        if name in space.names and not needed & possible:
+        possible = every.get(other) or (getattr(config, other),)
+        if name in space.names and not any(_includes(value, needed) for value in possible):
             raise InputError(
                 f"{name.replace('_', '-')} changes nothing with {other} {getattr(config, other)}: "
-                f"leave it out of the space, or add --{other} {sorted(needed)[-1]}"
+                f"leave it out of the space, or add --{other} {needed}"
             )
     for name in ("teacher_weight", "teacher_temperature"):
         if name in space.names and not config.teacher:
@@ -182,6 +182,11 @@ def check_effects(space: Space, config: Config, layers: Sequence[Mapping[str, An
                              "leave it out of the space")  # fmt: skip
         if not has_dropout(layers):
             raise InputError("dropout changes nothing: the model has no Dropout layer; leave it out of the space")
+
+
+def _includes(value: str, needed: str) -> bool:
+    """Whether an optimizer or a list of augmentations includes this one; auto may, if it ever chooses it."""
+    return needed in (AUTO if value == "auto" else augmentations(value))
 
 
 def has_dropout(layers: Sequence[Mapping[str, Any]] | None) -> bool:

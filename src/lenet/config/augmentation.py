@@ -1,0 +1,48 @@
+"""The option `augment`: a list of augmentations as one text, such as "flip-shift-rotate"."""
+
+import re
+from typing import Any
+
+from lenet.errors import InputError, did_you_mean
+
+AUGMENTATIONS = ("flip", "shift", "rotate", "scale", "colour", "cutout")
+AUTO = ("flip", "shift")  # what auto chooses from
+_ALONE = ("auto", "none")
+
+# The option that sets an augmentation's strength, and the augmentation.
+STRENGTHS = {
+    "max_shift": "shift",
+    "max_rotation": "rotate",
+    "max_scale": "scale",
+    "max_colour": "colour",
+    "cutout_size": "cutout",
+}
+
+
+def augment_text(name: str, value: Any) -> str:
+    """ "auto", "none", or the augmentations in the order of AUGMENTATIONS, joined by hyphens.
+
+    name: what messages call the option
+    value: a text, whose words are separated by hyphens, spaces or commas, or a list of such texts
+
+    Raises InputError for anything else, an unknown or repeated word, and auto or none beside other words.
+    """
+    texts = value if isinstance(value, (list, tuple)) else [value]
+    if not all(isinstance(text, str) and len(text) <= 1000 for text in texts):
+        raise InputError(f"{name} takes names of augmentations ({', '.join(AUGMENTATIONS)}), auto or none")
+    words = [word for text in texts for word in re.split(r"[\s,-]+", text) if word]
+    if not words:
+        raise InputError(f"{name} lists no augmentation: give none, auto, or some of {', '.join(AUGMENTATIONS)}")
+    for word in words:
+        if word not in (*_ALONE, *AUGMENTATIONS):
+            raise InputError(f"{name} cannot be '{word:.60}'{did_you_mean(word, (*_ALONE, *AUGMENTATIONS))}")
+        if word in _ALONE and len(words) > 1:
+            raise InputError(f"{name} {word} stands alone: leave it out, or the other words")
+        if words.count(word) > 1:
+            raise InputError(f"{name} lists '{word}' twice: list each augmentation once")
+    return "-".join(word for word in (*_ALONE, *AUGMENTATIONS) if word in words)
+
+
+def augmentations(text: str) -> tuple[str, ...]:
+    """The augmentations in a text of `augment_text` other than auto."""
+    return () if text == "none" else tuple(text.split("-"))

@@ -1,0 +1,65 @@
+"""The option augment: one text for a list of augmentations, whichever way it is written."""
+
+import pytest
+
+from lenet.config import AUGMENTATIONS, AUTO, STRENGTHS, Config, augmentations, checked, options, resolve, to_toml
+from lenet.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("auto", "auto"),
+        ("none", "none"),
+        (["none"], "none"),
+        ("flip-shift", "flip-shift"),  # the spelling of earlier versions
+        ("shift, flip", "flip-shift"),
+        (["rotate", "flip"], "flip-rotate"),
+        (("flip shift", "cutout"), "flip-shift-cutout"),
+        (list(reversed(AUGMENTATIONS)), "flip-shift-rotate-scale-colour-cutout"),
+    ],
+)
+def test_lists_become_one_text_in_one_order(tmp_path, value, text):
+    assert checked({"augment": value}) == {"augment": text}
+    path = tmp_path / "mine.toml"
+    path.write_text(to_toml({"augment": value}), encoding="utf-8")
+    assert resolve(path).augment == text
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("flop", "augment cannot be 'flop', did you mean 'flip'"),
+        ("color", "augment cannot be 'color', did you mean 'colour'"),
+        (
+            ["flip", "mosaic"],
+            "augment cannot be 'mosaic'; known: auto, colour, cutout, flip, none, rotate, scale, shift",
+        ),
+        (["none", "flip"], "augment none stands alone: leave it out, or the other words"),
+        ("flip-auto", "augment auto stands alone"),
+        ("flip-shift-flip", "augment lists 'flip' twice"),
+        ("", "augment lists no augmentation: give none, auto, or some of flip, shift"),
+        ([], "augment lists no augmentation"),
+        (3, "augment takes names of augmentations"),
+        ({"flip": True}, "augment takes names of augmentations"),
+        (["flip", None], "augment takes names of augmentations"),
+        ("x" * 10_000, "augment takes names of augmentations"),
+        ("x" * 900, "augment cannot be 'x{60}'"),
+    ],
+)
+def test_lists_that_cannot_be_are_refused(value, message):
+    with pytest.raises(InputError, match=message) as refused:
+        checked({"augment": value})
+    assert "\n" not in str(refused.value)
+
+
+def test_augmentations_are_the_words_of_the_text():
+    assert augmentations("none") == ()
+    assert augmentations("flip-shift") == ("flip", "shift")
+
+
+def test_every_strength_is_an_option_of_an_augmentation_and_only_flip_has_none():
+    assert set(STRENGTHS) <= set(options())
+    assert set(AUGMENTATIONS) - set(STRENGTHS.values()) == {"flip"}
+    assert all(getattr(Config(), name) > 0 for name in STRENGTHS)
+    assert set(AUTO) <= set(AUGMENTATIONS)
