@@ -114,7 +114,16 @@ def test_the_report_names_what_to_do_and_fits_80_columns(lenet, planted, monkeyp
         assert line in lines, line
     for words in ("--no-near", "--json"):
         assert lenet("data", "check", "photos", words).code == 0
-    assert "near-duplicates were not searched" in lenet("data", "check", "photos", "--no-near").out
+    assert "note    near-duplicates were not searched\n" in lenet("data", "check", "photos", "--no-near").out
+
+
+def test_near_duplicates_are_not_searched_among_too_many_images(planted, monkeypatch):
+    monkeypatch.setattr("lenet.commands.check.MOST_COMPARED", 67)
+    check = package.check(planted)
+    assert not check.compared
+    assert not check.of("near-duplicate")
+    assert check.notes[-1] == "near-duplicates were not searched: more than 67 images"
+    assert len(check.of("copy")) == 3
 
 
 def test_json_and_csv_list_every_finding(lenet, planted, tmp_path):
@@ -177,7 +186,7 @@ def test_one_image_one_class_and_empty_classes_are_findings(tmp_path):
     (tmp_path / "one" / "dog").mkdir()
     check = package.check(tmp_path / "one")
     assert [(each.kind, each.label, each.detail) for each in check.findings] == [
-        ("small class", "cat", "1 training image"), ("small class", "dog", "0 training images")
+        ("small class", "dog", "0 training images"), ("small class", "cat", "1 training image")
     ]  # fmt: skip
     (tmp_path / "one" / "dog").rmdir()
     assert [each.kind for each in package.check(tmp_path / "one").findings] == ["one class", "small class"]
@@ -356,6 +365,17 @@ def test_wrong_folders_for_the_files_are_refused(lenet, refused, planted, tmp_pa
     refused(lenet("data", "check"), "DATA")
     with pytest.raises(InputError, match="data takes"):
         package.check(5)
+
+
+def test_a_pipe_and_a_terminal_of_ascii(process, planted):
+    running = process("data", "check", planted, "--json", env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    out, err = running.communicate()
+    assert (running.returncode, err) == (0, "")
+    assert json.loads(out)["images"] == 68
+    running = process("data", "check", planted)
+    running.stdout.close()
+    assert running.wait() == 141
+    assert running.stderr.read() == ""
 
 
 def test_training_on_the_folder_points_to_the_check(lenet, planted):

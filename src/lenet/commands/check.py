@@ -40,8 +40,9 @@ def check(data: str | Path | Images | Any, *, data_dir: str | Path | None = None
     asked = checked({name: value for name, value in given.items() if value is not None})
     listing = list_images(memory or asked.get("data", "auto"), asked.get("data_dir"))
     count, notes = len(listing.files), listing.notes
-    if near and count > MOST_COMPARED:
-        near, notes = False, (*notes, f"near-duplicates were not searched: more than {MOST_COMPARED:,} images")
+    if count > MOST_COMPARED or not near:
+        why = f": more than {MOST_COMPARED:,} images" if near else ""
+        near, notes = False, (*notes, f"near-duplicates were not searched{why}")
     seen = inspect_images(listing, thumbnails=near)
     if len(seen.failures) == count:
         named = [f"{listing.files[index]} ({why})" for index, why in sorted(seen.failures.items())]

@@ -118,7 +118,7 @@ def find_faults(
         *_worst_first(_copies(images)),
         *_worst_first(_near(images, advance)),
         *(
-            images.single("near-constant", index, f"standard deviation {seen.deviation[index]:.1f} of 255")
+            images.single("near-constant", index, f"standard deviation {seen.deviation[index]:.1f}")
             for index in np.flatnonzero(seen.readable() & (seen.deviation < CONSTANT_SD)).tolist()
         ),
         *class_faults(class_counts(listing, seen, labels, classes), classes),
@@ -142,7 +142,8 @@ def class_faults(counts: dict[Split, NDArray[np.int64]], classes: tuple[str, ...
     train = counts.get("train", np.zeros(len(classes), dtype=np.int64))
     if len(classes) == 1:
         yield Finding("one class", "no other class", classes[0])
-    for number in np.flatnonzero(train < FEW_IMAGES).tolist():
+    few = np.flatnonzero(train < FEW_IMAGES)
+    for number in few[np.argsort(train[few], kind="stable")].tolist():
         yield Finding("small class", counted(int(train[number]), "training image"), classes[number])
     used = np.flatnonzero(train)
     if len(used) > 1:

@@ -19,8 +19,8 @@ from lenet.report.console import visible
 from lenet.report.contact_sheet import draw_contact_sheet
 from lenet.report.sheet import Sheet
 
-_NAMED = 20  # findings of a kind
-_EXAMPLES = 3  # of a kind that has a contact sheet
+_UNREADABLE_NAMED = 20
+_EXAMPLES = 3  # of the other kinds
 _CLASSES_SHOWN = 20  # with more, only the largest and the smallest
 _SIZES_SHOWN = 4
 _SIZES_WRITTEN = 100  # in JSON
@@ -78,15 +78,11 @@ def finding_lines(check: Check, *, all_in: str) -> list[str]:
         if not (found := check.of(kind)):
             continue
         lines.append(f"found   {_headline(kind, found)}")
-        shown = found[: _EXAMPLES if kind in SHEETS else _NAMED]
+        shown = found[: _UNREADABLE_NAMED if kind == "unreadable" else _EXAMPLES]
         lines += [f"        {_one(each)}" for each in shown]
         if more := len(found) - len(shown):
             lines.append(f"        ... {more:,} more: {all_in}")
-    if not lines:
-        lines = ["found   nothing wrong"]
-    if not check.compared:
-        lines.append("note    near-duplicates were not searched")
-    return lines
+    return lines or ["found   nothing wrong"]
 
 
 def _headline(kind: Kind, found: list[Finding]) -> str:
