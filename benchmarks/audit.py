@@ -5,9 +5,11 @@
 
 Of each N planted labels the table shows how many are among the first N/10, N/2 and N images of a ranking (%):
 
-- lenet: the ranking of `lenet audit`, with its wall and CPU seconds, all networks and files included
-- cleanlab: `cleanlab.filter.find_label_issues` (its default, ranked by self-confidence) of the same probabilities; its
-  own length with precision and recall. Needs `pip install cleanlab`; without it, these rows are left out
+- lenet: the ranking of `lenet audit`, with its wall and CPU seconds, all networks and files included; the length of its
+  labels.csv with precision and recall, and the number of wrong labels that it estimates
+- cleanlab: `cleanlab.filter.find_label_issues` (its default, ranked by self-confidence) of the same probabilities; the
+  length of its list with precision and recall, and `cleanlab.count.num_label_issues`. Needs `pip install cleanlab`;
+  without it, these rows are left out
 - plain: probabilities of a plain script (a DataLoader of PIL images, eager PyTorch, Adam, one thread) that trains the
   same network for the same epochs, one network per fold, ranked as lenet ranks, and by cleanlab. Only --peer-folds
   folds are trained: figures are of their images, and seconds are extrapolated to all networks of the audit. "lenet,
@@ -35,7 +37,7 @@ from torch.utils.data import DataLoader
 import lenet
 from lenet.config import DataConfig
 from lenet.data import Dataset, load_dataset
-from lenet.evaluation.label_errors import ranked
+from lenet.evaluation.label_errors import label_errors
 from lenet.models import Normalize
 from lenet.models.audit import audit_network
 
@@ -72,12 +74,16 @@ def found(order: NDArray[np.int64], wrong: NDArray[np.bool_]) -> dict[str, str]:
 def with_cleanlab(probabilities: NDArray[np.float64], labels: Labels, wrong: NDArray[np.bool_]) -> dict[str, str]:
     """cleanlab's own list of the same probabilities; empty without cleanlab."""
     try:
+        from cleanlab.count import num_label_issues
         from cleanlab.filter import find_label_issues
     except ImportError:
         return {}
     issues = find_label_issues(labels, probabilities, return_indices_ranked_by="self_confidence", n_jobs=1)
-    rest = np.setdiff1d(ranked(probabilities, labels), issues, assume_unique=True)  # its list may be shorter than N
-    return found(np.concatenate([issues, rest]), wrong) | listed(len(issues), wrong[issues], wrong)
+    rest = np.setdiff1d(np.arange(len(labels)), issues)
+    rest = rest[np.argsort(probabilities[rest, labels[rest]], kind="stable")]  # its list may be shorter than N
+    ranks = found(np.concatenate([issues, rest]), wrong)
+    estimated = {"estimated": f"{num_label_issues(labels, probabilities):,}"}
+    return ranks | listed(len(issues), wrong[issues], wrong) | estimated
 
 
 def listed(count: int, hits: NDArray[np.bool_], wrong: NDArray[np.bool_]) -> dict[str, str]:
@@ -121,7 +127,7 @@ def measured(
     every: the images that are audited; labels: int64, of all images; wrong: bool, of all images; peer: folds
     """
     rows: list[dict[str, str]] = []
-    blank = dict.fromkeys(("", "N/10", "N/2", "N", "listed", "precision", "recall", "wall s", "CPU s"), "")
+    blank = dict.fromkeys(("", "N/10", "N/2", "N", "listed", "precision", "recall", "estimated", "wall s", "CPU s"), "")
     begun = seconds()
     images = lenet.Images(dataset.images[every], labels[every], dataset.classes)
     seen: list[Any] = []
@@ -129,8 +135,9 @@ def measured(
     ended = seconds()
     bad, given = wrong[every], audit.labels
     took = {"wall s": f"{ended[0] - begun[0]:,.0f}", "CPU s": f"{ended[1] - begun[1]:,.0f}"}
-    first = audit.ranked[: audit.estimated]
-    rows.append(blank | {"": "lenet"} | found(audit.ranked, bad) | listed(len(first), bad[first], bad) | took)
+    first, estimated = audit.suspects, {"estimated": f"{audit.errors.estimated:,}"}
+    ours = found(audit.errors.ranked, bad) | listed(len(first), bad[first], bad) | estimated
+    rows.append(blank | {"": "lenet"} | ours | took)
     rows.append(blank | {"": "cleanlab"} | with_cleanlab(audit.probabilities, given, bad))
     if peer:
         networks = seen[-1]
@@ -142,9 +149,9 @@ def measured(
         scale = len(networks) / peer
         took = {"wall s": f"{scale * (ended[0] - begun[0]):,.0f}", "CPU s": f"{scale * (ended[1] - begun[1]):,.0f}"}
         bad, given = bad[some], given[some]
-        rows.append(blank | {"": "plain"} | found(ranked(probabilities, given), bad) | took)
+        rows.append(blank | {"": "plain"} | found(label_errors(probabilities, given).ranked, bad) | took)
         rows.append(blank | {"": "plain, cleanlab"} | with_cleanlab(probabilities, given, bad))
-        same = found(ranked(audit.probabilities[some], given), bad)
+        same = found(label_errors(audit.probabilities[some], given).ranked, bad)
         rows.append(blank | {"": "lenet, same images"} | same)
     return [row for row in rows if row["N"]]
 

@@ -1,48 +1,72 @@
-"""Confident learning: what is ranked first, what is suggested, and how many labels are estimated to be wrong."""
+"""Wrong labels: how many are estimated, how probable each is, and in which order they come."""
 
 import numpy as np
+import pytest
 
-from lenet.evaluation.label_errors import confident_joint, estimated_errors, ranked, suggested
+from lenet.evaluation.label_errors import label_errors
 
-# Four images of class 0, four of class 1, and a ninth that is labelled 2.
-LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 1, 2])
-PROBABILITIES = np.array([
-    [0.90, 0.05, 0.05], [0.80, 0.15, 0.05], [0.70, 0.20, 0.10], [0.05, 0.90, 0.05],
-    [0.10, 0.80, 0.10], [0.20, 0.70, 0.10], [0.10, 0.60, 0.30], [0.85, 0.10, 0.05], [0.30, 0.30, 0.40],
-])  # fmt: skip
+CLASSES = 5
 
 
-def test_the_least_probable_label_is_ranked_first():
-    assert ranked(PROBABILITIES, LABELS)[:3].tolist() == [3, 7, 8]
+def planted(wrong, images=3000, sharpness=3.0, classes=CLASSES):
+    """Probabilities of a good classifier, labels of which so many are wrong, and which those are."""
+    random = np.random.default_rng(0)
+    true = random.integers(0, classes, images)
+    logits = random.normal(0, 1, (images, classes)) + sharpness * np.eye(classes)[true]
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    labels, chosen = true.copy(), random.choice(images, wrong, replace=False)
+    labels[chosen] = (labels[chosen] + random.integers(1, classes, wrong)) % classes
+    return probabilities, labels, labels != true
 
 
-def test_equally_probable_labels_keep_their_order():
-    assert ranked(np.full((4, 2), 0.5), np.array([0, 1, 0, 1])).tolist() == [0, 1, 2, 3]
+@pytest.mark.parametrize("wrong", [0, 30, 150, 600])
+@pytest.mark.parametrize("sharpness", [2.0, 4.0])
+def test_the_number_of_wrong_labels_is_estimated(wrong, sharpness):
+    probabilities, labels, _ = planted(wrong, sharpness=sharpness)
+    assert abs(label_errors(probabilities, labels).estimated - wrong) <= 10 + 0.15 * wrong
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+def test_probabilities_that_are_too_sharp_or_too_flat_change_nothing(temperature):
+    probabilities, labels, _ = planted(150)
+    changed = probabilities ** (1 / temperature)
+    changed /= changed.sum(axis=1, keepdims=True)
+    found, again = label_errors(probabilities, labels), label_errors(changed, labels)
+    assert again.fraction == pytest.approx(found.fraction, rel=0.02)
+    np.testing.assert_allclose(again.wrong, found.wrong, atol=0.02)
+
+
+def test_of_labels_that_are_wrong_with_a_probability_so_many_are_wrong():
+    found, bad = (lambda p, labels, bad: (label_errors(p, labels), bad))(*planted(600, images=20_000, sharpness=2.5))
+    for low, high in ((0, 0.1), (0.1, 0.5), (0.5, 0.9), (0.9, 1)):
+        some = (found.wrong >= low) & (found.wrong <= high)
+        assert bad[some].mean() == pytest.approx(found.wrong[some].mean(), abs=0.08)
+
+
+def test_wrong_labels_are_ranked_first_in_the_order_of_their_probability():
+    probabilities, labels, bad = planted(150)
+    found = label_errors(probabilities, labels)
+    assert bad[found.ranked[:75]].mean() > 0.9
+    assert (np.diff(found.wrong[found.ranked]) <= 1e-12).all()
+    assert sorted(found.ranked) == list(range(3000))
 
 
 def test_the_most_probable_other_label_is_suggested():
-    found = suggested(PROBABILITIES, LABELS)
-    assert found.tolist() == [1, 1, 1, 1, 0, 0, 2, 0, 0]
-    assert (found != LABELS).all()
+    probabilities, labels, _ = planted(150)
+    found = label_errors(probabilities, labels)
+    assert (found.suggested != labels).all()
+    true = probabilities.argmax(axis=1)
+    disagree = true != labels
+    assert (found.suggested[disagree] == true[disagree]).all()
+    assert (found.right <= found.wrong + 1e-12).all()
+    assert (found.right >= 0).all()
 
 
-def test_the_confident_joint_counts_images_above_the_mean_probability_of_a_label():
-    # The thresholds are (0.9 + 0.8 + 0.7 + 0.05) / 4 = 0.6125, (0.8 + 0.7 + 0.6 + 0.1) / 4 = 0.55, and 0.4.
-    assert confident_joint(PROBABILITIES, LABELS).tolist() == [[3, 1, 0], [1, 3, 0], [0, 0, 1]]
-    assert estimated_errors(PROBABILITIES, LABELS) == 2
-
-
-def test_a_class_without_labels_is_never_a_confident_one():
-    joint = confident_joint(PROBABILITIES[:8], LABELS[:8])
-    assert joint[:, 2].sum() == 0
-
-
-def test_planted_errors_are_found_and_counted():
-    random = np.random.default_rng(0)
-    true = random.integers(0, 5, 2000)
-    labels, wrong = true.copy(), random.choice(2000, 100, replace=False)
-    labels[wrong] = (labels[wrong] + random.integers(1, 5, 100)) % 5
-    logits = random.normal(0, 1, (2000, 5)) + 6 * np.eye(5)[true]
-    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    assert len(set(ranked(probabilities, labels)[:100]) & set(wrong)) >= 98
-    assert abs(estimated_errors(probabilities, labels) - 100) <= 15
+def test_two_classes_one_image_per_class_and_certain_probabilities_are_no_special_case():
+    for probabilities, labels in (
+        (np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([0, 1])),
+        (np.eye(3)[[0, 1, 2, 0]], np.array([0, 1, 2, 1])),
+    ):
+        found = label_errors(probabilities, labels)
+        assert np.isfinite(found.wrong).all()
+        assert ((found.wrong >= 0) & (found.wrong <= 1)).all()

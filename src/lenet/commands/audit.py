@@ -25,6 +25,7 @@ from lenet.data.splits import Indices, Sources, held_out_folds
 from lenet.engine.preserved import preserved_torch
 from lenet.errors import InputError
 from lenet.evaluation.audit import Audit
+from lenet.evaluation.label_errors import label_errors
 from lenet.evaluation.scores import probabilities
 from lenet.files import read_toml, write_whole
 from lenet.models.audit import audit_network
@@ -63,10 +64,10 @@ def audit(
 ) -> Audit:
     """Find labels that are probably wrong, among the training, validation and test images of a dataset.
 
-    The images are divided into folds. Networks are trained on all folds but one and predict that one; an image is
-    suspect if they give its label a low probability. Writes audit.csv (every image, the most suspect first), audit.png
-    (the first of them) and labels.csv (as many as are estimated to be wrong, for you to edit and pass to `lenet.train`
-    as labels).
+    The images are divided into folds. Networks are trained on all folds but one and predict that one. Writes audit.csv
+    (every image, the most suspect first, with the probability that its label is wrong), audit.png (the first of them)
+    and labels.csv (those that are wrong with a probability of 10% or more, for you to edit and pass to `lenet.train` as
+    labels).
 
     data: as for `lenet.train`
     model: a named network, or any nn.Sequential; by default one that is made for audits
@@ -98,10 +99,18 @@ def audit(
         run.check_not_deleted(AUDIT_FILE)
         write_audit(found, run.path)
         facts = {
-            "command": command(), "data": dataset.name, "data_sha256": dataset.sha256, "images": len(found.indices),
-            "estimated": found.estimated, "agreement": found.agreement, "folds": len(parts), "networks": len(trainings),
-            "seconds": found.seconds, "config": vars(setup.config), "versions": versions(),
-        }  # fmt: skip
+            "command": command(),
+            "data": dataset.name,
+            "data_sha256": dataset.sha256,
+            "images": len(found.indices),
+            "estimated": found.errors.estimated,
+            "agreement": found.agreement,
+            "folds": len(parts),
+            "networks": len(trainings),
+            "seconds": found.seconds,
+            "config": vars(setup.config),
+            "versions": versions(),
+        }
         write_whole(run.path / _RESULT, json.dumps(facts, indent=1) + "\n")
     if printer:
         printer.show_result(found)
@@ -202,8 +211,9 @@ def _predicted(
         raise InputError(
             f"the loss is no longer finite in all networks of a fold: lower --lr (it is {setup.config.peak_lr:g})"
         )
-    seconds = clock.total + time.perf_counter() - begun
-    return Audit(dataset, indices, total[indices] / count[indices, None], seconds)
+    mean = total[indices] / count[indices, None]
+    errors = label_errors(mean, dataset.labels[indices])
+    return Audit(dataset, indices, mean, errors, clock.total + time.perf_counter() - begun)
 
 
 def _probabilities(training: Training, part: Indices, flip: bool) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ import numpy as np
 from rich.table import Table
 
 from lenet.data.source import MEMORY
+from lenet.errors import counted
 from lenet.evaluation.audit import Audit
 from lenet.files import write_whole
 from lenet.models import parameter_count
@@ -24,6 +25,7 @@ from lenet.training.training import Training
 _MOST_DRAWN = 64  # images on the contact sheet
 _MOST_SHOWN = 10  # images in the printed table
 _MOST_PAIRS = 5
+_COLUMNS = ("label", "suggested", "p_wrong", "p_suggested")
 _WIDTH = 80  # of the line of pairs
 
 
@@ -77,21 +79,19 @@ def opening_lines(setup: Setup, trainings: Sequence[Training], path: Path) -> li
 def suspects_table(audit: Audit) -> Table:
     """The images whose labels are most probably wrong."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column(_named(audit), overflow="fold")
-    for name in ("label", "suggested"):
+    for name in (_named(audit), "label", "suggested"):
         table.add_column(name, overflow="fold")
-        table.add_column("", justify="right", no_wrap=True)
-    for row in _rows(audit, audit.ranked[:_MOST_SHOWN]):
-        named, label, suggested, own, other = row
-        table.add_row(visible(str(named)), visible(label), _percent(own), visible(suggested), _percent(other))
+    table.add_column("wrong", justify="right", no_wrap=True)
+    for named, label, suggested, wrong, _ in _rows(audit, audit.errors.ranked[:_MOST_SHOWN]):
+        table.add_row(visible(str(named)), visible(label), visible(suggested), _percent(wrong))
     return table
 
 
 def result_lines(audit: Audit, path: Path) -> list[str]:
     """How many labels are probably wrong, of which classes, and what to do."""
-    count, estimated = len(audit.indices), audit.estimated
+    count, estimated = len(audit.indices), audit.errors.estimated
     lines = [
-        f"wrong   about {estimated:,} of {count:,} labels, {100 * estimated / count:.1f}% (estimated)",
+        f"wrong   about {estimated:,} of {count:,} labels, {100 * estimated / count:.2g}% (estimated)",
         f"        the networks agree with {100 * audit.agreement:.1f}% of the labels",
     ]
     if pairs := _pairs(audit):
@@ -101,7 +101,7 @@ def result_lines(audit: Audit, path: Path) -> list[str]:
     return [
         *lines,
         f"time    {clock(audit.seconds)}",
-        f"files   {path}: audit.csv, audit.png, labels.csv",
+        f"files   {path}: audit.csv, audit.png; labels.csv lists {counted(len(audit.suspects), 'image')}",
         "next    edit labels.csv (an empty label leaves the image out), then train:",
         f"        {_how_to_train(audit, path / 'labels.csv')}",
     ]
@@ -126,56 +126,54 @@ def audit_csv(audit: Audit) -> str:
 
     file: path relative to the dataset's folder; a dataset that is no folder of images has an index, which counts its
         training images first
-    split: of the dataset, if it has a test split of its own
+    split: train or test, if the dataset has a test split of its own
+    p_wrong, p_suggested: probability that the label is wrong, and that the suggested one is right
     """
-    dataset, text = audit.dataset, io.StringIO()
+    dataset, ranked, text = audit.dataset, audit.errors.ranked, io.StringIO()
     sheet = Sheet(text)
     test = set(dataset.test.tolist()) if dataset.has_test else set()
-    sheet.row([_named(audit), *(["split"] if test else []), "label", "suggested", "p_label", "p_suggested"])
-    for position, row in zip(audit.ranked.tolist(), _rows(audit, audit.ranked), strict=True):
-        name, label, suggested, *rest = row
+    sheet.row([_named(audit), *(["split"] if test else []), *_COLUMNS])
+    for position, (name, label, suggested, *rest) in zip(ranked.tolist(), _rows(audit, ranked), strict=True):
         split = ["test" if int(audit.indices[position]) in test else "train"] if test else []
         sheet.row([name, *split, label, suggested, *(f"{each:.6f}" for each in rest)])
     return text.getvalue()
 
 
 def labels_csv(audit: Audit) -> str:
-    """CSV to edit, for `--labels`: as many images as are estimated to be wrong, each with its given label."""
+    """CSV to edit, for `--labels`: the suspect images, each with its given label."""
     text = io.StringIO()
     sheet = Sheet(text)
-    sheet.row([_named(audit), "label", "suggested", "p_label", "p_suggested"])
-    for name, label, suggested, *rest in _rows(audit, audit.ranked[: max(1, audit.estimated)]):
+    sheet.row([_named(audit), *_COLUMNS])
+    for name, label, suggested, *rest in _rows(audit, audit.suspects):
         sheet.row([name, label, suggested, *(f"{each:.6f}" for each in rest)])
     return text.getvalue()
 
 
 def _draw(audit: Audit, path: Path) -> None:
     """Draw a contact sheet of the images whose labels are most probably wrong."""
-    chosen, dataset = audit.ranked[:_MOST_DRAWN], audit.dataset
+    chosen, dataset = audit.errors.ranked[:_MOST_DRAWN], audit.dataset
     captions = [
-        f"{f'image {name}' if dataset.files is None else name}\nlabel: {label}\n{_percent(probability)} {suggested}"
-        for name, label, suggested, _, probability in _rows(audit, chosen)
+        f"{f'image {name}' if dataset.files is None else name}\nlabel: {label}\n{_percent(right)} {suggested}"
+        for name, label, suggested, _, right in _rows(audit, chosen)
     ]
     title = f"{dataset.name}: the {len(chosen)} of {len(audit.indices):,} labels that are most probably wrong"
     draw_contact_sheet([dataset.images[index] for index in audit.indices[chosen]], captions, path, title)
 
 
 def _rows(audit: Audit, positions: np.ndarray) -> list[tuple[str | int, str, str, float, float]]:
-    """Name or index, label, suggested label, and the probabilities of both, of these images."""
-    dataset, classes = audit.dataset, audit.dataset.classes
+    """Of these images: name or index, label, suggested label, probabilities that it is wrong and that that is right."""
+    dataset, errors, classes = audit.dataset, audit.errors, audit.dataset.classes
+    columns = (audit.indices, audit.labels, errors.suggested, errors.wrong, errors.right)
     return [
-        (index if dataset.files is None else dataset.files[index], classes[label], classes[other], own, others)
-        for index, label, other, own, others in zip(
-            audit.indices[positions].tolist(), audit.labels[positions].tolist(), audit.suggested[positions].tolist(),
-            audit.given_probability[positions].tolist(), audit.suggested_probability[positions].tolist(), strict=True,
-        )
-    ]  # fmt: skip
+        (index if dataset.files is None else dataset.files[index], classes[label], classes[suggested], wrong, right)
+        for index, label, suggested, wrong, right in zip(*(each[positions].tolist() for each in columns), strict=True)
+    ]
 
 
 def _pairs(audit: Audit) -> list[str]:
-    """The most frequent pairs of label and suggestion among the labels estimated to be wrong."""
-    classes, chosen = audit.dataset.classes, audit.ranked[: audit.estimated]
-    pairs = audit.labels[chosen] * len(classes) + audit.suggested[chosen]
+    """The most frequent pairs of label and suggestion among as many images as are estimated to be wrong."""
+    classes, chosen = audit.dataset.classes, audit.errors.ranked[: audit.errors.estimated]
+    pairs = audit.labels[chosen] * len(classes) + audit.errors.suggested[chosen]
     found, counts = np.unique(pairs, return_counts=True)
     most = np.argsort(-counts, kind="stable")[:_MOST_PAIRS]
     return [
