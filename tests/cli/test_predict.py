@@ -44,10 +44,12 @@ def test_a_folder_is_predicted_as_its_images_one_by_one(lenet, digits_run, folde
 
 
 def test_csv_has_one_row_per_image_and_a_summary_on_standard_error(lenet, digits_run, folder):
-    outcome = lenet("predict", digits_run.path, folder / "0" / "*.png", folder / "1", "--format", "csv")
+    outcome = lenet(
+        "predict", digits_run.path, folder / "0" / "*.png", folder / "1", "--format", "csv", "--reject-unlike", "none"
+    )
     assert outcome.code == 0
     found = rows(outcome.out)
-    assert list(found[0]) == ["file", "predicted", "confidence", "error"]
+    assert list(found[0]) == ["file", "predicted", "confidence", "reason", "error"]
     assert len(found) == 30
     counted = dict(re.findall(r"^(\d) +(\d+) +[\d.]+%$", outcome.err, re.MULTILINE))
     assert {name: int(count) for name, count in counted.items()} == {
@@ -55,7 +57,7 @@ def test_csv_has_one_row_per_image_and_a_summary_on_standard_error(lenet, digits
     }
     assert sum(map(int, counted.values())) == 30
     more = rows(lenet("predict", digits_run.path, folder, "--format", "csv", "--top", 2).out)
-    assert list(more[0]) == ["file", "predicted", "confidence", "predicted_2", "confidence_2", "error"]
+    assert list(more[0]) == ["file", "predicted", "confidence", "predicted_2", "confidence_2", "reason", "error"]
 
 
 def test_a_table_ends_with_the_summary(lenet, digits_run, folder):

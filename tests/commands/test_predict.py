@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 import lenet
+from lenet.config import DataConfig
+from lenet.data import load_dataset
 from lenet.errors import InputError
 
 
@@ -191,8 +194,10 @@ def test_images_below_the_threshold_are_unknown(tmp_path, digits_run, some_image
     Image.fromarray(some_images[[one.unknown for one in found].index(True)][:, :, 0]).save(tmp_path / "unsure.png")
     outcome = lenet("predict", path, tmp_path / "unsure.png", "--network", 0, "--reject-error", "5%")
     assert "unknown" in outcome.out
-    assert "accepted 0 of 1 images" in outcome.out
-    assert "accepts 90% of the validation images" in outcome.out
+    assert "unknown: low confidence" in outcome.out
+    assert "accepted 0 of 1 image\n" in outcome.out
+    assert "1 with a confidence below" in outcome.out
+    assert "as 10% of the validation images" in outcome.out
 
 
 def test_reject_error_that_cannot_be_kept_is_refused(digits_run, tmp_path, some_images, lenet, refused):
@@ -202,3 +207,80 @@ def test_reject_error_that_cannot_be_kept_is_refused(digits_run, tmp_path, some_
     refused(lenet(*words, "5"), "reject_error must lie above 0% and below 100%", "not 5")
     old = edited(digits_run, tmp_path / "old", acceptance=None)
     refused(lenet("predict", old, tmp_path / "image.png", "--reject-error", "5%"), "older version of lenet")
+
+
+def test_photographs_given_to_the_digit_network_are_unknown_and_digits_are_not(digits_run, digits, lenet):
+    import lenet as package
+
+    found = package.predict(digits_run, generated_photographs(40), top=1)
+    assert {(one.unknown, one.reason) for one in found} == {(True, "unlike the training images")}
+    assert all(one.classes for one in found)
+    kept = package.predict(digits_run, list(digits.images[digits.test]))
+    assert sum(one.unknown for one in kept) <= 0.05 * len(kept)
+    assert not any(one.unknown for one in package.predict(digits_run, generated_photographs(5), reject_unlike="none"))
+    for number in range(2):
+        rejected = [
+            sum(
+                one.unknown
+                for one in package.predict(digits_run, list(digits.images), network=number, reject_unlike=rate)
+            )
+            for rate in ("1%", "20%")
+        ]
+        assert rejected[0] < 0.1 * len(digits.images) < rejected[1]
+    Image.fromarray(generated_photographs(1)[0]).save("photo.png")
+    outcome = lenet("predict", digits_run.path, "photo.png")
+    assert "photo.png  unknown: unlike the training images" in outcome.out
+    assert "accepted 0 of 1 image\n         1 unlike the training images, as 0.0% of the valid" in outcome.out
+    assert "unknown" not in lenet("predict", digits_run.path, "photo.png", "--reject-unlike", "none").out
+    outcome = lenet("predict", digits_run.path, "photo.png", "--format", "csv", "--reject-unlike", "2%")
+    assert outcome.out.splitlines()[1].startswith("photo.png,unknown,0.")
+    assert outcome.out.splitlines()[1].endswith(",unlike the training images,")
+    assert "accepted 0 of 1 image" in outcome.err
+    found = json.loads(lenet("predict", digits_run.path, "photo.png", "--json").out.partition("accepted")[0])
+    assert (found[0]["unknown"], found[0]["reason"]) == (True, "unlike the training images")
+
+
+def test_reject_unlike_that_cannot_be_kept_is_refused(digits_run, some_images, tmp_path, lenet, refused):
+    Image.fromarray(some_images[0][:, :, 0]).save("image.png")
+    words = ("image.png", "--reject-unlike")
+    refused(
+        lenet("predict", digits_run.path, *words, "0.1%"), "reject_unlike 0.1% is too low for 180 validation images"
+    )
+    refused(
+        lenet("predict", digits_run.path, *words, "0"), "reject_unlike must be auto, none, or lie above 0%", "not 0"
+    )
+    few = without_likeness(digits_run, tmp_path / "old")
+    assert lenet("predict", few, "image.png").code == 0
+    refused(lenet("predict", few, *words, "1%"), "cannot tell", "fewer than 20 validation images", "train again")
+    refused(lenet("predict", few, *words, "no"), "reject_unlike must be auto, none")
+
+
+def without_likeness(run, path):
+    """A copy of the run as older versions of lenet wrote it."""
+    shutil.copytree(run.path, path)
+    tensors = load_file(path / "model.safetensors")
+    save_file({name: one for name, one in tensors.items() if "likeness" not in name}, path / "model.safetensors")
+    return path
+
+
+def test_real_photographs_given_to_the_digit_network_are_unknown(digits_run, real_data):
+    import lenet as package
+
+    photographs = load_dataset(DataConfig(data="cifar10", data_dir=str(real_data))).images[:200]
+    found = package.predict(digits_run, list(photographs))
+    assert np.mean([one.unknown for one in found]) >= 0.95
+
+
+def generated_photographs(count):
+    """uint8 images [48, 64, 3]: sky, ground and a shaded ball, with sensor noise."""
+    found = []
+    for seed in range(count):
+        random = np.random.default_rng(seed)
+        rows, columns = np.mgrid[:48, :64]
+        pixels = np.where((rows < random.integers(15, 35))[:, :, None], [120, 170, 230], [90, 110, 60]).astype(float)
+        centre, radius = random.integers(12, 36, 2), random.integers(6, 14)
+        ball = np.hypot(rows - centre[0], columns - centre[1] - 8) < radius
+        pixels[ball] = random.integers(0, 256, 3)
+        pixels *= np.linspace(0.6, 1.1, 64)[None, :, None]
+        found.append(np.clip(pixels + random.normal(0, 6, pixels.shape), 0, 255).astype(np.uint8))
+    return found

@@ -12,7 +12,9 @@ from safetensors.torch import load_file, save_file
 
 from lenet.engine import Settings
 from lenet.engine import torch as engine
+from lenet.engine.statistics import statistics_count
 from lenet.errors import InputError
+from lenet.evaluation.likeness import likeness
 from lenet.evaluation.rejection import Accepted
 from lenet.models import SHAPES, describe, lenet
 from lenet.runs.checkpoint import Checkpoint, load_checkpoint, read_tensors, save_checkpoint, write_tensors
@@ -21,6 +23,12 @@ from lenet.training.training import initialised
 INPUT = (16, 20, 1)
 CLASSES = ("äpple", "pear", "plum")
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, *INPUT), np.uint8)
+
+
+def looks(template, number):
+    random = torch.Generator().manual_seed(number)
+    count = statistics_count(template, INPUT)
+    return likeness(torch.randn(50, count, generator=random), torch.randn(30 + number, count, generator=random))
 
 
 def made(count=1, name="lenet5-modern"):
@@ -34,6 +42,7 @@ def made(count=1, name="lenet5-modern"):
         val_accuracy=[0.5 + 0.1 * (number % 2) for number in range(count)],
         temperature=[1.5 + number for number in range(count)],
         acceptance=[[Accepted(0.75, 10 + number, 1)] for number in range(count)],
+        likeness=[looks(template, number) for number in range(count)],
         config={"data": "fruit", "maps": (6, 16), "size": None},
         versions={"torch": "1"},
     )
@@ -57,6 +66,8 @@ def test_loaded_checkpoint_equals_saved_one(tmp_path, count, name):
     assert (after.classes, after.input_shape, after.fit) == (CLASSES, INPUT, "pad")
     assert (after.seeds, after.val_accuracy) == (before.seeds, before.val_accuracy)
     assert (after.temperature, after.acceptance) == (before.temperature, before.acceptance)
+    for one, other in zip(after.likeness, before.likeness, strict=True):
+        assert all(torch.equal(tensor, vars(other)[name]) for name, tensor in vars(one).items())
     assert after.config == {"data": "fruit", "maps": [6, 16], "size": None}
     assert after.versions == {"torch": "1"}
 
@@ -67,6 +78,11 @@ def test_tensor_names_have_a_prefix_only_with_several_networks(tmp_path):
     one = set(load_file(tmp_path / "one.safetensors"))
     assert "1.weight" in one
     assert "2.num_batches_tracked" in one
+    assert {name for name in one if not name[0].isdigit()} == {
+        "likeness.mean",
+        "likeness.whitening",
+        "likeness.distances",
+    }
     assert set(load_file(tmp_path / "two.safetensors")) == {f"{number}.{name}" for number in (0, 1) for name in one}
 
 
@@ -168,7 +184,7 @@ def test_error_names_truncated_file(saved, fraction, end):
         (lambda facts: facts.update(seeds=[0]), "val_accuracy must be a list of numbers from 0 to 1, one per seed"),
         (
             lambda facts: facts.update(seeds=[0], val_accuracy=[0.5], temperature=[1.0], acceptance=[[]]),
-            "64 tensors instead of 1 x 32",
+            "70 tensors instead of 1 x 32",
         ),
         (
             lambda facts: facts.update(
@@ -198,9 +214,10 @@ def test_json_that_contradicts_weights_is_refused(saved, change, message):
 
 
 def test_older_checkpoint_has_temperature_one_and_no_thresholds(saved):
+    edit_tensors(saved, lambda tensors: [tensors.pop(name) for name in list(tensors) if "likeness" in name])
     edit_json(saved, lambda facts: [facts.pop(name) for name in ("temperature", "acceptance")])
     after = load_checkpoint(saved)
-    assert (after.temperature, after.acceptance) == ([1.0, 1.0], [[], []])
+    assert (after.temperature, after.acceptance, after.likeness) == ([1.0, 1.0], [[], []], [None, None])
 
 
 @pytest.mark.parametrize(
@@ -209,6 +226,13 @@ def test_older_checkpoint_has_temperature_one_and_no_thresholds(saved):
         (lambda tensors: tensors.pop("1.1.weight"), "contradict each other: 63 tensors"),
         (lambda tensors: tensors.update(extra=torch.ones(1)), "contradict each other: 65 tensors"),
         (lambda tensors: tensors.update({"0.1.bias": torch.ones(9)}), r"0\.1\.bias .*found shape \(9,\)"),
+        (lambda tensors: tensors.pop("1.likeness.mean"), r"1\.likeness\. does not fit the network"),
+        (lambda tensors: tensors.update({"0.likeness.more": torch.ones(1)}), r"0\.likeness\. does not fit"),
+        (lambda tensors: tensors.update({"0.likeness.mean": torch.ones(9)}), r"0\.likeness\. does not fit"),
+        (lambda tensors: tensors.update({"0.likeness.mean": torch.ones(46).double()}), r"0\.likeness\. does not fit"),
+        (lambda tensors: tensors.update({"0.likeness.distances": torch.ones(0)}), r"0\.likeness\. does not fit"),
+        (lambda tensors: tensors.update({"0.likeness.distances": torch.ones(3).cumsum(0).flip(0)}), "does not fit"),
+        (lambda tensors: tensors["1.likeness.whitening"].fill_(float("nan")), r"1\.likeness\. does not fit"),
     ],
 )
 def test_weights_that_contradict_json_are_refused(saved, change, message):

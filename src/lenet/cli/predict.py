@@ -24,6 +24,7 @@ def predict(
     run: RunFolder, images: Annotated[list[Path], Parameter(negative="", name="IMAGE")], /, *,
     top: Whole | None = None, network: Whole | None = None, format: Format | None = None,
     uncalibrated: Annotated[bool, Parameter(negative="")] = False, reject_error: str | None = None,
+    reject_unlike: str = "auto",
     json_: Annotated[bool, Parameter(name="json", negative="")] = False, out: Path | None = None,
 ) -> None:  # fmt: skip
     """Print the most probable classes of images.
@@ -48,6 +49,9 @@ def predict(
     reject_error
         Answer "unknown" to uncertain images, so that at most this fraction of the other answers is wrong, such as 5%.
         It holds with 95% confidence for images like the validation images. Default: answer always.
+    reject_unlike
+        Answer "unknown" to images that look less like the training images than all but this fraction of the validation
+        images, such as 5%. auto: 1%, or the lowest possible with few validation images; none: answer always.
     json_
         Print JSON: a list with one entry per image.
     out
@@ -55,10 +59,10 @@ def predict(
     """
     chosen = _chosen_format(format, json_, out)
     with loading():
-        from lenet.commands.predict import chosen_network, load, predict_files, threshold_of
+        from lenet.commands.predict import chosen_network, limits_of, load, predict_files
         from lenet.data.named import image_files
         from lenet.data.progress import progress
-        from lenet.report.predictions import Counts, writer
+        from lenet.report.predictions import Counts, coverage, writer
 
     if top is None:
         top = 1 if chosen == "csv" else 5
@@ -70,6 +74,7 @@ def predict(
         network=network,
         calibrated=not uncalibrated,
         reject_error=reject_error,
+        reject_unlike=reject_unlike,
     )
     total = sum(1 for _ in image_files(map(str, images)))
     counts = Counts(checkpoint.classes)
@@ -84,15 +89,9 @@ def predict(
     console = PlainConsole(stderr=out is None and chosen != "table")
     if counts.predicted and (out is not None or total >= _SUMMARY_FROM):
         console.print(counts.table())
-    if reject_error is not None:
-        number = chosen_network(checkpoint, network)
-        rows, threshold = checkpoint.acceptance[number], threshold_of(checkpoint, number, reject_error)
-        accepted = next(row.accepted for row in rows if row.threshold == threshold) / max(row.accepted for row in rows)
-        console.lines(
-            f"accepted {counts.predicted - counts.unknown:,} of {counts.predicted:,} images: confidence of at least "
-            f"{100 * threshold:.1f}%",
-            f"that threshold accepts {100 * accepted:.0f}% of the validation images",
-        )
+    number = chosen_network(checkpoint, network)
+    limits = limits_of(checkpoint, number, reject_error, reject_unlike)
+    console.lines(*coverage(counts, limits, checkpoint.acceptance[number], checkpoint.likeness[number]))
     if out is not None:
         console.lines(f"files   {out}: {counts.total:,} images")
     if counts.failed:

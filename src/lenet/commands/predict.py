@@ -1,5 +1,6 @@
 """Predict: the most probable classes of images, by a network of a run."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -15,8 +16,10 @@ from lenet.data.stream import Decoded, stream
 from lenet.engine import Settings
 from lenet.engine import torch as torch_engine
 from lenet.engine.preserved import preserved_torch
+from lenet.engine.statistics import map_statistics
 from lenet.errors import InputError
-from lenet.evaluation.rejection import error_rate, rejection
+from lenet.evaluation.likeness import FEWEST_VALIDATION, unlike_rate
+from lenet.evaluation.rejection import UNLIKE, UNSURE, Limits, error_rate, rejection
 from lenet.evaluation.scores import probabilities
 from lenet.runs.checkpoint import Checkpoint
 from lenet.runs.run import Run
@@ -32,7 +35,8 @@ class Prediction:
 
     image: the path, or "image 3" for an image without a path at index 3; probabilities: fractions from 0 to 1
     error: why the image could not be read; None if it could
-    unknown: whether the image was rejected, its confidence being too low (`reject_error`)
+    unknown: whether the image was rejected
+    reason: why it was: "unlike the training images" (`reject_unlike`) or "low confidence" (`reject_error`)
     """
 
     image: str
@@ -40,6 +44,7 @@ class Prediction:
     probabilities: tuple[float, ...] = ()
     error: str | None = None
     unknown: bool = False
+    reason: str | None = None
 
 
 def load(run: str | Path | Run) -> Checkpoint:
@@ -59,6 +64,7 @@ def predict(
     network: int | None = None,
     calibrated: bool = True,
     reject_error: float | str | None = None,
+    reject_unlike: float | str = "auto",
 ) -> list[Prediction]:
     """The `top` most probable classes of each image.
 
@@ -68,15 +74,19 @@ def predict(
     calibrated: divide the logits by the network's temperature, so that probabilities mean what they say
     reject_error: highest error rate of accepted images, 0.05 or "5%". Images are `unknown` if their calibrated
         confidence is below a threshold chosen on validation images; `lenet.evaluation.rejection` says what it promises
+    reject_unlike: fraction of the validation images, those least like the training images, at whose distance images
+        become `unknown`, 0.01 or "1%". "auto": 1%, or the lowest possible with fewer than 99 validation images, if the
+        run can tell; "none": no image is rejected for its looks. See `lenet.evaluation.likeness`
 
     An image that cannot be read gets an `error`; the others are predicted. Raises InputError if no image can be read,
-    if `top` is below 1, if the run does not have the network, or if no threshold is strict enough for `reject_error`.
+    if `top` is below 1, if the run does not have the network, or if no threshold is strict enough for `reject_error` or
+    `reject_unlike`.
     """
     with preserved_torch():
         checkpoint = run if isinstance(run, Checkpoint) else load(run)
         number = chosen_network(checkpoint, network)
         _check_top(top)
-        threshold = threshold_of(checkpoint, number, reject_error)
+        limits = limits_of(checkpoint, number, reject_error, reject_unlike)
         size, _, channels = checkpoint.input_shape
 
         def decoded() -> Iterator[Decoded]:
@@ -87,7 +97,7 @@ def predict(
                 except InputError as error:
                     yield name, error
 
-        predictions = list(_by_batch(checkpoint, number, decoded(), top, calibrated, threshold))
+        predictions = list(_by_batch(checkpoint, number, decoded(), top, calibrated, limits))
         errors = [one.error for one in predictions if one.error is not None]
         if errors and len(errors) == len(predictions):
             more = f" (and {len(errors) - 1} more images cannot be read)" if len(errors) > 1 else ""
@@ -103,6 +113,7 @@ def predict_files(
     network: int | None = None,
     calibrated: bool = True,
     reject_error: float | str | None = None,
+    reject_unlike: float | str = "auto",
 ) -> Iterator[Prediction]:
     """Predictions of any number of image files, in the order of their paths, in constant memory.
 
@@ -111,24 +122,37 @@ def predict_files(
     """
     number = chosen_network(checkpoint, network)
     _check_top(top)
-    threshold = threshold_of(checkpoint, number, reject_error)
+    limits = limits_of(checkpoint, number, reject_error, reject_unlike)
     size, _, channels = checkpoint.input_shape
     images = stream(files, size, channels, checkpoint.fit)
-    return _by_batch(checkpoint, number, images, top, calibrated, threshold)
+    return _by_batch(checkpoint, number, images, top, calibrated, limits)
 
 
-def threshold_of(checkpoint: Checkpoint, number: int, reject_error: float | str | None) -> float:
-    """The lowest confidence that network `number` accepts; 0 without `reject_error`. Raises InputError."""
-    return 0.0 if reject_error is None else rejection(checkpoint.acceptance[number], error_rate(reject_error)).threshold
+def limits_of(
+    checkpoint: Checkpoint, number: int, reject_error: float | str | None, reject_unlike: float | str
+) -> Limits:
+    """What network `number` rejects. Raises InputError as `predict` does."""
+    confidence, distance = 0.0, math.inf
+    if reject_error is not None:
+        confidence = rejection(checkpoint.acceptance[number], error_rate(reject_error)).threshold
+    if likeness := checkpoint.likeness[number]:
+        distance = likeness.threshold(reject_unlike)
+    elif reject_unlike not in ("auto", "none"):
+        unlike_rate(reject_unlike)
+        raise InputError(
+            f"the run cannot tell which images are unlike its training images: it has fewer than {FEWEST_VALIDATION} "
+            "validation images, or an older version of lenet wrote it; leave reject_unlike out, or train again"
+        )
+    return Limits(confidence, distance)
 
 
 def _by_batch(
-    checkpoint: Checkpoint, number: int, images: Iterator[Decoded], top: int, calibrated: bool, threshold: float
+    checkpoint: Checkpoint, number: int, images: Iterator[Decoded], top: int, calibrated: bool, limits: Limits
 ) -> Iterator[Prediction]:
     while batch := list(islice(images, _BATCH)):
         pixels = [image for _, image in batch if not isinstance(image, InputError)]
         with preserved_torch():
-            predicted = iter(_predicted(checkpoint, number, pixels, top, calibrated, threshold) if pixels else [])
+            predicted = iter(_predicted(checkpoint, number, pixels, top, calibrated, limits) if pixels else [])
         for path, image in batch:
             if isinstance(image, InputError):
                 yield Prediction(path, error=str(image))
@@ -137,18 +161,22 @@ def _by_batch(
 
 
 def _predicted(
-    checkpoint: Checkpoint, number: int, pixels: list[np.ndarray], top: int, calibrated: bool, threshold: float
-) -> list[tuple[tuple[str, ...], tuple[float, ...], None, bool]]:
+    checkpoint: Checkpoint, number: int, pixels: list[np.ndarray], top: int, calibrated: bool, limits: Limits
+) -> list[tuple[tuple[str, ...], tuple[float, ...], None, bool, str | None]]:
     """All but the name of the predictions of these images, uint8 [size, size, C] each, by network `number`.
 
     The torch engine computes the logits also where the native one is faster: decoding takes far longer, and results
     depend neither on the instruction set nor on whether the native engine is installed.
     """
-    logits = torch_engine.logits(checkpoint.networks[number], np.stack(pixels), Settings())
+    network, images = checkpoint.networks[number], np.stack(pixels)
+    logits = torch_engine.logits(network, images, Settings())
     scaled = probabilities(logits / checkpoint.temperature[number])
     ranked = _ranked(scaled if calibrated else probabilities(logits), checkpoint.classes, top)
-    unknown = (scaled.max(axis=1) < threshold).tolist()
-    return [(*one, None, rejected) for one, rejected in zip(ranked, unknown, strict=True)]
+    reasons = np.where(scaled.max(axis=1) < limits.confidence, UNSURE, "").astype(object)
+    likeness = checkpoint.likeness[number]
+    if likeness and limits.distance < math.inf:
+        reasons[likeness.distance(map_statistics(network, images)) > limits.distance] = UNLIKE
+    return [(*one, None, bool(reason), reason or None) for one, reason in zip(ranked, reasons, strict=True)]
 
 
 def _check_top(top: int) -> None:

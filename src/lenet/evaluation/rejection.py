@@ -1,4 +1,4 @@
-"""Rejection: from which confidence on a network's answers are accepted, so that they are rarely wrong."""
+"""Rejection: which answers of a network are accepted; from which confidence on they are rarely wrong."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,19 @@ from lenet.errors import InputError
 from lenet.evaluation.scores import confidences
 
 LEVELS = 20  # coverages that are tried: 5%, 10%, ..., 100% of the validation images
+UNLIKE, UNSURE = "unlike the training images", "low confidence"  # why an image is rejected
 _CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a network rejects: images with a calibrated confidence below `confidence` or a distance above `distance`.
+
+    distance: from the training images, see `lenet.evaluation.likeness`
+    """
+
+    confidence: float = 0.0
+    distance: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -74,11 +86,16 @@ def rejection(rows: Sequence[Accepted], error: float) -> Accepted:
 
 def error_rate(value: float | str) -> float:
     """0.05 or "5%" as a fraction. Raises InputError unless it lies above 0 and below 1."""
+    return fraction(value, "reject_error must lie above 0% and below 100%, such as 5% or 0.05")
+
+
+def fraction(value: float | str, rule: str) -> float:
+    """0.05 or "5%" as a fraction. Raises InputError, which states the rule, unless it lies above 0 and below 1."""
     try:
         text = str(value).strip()
         rate = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError:
         rate = math.nan
     if isinstance(value, bool) or not 0 < rate < 1:
-        raise InputError(f"reject_error must lie above 0% and below 100%, such as 5% or 0.05, not {value!s:.40}")
+        raise InputError(f"{rule}, not {value!s:.40}")
     return rate

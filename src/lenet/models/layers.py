@@ -346,6 +346,7 @@ KINDS: tuple[Kind, ...] = (
 )
 BY_NAME = {kind.name: kind for kind in KINDS}
 BY_MODULE = {kind.module: kind for kind in KINDS}
+ACTIVATIONS = (nn.ReLU, nn.Tanh, nn.LeakyReLU, nn.GELU)
 
 
 def kind_of(layer: nn.Module, number: int) -> Kind:

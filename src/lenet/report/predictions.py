@@ -2,12 +2,15 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol, TextIO
 
 from rich.table import Table
 
+from lenet.errors import counted
+from lenet.evaluation.likeness import Likeness
+from lenet.evaluation.rejection import UNLIKE, UNSURE, Accepted, Limits
 from lenet.report.console import PlainConsole, visible
 from lenet.report.sheet import Sheet
 
@@ -29,6 +32,8 @@ class Prediction(Protocol):
     def error(self) -> str | None: ...
     @property
     def unknown(self) -> bool: ...
+    @property
+    def reason(self) -> str | None: ...
 
 
 Write = Callable[[Prediction], None]
@@ -54,14 +59,14 @@ def writer(format: str, file: TextIO, top: int) -> Iterator[Write]:
 def _csv(file: TextIO, top: int) -> Write:
     sheet = Sheet(file)
     more = [f"{name}_{place}" for place in range(2, top + 1) for name in ("predicted", "confidence")]
-    sheet.row(["file", "predicted", "confidence", *more, "error"])
+    sheet.row(["file", "predicted", "confidence", *more, "reason", "error"])
 
     def write(one: Prediction) -> None:
         pairs = [(name, f"{value:.6f}") for name, value in zip(one.classes, one.probabilities, strict=True)]
         if one.unknown:
             pairs[0] = (UNKNOWN, pairs[0][1])
         pairs += [("", "")] * (top - len(pairs))
-        sheet.row([one.image, *(field for pair in pairs for field in pair), one.error or ""])
+        sheet.row([one.image, *(field for pair in pairs for field in pair), one.reason or "", one.error or ""])
 
     return write
 
@@ -89,6 +94,10 @@ def _as_json(one: Prediction, indent: int | None = None) -> str:
     return json.dumps(vars(one), indent=indent).replace("\x7f", "\\u007f")  # JSON escapes all other control characters
 
 
+def _rejected(one: Prediction) -> str:
+    return f"{UNKNOWN}: {one.reason}"
+
+
 def _table() -> Iterator[Write]:
     console, waiting = PlainConsole(), list[Prediction]()
     widths: tuple[int, int] | None = None  # of the first two columns, as the first images need
@@ -98,6 +107,7 @@ def _table() -> Iterator[Write]:
         table = Table(box=None, pad_edge=False, header_style="bold", show_header=widths is None)
         names = [visible(one.image) for one in waiting]
         classes = [visible(name) for one in waiting for name in one.classes]
+        classes += [_rejected(one) for one in waiting if one.unknown]
         widths = widths or (max(map(len, ["image", *names])), max(map(len, ["class", *classes])))
         fits = sum(widths) + len("probability") + 4 <= console.width  # otherwise Rich decides what is folded
         for column, width in zip(("image", "class"), widths, strict=True):
@@ -105,7 +115,7 @@ def _table() -> Iterator[Write]:
         table.add_column("probability", justify="right", no_wrap=True)
         for shown, one in zip(names, waiting, strict=True):
             if one.unknown:
-                table.add_row(shown, UNKNOWN, "")
+                table.add_row(shown, _rejected(one), "")
             for place, (name, probability) in enumerate(zip(one.classes, one.probabilities, strict=True)):
                 table.add_row(
                     shown if place == 0 and not one.unknown else "", visible(name), f"{100 * probability:.1f}%"
@@ -129,19 +139,25 @@ class Counts:
 
     def __init__(self, classes: tuple[str, ...]) -> None:
         self._classes, self._images = classes, Counter[str]()
-        self.failed, self.unknown, self.errors = 0, 0, list[str]()
+        self.failed, self.errors = 0, list[str]()
+        self.reasons = Counter[str]()  # rejected images by reason
 
     def add(self, one: Prediction) -> None:
         """Count one image."""
         if one.error is None:
             if one.unknown:
-                self.unknown += 1
+                self.reasons[one.reason or ""] += 1
             else:
                 self._images[one.classes[0]] += 1
             return
         self.failed += 1
         if len(self.errors) < _ERRORS:
             self.errors.append(one.error)
+
+    @property
+    def unknown(self) -> int:
+        """Number of images that were rejected."""
+        return self.reasons.total()
 
     @property
     def predicted(self) -> int:
@@ -165,3 +181,24 @@ class Counts:
         if self.unknown:
             table.add_row(UNKNOWN, f"{self.unknown:,}", f"{100 * self.unknown / self.predicted:.1f}%")
         return table
+
+
+def coverage(counts: Counts, limits: Limits, rows: Sequence[Accepted], likeness: Likeness | None) -> list[str]:
+    """How many images were accepted, and why the others were not; nothing where no image could be rejected.
+
+    rows, likeness: the network's, from its checkpoint
+    """
+    if not counts.unknown and not limits.confidence:
+        return []
+    lines = [f"accepted {counts.predicted - counts.unknown:,} of {counted(counts.predicted, 'image')}"]
+    if limits.confidence:
+        accepted = next(row.accepted for row in rows if row.threshold == limits.confidence)
+        fraction = 1 - accepted / max(row.accepted for row in rows)
+        lines.append(
+            f"         {counts.reasons[UNSURE]:,} with a confidence below {100 * limits.confidence:.1f}%, as "
+            f"{100 * fraction:.0f}% of the validation images"
+        )
+    if likeness and (unlike := counts.reasons[UNLIKE]):
+        fraction = likeness.rejected(limits.distance)
+        lines.append(f"         {unlike:,} {UNLIKE}, as {100 * fraction:.1f}% of the validation images")
+    return lines

@@ -1,6 +1,7 @@
 """A checkpoint: a safetensors file and a JSON file that together hold trained networks. Nothing is pickled.
 
 NAME.safetensors holds the weights; with several networks, each name starts with the network's number ("0.", "1.", ...).
+Tensors named "likeness.mean" and so on are no weights: they say what the training images look like to the network.
 NAME.json holds the list of layers, the class names, the input's shape and fit, temperatures, the config and the library
 versions.
 """
@@ -19,14 +20,17 @@ from safetensors import SafetensorError
 from torch import nn
 
 from lenet.data.fit import FITS, MAX_SIZE, MIN_SIZE
+from lenet.engine.statistics import statistics_count
 from lenet.errors import InputError
 from lenet.evaluation.calibration import HIGHEST, LOWEST
+from lenet.evaluation.likeness import Likeness
 from lenet.evaluation.rejection import LEVELS, Accepted
 from lenet.files import open_regular, read_json, write_whole
 from lenet.models import build, describe, trace
 from lenet.runs.metrics import best_of
 
 FORMAT = 1
+_LIKENESS = "likeness."
 
 
 @dataclass
@@ -39,6 +43,8 @@ class Checkpoint:
     temperature: one per network; logits divided by it give calibrated probabilities
     acceptance: for each network, which confidences accept how many validation images; empty in older checkpoints
     best: the number of the network with the best validation score, by the run's option `select`
+    likeness: for each network, what its training images look like; None if there were too few validation images, and
+        in older checkpoints
     """
 
     networks: list[nn.Sequential]
@@ -49,6 +55,7 @@ class Checkpoint:
     val_accuracy: list[float] = field(default_factory=lambda: [0.0])
     temperature: list[float] = field(default_factory=lambda: [1.0])
     acceptance: list[list[Accepted]] = field(default_factory=lambda: [[]])
+    likeness: list[Likeness | None] = field(default_factory=lambda: [None])
     config: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     best: int = 0
@@ -62,6 +69,9 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         for number, network in enumerate(checkpoint.networks)
         for name, tensor in network.state_dict().items()
     }
+    for number, likeness in enumerate(checkpoint.likeness):
+        prefix = f"{number}.{_LIKENESS}" if many else _LIKENESS
+        tensors |= {prefix + name: tensor for name, tensor in vars(likeness).items()} if likeness else {}
     facts = {
         "format": FORMAT,
         "layers": describe(checkpoint.networks[0]),
@@ -184,6 +194,18 @@ def _is_input_shape(value: Any) -> bool:
     return sides and all(MIN_SIZE <= side <= MAX_SIZE for side in value[:2])
 
 
+def _is_likeness(tensors: dict[str, torch.Tensor], count: int) -> bool:
+    """Whether these are the tensors of a Likeness of `count` statistics."""
+    names = {"mean", "whitening", "distances"}
+    numbers = all(one.dtype == torch.float32 and bool(one.isfinite().all()) for one in tensors.values())
+    if tensors.keys() != names or not numbers:
+        return False
+    distances = tensors["distances"]
+    fits = tensors["mean"].shape == (count,) and tensors["whitening"].shape == (count, count)
+    ordered = distances.ndim == 1 and len(distances) > 0 and bool((distances[1:] >= distances[:-1]).all())
+    return fits and ordered and float(distances[0]) >= 0
+
+
 def write_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
     """Write a safetensors file whose metadata holds the tensors' digest. Equal tensors give identical files."""
     write_whole(path, safetensors.torch.save(tensors, {_DIGEST: digest_of(tensors)}))
@@ -232,6 +254,13 @@ def _fill(
 ) -> None:
     """Append the networks: copies of the template with the tensors. Raises InputError if names or shapes differ."""
     wanted, many = template.state_dict(), len(checkpoint.seeds) > 1
+    checkpoint.likeness = []
+    for number in range(len(checkpoint.seeds)):
+        prefix = f"{number}.{_LIKENESS}" if many else _LIKENESS
+        parts = {name.removeprefix(prefix): tensors.pop(name) for name in list(tensors) if name.startswith(prefix)}
+        if parts and not _is_likeness(parts, statistics_count(template, checkpoint.input_shape)):
+            raise InputError(f"{weights}: {prefix} does not fit the network; restore it or train again")
+        checkpoint.likeness.append(Likeness(**parts) if parts else None)
     if len(tensors) != len(wanted) * len(checkpoint.seeds):  # compared before memory is allocated for each network
         raise InputError(
             f"{weights} and {text.name} contradict each other: {len(tensors)} tensors instead of "

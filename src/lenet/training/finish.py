@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from lenet.engine.statistics import map_statistics
 from lenet.errors import InputError
 from lenet.evaluation.calibration import Calibration, fit_temperature, reliability
+from lenet.evaluation.likeness import Likeness, likeness
 from lenet.evaluation.rejection import Accepted, acceptance
 from lenet.evaluation.scores import Scores, mean_sd, scores
 from lenet.models import parameter_count
@@ -23,6 +25,7 @@ from lenet.training.setup import Setup
 from lenet.training.start import trained_parameters
 from lenet.training.training import Training
 
+_DESCRIBED = 5000  # training images, and validation images, of which statistics are computed: a second for both
 _LIBRARIES = ("lenet", "torch", "numpy", "pillow")
 
 
@@ -76,6 +79,7 @@ def evaluate_test_set(setup: Setup, trainings: Sequence[Training], run: Run) -> 
         val_accuracy=[training.best.val_accuracy for training in kept if training.best],
         temperature=[one.temperature for one in calibrations],
         acceptance=accepted,
+        likeness=[likeness_of(training) for training in kept],
         config=vars(config),
         versions=versions(),
         best=best,
@@ -89,6 +93,13 @@ def calibrated(training: Training) -> tuple[float, list[Accepted]]:
     logits, labels = training.logits(training.dataset.val), training.dataset.labels[training.dataset.val]
     temperature = fit_temperature(logits, labels)
     return temperature, acceptance(logits / temperature, labels)
+
+
+def likeness_of(training: Training) -> Likeness | None:
+    """What the training images look like to a network with its best weights; None with too few validation images."""
+    dataset = training.dataset
+    described = [indices[:: 1 + (len(indices) - 1) // _DESCRIBED] for indices in (dataset.train, dataset.val)]
+    return likeness(*(map_statistics(training.model, dataset.images[indices]) for indices in described))
 
 
 def result_of(setup: Setup, trainings: Sequence[Training], tested: Tested, clock: Clock) -> dict[str, Any]:

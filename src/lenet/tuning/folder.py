@@ -10,7 +10,7 @@ from lenet.config import Config, recipe_values, to_toml
 from lenet.files import make_folder, write_whole
 from lenet.runs.checkpoint import Checkpoint, read_tensors, save_checkpoint
 from lenet.runs.metrics import SELECT
-from lenet.training.finish import calibrated, versions
+from lenet.training.finish import calibrated, likeness_of, versions
 from lenet.tuning.search import Search
 from lenet.tuning.trial import Job, state_path, training_of
 from lenet.tuning.trials import DIED, TrialRecord, Trials
@@ -107,6 +107,7 @@ def write_kept(folder: Path, trials: Trials, job: Job) -> list[int]:
             val_accuracy=[best.val_accuracy],
             temperature=[temperature],
             acceptance=[accepted],
+            likeness=[likeness_of(training)],
             config=vars(training.config),
             versions=versions(),
         )
