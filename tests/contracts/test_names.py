@@ -25,7 +25,7 @@ PARAMETERS = {
     "compare": "runs out verbose",
     "evaluate": "run data data_dir network split",
     "load": "run",
-    "predict": "run images top network calibrated reject_error",
+    "predict": "run images top network calibrated reject_error reject_unlike",
     "study": "name out verbose watch",
     "train": f"data model recipe {RUN} or_digits",
     "transfer": f"run data recipe {RUN}",
