@@ -167,7 +167,8 @@ def _near(images: _Images, advance: Callable[[int], None]) -> Iterator[Finding]:
     usable = np.flatnonzero(seen.readable() & (seen.deviation >= CONSTANT_SD))
     if len(usable):
         usable = usable[first_of_copies(seen.digests[usable]) == np.arange(len(usable))]
-    for one, other, similarity in near_duplicates(seen.thumbnails[usable], advance):
+    thumbnails = seen.thumbnails if len(usable) == len(seen.thumbnails) else seen.thumbnails[usable]
+    for one, other, similarity in near_duplicates(thumbnails, advance):
         yield images.pair("near-duplicate", int(usable[other]), int(usable[one]), f"similarity {similarity:.3f}")
 
 

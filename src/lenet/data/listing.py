@@ -32,7 +32,7 @@ Labels = tuple[NDArray[np.int64], tuple[str, ...]]
 class Listing:
     """Labelled images: training images first, then validation, then test.
 
-    source: "embedded", "memory", or a path; is_folder: whether it is a folder of class folders
+    source: "embedded", "memory", or a path
     files: a name for each image; splits: the split of each, all "train" if the source has no splits
     opening: opens image `index`; raises whatever Pillow or the user's own code does
     labels: int64 [N], -1 where unknown, and class names; called after the images are read
@@ -41,7 +41,6 @@ class Listing:
 
     name: str
     source: str
-    is_folder: bool
     files: Sequence[str]
     splits: tuple[Split, ...]
     opening: Opening
@@ -71,7 +70,6 @@ def _folder(root: Path) -> Listing:
     return Listing(
         name=root.name,
         source=str(root),
-        is_folder=True,
         files=found.files,
         splits=found.splits,
         opening=lambda index: opened(root / found.files[index]),
@@ -98,7 +96,6 @@ def _of_arrays(
     return Listing(
         name=name,
         source=source,
-        is_folder=False,
         files=Names(tuple((split if len(counts) > 1 else "images", count) for split, count in counts.items())),
         splits=tuple(split for split, count in counts.items() for _ in range(count)),
         opening=lambda index: _as_image(images[index]),
@@ -118,7 +115,6 @@ def _of_source(source: Source) -> Listing:
     return Listing(
         name=source.name,
         source=source.path,
-        is_folder=False,
         files=Names(tuple(part.group() for part in source.parts)),
         splits=tuple(part.split for part in source.parts for _ in range(part.count)),
         opening=opening,
