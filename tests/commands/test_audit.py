@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -98,6 +99,10 @@ def test_labels_are_edited_and_trained_on(planted, audited, tmp_path, no_picture
     assert place(suspects[10]) not in np.concatenate([again.train, again.val, again.test])
     second = package.audit(planted[0], labels=path, out=tmp_path / "second", **FAST)
     assert len(second.indices) == 899
+    merged = rows(tmp_path / "second" / "labels.csv")
+    assert [row["file"] for row in merged[: len(suspects)]] == [row["file"] for row in suspects]
+    assert [row["label"] for row in merged[: len(suspects)]] == [row["label"] for row in suspects]
+    assert load_dataset(replace(run.config(), labels=str(tmp_path / "second" / "labels.csv"))).sha256 == again.sha256
     assert not set(map(place, suspects[:11])) & {second.indices[position] for position in second.errors.ranked[:10]}
 
 

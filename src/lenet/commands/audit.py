@@ -44,8 +44,8 @@ _RESULT = "audit.json"
 _DEFAULTS = {"seeds": 2}
 _FOLDS = 5
 _MOST_FOLDS = 20
-_IMAGES = 300_000  # in all epochs of a network together, within these bounds of its epochs
-_EPOCHS = (6, 30)
+_IMAGES = 150_000  # in all epochs of a network together, within these bounds of its epochs
+_EPOCHS = (6, 20)
 _VALIDATED = 500  # held-out images on which each epoch is validated, for the progress display alone
 
 

@@ -25,7 +25,7 @@ AUDIT_LACKS = (
 AUDIT_DEFAULTS = {
     "model": "a network of three convolutions, made for audits",
     "split_seed": "0",
-    "epochs": "6, and up to 30 for fewer than 50,000 images",
+    "epochs": "6, and up to 20 for fewer than 25,000 images",
     "seeds": "2",
 }
 SEARCH_EPOCHS = 10  # the most that a trial trains, whatever a recipe says

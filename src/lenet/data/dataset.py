@@ -2,8 +2,8 @@
 
 import os
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +42,8 @@ class Dataset:
     facts: digests, copies and near-constant images; None for images that are not the user's own and not in the cache
     folds: (train, val) of each fold, for one network each; `train` and `val` are then those of the first fold
     has_test: whether the source has a test split of its own
-    relabelled: the file of `config.labels`, otherwise empty; an image that it leaves out is in no split
+    relabelled: the file of `config.labels`, otherwise empty
+    corrections: what it says: the class of an image by index; None for an image that is left out, which is in no split
     substitute: why the embedded digits take the place of the dataset that was asked for, otherwise empty
     """
 
@@ -61,6 +62,7 @@ class Dataset:
     folds: tuple[tuple[Indices, Indices], ...] = ()
     has_test: bool = False
     relabelled: str = ""
+    corrections: Mapping[int, int | None] = field(default_factory=dict)
     substitute: str = ""
 
     def for_network(self, number: int) -> "Dataset":
@@ -178,6 +180,7 @@ def _load(
         folds=splits.folds,
         has_test=loaded.test is not None,
         relabelled=loaded.relabelled,
+        corrections=loaded.corrections,
     )
 
 

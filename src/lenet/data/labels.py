@@ -41,7 +41,7 @@ def relabel(loaded: Loaded, path: Path) -> Loaded:
         notes=(*loaded.notes, note),
         relabelled=str(path),
         drawn_by=before,
-        left_out=left_out,
+        corrections=numbers,
     )
 
 

@@ -1,6 +1,6 @@
 """Arrays as a reader leaves them, with the splits of their source; and what the options leave of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -23,7 +23,8 @@ class Loaded:
 
     relabelled: the file that corrected the labels, otherwise empty
     drawn_by: the labels before, by which the splits are drawn, so that a corrected image stays in its split
-    left_out: sorted indices of the images that this file leaves out; the splits here still have them
+    corrections: what this file says: the class of an image by index, None if the image is left out. The splits here
+        still have the images that are left out
     """
 
     name: str
@@ -38,7 +39,12 @@ class Loaded:
     folds: tuple[Indices, ...] = ()
     relabelled: str = ""
     drawn_by: NDArray[np.int64] | None = None
-    left_out: Indices = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    corrections: Mapping[int, int | None] = field(default_factory=dict)
+
+    @property
+    def left_out(self) -> Indices:
+        """Sorted indices of the images that are left out."""
+        return np.array(sorted(index for index, label in self.corrections.items() if label is None), dtype=np.int64)
 
 
 def as_asked(
@@ -97,7 +103,11 @@ def only(loaded: Loaded, keep: tuple[str, ...]) -> Loaded:
         files=None if loaded.files is None else tuple(loaded.files[index] for index in chosen.tolist()),
         folds=tuple(left(fold) for fold in loaded.folds),
         drawn_by=None if drawn_by is None else np.where(drawn_by < 0, labels, drawn_by)[chosen],
-        left_out=left(loaded.left_out),
+        corrections={
+            int(at[index]): None if label is None else int(numbers[label])
+            for index, label in loaded.corrections.items()
+            if at[index] >= 0
+        },
     )
 
 

@@ -140,11 +140,19 @@ def audit_csv(audit: Audit) -> str:
 
 
 def labels_csv(audit: Audit) -> str:
-    """CSV to edit, for `--labels`: the suspect images, each with its given label."""
-    text = io.StringIO()
+    """CSV to edit, for `--labels`: the suspect images, each with its given label.
+
+    Before them stand the corrections that the audit was made with, so that one file has all of them.
+    """
+    dataset, text = audit.dataset, io.StringIO()
     sheet = Sheet(text)
     sheet.row([_named(audit), *_COLUMNS])
-    for name, label, suggested, *rest in _rows(audit, audit.suspects):
+    for index, number in dataset.corrections.items():
+        label = "" if number is None else dataset.classes[number]
+        sheet.row([index if dataset.files is None else dataset.files[index], label, *[""] * (len(_COLUMNS) - 1)])
+    known = set(dataset.corrections)
+    new = [position for position in audit.suspects.tolist() if int(audit.indices[position]) not in known]
+    for name, label, suggested, *rest in _rows(audit, np.array(new, dtype=np.int64)):
         sheet.row([name, label, suggested, *(f"{each:.6f}" for each in rest)])
     return text.getvalue()
 
