@@ -116,8 +116,8 @@ class _Rows:
         import pyarrow.parquet as pq
 
         for path in self.files:
-            # Buffered, or a file of a single group of rows would be read into memory as a whole.
-            with pq.ParquetFile(path, buffer_size=_BUFFER) as file:
+            # By default a group of rows, which may be the whole file, is read into memory at once.
+            with pq.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False) as file:
                 for batch in file.iter_batches(batch_size=_ROWS, columns=[self.image], use_threads=False):
                     yield batch.column(0)
 
