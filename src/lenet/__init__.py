@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from lenet.commands.audit import audit
+    from lenet.commands.augment import augment
     from lenet.commands.check import check
     from lenet.commands.compare import compare
     from lenet.commands.evaluate import evaluate
@@ -27,6 +28,7 @@ __all__ = [
     "InputError",
     "Normalize",
     "audit",
+    "augment",
     "check",
     "compare",
     "evaluate",
@@ -44,6 +46,7 @@ _MODULES = {
     "InputError": "lenet.errors",
     "Normalize": "lenet.models",
     "audit": "lenet.commands.audit",
+    "augment": "lenet.commands.augment",
     "check": "lenet.commands.check",
     "compare": "lenet.commands.compare",
     "evaluate": "lenet.commands.evaluate",

@@ -2,13 +2,14 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import get_args, get_type_hints
 
 import pytest
 
 import lenet
-from lenet.config import options
+from lenet.config import DataConfig, options
 from lenet.config.keywords import (
     AUDIT_DEFAULTS,
     AUDIT_LACKS,
@@ -28,6 +29,7 @@ TAKEN = {  # the options that each function takes, as **options or as an argumen
     lenet.tune: ALL,
     lenet.study: ALL - {"data", "model"},
     lenet.transfer: ALL - set(FROM_START),
+    lenet.augment: {field.name for field in fields(DataConfig)},
     lenet.audit: ALL - set(AUDIT_LACKS),
 }
 

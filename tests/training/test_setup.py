@@ -1,5 +1,6 @@
 """Settings that cannot be trained are refused before anything is written."""
 
+import numpy as np
 import pytest
 
 import lenet
@@ -38,3 +39,24 @@ def test_training_that_needs_more_than_free_memory_is_refused(tmp_path, monkeypa
         lenet.train("digits", batch_size=4096, out=tmp_path / "run")
     with pytest.raises(InputError, match="use a smaller network or fewer seeds"):
         lenet.train("digits", fc=(1000, 1000), seeds=50, out=tmp_path / "run")
+
+
+def grey_images(channels):
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 16, 16, channels), np.uint8)
+    return pixels, np.arange(40) % 2
+
+
+def test_auto_flips_and_shifts_images_but_not_digits(tmp_path):
+    def chosen(data, **options):
+        seen = []
+        lenet.train(
+            data, epochs=1, out=tmp_path / "run", overwrite=True, watch=lambda *now: seen.append(now), **options
+        )
+        return seen[0][0].config.augment, [note for note in seen[0][0].notes if "flipped" in note]
+
+    assert chosen("digits", per_class=4) == ("none", [])
+    assert chosen(grey_images(3)) == ("flip-shift", [])
+    augment, notes = chosen(grey_images(1))
+    assert augment == "flip-shift"
+    assert notes == ["training images are flipped: if they are characters, give --augment shift"]
+    assert chosen(grey_images(1), augment=["shift", "rotate"]) == ("shift-rotate", [])

@@ -2,14 +2,21 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Group, Parameter
 from rich.table import Table
 
-from lenet.cli.flags import DataDir
+from lenet.cli.flags import NO_FLAGS, DataDir, flags_of, given, help_of
 from lenet.cli.interrupt import loading
+from lenet.config import DataConfig, augmentations, options
 from lenet.report.console import PlainConsole
+
+if TYPE_CHECKING:
+    DataFlags = DataConfig
+else:
+    DataFlags = flags_of(__name__, [name for name in options() if name in NO_FLAGS or not hasattr(DataConfig, name)])
+_NONE_GIVEN = DataFlags()
 
 data = App(
     name="data",
@@ -70,6 +77,20 @@ def check(
     console.lines(*finding_lines(checked, all_in=where), *advice_lines(checked))
     if out is not None:
         console.lines(f"files   {out}: {', '.join(written)}")
+
+
+@data.command(usage="Usage: lenet data augment [DATA] [OPTIONS]")
+def augment(
+    images: Annotated[str | None, Parameter(name="DATA", help=help_of("data"))] = None, /, *,
+    out: Annotated[Path, Parameter(help="PNG file of the contact sheet.")] = Path("augmentation.png"),
+    flags: Annotated[DataFlags, Parameter(name="*")] = _NONE_GIVEN,
+) -> None:  # fmt: skip
+    """Show augmentation: training images as they are, and as seen in seven epochs."""
+    with loading():
+        from lenet.commands.augment import augment as run_augment
+
+    config = run_augment(images, out=out, **given(flags))
+    PlainConsole().lines(f"augm.   {', '.join(augmentations(config.augment)) or 'none'}", f"files   {out}")
 
 
 @data.command(name="list", usage="Usage: lenet data list [OPTIONS]")

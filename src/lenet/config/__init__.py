@@ -1,6 +1,6 @@
 """Options, recipes and studies."""
 
-from lenet.config.augmentation import AUGMENTATIONS, AUTO, STRENGTHS, augmentations
+from lenet.config.augmentation import AUGMENTATIONS, AUTO, STRENGTHS, augmentations, drawn
 from lenet.config.options import (
     GROUPS,
     SHAPING,
@@ -33,6 +33,7 @@ __all__ = [
     "TransferConfig",
     "augmentations",
     "checked",
+    "drawn",
     "names_in",
     "names_of",
     "options",

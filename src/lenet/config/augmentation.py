@@ -1,9 +1,12 @@
 """The option `augment`: a list of augmentations as one text, such as "flip-shift-rotate"."""
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lenet.errors import InputError, did_you_mean
+
+if TYPE_CHECKING:
+    from lenet.config.options import DataConfig
 
 AUGMENTATIONS = ("flip", "shift", "rotate", "scale", "colour", "cutout")
 AUTO = ("flip", "shift")  # what auto chooses from
@@ -41,6 +44,13 @@ def augment_text(name: str, value: Any) -> str:
         if words.count(word) > 1:
             raise InputError(f"{name} lists '{word}' twice: list each augmentation once")
     return "-".join(word for word in (*_ALONE, *AUGMENTATIONS) if word in words)
+
+
+def drawn(config: "DataConfig") -> dict[str, Any]:
+    """What `lenet.data.plan.epoch_plan` draws for the config's augmentations, as its arguments."""
+    kinds = augmentations(config.augment)
+    strengths = {option: getattr(config, option) for option, kind in STRENGTHS.items() if kind in kinds}
+    return {"flip": "flip" in kinds, **strengths}
 
 
 def augmentations(text: str) -> tuple[str, ...]:

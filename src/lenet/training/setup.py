@@ -90,7 +90,10 @@ def make_setup(
 
     Raises InputError if config, network and images do not match, or memory does not suffice.
     """
-    config = resolved(config, dataset, own)
+    asked, config = config, resolved(config, dataset, own)
+    grey = dataset.files is not None and dataset.images.shape[3] == 1
+    if asked.augment == "auto" and grey and "flip" in config.augment:
+        notes = (*notes, "training images are flipped: if they are characters, give --augment shift")
     networks = _networks(config, dataset, own, start, statistics, run)
     frozen_layers(config.freeze, len(networks[0]))
     body = start.body if start else run.start() if run else None
@@ -113,11 +116,6 @@ def resolved(config: Config, dataset: Dataset, own: nn.Sequential | None = None)
 
     Raises InputError if `seeds` contradicts the dataset's folds.
     """
-    augment = config.augment
-    if augment == "auto":
-        # Without augmentation the features of frozen layers are computed only once.
-        frozen = config.freeze == "all-but-last" and not config.unfreeze_after
-        augment = "none" if dataset.name == "digits" or frozen else "flip-shift"
     data = dataset.source if dataset.files is not None else dataset.name
     data_dir, labels, start = (
         None if path is None else str(Path(path).expanduser().absolute())
@@ -136,7 +134,7 @@ def resolved(config: Config, dataset: Dataset, own: nn.Sequential | None = None)
         # absolute paths may not be valid in TOML
         **checked({"data": data, "data_dir": data_dir, "labels": labels, "start": start, "teacher": teacher}),
         data_sha256=dataset.sha256,
-        augment=augment,
+        augment=_augment(config, dataset),
         model=OWN_MODEL if own is not None else config.model,
         size=size,
         channels=channels,
@@ -144,6 +142,15 @@ def resolved(config: Config, dataset: Dataset, own: nn.Sequential | None = None)
         lr=config.peak_lr,
         weight_decay=config.decay,
     )
+
+
+def _augment(config: Config, dataset: Dataset) -> str:
+    """The config's augmentations, auto replaced by what was best when measured (docs/LOG.md)."""
+    if config.augment != "auto":
+        return config.augment
+    # Without augmentation the features of frozen layers are computed only once.
+    frozen = config.freeze == "all-but-last" and not config.unfreeze_after
+    return "none" if dataset.name == "digits" or frozen else "flip-shift"
 
 
 def network_for(

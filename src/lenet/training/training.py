@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from lenet.config import STRENGTHS, augmentations
+from lenet.config import drawn
 from lenet.data.plan import Plan, epoch_plan
 from lenet.engine import Metrics, OptimizerState
 from lenet.evaluation.scores import Scores, scores
@@ -191,7 +191,6 @@ class Training:
 
     def _plan(self, features: Features | None = None) -> Plan:
         config = self.config
-        kinds = augmentations(config.augment)
         return epoch_plan(
             (features.dataset if features else self.dataset).train,
             seed=self.seed,
@@ -201,8 +200,7 @@ class Training:
             learning_rate=config.peak_lr,
             schedule=config.schedule,
             image_size=(*self.dataset.images.shape[1:3],),
-            flip="flip" in kinds,
-            **{option: getattr(config, option) for option, kind in STRENGTHS.items() if kind in kinds},
+            **drawn(config),
             drop_single=has_batch_norm(self.model),
         )
 
