@@ -20,7 +20,7 @@ _ALIKE = 10.0  # robust standard deviations above the median of random pairs
 _RANDOM_PAIRS = 4000
 _FEW = 10  # images; among fewer, copies themselves would decide what random pairs are like
 _BLOCK = 1 << 23  # similarities that a thread holds at once
-_PAIRS = 2048  # pairs compared at once
+_PAIRS = 256  # pairs compared at once; their gradients fit into a core's cache
 
 Pairs = NDArray[np.int64]
 
