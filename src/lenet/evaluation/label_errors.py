@@ -1,9 +1,14 @@
 """Probably wrong labels, from out-of-fold probabilities: how probable each label is to be wrong.
 
-The model: an image's true label has the probabilities q = softmax(log(p) / T), where p are those of the networks; a
-fraction e of the labels was replaced by one of the other classes, each equally probable (symmetric label noise,
-Natarajan et al. 2013). T and e are the values under which the given labels are most likely. Confident learning
-(Northcutt, Jiang, Chuang, JAIR 2021) counts the images above a class's mean probability, so it counts hard images too.
+The model: an image's true label has the probabilities q = softmax(log(p) / t), where p are those of the networks, and a
+label i was given as j with the probability N[i, j]. N is counted among anchors, images whose class is all but certain
+(after Patrini et al. 2017): of those predicted as a class the most confident tenth, or 30 if that is more. Their labels
+show which classes were confused by whoever labelled them, and which errors are random. Counts are few, so they are
+shrunk towards equal probabilities, as far as the counts themselves allow (empirical Bayes). The temperature t is the
+one under which the given labels are most likely.
+
+Confident learning (Northcutt, Jiang, Chuang, JAIR 2021) has the mean probability of a class as threshold instead, so it
+counts hard images too.
 """
 
 from dataclasses import dataclass
@@ -11,12 +16,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
+from scipy.special import gammaln
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
+_ANCHORS = 0.1  # of the images predicted as a class, but at least
+_LEAST = 30
 _TEMPERATURES = (0.05, 20.0)
-_MOST_WRONG = 0.5  # largest fraction of wrong labels that is considered
+_STRENGTHS = 10.0 ** np.arange(0, 4.25, 0.25)  # images that a prior counts as
 _TINY = 1e-12  # added to probabilities before their logarithm is taken
 
 
@@ -24,15 +32,14 @@ _TINY = 1e-12  # added to probabilities before their logarithm is taken
 class LabelErrors:
     """What is probable of the labels of N images.
 
-    temperature, fraction: T and e of the model
+    noise: float64 [classes, classes], the probability that the row's class was given as the column's
     wrong: float64 [N], the probability that the label is wrong
     suggested: int64 [N], the most probable label other than the given one
     right: float64 [N], the probability that the suggested label is the true one
     ranked: int64 [N], positions, the most probably wrong label first
     """
 
-    temperature: float
-    fraction: float
+    noise: Floats
     wrong: Floats
     suggested: Labels
     right: Floats
@@ -50,48 +57,61 @@ def label_errors(probabilities: Floats, labels: Labels) -> LabelErrors:
     probabilities: float64 [N, classes], of networks that were not trained on the image
     """
     logs = np.log(probabilities + _TINY)
+    logs -= logs.max(axis=1, keepdims=True)
+    noise = noise_matrix(probabilities, labels)
+
+    def joint(log_temperature: float) -> Floats:
+        """[N, classes]: the probability of each true label together with the given one."""
+        raised = np.exp(logs / np.exp(log_temperature))
+        return np.asarray(raised / raised.sum(axis=1, keepdims=True) * noise[:, labels].T)
 
     def cost(log_temperature: float) -> float:
-        given = _of(_sharpened(logs, np.exp(log_temperature)), labels)
-        return -_log_likelihood(given, _fraction(given, logs.shape[1]), logs.shape[1])
+        return -float(np.log(joint(log_temperature).sum(axis=1) + _TINY).mean())
 
     low, high = np.log(_TEMPERATURES)
-    temperature = float(np.exp(minimize_scalar(cost, bounds=(low, high), method="bounded", options={"xatol": 1e-3}).x))
-    true = _sharpened(logs, temperature)
-    given, others = _of(true, labels), true.copy()
-    others[np.arange(len(labels)), labels] = -1
+    found = joint(minimize_scalar(cost, bounds=(low, high), method="bounded", options={"xatol": 1e-3}).x)
+    found /= np.maximum(found.sum(axis=1, keepdims=True), _TINY)
+    # Not 1 - found[label]: of the many that are all but certain, the order would be lost to rounding.
+    every = np.arange(len(labels))
+    own, others = found[every, labels].copy(), found
+    others[every, labels] = -1
     suggested = np.asarray(others.argmax(axis=1), dtype=np.int64)
-    fraction = _fraction(given, logs.shape[1])
-    spread = fraction / (logs.shape[1] - 1)
-    likelihood = (1 - fraction) * given + spread * (1 - given)
-    wrong, right = (spread * each / np.maximum(likelihood, _TINY) for each in (1 - given, _of(true, suggested)))
-    return LabelErrors(temperature, fraction, wrong, suggested, right, np.argsort(given, kind="stable"))
+    right = others[every, suggested]
+    wrong = np.clip(1 - own, 0, 1)
+    return LabelErrors(noise, wrong, suggested, np.minimum(right, wrong), np.argsort(own, kind="stable"))
 
 
-def _sharpened(logs: Floats, temperature: float) -> Floats:
-    """The probabilities of the logarithms at this temperature."""
-    raised = np.exp((logs - logs.max(axis=1, keepdims=True)) / temperature)
-    return np.asarray(raised / raised.sum(axis=1, keepdims=True))
+def noise_matrix(probabilities: Floats, labels: Labels) -> Floats:
+    """float64 [classes, classes]: the probability that the row's class was given as the column's; rows sum to 1."""
+    classes = probabilities.shape[1]
+    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    counts = np.zeros((classes, classes))
+    for number in range(classes):
+        own = np.flatnonzero(predicted == number)
+        first = own[np.argsort(-confidence[own], kind="stable")[: max(_LEAST, round(_ANCHORS * len(own)))]]
+        counts[number] = np.bincount(labels[first], minlength=classes)
+    images, right = counts.sum(axis=1), np.diag(counts)
+    rate = 1 - right.sum() / max(images.sum(), 1)
+    rates = _shrunk(np.stack([right, images - right], axis=1), np.array([1 - rate, rate]))[:, 1]
+    others = counts[~np.eye(classes, dtype=bool)].reshape(classes, classes - 1)
+    spread = _shrunk(others, np.full(classes - 1, 1 / (classes - 1)))
+    noise = np.diag(1 - rates)
+    noise[~np.eye(classes, dtype=bool)] = (rates[:, None] * spread).ravel()
+    return noise
 
 
-def _of(probabilities: Floats, labels: Labels) -> Floats:
-    """float64 [N]: the probability of each image's label."""
-    return np.asarray(probabilities[np.arange(len(labels)), labels])
+def _shrunk(counts: Floats, mean: Floats) -> Floats:
+    """Each row's frequencies, shrunk towards `mean` by the Dirichlet prior that makes the counts most likely.
 
-
-def _log_likelihood(given: Floats, fraction: float, classes: int) -> float:
-    return float(np.log((1 - fraction) * given + fraction * (1 - given) / (classes - 1) + _TINY).mean())
-
-
-def _fraction(given: Floats, classes: int) -> float:
-    """The fraction of wrong labels that makes the labels most likely; the log-likelihood is concave in it.
-
-    given: float64 [N], the probability of each image's label
+    counts: float64 [rows, values]; mean: float64 [values]
     """
-    low, high = 0.0, _MOST_WRONG
-    gain = (1 - given) / (classes - 1) - given
-    for _ in range(40):
-        middle = (low + high) / 2
-        rising = (gain / (given + middle * gain + _TINY)).sum() > 0
-        low, high = (middle, high) if rising else (low, middle)
-    return (low + high) / 2
+    mean = np.maximum(mean, _TINY)
+    total = counts.sum(axis=1)
+
+    def evidence(strength: float) -> float:
+        prior = strength * mean
+        each = gammaln(counts + prior).sum(axis=1) - gammaln(prior).sum()
+        return float((each + gammaln(strength) - gammaln(strength + total)).sum())
+
+    strength = max(_STRENGTHS, key=evidence)
+    return np.asarray((counts + strength * mean) / (total + strength)[:, None])
