@@ -33,8 +33,10 @@ def test_datasets_decoded_images_and_unfinished_downloads_are_listed(folders):
     load_dataset(DataConfig(data="cifar10"))
     listing = list_data()
     assert listing.datasets == {
-        "cifar10": str(folders / "data" / "cifar-10-batches-bin"), "cifar100": None, "stl10": None, "digits": "embedded"
-    }  # fmt: skip
+        "cifar10": str(folders / "data" / "cifar-10-batches-bin"),
+        **dict.fromkeys(("cifar100", "stl10", "mnist", "fashion_mnist")),
+        "digits": "embedded",
+    }
     assert listing.cache_folder == folders / "cache"
     assert [entry.shape for entry in listing.decoded] == [(60, 32, 32, 3)]
     assert listing.unfinished == [folders / "data" / ".stl10_binary.tar.gz.part"]
@@ -64,7 +66,7 @@ def test_data_commands_print_datasets_and_cache(lenet, folders):
     load_dataset(DataConfig(data="cifar10"))
     out = lenet("data", "list").out
     assert re.search(r"cifar10 +/.*cifar-10-batches-bin\n", out)
-    assert "stl10     not on disk" in out
+    assert "stl10         not on disk" in out
     assert re.search(r"cifar10 +60 +32x32x3 +0\.2", out)
     assert "unfinished" in out
     assert lenet("data", "clear").out == "removed 0.2 MB\n"

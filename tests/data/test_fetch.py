@@ -5,7 +5,6 @@ import hashlib
 import http.server
 import os
 import shutil
-import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,46 +34,6 @@ def described(content, urls=("http://127.0.0.1:9/none",)):
 @pytest.fixture
 def content(tmp_path, make_tar):
     return make_tar(tmp_path / "made.tar.gz").read_bytes()
-
-
-@pytest.fixture
-def server():
-    """Serves `files`, path to (status, bytes, announced length), and from any byte those in `resumes`.
-
-    Lists the paths and ranges that were asked for in `asked` and `ranges`.
-    """
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.server.asked.append(self.path)
-            status, body, length = self.server.files.get(self.path, (404, b"", 0))
-            wanted = self.headers.get("Range")
-            self.server.ranges.append(wanted)
-            if wanted and status == 200 and self.path in self.server.resumes:
-                begin = int(wanted.removeprefix("bytes=").removesuffix("-"))
-                self.send_response(206)
-                self.send_header("Content-Range", f"bytes {begin}-{length - 1}/{length}")
-                self.send_header("Content-Length", str(length - begin))
-                self.end_headers()
-                self.wfile.write(body[begin:])
-                return
-            self.send_response(status)
-            self.send_header("Content-Length", str(length))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_):
-            pass
-
-    served = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    served.files, served.asked, served.resumes, served.ranges = {}, [], set(), []
-    served.url = f"http://127.0.0.1:{served.server_address[1]}"
-    thread = threading.Thread(target=served.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield served
-    served.shutdown()
-    thread.join()
-    served.server_close()
 
 
 def leftovers(folder):

@@ -173,7 +173,10 @@ def spoiled(value, dtype=np.float32):
         ({"trian": (COLOUR, LABELS)}, "data: no split 'trian', did you mean 'train'"),
         ({}, "the dict is empty"),
         ({"test": (COLOUR, LABELS)}, "memory has no training images"),
-        (torch.utils.data.DataLoader(Pairs(COLOUR, LABELS)), "DataLoader has no __getitem__: pass the dataset"),
+        (
+            torch.utils.data.DataLoader(Pairs(COLOUR, LABELS)),
+            "DataLoader has no __len__ or no __getitem__: pass the dataset",
+        ),
         (Pairs([3] * 40, LABELS), r"40 of 40 images in images of memory cannot be read: images\[0\]"),
         (Pairs(COLOUR, [None] * 40), "its label None is not a whole number or a name"),
     ],
@@ -209,3 +212,19 @@ def test_transfer_takes_images_in_memory():
     names = np.array(["x", "y", "z"])[np.arange(40) % 3]
     again = lenet.transfer(run, (COLOUR[..., 0], names), epochs=1, out="b")
     assert lenet.load(again).classes == ("x", "y", "z")
+
+
+def test_real_hugging_face_datasets_are_read_and_streams_of_them_refused():
+    datasets = pytest.importorskip("datasets")
+    pictures = [Image.fromarray(np.full((20, 20, 3), 10 * index, np.uint8)) for index in range(20)]
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["dark", "light"])})
+    whole = datasets.Dataset.from_dict({"image": pictures, "label": [0] * 10 + [1] * 10}, features=features)
+    parts = whole.train_test_split(test_size=0.2, seed=0)
+    split = datasets.DatasetDict({"train": parts["train"], "validation": parts["test"]})
+    for data in (whole, whole.with_format("torch"), whole.rename_column("image", "img"), split):
+        dataset = load_dataset(DataConfig(data="memory"), memory=in_memory(data))
+        assert dataset.classes == ("dark", "light")
+        assert len(dataset.images) == 20
+        assert ((dataset.images[:, 0, 0, 0] >= 100) == (dataset.labels == 1)).all()
+    with pytest.raises(InputError, match="IterableDataset has no __len__ or no __getitem__: pass the dataset, not a"):
+        in_memory(whole.to_iterable_dataset())

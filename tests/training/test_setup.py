@@ -1,11 +1,15 @@
 """Settings that cannot be trained are refused before anything is written."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import lenet
+from lenet.config import Config
 from lenet.errors import InputError
 from lenet.training import checks
+from lenet.training.setup import resolved
 
 
 @pytest.mark.parametrize(
@@ -60,3 +64,11 @@ def test_auto_flips_and_shifts_images_but_not_digits(tmp_path):
     assert augment == "flip-shift"
     assert notes == ["training images are flipped: if they are characters, give --augment shift"]
     assert chosen(grey_images(1), augment=["shift", "rotate"]) == ("shift-rotate", [])
+
+
+@pytest.mark.parametrize(
+    ("name", "augment"),
+    [("mnist", "shift"), ("fashion_mnist", "flip-shift"), ("mine", "flip-shift"), ("digits", "none")],
+)
+def test_written_digits_are_not_mirrored_by_default(few_digits, name, augment):
+    assert resolved(Config(data=name), replace(few_digits, name=name, files=None)).augment == augment

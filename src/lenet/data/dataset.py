@@ -18,6 +18,7 @@ from lenet.data.detect import detect
 from lenet.data.fetch import find_published, get_published
 from lenet.data.fit import check_size_and_fit, fit_array
 from lenet.data.folders import scan
+from lenet.data.idx import idx_file, read_idx
 from lenet.data.labels import leave_out, relabel
 from lenet.data.loaded import Loaded, as_asked, by_protocol, only
 from lenet.data.readers import Arrays, read_digits, read_published
@@ -200,11 +201,11 @@ def own_path(path: str) -> Path:
     if root.is_dir():
         for published in SETS.values():
             for layout in published.layouts:
-                if (root / layout.folder).is_dir() or (root / layout.archive.file).is_file():
+                if (root / layout.folder).is_dir() or (not layout.more and (root / layout.archive.file).is_file()):
                     raise InputError(
                         f"'{path}' contains {published.name}: use {published.name} with --data-dir '{path}'"
                     )
-                if (root / layout.train[0]).is_file():
+                if not layout.more and (root / layout.train[0]).is_file():  # IDX files may be anyone's
                     raise InputError(f"'{path}' is {published.name}: use {published.name} with --data-dir '{path}'")
     if root.exists():
         root = root.resolve()
@@ -238,10 +239,14 @@ def _read_named(config: DataConfig, size: int, classes: tuple[str, ...] | None, 
         grey = channels == 1 < published.channels and size != published.size
 
         def make() -> Arrays:
-            made = (read_stl10 if layout.kind == "stl10" else read_published)(published, layout, folder)
+            read = {"stl10": read_stl10, "idx": read_idx}.get(layout.kind, read_published)
+            made = read(published, layout, folder)
             return replace(made, images=fit_array(made.images, size, channels=1 if grey else None))
 
-        stamps = [stamp(folder, file) for file in (*layout.train, *layout.test, layout.meta)]
+        files: tuple[str, ...] = (*layout.train, *layout.test, layout.meta)
+        if layout.kind == "idx":
+            files = tuple(idx_file(folder, name).name for name in files[:-1])
+        stamps = [stamp(folder, file) for file in files]
         arrays, sha256 = cached(published.name, folder, stamps, {"size": size, "grey": grey}, make,
                                 verify=verify)  # fmt: skip
     known = classes or arrays.classes

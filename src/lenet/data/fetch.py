@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from lenet.data.cache import user_cache
 from lenet.data.catalog import SETS, Archive, Layout, PublishedSet
+from lenet.data.idx import idx_file, opens_with
 from lenet.data.progress import progress
-from lenet.data.unpack import remove_unfinished, unpack, unwritable
+from lenet.data.unpack import move_together, remove_unfinished, unpack, unwritable
 from lenet.errors import InputError, Unavailable
 from lenet.files import locked
 
@@ -35,14 +36,22 @@ def find_published(published: PublishedSet, data_dir: str | None = None) -> tupl
     for place in places(data_dir):
         for layout in published.layouts:
             for folder in (place / layout.folder, place):
-                if (folder / layout.train[0]).is_file() and (folder / layout.test[0]).is_file():
+                if _has(folder, layout) and (folder != place or not layout.more or opens_with(folder, layout)):
                     return layout, folder
             if (place / layout.folder).is_dir():
                 return layout, place / layout.folder  # incomplete: the reader will name the missing file
         for layout in published.layouts:
-            if (place / layout.archive.file).is_file():
+            if not layout.more and (place / layout.archive.file).is_file():
                 return layout, place / layout.archive.file
     return None
+
+
+def _has(folder: Path, layout: Layout) -> bool:
+    """Whether training and test images are there, those of IDX files packed or not."""
+    files = [folder / layout.train[0], folder / layout.test[0]]
+    if layout.kind == "idx":
+        files = [idx_file(folder, file.name) for file in files]
+    return all(file.is_file() for file in files)
 
 
 def get_published(published: PublishedSet, data_dir: str | None, download: bool) -> tuple[Layout, Path]:
@@ -67,6 +76,10 @@ def get_published(published: PublishedSet, data_dir: str | None, download: bool)
         if archive:
             verify(archive, layout.archive)
             return layout, unpack(archive, into, layout.folder, layout.archive.skip)
+        if layout.more:
+            fetched = {one.file: fetch(published.name, layout, data_dir, one) for one in (layout.archive, *layout.more)}
+            move_together(fetched, into, layout.folder)
+            return layout, folder
         partial = fetch(published.name, layout, data_dir)
         unpack(partial, into, layout.folder, layout.archive.skip)
         partial.unlink(missing_ok=True)
@@ -86,21 +99,22 @@ def _alone_in(place: Path, doing: str) -> Iterator[None]:
         yield
 
 
-def fetch(name: str, layout: Layout, data_dir: str | None) -> Path:
-    """Download a layout's archive and return the path of the verified file, which has a temporary name.
+def fetch(name: str, layout: Layout, data_dir: str | None, archive: Archive | None = None) -> Path:
+    """Download a layout's archive, the first by default, and return the verified file, which has a temporary name.
 
     It goes to `data_dir`, else $LENET_DATA, else the user cache. Each address is tried, the publisher's first, and each
     continues what is there of an interrupted download. Raises Unavailable, which says what failed at each address and
     how to get the file by hand.
     """
     place = _download_place(data_dir)
-    partial, failures = _partial(place, layout.archive), []
+    archive = archive or layout.archive
+    partial, failures = _partial(place, layout, archive), []
     try:
         place.mkdir(parents=True, exist_ok=True)
-        for url in layout.archive.urls:
+        for url in archive.urls:
             try:
                 with partial.open("a+b") as file:
-                    _download(url, layout.archive, file)
+                    _download(url, archive, file)
                 return partial
             except _NetworkError as failure:
                 failures.append(f"{url}: {failure}")
@@ -115,13 +129,19 @@ def fetch(name: str, layout: Layout, data_dir: str | None) -> Path:
 
 def unfinished_downloads() -> list[Path]:
     """Parts of interrupted downloads in the folders in which datasets are searched for."""
-    archives = [layout.archive for published in SETS.values() for layout in published.layouts]
-    paths = {_partial(place, archive) for place in places(None) for archive in archives}
+    layouts = [layout for published in SETS.values() for layout in published.layouts]
+    paths = {
+        _partial(place, layout, archive)
+        for place in places(None)
+        for layout in layouts
+        for archive in (layout.archive, *layout.more)
+    }
     return sorted(path for path in paths if path.is_file())
 
 
-def _partial(place: Path, archive: Archive) -> Path:
-    return place / f".{archive.file}.part"
+def _partial(place: Path, layout: Layout, archive: Archive) -> Path:
+    of = f"{layout.folder.replace('/', '-')}-" if layout.more else ""  # several datasets have files of these names
+    return place / f".{of}{archive.file}.part"
 
 
 class _NetworkError(Exception):
@@ -229,6 +249,11 @@ def _download_place(data_dir: str | None) -> Path:
 
 
 def _by_hand(layout: Layout, data_dir: str | None) -> str:
+    if layout.more:
+        return (
+            f"download {layout.archive.urls[0]} and the {len(layout.more)} files beside it by hand and put them into "
+            f"{_download_place(data_dir) / layout.folder}, or give its folder with --data-dir"
+        )
     return (
         f"download {layout.archive.urls[0]} by hand and put {layout.archive.file} into {_download_place(data_dir)}, or "
         "give its folder with --data-dir"

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from lenet.data.allocation import allocate
 from lenet.data.cache import stamp
+from lenet.data.catalog import Layout, PublishedSet
 from lenet.data.folders import SPLIT_WORDS, Split, few
+from lenet.data.readers import AGAIN, Arrays, check_labels
 from lenet.data.source import Part, Source, source_of
 from lenet.errors import InputError
 from lenet.files import open_regular
@@ -83,6 +85,46 @@ def idx_source(path: Path) -> Source:
                          options=["data"])  # fmt: skip
     name = prefixes[0].strip("-_.") or (folder.parent.name if folder.name == "raw" else folder.name)
     return source_of(name, str(path), parts, None, sorted(stamps))
+
+
+def idx_file(folder: Path, name: str) -> Path:
+    """The file of a published dataset, or the packed one if only that is there."""
+    packed = folder / f"{name}.gz"
+    return packed if packed.is_file() and not (folder / name).is_file() else folder / name
+
+
+def opens_with(folder: Path, layout: Layout) -> bool:
+    """Whether the training labels in the folder are a dataset's, by its first ones. Never raises."""
+    path = idx_file(folder, layout.train[1])
+    try:
+        with _open(path) as file:
+            return file.read(8)[:4] == b"\0\0\x08\x01" and tuple(file.read(len(layout.opening))) == layout.opening
+    except (OSError, EOFError, zlib.error, InputError):
+        return False
+
+
+def read_idx(published: PublishedSet, layout: Layout, folder: Path) -> Arrays:
+    """All images of a published dataset in IDX files, the training images first.
+
+    Raises InputError naming the file that is missing, damaged, or has another count, shape or label range.
+    """
+    parts = []
+    for (pixels, labels), count in ((layout.train, published.train_count), (layout.test, published.test_count)):
+        found = []
+        for name, shape in ((pixels, (count, published.size, published.size)), (labels, (count,))):
+            path = idx_file(folder, name)
+            if not path.is_file():
+                raise InputError(f"{path} is missing; {AGAIN}")
+            header = _header(path, len(shape))
+            if header.shape != shape:
+                raise InputError(f"{path} holds {list(header.shape)}, expected {list(shape)}; {AGAIN}")
+            found.append(header.read())
+        numbers = found[1].astype(np.int64)
+        check_labels(idx_file(folder, labels), numbers, len(published.classes))
+        parts.append((found[0], numbers))
+    images = np.concatenate([images for images, _ in parts])[..., None]
+    return Arrays(images, np.concatenate([labels for _, labels in parts]), published.train_count, published.classes,
+                  grey=True)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -79,16 +79,16 @@ def _part(split: Split, data: Any, name: str) -> tuple[Part, tuple[str, ...] | N
     if isinstance(data, Images):
         return _images(split, data, name)
     features = getattr(data, "features", None)
-    if isinstance(features, Mapping):
-        return _hugging_face(split, data, features, name)
     indexed = callable(getattr(data, "__getitem__", None)) and callable(getattr(data, "__len__", None))
+    if indexed and isinstance(features, Mapping):
+        return _hugging_face(split, data, features, name)
     if indexed and not isinstance(data, (bytes, list, tuple)) and not hasattr(data, "dtype"):
         return _dataset(split, data, name)
-    if callable(getattr(data, "__iter__", None)) and not callable(getattr(data, "__getitem__", None)):
+    if not indexed and callable(getattr(data, "__iter__", None)):
         raise InputError(
-            f"data: {type(data).__name__} has no __getitem__: pass the dataset, not a loader of batches of it",
-            options=["data"],
-        )
+            f"data: {type(data).__name__} has no __len__ or no __getitem__: pass the dataset, not a stream or a loader "
+            "of batches of it", options=["data"],
+        )  # fmt: skip
     raise InputError(f"data takes {_KINDS}; not {shown(data)}", options=["data"])
 
 

@@ -45,7 +45,7 @@ def read_published(published: PublishedSet, layout: Layout, folder: Path) -> Arr
             path = folder / file
             read = _read_pickle_batch if layout.kind == "pickle" else _read_binary_batch
             rows, batch_labels = read(path, published, end - begin)
-            _check_labels(path, batch_labels, len(published.classes))
+            check_labels(path, batch_labels, len(published.classes))
             # A row holds the red plane, then the green, then the blue one.
             planes = rows.reshape(-1, published.channels, published.size, published.size)
             images[begin:end] = planes.transpose(0, 2, 3, 1)
@@ -88,7 +88,8 @@ def _read_pickle_batch(path: Path, published: PublishedSet, count: int) -> tuple
     return rows, np.array(labels, dtype=np.int64)
 
 
-def _check_labels(path: Path, labels: NDArray[np.int64], classes: int) -> None:
+def check_labels(path: Path, labels: NDArray[np.int64], classes: int) -> None:
+    """Raises InputError, naming the first label that is not a number of a class."""
     wrong = np.flatnonzero((labels < 0) | (labels >= classes))
     if wrong.size:
         raise InputError(

@@ -47,6 +47,23 @@ def unpack(archive: Path, into: Path, folder: str, skip: tuple[str, ...] = ()) -
     return into / folder
 
 
+def move_together(files: dict[str, Path], into: Path, folder: str) -> None:
+    """Move the files, by their new names, to the folder `folder` of `into`, which appears when it is complete."""
+    try:
+        aside = Path(tempfile.mkdtemp(prefix=_ASIDE, dir=into))
+        try:
+            aside.chmod(0o755)
+            for name, file in files.items():
+                file.rename(aside / name)
+            (into / folder).parent.mkdir(parents=True, exist_ok=True)
+            aside.rename(into / folder)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+    except OSError as error:
+        if not (into / folder).is_dir():  # another process was first, on a file system without locks
+            raise unwritable("download to", into, error) from None
+
+
 def _check_member(archive: Path, member: tarfile.TarInfo, folder: str) -> None:
     parts = PurePosixPath(member.name).parts
     wrong = None

@@ -13,6 +13,7 @@ from torch import nn
 from lenet.config import SHAPING, Config, checked
 from lenet.config.class_weights import class_weights
 from lenet.cores import usable_cores
+from lenet.data.catalog import SETS
 from lenet.data.dataset import Dataset
 from lenet.data.statistics import pixel_statistics
 from lenet.engine import Choice, Settings, choose
@@ -150,7 +151,10 @@ def _augment(config: Config, dataset: Dataset) -> str:
         return config.augment
     # Without augmentation the features of frozen layers are computed only once.
     frozen = config.freeze == "all-but-last" and not config.unfreeze_after
-    return "none" if dataset.name == "digits" or frozen else "flip-shift"
+    if dataset.name == "digits" or frozen:
+        return "none"
+    published = SETS.get(dataset.name) if dataset.files is None else None
+    return "flip-shift" if published is None or published.flips else "shift"
 
 
 def network_for(
