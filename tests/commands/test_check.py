@@ -12,7 +12,8 @@ import pytest
 from PIL import Image, ImageEnhance
 
 import lenet as package
-from lenet.data import catalog
+from lenet.commands.check import write_check
+from lenet.data import catalog, readers
 from lenet.errors import InputError
 
 KINDS = {"unreadable", "copy", "near-duplicate", "near-constant", "one class", "small class", "imbalance"}
@@ -152,11 +153,40 @@ def test_json_and_csv_list_every_finding(lenet, planted, tmp_path):
     assert {row["kind"] for row in rows} == KINDS - {"one class"}
 
 
+def test_labels_leave_out_copies_contradictions_and_near_constant_images(lenet, planted, tmp_path):
+    outcome = lenet("data", "check", planted, "--out", tmp_path / "out")
+    assert f"lenet train {planted} --labels {tmp_path / 'out' / 'labels.csv'}" in outcome.out
+    with (tmp_path / "out" / "labels.csv").open(newline="") as file:
+        rows = {row["file"]: row for row in csv.DictReader(file)}
+    assert {row["label"] for row in rows.values()} == {""}
+    left_out = {
+        "train/cat/00.png", "train/cat/within.bmp", "train/cat/02.png", "train/dog/conflict.png", "train/cat/03.png",
+        "train/cat/red.png", "train/dog/darker.png", "train/cat/05.png",
+    }  # fmt: skip
+    assert set(rows) == left_out
+    assert rows["train/cat/00.png"]["reason"] == "copy of test/cat/across.png"
+    for each in package.check(planted, near=False).of("unreadable"):
+        (planted / each.file).unlink()
+    run = package.train(planted, labels=tmp_path / "out" / "labels.csv", epochs=1, out=tmp_path / "run")
+    assert run.result["test_images"] == 12
+    assert not package.check(planted, near=False).listing.numbered
+
+
+def test_labels_of_a_published_dataset_have_indices(monkeypatch, tmp_path):
+    digits = readers.read_digits()
+    digits.images[7] = 128
+    monkeypatch.setattr("lenet.data.listing.read_digits", lambda: digits)
+    write_check(package.check("digits", near=False), tmp_path)
+    assert (tmp_path / "labels.csv").read_text() == "index,label,reason\n7,,near-constant\n"
+    run = package.train("digits", labels=tmp_path / "labels.csv", epochs=1, out=tmp_path / "run")
+    assert run.result["data_sha256"] != package.train("digits", epochs=1, out=tmp_path / "all").result["data_sha256"]
+
+
 def test_contact_sheets_show_pairs_side_by_side_and_go_when_nothing_is_found(lenet, planted, tmp_path):
     out = tmp_path / "out"
     lenet("data", "check", planted, "--out", out)
     assert {path.name for path in out.iterdir()} == {
-        "check.json", "findings.csv", "copies.png", "near-duplicates.png", "near-constant.png"
+        "check.json", "findings.csv", "labels.csv", "copies.png", "near-duplicates.png", "near-constant.png"
     }  # fmt: skip
     with Image.open(out / "near-constant.png") as sheet:
         assert (np.asarray(sheet) == (250, 10, 10)).all(axis=2).sum() == 128 * 128

@@ -1,5 +1,6 @@
 """The command data: what is wrong with images, datasets on disk, and the cache."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -53,8 +54,9 @@ def check(
     json_
         Print JSON, with all findings, instead of the report.
     out
-        Folder for check.json, findings.csv (every finding) and contact sheets: copies.png, near-duplicates.png,
-        near-constant.png. Default: none.
+        Folder for check.json, findings.csv (every finding), labels.csv (copies, contradictions and near-constant images
+        that 'lenet train --labels' then leaves out; edit it first) and contact sheets: copies.png,
+        near-duplicates.png, near-constant.png. Default: none.
     """
     with loading():
         from lenet.commands.check import check as run_check
@@ -77,6 +79,11 @@ def check(
     console.lines(*finding_lines(checked, all_in=where), *advice_lines(checked))
     if out is not None:
         console.lines(f"files   {out}: {', '.join(written)}")
+        if "labels.csv" in written:
+            console.lines(
+                "next    edit labels.csv, which lists images to leave out, then train:",
+                f"        lenet train {shlex.quote(images)} --labels {shlex.quote(str(out / 'labels.csv'))}",
+            )
 
 
 @data.command(usage="Usage: lenet data augment [DATA] [OPTIONS]")

@@ -8,7 +8,7 @@ import numpy as np
 
 from lenet.config import checked
 from lenet.data.decode import BAR_FROM
-from lenet.data.findings import Check, class_counts, find_faults
+from lenet.data.findings import Check, class_counts, find_faults, to_leave_out
 from lenet.data.folders import EXTENSIONS, few
 from lenet.data.inspection import inspect_images
 from lenet.data.listing import list_images
@@ -18,7 +18,7 @@ from lenet.data.progress import progress
 from lenet.data.source import MEMORY
 from lenet.errors import InputError, counted
 from lenet.files import make_folder, write_whole
-from lenet.report.check import SHEETS, check_json, draw_findings, findings_csv
+from lenet.report.check import SHEETS, check_json, draw_findings, findings_csv, labels_csv
 
 _NAMED_AT_MOST = 3  # images that cannot be read, where none can
 
@@ -81,13 +81,18 @@ def check_folder(check_of: str, out: Path) -> None:
 def write_check(check: Check, folder: Path) -> list[str]:
     """Write the check's files; return their names. Contact sheets of an earlier check in the folder are removed.
 
-    check.json, findings.csv (every finding) and, where there are such findings, copies.png, near-duplicates.png and
-    near-constant.png (the first 100 of each).
+    check.json, findings.csv (every finding) and, where there are such findings, labels.csv (images that `--labels` then
+    leaves out, see `to_leave_out`), copies.png, near-duplicates.png and near-constant.png (the first 100 of each).
     """
     make_folder(folder)
     write_whole(folder / "check.json", check_json(check))
     write_whole(folder / "findings.csv", findings_csv(check.findings))
     names = ["check.json", "findings.csv"]
+    if reasons := to_leave_out(check.findings):
+        write_whole(folder / "labels.csv", labels_csv(check, reasons))
+        names.append("labels.csv")
+    else:
+        (folder / "labels.csv").unlink(missing_ok=True)
     for kind, name in SHEETS.items():
         if draw_findings(check, kind, folder / name):
             names.append(name)

@@ -1,7 +1,7 @@
 """What is wrong with labelled images: unreadable ones, copies, near-duplicates, near-constant ones, uneven classes."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -102,6 +102,27 @@ class _Images:
         """A finding about `index`; of a pair it is the one that comes later, in the validation or test images."""
         number, file, split, label = self.about(index)
         return Finding(kind, detail, label, number, file, split, *self.about(other))
+
+
+def to_leave_out(findings: Iterable[Finding]) -> dict[int, str]:
+    """Index -> reason, for images that training and testing are better without.
+
+    Near-constant images; both images of a pair with different labels; of a pair in several splits the one that comes
+    first, which is the training image; of copies in one split all but the first. Near-duplicates in one split stay.
+    """
+    reasons: dict[int, str] = {}
+    for each in findings:
+        if each.kind == "near-constant" and each.index is not None:
+            reasons.setdefault(each.index, each.kind)
+        elif each.index is not None and each.other_index is not None:
+            if each.conflicting:
+                reasons[each.index] = f"{each.kind} of {each.other}, labelled '{each.other_label}'"
+                reasons[each.other_index] = f"{each.kind} of {each.file}, labelled '{each.label}'"
+            elif each.across:
+                reasons.setdefault(each.other_index, f"{each.kind} of {each.file}")
+            elif each.kind == "copy":
+                reasons.setdefault(each.index, f"{each.kind} of {each.other}")
+    return dict(sorted(reasons.items()))
 
 
 def find_faults(

@@ -37,6 +37,7 @@ class Listing:
     opening: opens image `index`; raises whatever Pillow or the user's own code does
     labels: int64 [N], -1 where unknown, and class names; called after the images are read
     several: number of threads that may call `opening`
+    numbered: whether the images have no names of their own, as in a published dataset: `files` are then made up
     """
 
     name: str
@@ -47,6 +48,7 @@ class Listing:
     labels: Callable[[], Labels]
     several: int
     notes: tuple[str, ...] = ()
+    numbered: bool = False
 
 
 def list_images(data: str | Source, data_dir: str | None = None) -> Listing:
@@ -101,6 +103,7 @@ def _of_arrays(
         opening=lambda index: _as_image(images[index]),
         labels=lambda: (labels, classes),
         several=1,
+        numbered=True,
     )
 
 

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +195,16 @@ def findings_csv(findings: Iterable[Finding]) -> str:
         sheet.row(
             [each.file, each.kind, each.other, each.split, each.other_split, each.label, each.other_label, each.detail]
         )
+    return text.getvalue()
+
+
+def labels_csv(check: Check, reasons: Mapping[int, str]) -> str:
+    """CSV for `--labels` that leaves these images out: file (or index), an empty label, and the reason."""
+    text = io.StringIO()
+    sheet, listing = Sheet(text), check.listing
+    sheet.row(["index" if listing.numbered else "file", "label", "reason"])
+    for index, reason in reasons.items():
+        sheet.row([index if listing.numbered else listing.files[index], "", reason])
     return text.getvalue()
 
 
