@@ -250,7 +250,10 @@ def test_reject_unlike_that_cannot_be_kept_is_refused(digits_run, some_images, t
         lenet("predict", digits_run.path, *words, "0"), "reject_unlike must be auto, none, or lie above 0%", "not 0"
     )
     few = without_likeness(digits_run, tmp_path / "old")
-    assert lenet("predict", few, "image.png").code == 0
+    outcome = lenet("predict", few, "image.png")
+    assert outcome.code == 0
+    assert "note    images unlike the training images are not recognised" in outcome.out
+    assert "note" not in lenet("predict", few, "image.png", "--reject-unlike", "none").out
     refused(lenet("predict", few, *words, "1%"), "cannot tell", "fewer than 20 validation images", "train again")
     refused(lenet("predict", few, *words, "no"), "reject_unlike must be auto, none")
 

@@ -62,6 +62,7 @@ def predict(
         from lenet.commands.predict import chosen_network, limits_of, load, predict_files
         from lenet.data.named import image_files
         from lenet.data.progress import progress
+        from lenet.evaluation.likeness import FEWEST_VALIDATION
         from lenet.report.predictions import Counts, coverage, writer
 
     if top is None:
@@ -91,6 +92,11 @@ def predict(
         console.print(counts.table())
     number = chosen_network(checkpoint, network)
     limits = limits_of(checkpoint, number, reject_error, reject_unlike)
+    if checkpoint.likeness[number] is None and reject_unlike == "auto":
+        console.lines(
+            "note    images unlike the training images are not recognised: the run has fewer than "
+            f"{FEWEST_VALIDATION} validation images, or an older version of lenet wrote it"
+        )
     console.lines(*coverage(counts, limits, checkpoint.acceptance[number], checkpoint.likeness[number]))
     if out is not None:
         console.lines(f"files   {out}: {counts.total:,} images")
