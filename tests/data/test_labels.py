@@ -62,6 +62,12 @@ def test_hash_tells_corrected_left_out_and_unchanged_images_apart(digits, correc
     assert hashes[2] == digits.sha256
 
 
+def test_a_file_without_corrections_as_an_audit_may_write_changes_nothing(digits, corrected):
+    found = corrected("index,label\n")
+    assert found.sha256 == digits.sha256
+    assert (found.train == digits.train).all()
+
+
 def test_files_of_a_folder_are_named_relative_to_it_and_other_columns_are_ignored(animals, corrected):
     found = corrected("score;label;file\n0.1;dog;cat/3.png\n0.2;;emu/7.png\n", animals)
     assert found.classes[found.labels[found.files.index("cat/3.png")]] == "dog"
@@ -100,7 +106,6 @@ def test_a_class_that_is_filtered_out_may_be_corrected_into_one_that_is_kept(ani
     ("text", "said"),
     [
         ("", "labels.csv is empty: add a header line"),
-        ("file,label\n", "lists no image"),
         ("file,class name\ncat/1.png,dog\n", "has no column 'label' (columns: file, class name)"),
         ("picture,label\ncat/1.png,dog\n", "has no column 'file' (columns: picture, label)"),
         ("file,label\ncat/100.png,dog\n", "line 2: no image 'cat/100.png' in animals, did you mean 'cat/10.png'?"),

@@ -100,8 +100,6 @@ def _numbers(loaded: Loaded, path: Path) -> dict[int, int | None]:
             hint = did_you_mean(label, loaded.arrays.classes)
             raise _wrong(f"{where}: no class '{label:.100}' in {loaded.name}{hint}")
         numbers[index] = classes[label] if label else None
-    if not numbers:
-        raise _wrong(f"{path} lists no image: add a line for each, or leave --labels out")
     return numbers
 
 
