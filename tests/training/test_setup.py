@@ -56,7 +56,7 @@ def test_auto_flips_and_shifts_images_but_not_digits(tmp_path):
         lenet.train(
             data, epochs=1, out=tmp_path / "run", overwrite=True, watch=lambda *now: seen.append(now), **options
         )
-        return seen[0][0].config.augment, [note for note in seen[0][0].notes if "flipped" in note]
+        return seen[0][0].config.augment, list(seen[0][0].notes)
 
     assert chosen("digits", per_class=4) == ("none", [])
     assert chosen(grey_images(3)) == ("flip-shift", [])
@@ -64,6 +64,8 @@ def test_auto_flips_and_shifts_images_but_not_digits(tmp_path):
     assert augment == "flip-shift"
     assert notes == ["training images are flipped: if they are characters, give --augment shift"]
     assert chosen(grey_images(1), augment=["shift", "rotate"]) == ("shift-rotate", [])
+    unused = "max-rotation changes nothing: --augment has no rotate"
+    assert chosen(grey_images(3), augment="flip", max_rotation=30) == ("flip", [unused])
 
 
 @pytest.mark.parametrize(

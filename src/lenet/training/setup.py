@@ -1,7 +1,7 @@
 """Setup: config and dataset become networks and engine, in one object that all of a run's functions take."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from lenet.config import SHAPING, Config, checked
+from lenet.config import SHAPING, STRENGTHS, Config, augmentations, checked
 from lenet.config.class_weights import class_weights
 from lenet.cores import usable_cores
 from lenet.data.catalog import SETS
@@ -92,9 +92,7 @@ def make_setup(
     Raises InputError if config, network and images do not match, or memory does not suffice.
     """
     asked, config = config, resolved(config, dataset, own)
-    grey = dataset.files is not None and dataset.images.shape[3] == 1
-    if asked.augment == "auto" and grey and "flip" in config.augment:
-        notes = (*notes, "training images are flipped: if they are characters, give --augment shift")
+    notes = (*notes, *_augmentation_notes(asked, config, dataset))
     networks = _networks(config, dataset, own, start, statistics, run)
     frozen_layers(config.freeze, len(networks[0]))
     body = start.body if start else run.start() if run else None
@@ -143,6 +141,16 @@ def resolved(config: Config, dataset: Dataset, own: nn.Sequential | None = None)
         lr=config.peak_lr,
         weight_decay=config.decay,
     )
+
+
+def _augmentation_notes(asked: Config, config: Config, dataset: Dataset) -> Iterator[str]:
+    """asked: the config before `resolved`."""
+    grey = dataset.files is not None and dataset.images.shape[3] == 1
+    if asked.augment == "auto" and grey and "flip" in config.augment:
+        yield "training images are flipped: if they are characters, give --augment shift"
+    for option, kind in STRENGTHS.items():
+        if getattr(config, option) != getattr(Config(), option) and kind not in augmentations(config.augment):
+            yield f"{option.replace('_', '-')} changes nothing: --augment has no {kind}"
 
 
 def _augment(config: Config, dataset: Dataset) -> str:
