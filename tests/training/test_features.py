@@ -8,6 +8,7 @@ import torch
 
 from lenet.config import Config
 from lenet.errors import InputError
+from lenet.training import features
 from lenet.training.features import features_of, frozen_layers
 from lenet.training.setup import make_setup
 from lenet.training.training import Training
@@ -48,6 +49,17 @@ def training(few_digits):
         return made
 
     return make
+
+
+def test_features_do_not_depend_on_how_many_images_are_read_at_once(digits, engine, monkeypatch):
+    config = Config(engine=engine, augment="none", freeze="all-but-last", size=16, channels=1)
+    training = Training(make_setup(config, digits))  # 1,600 images
+    found = []
+    for some in (256, 4096):
+        monkeypatch.setattr(features, "_SOME", some)
+        kept = features_of(training.model, training.frozen, digits, training.choice, training.settings)
+        found.append(kept.dataset.images)
+    np.testing.assert_array_equal(*found)
 
 
 def run(training):
