@@ -18,7 +18,7 @@ it, as the system can drop them at any time. It includes Python and PyTorch, whi
 only.
 
 Measured on two busy cores (EPYC, AVX-512): of 1,000,000 images, 3,072 MB, opening takes 0.14 s, an epoch 27 s (30,000
-images/s), making the cache 38 s; training takes 358 MB, evaluation 421 MB, making the cache 101 MB. More in docs/LOG.md.
+images/s), making the cache 38 s; training takes 358 MB, evaluation 421 MB, making the cache 101 MB. See docs/LOG.md.
 """
 
 import argparse
