@@ -181,7 +181,9 @@ def main() -> None:
             labels = np.array(true)
             if kind == "none":
                 with Path(f"{options.data.rstrip('/')}.planted.csv").open(encoding="utf-8") as file:
-                    names = {row["file"] for row in csv.DictReader(file) if row["kind"] == "wrong label"}
+                    names = {
+                        row["file"] for row in csv.DictReader(file) if row["kind"] in ("wrong label", "in two classes")
+                    }
                 assert dataset.files is not None
                 wrong = np.array([name in names for name in dataset.files])
             else:

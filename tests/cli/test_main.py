@@ -434,6 +434,7 @@ def test_the_flags_are_those_of_the_last_version(lenet):
         "--top",
         "--network",
         "--reject-error",
+        "--reject-unlike",
         "--uncalibrated",
         "--format",
         "--json",
