@@ -419,7 +419,7 @@ def test_the_flags_are_those_of_the_last_version(lenet):
     assert flags("train") == options - {"--data", "--data-sha256", "--start-sha256", "--teacher-sha256"} | {
         *("DATA", "--recipe", "--out", "--resume", "--overwrite", "--no-nesterov"),
     }
-    assert flags("eval") == {"RUN", "DATA", "--data-dir", "--network", "--split", "--out"}
+    assert flags("eval") == {"RUN", "DATA", "--data-dir", "--network", "--split", "--augment", "--out"}
     assert flags("transfer") == options - {"--" + name for name in TRANSFER_LACKS} | {
         *("RUN", "DATA", "--recipe", "--out", "--resume", "--overwrite", "--no-nesterov"),
     }

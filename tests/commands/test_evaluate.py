@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import lenet
@@ -66,3 +67,29 @@ def test_moved_run_can_be_evaluated(tmp_path, digits_run):
     shutil.copytree(digits_run.path, tmp_path / "moved")
     moved = lenet.evaluate(tmp_path / "moved", network=0)
     assert moved.scores[0].accuracy == digits_run.result["test_accuracy"]["each"][0]
+
+
+@pytest.mark.parametrize(("augment", "views"), [("flip-shift", 6), ("shift", 3), ("flip-rotate", 2)])
+def test_views_are_averaged_as_the_network_was_trained_on_them(tmp_path, digits, augment, views):
+    run = lenet.train("digits", epochs=1, augment=augment, out=tmp_path / "run")
+    evaluated = lenet.evaluate(run, augment=True)
+    padded = np.pad(digits.images[digits.test], ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
+    flips = (False, True) if "flip" in augment else (False,)
+    shifts = (0, 1, -1) if "shift" in augment else (0,)
+    network, total, count = run.checkpoint().networks[0].eval(), 0, 0
+    for flip in flips:
+        for by in shifts:
+            pixels = padded[:, :, ::-1] if flip else padded
+            seen = np.ascontiguousarray(pixels[:, 1 + by : 17 + by, 1 + by : 17 + by])
+            with torch.inference_mode():
+                total, count = total + network(torch.from_numpy(seen)).double().softmax(1).numpy(), count + 1
+    assert count == views
+    right = total.argmax(axis=1) == digits.labels[digits.test]
+    assert evaluated.augmented_accuracy["mean"] == pytest.approx(right.mean())
+    assert evaluated.accuracy == lenet.evaluate(run).accuracy
+
+
+def test_a_run_trained_without_flips_and_shifts_has_no_views(digits_run):
+    with pytest.raises(InputError, match="without flips and shifts"):
+        lenet.evaluate(digits_run, augment=True)
+    assert lenet.evaluate(digits_run).augmented_accuracy is None

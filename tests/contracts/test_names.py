@@ -24,7 +24,7 @@ PARAMETERS = {
     "augment": "data out",
     "check": "data data_dir near",
     "compare": "runs out verbose",
-    "evaluate": "run data data_dir network split",
+    "evaluate": "run data data_dir network split augment",
     "load": "run",
     "predict": "run images top network calibrated reject_error reject_unlike",
     "study": "name out verbose watch",

@@ -12,7 +12,8 @@ from lenet.report.console import PlainConsole
 
 def evaluate(
     run: RunFolder, data: str | None = None, /, *, data_dir: DataDir = None, network: Whole | None = None,
-    split: Literal["train", "val", "test"] | None = None, out: Path | None = None,
+    split: Literal["train", "val", "test"] | None = None,
+    augment: Annotated[bool, Parameter(negative="")] = False, out: Path | None = None,
 ) -> None:  # fmt: skip
     """Evaluate a run on labelled images: accuracy, loss, precision, recall and F1 per class, confusions.
 
@@ -25,6 +26,9 @@ def evaluate(
         Number of the network to evaluate: 0, 1, ... Default: all networks of the run.
     split
         Which of the run's own images to evaluate, as the run split them: train, val or test. Default: test.
+    augment
+        Print also the accuracy of the mean probabilities over views of each image: mirrored and shifted by one pixel,
+        as far as the network was trained on such images.
     out
         Folder for scores.json, per-class.csv, confusion.csv, predictions.csv (every image), errors.csv (wrong ones, the
         most confident first) and errors.png (the first of them). Names contain the split unless it is test.
@@ -35,7 +39,7 @@ def evaluate(
         from lenet.commands.evaluate import evaluation_folder, write_evaluation
         from lenet.report.evaluation import evaluation_lines, per_class_table, result_lines
 
-    evaluation = run_evaluate(run, data, data_dir=data_dir, network=network, split=split)
+    evaluation = run_evaluate(run, data, data_dir=data_dir, network=network, split=split, augment=augment)
     console, folder = PlainConsole(), out or evaluation_folder(evaluation, run)
     written = write_evaluation(evaluation, folder)
     console.lines(*evaluation_lines(evaluation))

@@ -10,7 +10,9 @@ import numpy as np
 
 from lenet.commands.predict import chosen_network, load
 from lenet.config import Config, checked, names_in
+from lenet.config.augmentation import augmentations
 from lenet.data import Dataset, load_dataset
+from lenet.data.augment import shifted
 from lenet.data.copies import count_among, image_digests, image_facts
 from lenet.data.folders import Split
 from lenet.data.identity import check_images
@@ -21,7 +23,7 @@ from lenet.engine import torch as torch_engine
 from lenet.engine.preserved import preserved_torch
 from lenet.errors import InputError, did_you_mean
 from lenet.evaluation.evaluation import Evaluation, Predicted
-from lenet.evaluation.scores import confidences, confusion_csv, per_class_csv, scores
+from lenet.evaluation.scores import confidences, confusion_csv, per_class_csv, probabilities, scores
 from lenet.files import make_folder, write_whole
 from lenet.report.evaluation import draw_errors, write_predictions
 from lenet.report.sheet import safe
@@ -29,6 +31,7 @@ from lenet.runs.checkpoint import Checkpoint
 from lenet.runs.run import Run
 
 Which = Literal["train", "val", "test", "all"]
+View = tuple[bool, int]  # whether the image is mirrored, and then by how many pixels it is shifted down and right
 _SOME = 2048  # images; a multiple of what the engine takes at once, so that the results do not depend on it
 _OWN_SPLITS = ("train", "val", "test")
 
@@ -40,6 +43,7 @@ def evaluate(
     data_dir: str | Path | None = None,
     network: int | None = None,
     split: Split | None = None,
+    augment: bool = False,
 ) -> Evaluation:
     """The scores of each network of a run: on the run's own test split by default, or on other data.
 
@@ -50,6 +54,8 @@ def evaluate(
     data_dir: folder in which datasets are found or downloaded; by default the run's
     network: evaluate only this network (0, 1, ...)
     split: which of the run's own images to evaluate, as it split them: "train", "val" or "test" (the default)
+    augment: also score the mean probabilities over views of each image: mirrored, if the network was trained on
+        mirrored images, and shifted diagonally by one pixel, if it was trained on shifted ones; six views by default
 
     Raises InputError if the run or the data cannot be read, if the run's own images have changed, if the data has
     classes that the run was not trained on, or if `split` is given for other data.
@@ -70,8 +76,9 @@ def evaluate(
         if split and not own:
             raise InputError(f"--split is for the run's own data, which {dataset.source} is not: leave it out")
         which: Which = split or ("test" if own or dataset.has_test or dataset.files is None else "all")
+        views = _views(config) if augment else []
         numbers = list(range(len(checkpoint.networks))) if network is None else [chosen_network(checkpoint, network)]
-        predicted, scored = [], []
+        predicted, scored, augmented = [], [], []
         for number in numbers:
             # With folds, each network has training and validation images of its own.
             indices = _indices(dataset.for_network(checkpoint.seeds[number] - config.seed) if own else dataset, which)
@@ -79,6 +86,9 @@ def evaluate(
             labels = dataset.labels[indices]
             predicted.append(Predicted(indices, labels, logits.argmax(axis=1), confidences(logits)))
             scored.append(scores(logits, labels, checkpoint.classes))
+            if views:
+                mean = _logits_of_views(checkpoint, number, dataset.images, indices, views)
+                augmented.append(scores(mean, labels, checkpoint.classes))
         if own:
             trained_on: int | None = 0 if which == "test" else len(predicted[0].indices)
         else:
@@ -96,6 +106,7 @@ def evaluate(
             split=which,
             best=checkpoint.best if network is None else numbers[0],
             trained_on=trained_on,
+            augmented=augmented or None,
         )
 
 
@@ -121,6 +132,7 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> list[str]:
     keys = (
         *("data", "source", "sha256", "split", "trained_on", "networks", "images"),
         *("accuracy", "interval", "balanced_accuracy", "macro_f1", "loss"),
+        *(("augmented_accuracy",) if evaluation.augmented else ()),
     )
     facts = {key: getattr(evaluation, key) for key in keys}
     write_whole(folder / names[0], json.dumps(facts, indent=1) + "\n")
@@ -188,6 +200,33 @@ def _logits(checkpoint: Checkpoint, number: int, images: np.ndarray, indices: np
         for begin in range(0, len(indices), _SOME)
     ]
     return np.concatenate(parts)
+
+
+def _views(config: Config) -> list[View]:
+    """Views like those that the run was trained on. Raises InputError if it was trained on the images as they are."""
+    kinds = augmentations(config.augment)
+    flips = (False, True) if "flip" in kinds else (False,)
+    shifts = (0, 1, -1) if "shift" in kinds else (0,)
+    if len(flips) * len(shifts) == 1:
+        raise InputError(f"the run was trained with augment {config.augment}, without flips and shifts: there are no "
+                         "views to average: leave --augment out")  # fmt: skip
+    return [(flip, shift) for flip in flips for shift in shifts]
+
+
+def _logits_of_views(
+    checkpoint: Checkpoint, number: int, images: np.ndarray, indices: np.ndarray, views: list[View]
+) -> np.ndarray:
+    """float32 [len(indices), classes]: the logarithm of the mean probabilities over the views."""
+    found = np.empty((len(indices), len(checkpoint.classes)), np.float32)
+    for begin in range(0, len(indices), _SOME):
+        some = indices[begin : begin + _SOME]
+        total = np.zeros((len(some), len(checkpoint.classes)))
+        for flip, shift in views:
+            flips, shifts = np.full(len(some), flip), np.full((len(some), 2), shift, np.int8)
+            pixels = shifted(images, some, flips, shifts)
+            total += probabilities(torch_engine.logits(checkpoint.networks[number], pixels, Settings()))
+        found[begin : begin + _SOME] = np.log(np.maximum(total / len(views), np.finfo(np.float32).tiny))
+    return found
 
 
 def _trained_on(run: Run, config: Config, dataset: Dataset, indices: np.ndarray) -> int | None:

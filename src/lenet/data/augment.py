@@ -22,7 +22,7 @@ def augmented(images_nhwc: np.ndarray, plan: Plan, at: slice | np.ndarray = _ALL
     if plan.warps is not None:
         result = _warped(images_nhwc[order], plan.warps[at])
     else:
-        result = _shifted(images_nhwc, order, plan.flips[at], plan.shifts[at])
+        result = shifted(images_nhwc, order, plan.flips[at], plan.shifts[at])
     if plan.colours is not None:
         result = _coloured(result, plan.colours[at])
     if plan.boxes is not None:
@@ -31,8 +31,11 @@ def augmented(images_nhwc: np.ndarray, plan: Plan, at: slice | np.ndarray = _ALL
     return result
 
 
-def _shifted(images_nhwc: np.ndarray, order: np.ndarray, flips: np.ndarray, shifts: np.ndarray) -> np.ndarray:
-    """Selecting, mirroring and shifting only choose which pixel is read, so one gather does all three."""
+def shifted(images_nhwc: np.ndarray, order: np.ndarray, flips: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+    """uint8 [n, H, W, C]: the images at `order`, mirrored where `flips`, then shifted (see `Plan`).
+
+    Selecting, mirroring and shifting only choose which pixel is read, so one gather does all three.
+    """
     if not flips.any() and not shifts.any():
         return np.asarray(images_nhwc[order])
     height, width = images_nhwc.shape[1:3]

@@ -40,6 +40,7 @@ class Evaluation:
     split: "test", "train" or "val", or "all" for other data without a test split
     best: the number of the best of these networks by validation
     trained_on: how many of the evaluated images the run used for training or validation; None if that is unknown
+    augmented: of each network, the scores of its mean probabilities over views of each image; None if not asked for
     """
 
     scores: list[Scores]
@@ -54,6 +55,7 @@ class Evaluation:
     split: Literal["train", "val", "test", "all"]
     best: int
     trained_on: int | None
+    augmented: list[Scores] | None = None
 
     @property
     def images(self) -> int:
@@ -74,6 +76,11 @@ class Evaluation:
     def macro_f1(self) -> dict[str, Any]:
         """Mean and sd of the networks' macro F1."""
         return mean_sd([one.macro_f1 for one in self.scores])
+
+    @property
+    def augmented_accuracy(self) -> dict[str, Any] | None:
+        """Mean and sd of the networks' accuracies over views; None if not asked for."""
+        return mean_sd([one.accuracy for one in self.augmented]) if self.augmented else None
 
     @property
     def interval(self) -> list[float] | None:

@@ -65,6 +65,10 @@ def result_lines(evaluation: Evaluation) -> list[str]:
         f"accuracy {accuracy}, loss {loss}; {evaluation.images:,} images{of}",
         by_class(evaluation.balanced_accuracy, evaluation.macro_f1),
     ]
+    if evaluation.augmented_accuracy:
+        lines.append(
+            f"accuracy {percent(evaluation.augmented_accuracy)} by mean probabilities over views of each image"
+        )
     if worst := _confusions(evaluation.scores[0]):
         which = f" of network {evaluation.networks[0]}" if many else ""
         lines.append(f"most frequent confusions{which} (true as predicted): {', '.join(worst)}")
