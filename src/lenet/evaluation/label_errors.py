@@ -4,8 +4,9 @@ The model: an image's true label has the probabilities q = softmax(log(p) / t), 
 label i was given as j with the probability N[i, j]. N is counted among anchors, images whose class is all but certain
 (after Patrini et al. 2017): of those predicted as a class the most confident tenth, or 30 if that is more. Their labels
 show which classes were confused by whoever labelled them, and which errors are random. Counts are few, so they are
-shrunk towards equal probabilities, as far as the counts themselves allow (empirical Bayes). The temperature t is the
-one under which the given labels are most likely.
+shrunk towards equal probabilities, as far as the counts themselves allow (empirical Bayes). Anchors of a weak network
+are not certain at all, so only a part of the counted noise is taken: s and the temperature t are the values under which
+the given labels are most likely, with the noise I + s (N - I).
 
 Confident learning (Northcutt, Jiang, Chuang, JAIR 2021) has the mean probability of a class as threshold instead, so it
 counts hard images too.
@@ -58,27 +59,45 @@ def label_errors(probabilities: Floats, labels: Labels) -> LabelErrors:
     """
     logs = np.log(probabilities + _TINY)
     logs -= logs.max(axis=1, keepdims=True)
+    classes, every = probabilities.shape[1], np.arange(len(labels))
     noise = noise_matrix(probabilities, labels)
 
-    def joint(log_temperature: float) -> Floats:
-        """[N, classes]: the probability of each true label together with the given one."""
+    def true(log_temperature: float) -> Floats:
+        """[N, classes]: the probability of each true label before the given one is known."""
         raised = np.exp(logs / np.exp(log_temperature))
-        return np.asarray(raised / raised.sum(axis=1, keepdims=True) * noise[:, labels].T)
+        return np.asarray(raised / raised.sum(axis=1, keepdims=True))
+
+    def likelihoods(q: Floats) -> tuple[Floats, Floats]:
+        """[N]: the probability of the given labels without noise, and with it."""
+        return q[every, labels], (q * noise[:, labels].T).sum(axis=1)
 
     def cost(log_temperature: float) -> float:
-        return -float(np.log(joint(log_temperature).sum(axis=1) + _TINY).mean())
+        without, noisy = likelihoods(true(log_temperature))
+        return -float(np.log(without + _scale(without, noisy) * (noisy - without) + _TINY).mean())
 
     low, high = np.log(_TEMPERATURES)
-    found = joint(minimize_scalar(cost, bounds=(low, high), method="bounded", options={"xatol": 1e-3}).x)
+    q = true(minimize_scalar(cost, bounds=(low, high), method="bounded", options={"xatol": 1e-3}).x)
+    noise = np.eye(classes) + _scale(*likelihoods(q)) * (noise - np.eye(classes))
+    found = q * noise[:, labels].T
     found /= np.maximum(found.sum(axis=1, keepdims=True), _TINY)
     # Not 1 - found[label]: of the many that are all but certain, the order would be lost to rounding.
-    every = np.arange(len(labels))
     own, others = found[every, labels].copy(), found
     others[every, labels] = -1
     suggested = np.asarray(others.argmax(axis=1), dtype=np.int64)
     right = others[every, suggested]
     wrong = np.clip(1 - own, 0, 1)
     return LabelErrors(noise, wrong, suggested, np.minimum(right, wrong), np.argsort(own, kind="stable"))
+
+
+def _scale(without: Floats, noisy: Floats) -> float:
+    """The part of the noise, 0 to 1, that makes the labels most likely; the log-likelihood is concave in it."""
+    low, high = 0.0, 1.0
+    gain = noisy - without
+    for _ in range(40):
+        middle = (low + high) / 2
+        rising = float((gain / (without + middle * gain + _TINY)).sum()) > 0
+        low, high = (middle, high) if rising else (low, middle)
+    return (low + high) / 2
 
 
 def noise_matrix(probabilities: Floats, labels: Labels) -> Floats:
