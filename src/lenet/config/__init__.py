@@ -7,15 +7,12 @@ from lenet.config.options import (
     Config,
     DataConfig,
     ModelConfig,
-    Option,
     RunConfig,
     TrainingConfig,
     TransferConfig,
-    checked,
-    names_in,
-    options,
 )
 from lenet.config.recipes import RECIPES, names_of, read_named_toml, recipe_names, recipe_values, resolve, to_toml
+from lenet.config.values import Option, checked, names_in, options
 
 __all__ = [
     "AUGMENTATIONS",

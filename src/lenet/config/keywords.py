@@ -6,7 +6,8 @@ from pathlib import Path
 from textwrap import fill
 from typing import Literal, TypedDict, TypeVar
 
-from lenet.config.options import SHAPING, options
+from lenet.config.options import SHAPING
+from lenet.config.values import options
 
 # What a transfer takes from the run that it starts from.
 FROM_START = ("model", *SHAPING, "start", "start_sha256", "size", "channels")

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from lenet import files
-from lenet.config.options import Config, checked
+from lenet.config.options import Config
+from lenet.config.values import checked
 from lenet.errors import InputError, did_you_mean
 
 RECIPES = Path(__file__).parents[1] / "recipes"

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lenet.config.options import Config, checked
+from lenet.config.options import Config
 from lenet.config.recipes import recipe_values
+from lenet.config.values import checked
 from lenet.errors import InputError
 
 

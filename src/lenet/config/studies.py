@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lenet.config.options import checked, shown
 from lenet.config.recipes import names_of, read_named_toml, recipe_values
+from lenet.config.values import checked, shown
 from lenet.errors import InputError, did_you_mean
 
 STUDIES = Path(__file__).parents[1] / "studies"

@@ -86,7 +86,7 @@ def _published(name: str, data_dir: str | None) -> Listing:
     if not SETS[name].layouts:
         digits = read_digits()
         return _of_arrays(name, "embedded", digits.images, digits.labels, digits.classes, {"train": len(digits.labels)})
-    dataset = load_dataset(DataConfig(data=name, data_dir=data_dir, size=SETS[name].size))
+    dataset = load_dataset(DataConfig(data=name, data_dir=data_dir, size=SETS[name].size), verify=True)
     counts: dict[Split, int] = {"train": len(dataset.train) + len(dataset.val), "test": len(dataset.test)}
     return _of_arrays(name, dataset.source, dataset.images, dataset.labels, dataset.classes, counts)
 

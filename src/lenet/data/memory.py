@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from lenet.config.options import shown
+from lenet.config.values import shown
 from lenet.data.arrays import as_array, checked_classes, checked_pixels
 from lenet.data.folders import SPLIT_WORDS, Split
 from lenet.data.source import MEMORY, Part, Source, source_of
