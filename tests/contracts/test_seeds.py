@@ -1,6 +1,7 @@
 """A network trained with others is bit-identical to the run of its seed alone; one that diverges affects no other."""
 
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -49,10 +50,17 @@ def test_last_network_uses_idle_cores_and_stays_bit_identical(lenet, tmp_path, m
 
     def watched(self):
         used.setdefault(self.seed, set()).add(self.settings.threads)
-        return advance(self)
+        row = advance(self)
+        if self.finished:
+            others.release()
+        elif self.seed == 2:  # the last to start: its last epoch has all cores once the others have finished
+            assert others.acquire(timeout=60)
+            assert others.acquire(timeout=60)
+        return row
 
     monkeypatch.setattr(Training, "advance", watched)
     for cores in (1, 2):
+        others = threading.Semaphore(0)
         monkeypatch.setattr("lenet.training.setup.usable_cores", lambda cores=cores: cores)
         words = (*WORDS, "--engine", "native", "--seeds", 3, "--out", tmp_path / str(cores))
         assert lenet(*words).code == 0
