@@ -529,7 +529,7 @@ def test_models_lists_shapes_with_their_cost(lenet):
 
 def test_recipes_lists_names_with_their_command(lenet):
     out = lenet("recipes").out
-    for name in ("cifar10-lenet", "cifar100-vanilla", "cifar100-tuned"):
+    for name in ("cifar10-fast", "cifar10-lenet", "cifar100-vanilla", "cifar100-tuned"):
         assert f"{name}\n  lenet train" in out
 
 

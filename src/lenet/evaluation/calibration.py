@@ -7,7 +7,6 @@ Networks", ICML 2017.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq
 
 from lenet.evaluation.scores import confidences, probabilities, rows
 
@@ -63,6 +62,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
             given = wide[np.arange(len(wide)), labels[some]]
             each[some] = (probabilities(wide * inverse) * wide).sum(axis=1) - given
         return float(each.mean())
+
+    from scipy.optimize import brentq  # importing it takes 0.3 s, which prediction need not wait for
 
     if slope(1 / HIGHEST) >= 0:
         return HIGHEST

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import beta
 
 from lenet.errors import InputError
 from lenet.evaluation.scores import confidences
@@ -42,7 +41,9 @@ class Accepted:
         """Upper Clopper-Pearson bound of the error rate at level 1 - 0.05 / 20, as one of 20 thresholds is chosen."""
         if self.wrong >= self.accepted:
             return 1.0
-        return float(beta.ppf(1 - (1 - _CONFIDENCE) / LEVELS, self.wrong + 1, self.accepted - self.wrong))
+        from scipy.special import betaincinv  # importing it takes 0.1 s; scipy.stats would take 0.5 s
+
+        return float(betaincinv(self.wrong + 1, self.accepted - self.wrong, 1 - (1 - _CONFIDENCE) / LEVELS))
 
 
 def acceptance(logits: np.ndarray, labels: np.ndarray) -> list[Accepted]:
