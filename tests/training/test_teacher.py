@@ -1,6 +1,7 @@
 """Distillation: targets that mix labels with the predictions of other networks."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from lenet.config import Config
 from lenet.data.augment import augmented
 from lenet.data.plan import epoch_plan
 from lenet.engine import Settings
+from lenet.engine import torch as torch_engine
 from lenet.errors import InputError
 from lenet.training import teacher as module
 from lenet.training.setup import make_setup
@@ -22,7 +24,8 @@ SMALL = {"maps": (2, 4), "fc": (), "epochs": 3, "batch_size": 16, "size": 16, "c
 
 @pytest.fixture
 def config(digits_run):
-    return Config(teacher=(str(digits_run.path),), teacher_weight=0.75, teacher_temperature=3.0, **SMALL)
+    teacher = {"teacher": (str(digits_run.path),), "teacher_weight": 0.75, "teacher_temperature": 3.0}
+    return Config(augment="flip-shift", **teacher, **SMALL)
 
 
 def plan_of(dataset, epoch=0):
@@ -32,12 +35,12 @@ def plan_of(dataset, epoch=0):
 
 
 def targets_of(teacher, dataset, plan):
-    return teacher.targets(dataset, plan, 2, Settings(), lambda: None)
+    return teacher.targets(dataset, plan, Settings(), lambda: None)
 
 
 def test_targets_mix_labels_and_the_mean_logits_at_the_temperature(config, few_digits, digits_run):
     plan = plan_of(few_digits)
-    targets = targets_of(read_teacher(config, few_digits), few_digits, plan)
+    targets = targets_of(read_teacher(config, few_digits, Settings()), few_digits, plan)
     views = torch.from_numpy(augmented(few_digits.images, plan))
     with torch.inference_mode():
         logits = torch.stack([network(views).double() for network in digits_run.checkpoint().networks]).mean(0)
@@ -50,22 +53,22 @@ def test_targets_mix_labels_and_the_mean_logits_at_the_temperature(config, few_d
 
 def test_a_view_is_computed_once_and_without_a_table_every_time(config, few_digits, monkeypatch):
     seen = []
-    logits = module._logits
-    monkeypatch.setattr(module, "_logits", lambda *given: seen.append(len(given[1])) or logits(*given))
-    teacher, plan = read_teacher(config, few_digits), plan_of(few_digits)
+    engine = SimpleNamespace(logits=lambda *given: seen.append(len(given[1])) or torch_engine.logits(*given))
+    monkeypatch.setattr(module, "choose", lambda *given: SimpleNamespace(engine=engine))
+    teacher, plan = read_teacher(config, few_digits, Settings()), plan_of(few_digits)
     first = targets_of(teacher, few_digits, plan)
     assert sum(seen) == 2 * len(few_digits.train)  # two networks
     assert (targets_of(teacher, few_digits, plan) == first).all()
     assert sum(seen) == 2 * len(few_digits.train)
     monkeypatch.setattr(module, "free_memory", lambda: 0)
-    poor = read_teacher(config, few_digits)
+    poor = read_teacher(config, few_digits, Settings())
     assert (targets_of(poor, few_digits, plan) == first).all()
     assert (targets_of(poor, few_digits, plan) == first).all()
     assert sum(seen) == 6 * len(few_digits.train)
 
 
 def test_rotated_and_recoloured_views_are_computed_as_the_network_sees_them(config, few_digits, digits_run):
-    teacher = read_teacher(config, few_digits)
+    teacher = read_teacher(config, few_digits, Settings())
     targets_of(teacher, few_digits, plan_of(few_digits))  # whose views must not be taken for the rotated ones
     drawn = {"image_size": (16, 16), "max_rotation": 30.0, "max_colour": 0.3, "cutout_size": 0.3}
     plan = epoch_plan(few_digits.train, seed=3, epoch=0, epochs=3, batch_size=16, learning_rate=0.1, **drawn)

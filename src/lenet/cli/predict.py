@@ -40,7 +40,7 @@ def predict(
     top
         Number of classes for each image. Default: 5; 1 in CSV.
     network
-        Number of the network to use: 0, 1, ... Default: the one with the highest validation accuracy.
+        Number of the network to use: 0, 1, ... Default: the one with the best validation score, by the run's --select.
     format
         table, csv (for spreadsheets; names are changed if they hold control characters or look like a formula) or
         jsonl (one JSON object per line, with exact names). Default: by the name of --out, otherwise table.

@@ -70,7 +70,7 @@ def predict(
 
     images: one image or a sequence of images of any size: paths, PIL images, or uint8 arrays or tensors [H, W],
         [H, W, C] or [C, H, W] with 1 or 3 channels; an array or tensor of four dimensions is a batch of images
-    network: index of the network in the run; by default the one with the highest validation accuracy
+    network: index of the network in the run; by default the one with the best validation score, by the option select
     calibrated: divide the logits by the network's temperature, so that probabilities mean what they say
     reject_error: highest error rate of accepted images, 0.05 or "5%". Images are `unknown` if their calibrated
         confidence is below a threshold chosen on validation images; `lenet.evaluation.rejection` says what it promises

@@ -103,7 +103,7 @@ def make_setup(
     check_batch_size(config, networks[0], (height, width, channels), trained)
     choice, settings, workers = engine_for(config, networks[0])
     origin = start.description if start else config.start or ""
-    if teacher := read_teacher(config, dataset):
+    if teacher := read_teacher(config, dataset, settings):
         config = replace(config, teacher_sha256=teacher.sha256)
     setup = Setup(config, dataset, networks, choice, settings, workers, body, teacher, origin, run, notes)
     setup.class_weights()  # raises before anything is written
@@ -117,10 +117,9 @@ def resolved(config: Config, dataset: Dataset, own: nn.Sequential | None = None)
     """
     data = dataset.source if dataset.files is not None else dataset.name
     data_dir, labels, start = (
-        None if path is None else str(Path(path).expanduser().absolute())
-        for path in (config.data_dir, config.labels, config.start)
+        None if path is None else _absolute(path) for path in (config.data_dir, config.labels, config.start)
     )
-    teacher = config.teacher and [str(Path(path).expanduser().absolute()) for path in config.teacher]
+    teacher = config.teacher and [_absolute(path) for path in config.teacher]
     size, channels = dataset.images.shape[2:]
     seeds = len(dataset.folds) or config.seeds
     if config.seeds not in (1, seeds):
@@ -141,6 +140,10 @@ def resolved(config: Config, dataset: Dataset, own: nn.Sequential | None = None)
         lr=config.peak_lr,
         weight_decay=config.decay,
     )
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().absolute())
 
 
 def _augmentation_notes(asked: Config, config: Config, dataset: Dataset) -> Iterator[str]:

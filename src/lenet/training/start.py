@@ -18,7 +18,7 @@ from lenet.training.state import check_like
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """The network of a run with the highest validation accuracy.
+    """The network of a run with the best validation score.
 
     layers: its layers, in plain values; the last one, the head, is replaced
     body: the tensors of all layers but the last, by name; sha256: their digest

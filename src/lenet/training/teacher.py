@@ -7,21 +7,19 @@ in a table. With other augmentations hardly any view comes twice, and the teache
 """
 
 import hashlib
-import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from lenet.config import Config
+from lenet.config import Config, drawn
 from lenet.cores import free_memory
 from lenet.data.augment import augmented
 from lenet.data.dataset import Dataset
 from lenet.data.plan import Plan
-from lenet.engine import Settings, choose
+from lenet.engine import Engine, Settings, choose
 from lenet.errors import InputError
 from lenet.runs.checkpoint import digest_of
 from lenet.runs.run import Run
@@ -34,26 +32,26 @@ _PART_OF_MEMORY = 4  # the table takes at most this part of the free memory; wit
 class Teacher:
     """The teachers of a training, and their logits so far. Several trainings share one.
 
-    networks: they take the dataset's images, uint8 [B, H, W, C], and return logits of its classes
+    networks: they take the dataset's images, uint8 [B, H, W, C], and return logits of its classes; engines: of each
     weight, temperature: see the module; sha256: of all networks' tensors
+    table: of flipped and shifted views; None if it would take too much memory
     """
 
     networks: Sequence[nn.Sequential]
+    engines: Sequence[Engine]
     weight: float
     temperature: float
     sha256: str
-    _tables: dict[int, "_Table | None"] = field(default_factory=dict)  # by largest shift
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    table: "Table | None"
 
     def targets(
-        self, dataset: Dataset, plan: Plan, max_shift: int, settings: Settings, check_stop: Callable[[], None]
+        self, dataset: Dataset, plan: Plan, settings: Settings, check_stop: Callable[[], None]
     ) -> NDArray[np.float32]:
         """float32 [P, classes]: the target at each position of the plan.
 
-        max_shift: the largest shift that a plan may have, in pixels
         check_stop: called now and then; what it raises ends the work
         """
-        known = self._logits(dataset, plan, max_shift, replace(settings, frozen=0), check_stop)
+        known = self._logits(dataset, plan, replace(settings, frozen=0), check_stop)
         scaled = known.astype(np.float32) / np.float32(self.temperature)
         scaled -= scaled.max(axis=1, keepdims=True)
         targets: NDArray[np.float32] = np.exp(scaled, out=scaled)
@@ -62,7 +60,7 @@ class Teacher:
         return targets
 
     def _logits(
-        self, dataset: Dataset, plan: Plan, max_shift: int, settings: Settings, check_stop: Callable[[], None]
+        self, dataset: Dataset, plan: Plan, settings: Settings, check_stop: Callable[[], None]
     ) -> NDArray[np.float16]:
         """float16 [P, classes]: the mean logits at each position of the plan; those not yet in the table are added."""
 
@@ -72,13 +70,13 @@ class Teacher:
                 check_stop()
                 at = positions[begin : begin + _IMAGES]
                 views = augmented(dataset.images, plan, at)
-                logits = [_logits(network, views, settings) for network in self.networks]
+                each = zip(self.engines, self.networks, strict=True)
+                logits = [engine.logits(network, views, settings) for engine, network in each]
                 found[begin : begin + _IMAGES] = np.clip(np.mean(logits, axis=0), -60_000, 60_000)
             return found
 
-        countless = plan.warps is not None or plan.colours is not None or plan.boxes is not None
-        table = None if countless else self._table(dataset.images, len(dataset.classes), max_shift)
-        if table is None:
+        table = self.table
+        if table is None or any(one is not None for one in (plan.warps, plan.colours, plan.boxes)):  # countless views
             return computed(np.arange(len(plan.order)))
         places = table.places(plan)
         missing = np.flatnonzero(~table.known[places])
@@ -86,17 +84,8 @@ class Teacher:
         table.known[places[missing]] = True
         return table.logits[places]
 
-    def _table(self, images: NDArray[Any], classes: int, max_shift: int) -> "_Table | None":
-        """The table for shifts up to this; None if it would take too much memory."""
-        with self._lock:
-            if max_shift not in self._tables:
-                entries = len(images) * 2 * (2 * max_shift + 1) ** 2
-                fits = entries * (2 * classes + 1) * _PART_OF_MEMORY <= free_memory()
-                self._tables[max_shift] = _Table(len(images), classes, max_shift) if fits else None
-            return self._tables[max_shift]
 
-
-class _Table:
+class Table:
     """Logits by image and view, float16 [N * views, classes], and which of them are known.
 
     Memory is taken as entries are filled. Two threads may fill the same entry: with the same values.
@@ -115,8 +104,18 @@ class _Table:
         return place
 
 
-def read_teacher(config: Config, dataset: Dataset) -> Teacher | None:
+def _table_for(config: Config, dataset: Dataset) -> Table | None:
+    """An empty table for the flips and shifts that the config draws; see `Teacher.table`."""
+    images, classes, max_shift = len(dataset.images), len(dataset.classes), drawn(config).get("max_shift", 0)
+    entries = images * 2 * (2 * max_shift + 1) ** 2
+    fits = entries * (2 * classes + 1) * _PART_OF_MEMORY <= free_memory()
+    return Table(images, classes, max_shift) if fits else None
+
+
+def read_teacher(config: Config, dataset: Dataset, settings: Settings) -> Teacher | None:
     """The networks of all runs of `config.teacher`; None if the config names none.
+
+    config: as `resolved` returns it; settings: of the engine that trains the student
 
     Raises InputError if a run does not exist or has no weights, its networks take other images or know other classes
     than the dataset, or the networks are not those of `config.teacher_sha256`.
@@ -124,6 +123,7 @@ def read_teacher(config: Config, dataset: Dataset) -> Teacher | None:
     if not config.teacher:
         return None
     networks: list[nn.Sequential] = []
+    engines: list[Engine] = []
     digests = hashlib.sha256()
     for path in config.teacher:
         checkpoint = Run(path).checkpoint()
@@ -137,15 +137,11 @@ def read_teacher(config: Config, dataset: Dataset) -> Teacher | None:
                              options=["teacher"])  # fmt: skip
         for network in checkpoint.networks:
             networks.append(network)
+            engines.append(choose("auto", network, settings, checkpoint.input_shape).engine)
             digests.update(bytes.fromhex(digest_of(network.state_dict())))
     sha256 = digests.hexdigest()
     if sha256 != (config.teacher_sha256 or sha256):
         raise InputError("the networks of --teacher are not those of teacher_sha256: restore the runs, or remove "
                          "teacher_sha256 from the recipe", options=["teacher_sha256"])  # fmt: skip
-    return Teacher(networks, config.teacher_weight, config.teacher_temperature, sha256)
-
-
-def _logits(network: nn.Sequential, images_nhwc: NDArray[np.uint8], settings: Settings) -> NDArray[np.float32]:
-    height, width, channels = images_nhwc.shape[1:]
-    engine = choose("auto", network, settings, (height, width, channels)).engine
-    return np.asarray(engine.logits(network, images_nhwc, settings), np.float32)
+    table = _table_for(config, dataset)
+    return Teacher(networks, engines, config.teacher_weight, config.teacher_temperature, sha256, table)

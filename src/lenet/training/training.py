@@ -165,8 +165,7 @@ class Training:
         """Labels by image, or soft targets by position in the plan (see `Engine.train`)."""
         if self.teacher is None:
             return (features.dataset if features else self.dataset).labels
-        shift = self.config.max_shift if "shift" in self.config.augment else 0
-        return self.teacher.targets(self.dataset, plan, shift, self.settings, self._check_stop)
+        return self.teacher.targets(self.dataset, plan, self.settings, self._check_stop)
 
     def _train(self, features: Features | None, part: Plan, targets: np.ndarray) -> Metrics:
         engine = self.choice.engine
