@@ -1,0 +1,100 @@
+"""The steps that a network consists of once training is over: plain values and float32 arrays."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Shape = tuple[int, ...]
+Sides = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One step of the computation.
+
+    where: the layer it comes from, for messages: "layer 3 (Conv2d)"
+    input, output: shape for one image, (channels, height, width) or (features,)
+    """
+
+    where: str
+    input: Shape
+    output: Shape
+
+
+@dataclass(frozen=True, eq=False)
+class Conv(Step):
+    """A convolution (cross-correlation, as in PyTorch).
+
+    weight: [outputs, inputs / groups, kernel height, kernel width]; bias: [outputs]
+    padding: pixels added at the top, left, bottom and right; padding_mode: what they contain
+    """
+
+    weight: Floats
+    bias: Floats
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    padding: Sides
+    padding_mode: Literal["zeros", "reflect", "replicate", "circular"]
+    groups: int
+
+
+@dataclass(frozen=True, eq=False)
+class Linear(Step):
+    """weight: [outputs, inputs]; bias: [outputs]."""
+
+    weight: Floats
+    bias: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Scale(Step):
+    """x * factor + shift; one value of each per channel or feature."""
+
+    factor: Floats
+    shift: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Activation(Step):
+    """gelu is x / 2 * (1 + erf(x / sqrt(2))), gelu_tanh its approximation by tanh. slope: of leaky_relu, for x < 0."""
+
+    function: Literal["relu", "leaky_relu", "tanh", "gelu", "gelu_tanh"]
+    slope: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class MaxPool(Step):
+    """The maximum of each window. Window y starts at row y * stride - padding; pixels outside the image are skipped.
+
+    padding: at the top, left, bottom and right; at the bottom and right as many as the last windows need
+    """
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    padding: Sides
+
+
+@dataclass(frozen=True)
+class Span:
+    """The rows, or columns, begin <= i < end of the input that an output averages, and the weight of each."""
+
+    begin: int
+    end: int
+    weight: float
+
+
+@dataclass(frozen=True, eq=False)
+class AveragePool(Step):
+    """output[y, x] = sum of input[i, j] * rows[y].weight * columns[x].weight over the spans; also adaptive pooling."""
+
+    rows: tuple[Span, ...]
+    columns: tuple[Span, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Flatten(Step):
+    """(channels, height, width) to (features,), channel by channel: a writer with channels last must reorder here."""

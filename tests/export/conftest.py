@@ -1,0 +1,79 @@
+"""Networks with every kind of layer."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from lenet.models import Normalize
+
+CHANNELS, SIDE, CLASSES = 3, 16, 5
+
+
+def _networks():
+    """Name to the layers after Normalize, for 16x16 colour images and 5 classes."""
+    conv, pool = nn.Conv2d, nn.MaxPool2d
+    flat = lambda features: [nn.Flatten(), nn.Linear(features, CLASSES)]  # noqa: E731
+    return {
+        "lenet": [
+            conv(3, 4, 5), nn.BatchNorm2d(4), nn.ReLU(), pool(2), nn.Flatten(), nn.Linear(144, 12),
+            nn.BatchNorm1d(12), nn.Tanh(), nn.Dropout(0.5), nn.Linear(12, CLASSES),
+        ],
+        "norm after pool": [
+            conv(3, 4, 3), nn.ReLU(), pool(2), nn.BatchNorm2d(4), conv(4, 6, 3, bias=False), nn.LeakyReLU(0.1),
+            nn.AvgPool2d(2), nn.BatchNorm2d(6), *flat(24),
+        ],
+        "norm before zeros": [
+            nn.BatchNorm2d(3), conv(3, 4, 3, padding=1), nn.GELU(), nn.BatchNorm2d(4, affine=False), nn.BatchNorm2d(4),
+            nn.Dropout(), conv(4, 4, 2, padding="same"), nn.GELU("tanh"), nn.AdaptiveAvgPool2d(1), *flat(4),
+        ],
+        "norm before mirrored": [
+            conv(3, 4, 3), nn.Tanh(), nn.BatchNorm2d(4),
+            conv(4, 6, (3, 2), padding=(1, 2), padding_mode="reflect", groups=2),
+            pool(3, 2, ceil_mode=True, padding=1), *flat(6 * 8 * 9),
+        ],
+        "strides": [
+            conv(3, 4, (3, 2), stride=(2, 1), dilation=(1, 2), padding=(0, 1)), nn.ReLU(),
+            pool((2, 3), (1, 2), dilation=(2, 1)), nn.BatchNorm2d(4), nn.AvgPool2d(3, 2, 1, ceil_mode=True),
+            *flat(48),
+        ],
+        "padding modes": [
+            conv(3, 4, 4, padding="same", padding_mode="circular"), nn.ReLU(),
+            nn.AvgPool2d(3, 2, 1, count_include_pad=False),
+            conv(4, 4, 3, padding=1, padding_mode="replicate", groups=4), nn.AdaptiveAvgPool2d((3, 5)),
+            nn.Flatten(), nn.BatchNorm1d(60), nn.ReLU(), nn.Flatten(), nn.Linear(60, CLASSES, bias=False),
+        ],
+        "no linear layer": [
+            conv(3, 4, 3, padding="valid"), nn.ReLU(), pool(3, 3, 1, 2, ceil_mode=True),
+            conv(4, CLASSES, 3, dilation=2, padding="same"), nn.AvgPool2d(5, divisor_override=7), nn.Flatten(),
+        ],
+        "one linear layer": [nn.Flatten(), nn.Linear(768, CLASSES)],
+        "maps to classes": [conv(3, 1, 3), nn.AdaptiveAvgPool2d((1, 5)), nn.BatchNorm2d(1), nn.Flatten()],
+    }  # fmt: skip
+
+
+NAMES = tuple(_networks())
+
+
+@pytest.fixture(params=NAMES)
+def any_network(request):
+    """Each network in turn, with batch norm statistics and weights that are not the initial ones, in eval mode."""
+    torch.manual_seed(0)
+    network = nn.Sequential(Normalize((0.4, 0.5, 0.6), (0.2, 0.3, 0.25)), *_networks()[request.param])
+    with torch.no_grad():
+        for name, tensor in network.named_buffers():
+            if "running" in name:
+                tensor.uniform_(0.5, 1.5)
+        for layer in network:
+            if isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)) and layer.affine:
+                layer.weight.uniform_(-1.5, 1.5)
+                layer.bias.uniform_(-1, 1)
+    return network.eval()
+
+
+@pytest.fixture
+def some_images():
+    """uint8 [20, 16, 16, 3]; among them a black and a white image."""
+    images = np.random.default_rng(0).integers(0, 256, (20, SIDE, SIDE, CHANNELS), np.uint8)
+    images[0], images[1] = 0, 255
+    return images
