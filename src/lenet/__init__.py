@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lenet.commands.check import check
     from lenet.commands.compare import compare
     from lenet.commands.evaluate import evaluate
+    from lenet.commands.export import export
     from lenet.commands.predict import load, predict
     from lenet.commands.study import study
     from lenet.commands.train import train
@@ -32,6 +33,7 @@ __all__ = [
     "check",
     "compare",
     "evaluate",
+    "export",
     "load",
     "predict",
     "study",
@@ -50,6 +52,7 @@ _MODULES = {
     "check": "lenet.commands.check",
     "compare": "lenet.commands.compare",
     "evaluate": "lenet.commands.evaluate",
+    "export": "lenet.commands.export",
     "load": "lenet.commands.predict",
     "predict": "lenet.commands.predict",
     "study": "lenet.commands.study",

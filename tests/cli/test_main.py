@@ -19,7 +19,22 @@ from lenet.config import Config
 from lenet.config.keywords import AUDIT_LACKS
 from lenet.runs.run import Run
 
-COMMANDS = ("train", "audit", "eval", "predict", "transfer", "compare", "study", "tune", "models", "recipes", "data")
+COMMANDS = (
+    *(
+        "train",
+        "audit",
+        "eval",
+        "predict",
+        "export",
+        "compare",
+        "transfer",
+        "tune",
+        "study",
+        "models",
+        "recipes",
+        "data",
+    ),
+)
 
 # What the run that a transfer starts from decides.
 TRANSFER_LACKS = (

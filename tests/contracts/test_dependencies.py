@@ -9,8 +9,8 @@ from importlib.metadata import packages_distributions
 
 def test_dependencies_are_the_packages_that_lenet_imports(root):
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    listed = project["dependencies"] + project["optional-dependencies"]["tune"]
-    listed += project["optional-dependencies"]["parquet"]
+    listed = [*project["dependencies"]]
+    listed += [one for extra in ("tune", "parquet", "export") for one in project["optional-dependencies"][extra]]
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in (root / "src").rglob("*.py")]
     nodes = [node for tree in trees for node in ast.walk(tree)]
     names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]

@@ -25,6 +25,7 @@ PARAMETERS = {
     "check": "data data_dir near",
     "compare": "runs out verbose",
     "evaluate": "run data data_dir network split augment",
+    "export": "run file network overwrite input data_dir",
     "load": "run",
     "predict": "run images top network calibrated reject_error reject_unlike",
     "study": "name out verbose watch",

@@ -10,6 +10,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 
 from lenet.cli.audit import audit
 from lenet.cli.data import data
+from lenet.cli.export import export
 from lenet.cli.listing import models, recipes
 from lenet.cli.predict import predict
 from lenet.cli.train import study, train, transfer
@@ -36,6 +37,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("audit", audit, "[DATA] [OPTIONS]"),
     ("eval", evaluate, "RUN [DATA] [OPTIONS]"),
     ("predict", predict, "RUN IMAGE... [OPTIONS]"),
+    ("export", export, "RUN FILE [OPTIONS]"),
     ("compare", compare, "RUN RUN... [OPTIONS]"),
     ("transfer", transfer, "RUN [DATA] [OPTIONS]"),
     ("tune", tune, "[DATA] [OPTIONS]"),

@@ -167,12 +167,12 @@ def _images(
 ) -> tuple[Dataset, bool]:
     """The dataset, and whether it is the one that the run was trained on; if so, with the run's split."""
     if data is None:
-        return _as_trained(run, config), True
+        return as_trained(run, config), True
     named = replace(config, data=data)
     # The data may have more classes than the run was trained on, and labels that the run corrected.
     if names_in(config.classes) or config.labels:
         try:
-            return _as_trained(run, named, memory), True
+            return as_trained(run, named, memory), True
         except InputError:
             pass
     size, _, channels = checkpoint.input_shape
@@ -182,11 +182,11 @@ def _images(
     )  # fmt: skip
     dataset = load_dataset(other, memory=memory, classes=checkpoint.classes)
     if dataset.sha256 == config.data_sha256:
-        return _as_trained(run, named, memory), True
+        return as_trained(run, named, memory), True
     return dataset, False
 
 
-def _as_trained(run: Run, config: Config, memory: Source | None = None, *, download: bool = True) -> Dataset:
+def as_trained(run: Run, config: Config, memory: Source | None = None, *, download: bool = True) -> Dataset:
     """The run's own images with the run's split. Raises InputError if they are missing or have changed."""
     dataset = load_dataset(run.with_own_labels(config), memory=memory, download=download)
     check_images(dataset, config.data_sha256, f"{run.path} was trained on")
@@ -234,7 +234,7 @@ def _trained_on(run: Run, config: Config, dataset: Dataset, indices: np.ndarray)
     digests = run.trained_digests()
     if digests is None:
         try:
-            own = _as_trained(run, config, download=False)
+            own = as_trained(run, config, download=False)
         except InputError:  # missing or changed
             return None
         folds = [indices for fold in own.folds for indices in fold]

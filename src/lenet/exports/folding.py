@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from lenet.export.steps import Conv, Flatten, Linear, Scale, Step
+from lenet.exports.steps import Conv, Flatten, Linear, Scale, Step
 
 
 def folded(steps: list[Step]) -> list[Step]:

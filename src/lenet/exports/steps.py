@@ -40,6 +40,22 @@ class Conv(Step):
     padding_mode: Literal["zeros", "reflect", "replicate", "circular"]
     groups: int
 
+    def padded_from(self) -> tuple[list[int], list[int]]:
+        """The rows and the columns of the input that the padded input consists of, in order; -1 for one of zeros."""
+        top, left, bottom, right = self.padding
+        height, width = self.input[1:]
+        rows, columns = range(-top, height + bottom), range(-left, width + right)
+        return [self._source(row, height) for row in rows], [self._source(column, width) for column in columns]
+
+    def _source(self, place: int, side: int) -> int:
+        if self.padding_mode == "zeros":
+            return place if 0 <= place < side else -1
+        if self.padding_mode == "circular":
+            return place % side
+        if self.padding_mode == "replicate":
+            return min(max(place, 0), side - 1)
+        return side - 1 - abs(side - 1 - abs(place))  # mirrored, without repeating the edge
+
 
 @dataclass(frozen=True, eq=False)
 class Linear(Step):

@@ -9,8 +9,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from lenet.errors import InputError
-from lenet.export import steps as s
-from lenet.export.network import READERS, exported, steps_of
+from lenet.exports import steps as s
+from lenet.exports.network import READERS, exported, steps_of
 from lenet.models import KINDS, Normalize
 from lenet.runs.run import Run
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from lenet.exports.network import Exported, Provenance, steps_of
 from lenet.models import Normalize
 
 CHANNELS, SIDE, CLASSES = 3, 16, 5
@@ -76,4 +77,55 @@ def some_images():
     """uint8 [20, 16, 16, 3]; among them a black and a white image."""
     images = np.random.default_rng(0).integers(0, 256, (20, SIDE, SIDE, CHANNELS), np.uint8)
     images[0], images[1] = 0, 255
+    return images
+
+
+@pytest.fixture
+def as_exported():
+    """A function that describes a network for 16x16 colour images and 5 classes, or as `changes` say."""
+
+    def describe(network, **changes):
+        shape = changes.get("input_shape", (SIDE, SIDE, CHANNELS))
+        values = {
+            "steps": steps_of(network, shape), "mean": network[0].mean.numpy(), "std": network[0].std.numpy(),
+            "classes": tuple("abcde"), "input_shape": shape, "fit": "crop", "temperature": 1.5,
+            "provenance": Provenance("0", "x", None, None, 0, 0),
+        }  # fmt: skip
+        return Exported(**values | changes)
+
+    return describe
+
+
+@pytest.fixture
+def pixels_as_logits(as_exported):
+    """A function of a side and a fit: a network whose logits are all pixels, channel by channel, divided by 255."""
+
+    def describe(side, fit):
+        network = nn.Sequential(Normalize((0.0,) * 3, (1.0,) * 3), nn.Flatten())
+        classes = tuple(map(str, range(side * side * 3)))
+        return as_exported(network, input_shape=(side, side, 3), fit=fit, classes=classes)
+
+    return describe
+
+
+@pytest.fixture
+def other_sizes():
+    """A function of the network's side: images of many sizes, uint8 [1, H, W, 3] each."""
+
+    def images(side):
+        random = np.random.default_rng(0)
+        sizes = [
+            (1, 1),
+            (1, 90),
+            (90, 1),
+            (side, side),
+            (side + 1, side),
+            (side, side - 1),
+            (3, 2),
+            (47, 200),
+            (200, 47),
+        ]
+        for height, width in [*sizes, *random.integers(1, 130, (60, 2)).tolist()]:
+            yield random.integers(0, 256, (1, height, width, 3), np.uint8)
+
     return images

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lenet.errors import InputError
-from lenet.export.folding import folded
-from lenet.export.steps import (
+from lenet.exports.folding import folded
+from lenet.exports.steps import (
     Activation,
     AveragePool,
     Conv,

@@ -1,0 +1,40 @@
+"""The command that writes a network as a file: export."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from lenet.cli.flags import DataDir, RunFolder, Whole
+from lenet.cli.interrupt import loading
+from lenet.report.console import PlainConsole
+
+
+def export(
+    run: RunFolder, file: Path, /, *, network: Whole | None = None,
+    overwrite: Annotated[bool, Parameter(negative="")] = False,
+    input: Literal["any", "network"] | None = None, data_dir: DataDir = None,
+) -> None:  # fmt: skip
+    """Write a trained network as one file that needs no lenet.
+
+    The file takes raw pixels and gives calibrated probabilities. It is written
+    only if it equals the network on all test images: the same class, except for
+    ties, and probabilities within 1e-5.
+
+    Parameters
+    ----------
+    file
+        File to write. Its ending chooses the format: .onnx (needs "lenet[export]").
+    network
+        Number of the network: 0, 1, ... Default: the best by validation.
+    overwrite
+        Replace an existing file.
+    input
+        Images that an .onnx file takes: any (of any height and width; the default) or network (of the network's size).
+    """
+    with loading():
+        from lenet.commands.export import export as run_export
+        from lenet.report.export import export_lines
+
+    written = run_export(run, file, network=network, overwrite=overwrite, input=input, data_dir=data_dir)
+    PlainConsole().lines(*export_lines(written))

@@ -1,0 +1,102 @@
+"""Export: a trained network as one file that needs no lenet, compared with the network before it is written."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet.commands.evaluate import as_trained
+from lenet.commands.predict import chosen_network, load
+from lenet.config import Config, checked
+from lenet.engine.preserved import preserved_torch
+from lenet.errors import InputError, did_you_mean
+from lenet.exports.formats import format_of
+from lenet.exports.network import exported
+from lenet.exports.onnx import Input
+from lenet.exports.proof import prove
+from lenet.exports.result import Export
+from lenet.files import written_whole
+from lenet.runs.checkpoint import Checkpoint
+from lenet.runs.run import Run
+
+
+def export(
+    run: str | Path | Run,
+    file: str | Path,
+    *,
+    network: int | None = None,
+    overwrite: bool = False,
+    input: Input | None = None,
+    data_dir: str | Path | None = None,
+) -> Export:
+    """Write a network of a run as one file whose ending chooses the format: .onnx.
+
+    network: the network's number; by default the best by validation
+    overwrite: replace an existing file
+    input: of .onnx files: "any" (the default) for images of any height and width, "network" for images of the
+        network's size
+    data_dir: folder in which the run's dataset is found; by default the run's. Nothing is downloaded
+
+    The file is compared with the network on all test images: the same class, except for ties, and probabilities
+    within 1e-5; if the test images are not found, on images that lenet makes up. If it differs, nothing is written.
+
+    Raises InputError if the run, the network or the ending does not exist, if the file exists or cannot be written, if
+    the format needs a package that is not installed, or if the file differs from the network.
+    """
+    file = Path(file)
+    format = format_of(file)
+    takes = format.inputs[0] if input is None else input
+    if takes not in format.inputs:
+        hint = did_you_mean(str(input), format.inputs) if len(format.inputs) > 1 else ": leave it out"
+        raise InputError(f"no input '{input}' for {file.suffix} files{hint}")
+    _check_writable(file, overwrite)
+    with preserved_torch():
+        run = run if isinstance(run, Run) else Run(run)
+        checkpoint = load(run)
+        number = chosen_network(checkpoint, network)
+        described = exported(run, checkpoint, number)
+        content = format.written(described, checkpoint.networks[number], takes)
+        with written_whole(file) as aside:
+            aside.write(content)
+            aside.flush()
+            compute = format.computer(Path(aside.name), described)
+            images, test, names, reason = _test_images(run, checkpoint, data_dir)
+            proof = prove(
+                described, checkpoint.networks[number], compute, images, test,
+                any_size=takes == "any", reason=reason, names=names,
+            )  # fmt: skip
+        return Export(file, len(content), described, run.path, takes, format.use(described, takes), proof)
+
+
+def _check_writable(file: Path, overwrite: bool) -> None:
+    """Raises InputError if the file cannot be written, before the run is read."""
+    folder = file.parent
+    if not folder.is_dir():
+        raise InputError(f"no folder {folder} for {file.name}: create it or check the path")
+    if file.is_dir():
+        raise InputError(f"{file} is a folder: give a file's name")
+    if file.exists() and not overwrite:
+        raise InputError(f"{file} exists: give --overwrite to replace it, or another name")
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"cannot write to the folder {folder}: choose another one")
+
+
+def _test_images(
+    run: Run, checkpoint: Checkpoint, data_dir: str | Path | None
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], list[str], str]:
+    """All images, the indices of the test images and what to call these; without any, the reason."""
+    none = np.empty((0, *checkpoint.input_shape), np.uint8), np.empty(0, np.int64), list[str]()
+    config = Config(**checked(checkpoint.config, f"{run.path}/model.json: "))
+    given = checked({} if data_dir is None else {"data_dir": data_dir})
+    sha256 = config.data_sha256 or (run.result or {}).get("data_sha256")
+    try:
+        dataset = as_trained(run, replace(config, data_sha256=sha256, **given), download=False)
+    except InputError as error:
+        return *none, str(error)
+    if dataset.images.shape[1:] != checkpoint.input_shape or not len(dataset.test):
+        return *none, f"{dataset.source} has none of {'x'.join(map(str, checkpoint.input_shape))}"
+    files = dataset.files
+    names = [f"test image {n}" + (f" ({files[i]})" if files else "") for n, i in enumerate(dataset.test.tolist())]
+    return dataset.images, dataset.test, names, ""

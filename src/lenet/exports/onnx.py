@@ -1,0 +1,182 @@
+"""A network as one ONNX file: the fit of the image, the normalisation, the layers, the calibrated softmax.
+
+Only operators of opset 17 are used, which ONNX Runtime supports since version 1.12.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet.errors import InputError
+from lenet.exports.network import Exported
+from lenet.exports.onnx_fit import as_maps, fitted
+from lenet.exports.onnx_graph import Graph
+from lenet.exports.proof import Compute
+from lenet.exports.steps import Activation, AveragePool, Conv, Flatten, Linear, MaxPool, Scale, Span, Step
+
+Input = Literal["any", "network"]
+INPUTS: tuple[Input, ...] = ("any", "network")
+_OPSET, _IR = 17, 8
+_BATCH = 256  # images that the file is run on at once
+
+
+def onnx_bytes(exported: Exported, takes: Input = "any") -> bytes:
+    """The ONNX file.
+
+    takes: "any": images of any height and width, uint8 [N, H, W, C]; "network": of the network's size
+
+    Its outputs are float32 [N, classes]: probabilities, calibrated, and logits. Raises InputError if onnx is missing.
+    """
+    with _installed():
+        import onnx
+    graph = Graph(onnx)
+    height, width, channels = exported.input_shape
+    x = fitted(graph, exported) if takes == "any" else as_maps(graph)
+    x = graph.add("Div", x, graph.constant(255))
+    x = graph.add("Sub", x, graph.constant(exported.mean[:, None, None]))
+    x = graph.add("Div", x, graph.constant(exported.std[:, None, None]))
+    for step in exported.steps:
+        x = _step(graph, step, x)
+    logits = graph.add("Identity", x, output="logits")
+    scaled = graph.add("Div", logits, graph.constant(exported.temperature))
+    graph.add("Softmax", scaled, axis=-1, output="probabilities")
+
+    kinds, info = onnx.TensorProto, onnx.helper.make_tensor_value_info
+    sides = ["height", "width"] if takes == "any" else [height, width]
+    outputs = [info(name, kinds.FLOAT, ["images", len(exported.classes)]) for name in ("probabilities", "logits")]
+    model = onnx.helper.make_model(
+        onnx.helper.make_graph(
+            graph.nodes, "lenet", [info("image", kinds.UINT8, ["images", *sides, channels])], outputs, graph.constants,
+            doc_string=f"A lenet network: {onnx_use(exported, takes)}.",
+        ),
+        opset_imports=[onnx.helper.make_opsetid("", _OPSET)],
+        ir_version=_IR, producer_name="lenet", producer_version=exported.provenance.lenet,
+    )  # fmt: skip
+    onnx.helper.set_model_props(model, metadata(exported))
+    onnx.checker.check_model(model, full_check=True)
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def onnx_computer(path: Path) -> Compute:
+    """Runs the file with ONNX Runtime. Raises InputError if onnxruntime is missing."""
+    with _installed():
+        import onnxruntime as runtime
+    options = runtime.SessionOptions()
+    options.log_severity_level = 3  # errors
+    session = runtime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+
+    def compute(images: NDArray[np.uint8]) -> NDArray[np.floating]:
+        starts = range(0, len(images), _BATCH)
+        runs = [session.run(["probabilities"], {"image": images[begin : begin + _BATCH]})[0] for begin in starts]
+        return np.concatenate(runs)
+
+    return compute
+
+
+@contextmanager
+def _installed() -> Iterator[None]:
+    """Raises InputError if the block imports a package that is not installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise InputError(f'.onnx files need {error.name}: pip install "lenet[export]"') from None
+
+
+def metadata(exported: Exported) -> dict[str, str]:
+    """What a file says about its network besides the weights; lists as JSON."""
+    known = {name: value for name, value in vars(exported.provenance).items() if value is not None}
+    return {
+        "classes": json.dumps(exported.classes, ensure_ascii=False),
+        "input_shape": json.dumps(exported.input_shape),
+        "fit": exported.fit,
+        "temperature": repr(exported.temperature),
+    } | {name: str(value) for name, value in known.items()}
+
+
+def onnx_use(exported: Exported, takes: Input) -> str:
+    """What the file takes and gives."""
+    side, _, channels = exported.input_shape
+    sides = "height, width" if takes == "any" else f"{side}, {side}"
+    return (
+        f"takes image, uint8 [images, {sides}, {channels}] ({'grey' if channels == 1 else 'RGB'}), and gives "
+        "probabilities and logits"
+    )
+
+
+# The layers.
+
+
+def _step(graph: Graph, step: Step, x: str) -> str:
+    if isinstance(step, Conv):
+        return _conv(graph, step, x)
+    if isinstance(step, Linear):
+        return graph.add("Gemm", x, graph.constant(step.weight), graph.constant(step.bias), transB=1)
+    if isinstance(step, Scale):
+        shape = (-1, 1, 1)[: len(step.input)]
+        x = graph.add("Mul", x, graph.constant(step.factor.reshape(shape)))
+        return graph.add("Add", x, graph.constant(step.shift.reshape(shape)))
+    if isinstance(step, Activation):
+        return _activation(graph, step, x)
+    if isinstance(step, MaxPool):
+        top, left, bottom, right = step.padding
+        if any(step.padding):  # a pad of its own: runtimes differ in which paddings a pooling may have
+            pads = graph.whole([0, 0, top, left, 0, 0, bottom, right])
+            x = graph.add("Pad", x, pads, graph.constant(-np.inf))
+        return graph.add("MaxPool", x, kernel_shape=step.kernel, strides=step.stride, dilations=step.dilation)
+    if isinstance(step, AveragePool):
+        return _average_pool(graph, step, x)
+    assert isinstance(step, Flatten), step.where
+    return graph.add("Flatten", x, axis=1)
+
+
+def _conv(graph: Graph, step: Conv, x: str) -> str:
+    pads = step.padding
+    if step.padding_mode != "zeros":
+        for axis, index in enumerate(step.padded_from(), 2):
+            x = graph.add("Gather", x, graph.whole(index), axis=axis)
+        pads = (0, 0, 0, 0)
+    return graph.add(
+        "Conv", x, graph.constant(step.weight), graph.constant(step.bias), kernel_shape=step.weight.shape[2:],
+        strides=step.stride, dilations=step.dilation, pads=pads, group=step.groups,
+    )  # fmt: skip
+
+
+def _activation(graph: Graph, step: Activation, x: str) -> str:
+    if step.function in ("relu", "tanh"):
+        return graph.add("Relu" if step.function == "relu" else "Tanh", x)
+    if step.function == "leaky_relu":
+        return graph.add("LeakyRelu", x, alpha=step.slope)
+    half, one = graph.constant(0.5), graph.constant(1)
+    if step.function == "gelu":
+        inner = graph.add("Erf", graph.add("Mul", x, graph.constant(np.sqrt(0.5))))
+    else:
+        cube = graph.add("Mul", graph.add("Mul", x, x), x)
+        inner = graph.add("Add", x, graph.add("Mul", cube, graph.constant(0.044715)))
+        inner = graph.add("Tanh", graph.add("Mul", inner, graph.constant(np.sqrt(2 / np.pi))))
+    return graph.add("Mul", graph.add("Mul", x, half), graph.add("Add", inner, one))
+
+
+def _average_pool(graph: Graph, step: AveragePool, x: str) -> str:
+    regular = [_regular(spans) for spans in (step.rows, step.columns)]
+    if all(regular):
+        kernel, strides = zip(*regular, strict=True)
+        return graph.add("AveragePool", x, kernel_shape=kernel, strides=strides)
+    rows, columns = (
+        [[span.weight * (span.begin <= place < span.end) for place in range(side)] for span in spans]
+        for spans, side in zip((step.rows, step.columns), step.input[1:], strict=True)
+    )
+    return graph.add("MatMul", graph.constant(rows), graph.add("MatMul", x, graph.constant(np.transpose(columns))))
+
+
+def _regular(spans: Sequence[Span]) -> tuple[int, int] | None:
+    """Kernel and stride of means over equal windows without padding; None for others."""
+    kernel = spans[0].end - spans[0].begin
+    stride = spans[1].begin - spans[0].begin if len(spans) > 1 else 1
+    wanted = tuple(Span(number * stride, number * stride + kernel, 1 / kernel) for number in range(len(spans)))
+    return (kernel, stride) if tuple(spans) == wanted and stride > 0 else None

@@ -1,0 +1,140 @@
+"""The proof that an exported file computes what its network computes, without which no file is written."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from lenet.data.fit import fit_array
+from lenet.engine import Settings
+from lenet.engine import torch as torch_engine
+from lenet.errors import InputError, counted
+from lenet.evaluation.scores import probabilities
+from lenet.exports.network import Exported
+
+TOLERANCE = 1e-5  # of a probability
+_SOME = 2048  # images compared at once
+_MADE_UP = 64
+
+Compute = Callable[[NDArray[np.uint8]], NDArray[np.floating]]
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was compared, and how large the largest difference was.
+
+    images: compared at the network's size; what: "test image", or "made-up image" if the test images were not found
+    ties: images whose class differs because their two highest probabilities are equal within the tolerance
+    sizes: images of other sizes that were compared; 0 if the file takes only images of the network's size
+    difference: the largest difference of a probability
+    reason: why made-up images were compared, otherwise empty
+    """
+
+    images: int
+    what: str
+    ties: int
+    sizes: int
+    difference: float
+    reason: str = ""
+
+    def __str__(self) -> str:
+        ties = f"same class but for {counted(self.ties, 'tie')}" if self.ties else "same class"
+        sizes = f"; {counted(self.sizes, 'image')} of other sizes likewise" if self.sizes else ""
+        return f"{counted(self.images, self.what)}: {ties}, probabilities within {self.difference:.1e}{sizes}"
+
+
+def prove(
+    exported: Exported, network: nn.Sequential, compute: Compute, images: NDArray[np.uint8], indices: NDArray[np.int64],
+    *, any_size: bool, reason: str = "", names: Sequence[str] = (),
+) -> Proof:  # fmt: skip
+    """Compare the file with the network: the same class and probabilities within 1e-5, on all images.
+
+    compute: uint8 [N, H, W, C] to probabilities [N, classes] by the file
+    images, indices: uint8 [M, size, size, C], and those that are compared; none: made-up images, for `reason`
+    any_size: also compare images of other sizes
+    names: what a message calls each of the compared images; by default their position
+
+    Raises InputError naming the first image that differs.
+    """
+    what = "test image"
+    if not len(indices):
+        images, names, what = made_up(exported), [], "made-up image"
+        indices = np.arange(len(images))
+    names = names or [f"{what} {number}" for number in range(len(indices))]
+    comparison = _Comparison(exported, network)
+    for begin in range(0, len(indices), _SOME):
+        some = np.ascontiguousarray(images[indices[begin : begin + _SOME]])
+        comparison.add(compute(some), some, names[begin : begin + _SOME])
+    sizes = 0
+    for image in of_other_sizes(images[indices[:32]]) if any_size else ():
+        fitted = fit_array(image[None], exported.input_shape[0], exported.fit)
+        comparison.add(compute(image[None]), fitted, [f"an image of {image.shape[1]}x{image.shape[0]} pixels"])
+        sizes += 1
+    return Proof(len(indices), what, comparison.ties, sizes, comparison.difference, reason)
+
+
+class _Comparison:
+    def __init__(self, exported: Exported, network: nn.Sequential) -> None:
+        self.exported, self.network = exported, network
+        self.ties, self.difference = 0, 0.0
+
+    def add(self, found: NDArray[np.floating], fitted: NDArray[np.uint8], names: Sequence[str]) -> None:
+        logits = torch_engine.logits(self.network, fitted, Settings())
+        wanted = probabilities(logits / self.exported.temperature)
+        if found.shape != wanted.shape:
+            raise InputError(f"the file gives probabilities of shape {list(found.shape)}, not {list(wanted.shape)}")
+        with np.errstate(invalid="ignore"):
+            each = np.abs(found.astype(np.float64) - wanted).max(axis=1)
+        each[np.isnan(each)] = np.inf
+        classes, right = found.argmax(axis=1), wanted.argmax(axis=1)
+        rows = np.arange(len(right))
+        other = (classes != right) & (wanted[rows, right] - wanted[rows, classes] > TOLERANCE)
+        wrong = np.flatnonzero((each > TOLERANCE) | other)
+        if len(wrong):
+            row = int(wrong[0])
+            raise InputError(
+                f"the file does not compute what the network computes: for {names[row]} it gives "
+                f"'{self._class(classes[row])}', the network '{self._class(right[row])}', and a probability differs by "
+                f"{each[row]:.1e} (tolerance {TOLERANCE:g}); no file was written"
+            )
+        self.ties += int((classes != right).sum())
+        self.difference = max(self.difference, float(each.max(initial=0)))
+
+    def _class(self, number: np.integer) -> str:
+        return self.exported.classes[int(number)]
+
+
+def made_up(exported: Exported) -> NDArray[np.uint8]:
+    """uint8 [64, size, size, C]: waves of random direction and length with noise, black and white."""
+    side, _, channels = exported.input_shape
+    random = np.random.default_rng(0)
+    y, x = np.mgrid[:side, :side][..., None] / side
+    images = np.empty((_MADE_UP, side, side, channels), np.uint8)
+    for number in range(_MADE_UP):
+        down, across, phase = random.normal(0, 8, (3, channels))
+        waves = 127 + random.uniform(20, 127) * np.sin(y * down + x * across + phase)
+        images[number] = np.clip(waves + random.normal(0, 12, waves.shape), 0, 255)
+    images[0], images[1] = 0, 255
+    return images
+
+
+def of_other_sizes(images: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
+    """uint8 [H, W, C] each: the given images, tiled or cut: from one pixel to tall, wide, odd and large ones."""
+    side = images.shape[1]
+    sizes = (
+        *((1, 1), (1, 3 * side), (3 * side, 1), (2, 3), (side // 2, side // 2), (side - 1, side + 1), (side, side + 1)),
+        *(
+            (side + 1, side),
+            (2 * side, 2 * side),
+            (3 * side, 4 * side),
+            (4 * side, 3 * side),
+            (7 * side + 1, 2 * side - 1),
+        ),
+        *((2 * side + 3, 9 * side), (240, 320), (1, 500), (321, 17)),
+    )
+    for number, (height, width) in enumerate(sizes):
+        image = images[number % len(images)]
+        tiled = np.tile(image, (height // side + 1, width // side + 1, 1))
+        yield np.ascontiguousarray(tiled[-height:, -width:])

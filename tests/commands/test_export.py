@@ -1,0 +1,101 @@
+"""lenet export: the file, what is printed, and every mistake in one line."""
+
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import lenet as package
+from lenet.exports.formats import FORMATS
+
+runtime = pytest.importorskip("onnxruntime")
+
+
+def test_the_file_is_written_and_proven(lenet, digits_run, tmp_path):
+    file = tmp_path / "net.onnx"
+    outcome = lenet("export", digits_run.path, file, "--network", 1)
+    assert outcome.code == 0, outcome
+    assert f"network  1 of {digits_run.path} (seed 1, test accuracy " in outcome.out
+    assert "proven   180 test images: same class, probabilities within" in outcome.out
+    assert f"file     {file}, {file.stat().st_size:,} bytes: takes image, uint8" in outcome.out
+    assert [path.name for path in tmp_path.iterdir()] == ["net.onnx"]
+
+
+def test_the_same_in_python(digits_run, digits, tmp_path):
+    export = package.export(digits_run, tmp_path / "net.onnx")
+    assert export.proof.images == 180
+    assert export.network.provenance.network == digits_run.checkpoint().best
+    run = runtime.InferenceSession(str(export.file))
+    (found,) = run.run(["probabilities"], {"image": digits.images[:7]})
+    predicted = package.predict(digits_run, digits.images[:7], top=1, reject_unlike="none")
+    assert [export.network.classes[number] for number in found.argmax(axis=1)] == [one.classes[0] for one in predicted]
+    np.testing.assert_allclose(found.max(axis=1), [one.probabilities[0] for one in predicted], atol=1e-5)
+
+
+def test_a_file_for_images_of_the_network_s_size(lenet, digits_run, tmp_path):
+    outcome = lenet("export", digits_run.path, tmp_path / "net.onnx", "--input", "network")
+    assert "uint8 [images, 16, 16, 1] (grey)" in outcome.out
+    assert "other sizes" not in outcome.out
+
+
+def test_an_existing_file_needs_overwrite(lenet, refused, digits_run, tmp_path):
+    file = tmp_path / "net.onnx"
+    file.write_text("mine")
+    refused(lenet("export", digits_run.path, file), f"{file} exists: give --overwrite to replace it")
+    assert file.read_text() == "mine"
+    assert lenet("export", digits_run.path, file, "--overwrite").code == 0
+    assert file.read_bytes() != b"mine"
+
+
+def test_a_file_that_differs_is_not_written(lenet, refused, digits_run, tmp_path, monkeypatch):
+    format = FORMATS[".onnx"]
+    wrong = replace(format, computer=lambda path, exported: lambda images: np.eye(10)[np.zeros(len(images), int)])
+    monkeypatch.setitem(FORMATS, ".onnx", wrong)
+    file = tmp_path / "net.onnx"
+    file.write_text("mine")
+    outcome = lenet("export", digits_run.path, file, "--overwrite")
+    refused(outcome, "for test image 0 it gives '0'", "no file was written")
+    assert [path.name for path in tmp_path.iterdir()] == ["net.onnx"]
+    assert file.read_text() == "mine"
+
+
+def test_without_its_images_a_run_is_proven_on_others(lenet, photos, tmp_path, no_pictures):
+    folder = photos(tmp_path / "photos")
+    package.train(folder, size=16, epochs=1, out=tmp_path / "run")
+    folder.rename(tmp_path / "moved")
+    outcome = lenet("export", tmp_path / "run", tmp_path / "net.onnx")
+    assert outcome.code == 0, outcome
+    assert "proven   64 made-up images: same class" in outcome.out
+    assert "note     the run's test images were not found: " in outcome.out
+
+
+def test_an_image_that_differs_is_named_by_its_file(lenet, refused, photos, tmp_path, no_pictures, monkeypatch):
+    package.train(photos(tmp_path / "photos"), size=16, epochs=1, out=tmp_path / "run")
+    wrong = replace(FORMATS[".onnx"], computer=lambda path, exported: lambda images: np.ones((len(images), 2)))
+    monkeypatch.setitem(FORMATS, ".onnx", wrong)
+    refused(lenet("export", tmp_path / "run", tmp_path / "net.onnx"), "for test image 0 (cat/", ".png) it gives")
+
+
+def test_mistakes(lenet, refused, digits_run, tmp_path):
+    run, file = digits_run.path, tmp_path / "net.onnx"
+    refused(lenet("export", run, tmp_path / "net.onx"), "no format '.onx', did you mean '.onnx'?")
+    refused(lenet("export", run, tmp_path / "net"), "has no ending, which chooses the format: give it one of .onnx")
+    refused(lenet("export", run, tmp_path / "no" / "net.onnx"), f"no folder {tmp_path / 'no'} for net.onnx")
+    refused(lenet("export", run, file, "--network", 2), "no network 2: the run has networks 0 to 1")
+    refused(lenet("export", tmp_path / "none", file), "no run at")
+    (tmp_path / "empty").mkdir()
+    refused(lenet("export", tmp_path / "empty", file), "has no model.json, so it is not a finished run")
+    (tmp_path / "folder.onnx").mkdir()
+    refused(lenet("export", run, tmp_path / "folder.onnx"), "is a folder: give a file's name")
+    refused(lenet("export", run, file, "--input", "nework"), "nework")
+    with pytest.raises(package.InputError, match=r"no input 'nework' for \.onnx files, did you mean 'network'"):
+        package.export(run, file, input="nework")
+    assert not file.exists()
+
+
+def test_a_missing_package_leaves_no_file(lenet, refused, digits_run, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    outcome = lenet("export", digits_run.path, tmp_path / "net.onnx")
+    refused(outcome, 'onnxruntime: pip install "lenet[export]"')
+    assert not list(tmp_path.iterdir())
