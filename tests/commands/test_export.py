@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import lenet as package
+from lenet.exports.c_run import c_compiler
 from lenet.exports.formats import FORMATS
 
 runtime = pytest.importorskip("onnxruntime")
@@ -50,7 +51,7 @@ def test_an_existing_file_needs_overwrite(lenet, refused, digits_run, tmp_path):
 
 def test_a_file_that_differs_is_not_written(lenet, refused, digits_run, tmp_path, monkeypatch):
     format = FORMATS[".onnx"]
-    wrong = replace(format, computer=lambda path, exported: lambda images: np.eye(10)[np.zeros(len(images), int)])
+    wrong = replace(format, computer=lambda path, scratch: lambda images: np.eye(10)[np.zeros(len(images), int)])
     monkeypatch.setitem(FORMATS, ".onnx", wrong)
     file = tmp_path / "net.onnx"
     file.write_text("mine")
@@ -72,7 +73,7 @@ def test_without_its_images_a_run_is_proven_on_others(lenet, photos, tmp_path, n
 
 def test_an_image_that_differs_is_named_by_its_file(lenet, refused, photos, tmp_path, no_pictures, monkeypatch):
     package.train(photos(tmp_path / "photos"), size=16, epochs=1, out=tmp_path / "run")
-    wrong = replace(FORMATS[".onnx"], computer=lambda path, exported: lambda images: np.ones((len(images), 2)))
+    wrong = replace(FORMATS[".onnx"], computer=lambda path, scratch: lambda images: np.ones((len(images), 2)))
     monkeypatch.setitem(FORMATS, ".onnx", wrong)
     refused(lenet("export", tmp_path / "run", tmp_path / "net.onnx"), "for test image 0 (cat/", ".png) it gives")
 
@@ -80,7 +81,7 @@ def test_an_image_that_differs_is_named_by_its_file(lenet, refused, photos, tmp_
 def test_mistakes(lenet, refused, digits_run, tmp_path):
     run, file = digits_run.path, tmp_path / "net.onnx"
     refused(lenet("export", run, tmp_path / "net.onx"), "no format '.onx', did you mean '.onnx'?")
-    refused(lenet("export", run, tmp_path / "net"), "has no ending, which chooses the format: give it one of .onnx")
+    refused(lenet("export", run, tmp_path / "net"), "has no ending, which chooses the format: give it one of .onnx, .c")
     refused(lenet("export", run, tmp_path / "no" / "net.onnx"), f"no folder {tmp_path / 'no'} for net.onnx")
     refused(lenet("export", run, file, "--network", 2), "no network 2: the run has networks 0 to 1")
     refused(lenet("export", tmp_path / "none", file), "no run at")
@@ -99,3 +100,24 @@ def test_a_missing_package_leaves_no_file(lenet, refused, digits_run, tmp_path, 
     outcome = lenet("export", digits_run.path, tmp_path / "net.onnx")
     refused(outcome, 'onnxruntime: pip install "lenet[export]"')
     assert not list(tmp_path.iterdir())
+
+
+def test_a_c_file(lenet, digits_run, tmp_path, monkeypatch):
+    file = tmp_path / "net.c"
+    outcome = lenet("export", digits_run.path, file)
+    assert outcome.code == 0, outcome
+    if c_compiler():
+        assert "proven   180 test images: same class, probabilities within" in outcome.out
+    assert "C99; lenet_classify takes a grey image of up to 4096x4096 pixels" in outcome.out
+    content = file.read_bytes()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    outcome = lenet("export", digits_run.path, file, "--overwrite")
+    assert outcome.code == 0, outcome
+    assert "note     not compared with the network: there is no C compiler (set CC)" in outcome.out
+    assert file.read_bytes() == content
+
+
+def test_input_is_for_onnx_files(lenet, refused, digits_run, tmp_path):
+    outcome = lenet("export", digits_run.path, tmp_path / "net.c", "--input", "network")
+    refused(outcome, "no input 'network' for .c files: leave it out")

@@ -24,7 +24,8 @@ def export(
     Parameters
     ----------
     file
-        File to write. Its ending chooses the format: .onnx (needs "lenet[export]").
+        File to write. Its ending chooses the format: .onnx (needs "lenet[export]") or
+        .c (one C99 file).
     network
         Number of the network: 0, 1, ... Default: the best by validation.
     overwrite

@@ -3,6 +3,7 @@
 import os
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +16,13 @@ from lenet.errors import InputError, did_you_mean
 from lenet.exports.formats import format_of
 from lenet.exports.network import exported
 from lenet.exports.onnx import Input
-from lenet.exports.proof import prove
+from lenet.exports.proof import made_up, prove
 from lenet.exports.result import Export
 from lenet.files import written_whole
 from lenet.runs.checkpoint import Checkpoint
 from lenet.runs.run import Run
+
+_SAMPLES = 8  # images that a file may contain
 
 
 def export(
@@ -31,7 +34,7 @@ def export(
     input: Input | None = None,
     data_dir: str | Path | None = None,
 ) -> Export:
-    """Write a network of a run as one file whose ending chooses the format: .onnx.
+    """Write a network of a run as one file whose ending chooses the format: .onnx or .c (C99).
 
     network: the network's number; by default the best by validation
     overwrite: replace an existing file
@@ -57,17 +60,20 @@ def export(
         checkpoint = load(run)
         number = chosen_network(checkpoint, network)
         described = exported(run, checkpoint, number)
-        content = format.written(described, checkpoint.networks[number], takes)
-        with written_whole(file) as aside:
+        images, test, names, reason = _test_images(run, checkpoint, data_dir)
+        samples = images[test[:: 1 + len(test) // _SAMPLES][:_SAMPLES]] if len(test) else made_up(described)
+        trained = checkpoint.networks[number]
+        content = format.written(described, trained, samples, takes)
+        proof = None
+        with TemporaryDirectory(prefix="lenet-export-") as scratch, written_whole(file) as aside:
             aside.write(content)
             aside.flush()
-            compute = format.computer(Path(aside.name), described)
-            images, test, names, reason = _test_images(run, checkpoint, data_dir)
-            proof = prove(
-                described, checkpoint.networks[number], compute, images, test,
-                any_size=takes == "any", reason=reason, names=names,
-            )  # fmt: skip
-        return Export(file, len(content), described, run.path, takes, format.use(described, takes), proof)
+            if compute := format.computer(Path(aside.name), Path(scratch)):
+                proof = prove(
+                    described, trained, compute, images, test, any_size=takes == "any", reason=reason, names=names
+                )
+        unproven = "" if proof else f"there is no {format.needs.removeprefix('a ')}"
+        return Export(file, len(content), described, run.path, takes, format.use(described, takes), proof, unproven)
 
 
 def _check_writable(file: Path, overwrite: bool) -> None:

@@ -4,39 +4,57 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from lenet.errors import InputError, did_you_mean
+from lenet.exports.c import CHECKS, c_text, c_use
+from lenet.exports.c_run import c_computer
 from lenet.exports.network import Exported
 from lenet.exports.onnx import INPUTS, Input, onnx_bytes, onnx_computer, onnx_use
-from lenet.exports.proof import Compute
+from lenet.exports.proof import Compute, network_probabilities
 
 
 @dataclass(frozen=True)
 class Format:
     """One format.
 
-    meaning: what such a file is, for messages and help
-    written: (network as steps, network, which images it takes) to the file's content
-    computer: a written file to the function that computes probabilities with it; raises InputError if it does not run
+    written: (network as steps, network, some images of its size, which images the file takes) to the file's content
+    computer: a written file, and a folder for what it needs to run, to the function that computes probabilities with
+        it, or None if `needs` is missing here; raises InputError if the file does not run
     use: what a file takes and gives, in a line
+    needs: what `computer` needs that is not a package
     inputs: which images a file may be made for, the default first
     """
 
-    meaning: str
-    written: Callable[[Exported, nn.Sequential, Input], bytes]
-    computer: Callable[[Path, Exported], Compute]
+    written: Callable[[Exported, nn.Sequential, NDArray[np.uint8], Input], bytes]
+    computer: Callable[[Path, Path], Compute | None]
     use: Callable[[Exported, Input], str]
+    needs: str = ""
     inputs: tuple[Input, ...] = ("any",)
+
+
+def _c(exported: Exported, network: nn.Sequential, images: NDArray[np.uint8], takes: Input) -> bytes:
+    checks = np.resize(images, (CHECKS, *images.shape[1:]))  # repeated if there are too few
+    height, width, channels = exported.input_shape
+    shapes = ((CHECKS, height, width), (1, CHECKS * height, width), (1, height, CHECKS * width))
+    wanted = [network_probabilities(exported, network, checks.reshape(*shape, channels)) for shape in shapes]
+    return c_text(exported, checks, np.concatenate(wanted)).encode()
 
 
 FORMATS: dict[str, Format] = {
     ".onnx": Format(
-        "ONNX, for ONNX Runtime and others",
-        lambda exported, network, takes: onnx_bytes(exported, takes),
-        lambda path, exported: onnx_computer(path),
-        onnx_use,
-        INPUTS,
+        written=lambda exported, network, images, takes: onnx_bytes(exported, takes),
+        computer=lambda path, scratch: onnx_computer(path),
+        use=onnx_use,
+        inputs=INPUTS,
+    ),
+    ".c": Format(
+        written=_c,
+        computer=c_computer,
+        use=lambda exported, takes: c_use(exported),
+        needs="a C compiler (set CC)",
     ),
 }
 

@@ -45,6 +45,12 @@ class Proof:
         return f"{counted(self.images, self.what)}: {ties}, probabilities within {self.difference:.1e}{sizes}"
 
 
+def network_probabilities(exported: Exported, network: nn.Sequential, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """float64 [N, classes]: the network's own calibrated probabilities of uint8 [N, H, W, C] images of any size."""
+    fitted = fit_array(images, exported.input_shape[0], exported.fit)
+    return probabilities(torch_engine.logits(network, fitted, Settings()) / exported.temperature)
+
+
 def prove(
     exported: Exported, network: nn.Sequential, compute: Compute, images: NDArray[np.uint8], indices: NDArray[np.int64],
     *, any_size: bool, reason: str = "", names: Sequence[str] = (),
@@ -69,8 +75,7 @@ def prove(
         comparison.add(compute(some), some, names[begin : begin + _SOME])
     sizes = 0
     for image in of_other_sizes(images[indices[:32]]) if any_size else ():
-        fitted = fit_array(image[None], exported.input_shape[0], exported.fit)
-        comparison.add(compute(image[None]), fitted, [f"an image of {image.shape[1]}x{image.shape[0]} pixels"])
+        comparison.add(compute(image[None]), image[None], [f"an image of {image.shape[1]}x{image.shape[0]} pixels"])
         sizes += 1
     return Proof(len(indices), what, comparison.ties, sizes, comparison.difference, reason)
 
@@ -80,9 +85,8 @@ class _Comparison:
         self.exported, self.network = exported, network
         self.ties, self.difference = 0, 0.0
 
-    def add(self, found: NDArray[np.floating], fitted: NDArray[np.uint8], names: Sequence[str]) -> None:
-        logits = torch_engine.logits(self.network, fitted, Settings())
-        wanted = probabilities(logits / self.exported.temperature)
+    def add(self, found: NDArray[np.floating], images: NDArray[np.uint8], names: Sequence[str]) -> None:
+        wanted = network_probabilities(self.exported, self.network, images)
         if found.shape != wanted.shape:
             raise InputError(f"the file gives probabilities of shape {list(found.shape)}, not {list(wanted.shape)}")
         with np.errstate(invalid="ignore"):

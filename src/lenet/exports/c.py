@@ -1,0 +1,214 @@
+"""A network as one C99 file that needs nothing but a compiler and math.h: no memory allocation, no other files.
+
+The file holds its own test: check images with the probabilities that lenet computes.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet.exports.c_layers import Layer, layer_of
+from lenet.exports.c_text import array, comment, real, string
+from lenet.exports.fit import tall_first
+from lenet.exports.network import Exported
+from lenet.exports.steps import Step
+
+CHECKS = 4  # check images
+MAX_SIDE = 4096  # default; the file refuses larger images. LENET_MAX_SIDE changes it, up to _HIGHEST_SIDE
+_HIGHEST_SIDE = 16384
+_FITS = ("crop", "pad", "squash")
+
+
+def c_text(exported: Exported, images: NDArray[np.uint8], wanted: NDArray[np.floating]) -> str:
+    """The C file.
+
+    images: uint8 [CHECKS, size, size, C], the check images
+    wanted: [CHECKS + 2, classes]: their probabilities, and those of all their bytes as one tall and as one wide image
+    """
+    layers = [(step, layer_of(step, f"lenet_step{number}")) for number, step in enumerate(exported.steps, 1)]
+    calls, sizes, last = _calls(exported, layers)
+    parts = [
+        _header(exported, layers, sizes),
+        _declarations(exported),
+        "#ifndef LENET_DECLARATIONS\n",
+        _definitions(exported, sizes),
+        *(_function(step, layer, number) for number, (step, layer) in enumerate(layers, 1) if layer),
+        _network(calls, last),
+        Path(__file__).with_name("fit.c").read_text(encoding="utf-8"),
+        _checks(images, wanted),
+        Path(__file__).with_name("check.c").read_text(encoding="utf-8"),
+        "#endif\n",
+    ]
+    return "\n".join(parts)
+
+
+def c_use(exported: Exported) -> str:
+    """How the file is used, in a line."""
+    side, _, channels = exported.input_shape
+    return (
+        f"C99; lenet_classify takes {'a grey' if channels == 1 else 'an RGB'} image of up to {MAX_SIDE}x{MAX_SIDE} "
+        f"pixels, lenet_classify_fitted one of {side}x{side}"
+    )
+
+
+def _calls(exported: Exported, layers: list[tuple[Step, Layer | None]]) -> tuple[list[str], dict[str, int], str]:
+    """The calls of the layers' functions, the sizes of the two buffers in floats, and the buffer of the logits."""
+    now, other = "lenet_a", "lenet_b"
+    sizes = {now: int(np.prod(exported.input_shape)), other: 1}
+    calls = []
+    for number, (step, layer) in enumerate(layers, 1):
+        if layer is None:
+            continue
+        if layer.in_place:
+            calls.append(f"lenet_step{number}({now});")
+        else:
+            calls.append(f"lenet_step{number}({now}, {other});")
+            now, other = other, now
+        sizes[now] = max(sizes[now], int(np.prod(step.output)))
+    return calls, sizes, now
+
+
+def _header(exported: Exported, layers: list[tuple[Step, Layer | None]], sizes: dict[str, int]) -> str:
+    origin, (side, _, channels) = exported.provenance, exported.input_shape
+    constants = sum(layer.bytes for _, layer in layers if layer)
+    buffers = 4 * sum(sizes.values())
+    fitting = 2 * 4 * (2 * MAX_SIDE + 6 * side) + side * side * channels
+    accuracy = "" if origin.test_accuracy is None else f", test accuracy {100 * origin.test_accuracy:.2f}%"
+    sha256 = f"\n   SHA-256 of the images and labels: {comment(origin.data_sha256)}" if origin.data_sha256 else ""
+    return f"""\
+/* An image classifier, written by lenet {comment(origin.lenet)}: {len(exported.classes)} classes, \
+{"grey" if channels == 1 else "RGB"} images, {side}x{side} pixels.
+
+       float probabilities[LENET_CLASSES];
+       int number = lenet_classify(pixels, height, width, probabilities);
+       if (number >= 0) puts(lenet_class_names[number]);
+
+   Compile with -O3 and link with -lm. In other files: #define LENET_DECLARATIONS, then #include this file.
+   Test: cc -std=c99 -DLENET_TEST THIS_FILE -lm && ./a.out
+
+   Memory: {constants:,} bytes of constants; {buffers:,} bytes of static variables for lenet_classify_fitted, and
+   {fitting:,} more for lenet_classify, 16 times LENET_MAX_SIDE of them. Nothing is allocated; two calls must not run
+   at the same time.
+
+   Network {origin.network} (seed {origin.seed}) trained on {comment(origin.data)}{accuracy}.{sha256} */
+"""
+
+
+def _declarations(exported: Exported) -> str:
+    side, _, channels = exported.input_shape
+    return f"""\
+#ifndef LENET_CLASSES
+#include <stdint.h>
+
+#define LENET_CLASSES {len(exported.classes)}
+#define LENET_SIDE {side}
+#define LENET_CHANNELS {channels}
+#define LENET_BAD_SIZE (-1) /* height or width is below 1 or above LENET_MAX_SIDE */
+#define LENET_NULL (-2)     /* a pointer is NULL */
+
+#ifndef LENET_MAX_SIDE
+#define LENET_MAX_SIDE {MAX_SIDE}
+#endif
+
+#ifdef __cplusplus
+extern "C" {{
+#endif
+extern const char *const lenet_class_names[LENET_CLASSES]; /* UTF-8 */
+
+/* Both return the number of the most probable class, or a negative error. pixels: {_pixels(channels)}, rows
+   first. probabilities: LENET_CLASSES values, which are set; they are calibrated and add up to 1. */
+
+/* An image of any size up to LENET_MAX_SIDE, brought to the network's size (fit: {exported.fit}). */
+int lenet_classify(const uint8_t *pixels, int height, int width, float *probabilities);
+
+/* An image of LENET_SIDE x LENET_SIDE pixels. */
+int lenet_classify_fitted(const uint8_t *pixels, float *probabilities);
+#ifdef __cplusplus
+}}
+#endif
+#endif
+"""
+
+
+def _pixels(channels: int) -> str:
+    return "one byte per pixel" if channels == 1 else "red, green and blue bytes per pixel"
+
+
+def _definitions(exported: Exported, sizes: dict[str, int]) -> str:
+    names = ",\n    ".join(map(string, exported.classes))
+    return f"""\
+#include <limits.h>
+#include <math.h>
+#include <stddef.h>
+
+#if INT_MAX < 2147483647
+#error "int must have 32 bits"
+#endif
+#if LENET_MAX_SIDE < 1 || LENET_MAX_SIDE > {_HIGHEST_SIDE}
+#error "LENET_MAX_SIDE must be 1 to {_HIGHEST_SIDE}"
+#endif
+#define LENET_CROP 0
+#define LENET_PAD 1
+#define LENET_SQUASH 2
+#define LENET_FIT LENET_{exported.fit.upper()}
+#define LENET_TALL_FIRST {int(tall_first())}
+#define LENET_TEMPERATURE {real(exported.temperature)}
+
+const char *const lenet_class_names[LENET_CLASSES] = {{
+    {names},
+}};
+
+{array("float", "lenet_mean", exported.mean)}{array("float", "lenet_deviation", exported.std)}
+static float lenet_a[{sizes["lenet_a"]}], lenet_b[{sizes["lenet_b"]}];
+"""
+
+
+def _function(step: Step, layer: Layer, number: int) -> str:
+    arguments = "float *x" if layer.in_place else "const float *restrict x, float *restrict y"
+    shapes = f"{'x'.join(map(str, step.input))} to {'x'.join(map(str, step.output))}"
+    body = layer.body.replace("\n", "\n    ")
+    return (
+        f"/* {step.where}, {shapes} */\n{layer.constants}\n"
+        f"static void lenet_step{number}({arguments}) {{\n    {body}\n}}\n"
+    )
+
+
+def _network(calls: list[str], logits: str) -> str:
+    lines = "\n    ".join(calls)
+    return f"""\
+int lenet_classify_fitted(const uint8_t *pixels, float *probabilities) {{
+    int best = 0;
+    float total = 0.0f;
+    if (!pixels || !probabilities)
+        return LENET_NULL;
+    for (int i = 0; i < LENET_SIDE * LENET_SIDE; ++i)
+        for (int c = 0; c < LENET_CHANNELS; ++c)
+            lenet_a[i * LENET_CHANNELS + c] =
+                ((float)pixels[i * LENET_CHANNELS + c] / 255.0f - lenet_mean[c]) / lenet_deviation[c];
+    {lines}
+    for (int k = 1; k < LENET_CLASSES; ++k)
+        if ({logits}[k] > {logits}[best])
+            best = k;
+    for (int k = 0; k < LENET_CLASSES; ++k)
+        total += probabilities[k] = expf(({logits}[k] - {logits}[best]) / LENET_TEMPERATURE);
+    for (int k = 0; k < LENET_CLASSES; ++k)
+        probabilities[k] /= total;
+    return best;
+}}
+"""
+
+
+def _checks(images: NDArray[np.uint8], wanted: NDArray[np.floating]) -> str:
+    rows = wanted.astype(np.float32)
+    return f"""\
+#ifdef LENET_TEST
+#define LENET_CHECKS {CHECKS}
+#define LENET_TOLERANCE 1e-5f
+
+{array("uint8_t", "lenet_check_pixels", images)}
+static const float lenet_check_wanted[LENET_CHECKS + 2][LENET_CLASSES] = {{
+{chr(10).join("    {" + ", ".join(map(real, row)) + "}," for row in rows)}
+}};
+#endif
+"""

@@ -1,0 +1,72 @@
+/* Compiled with -DLENET_TEST: without arguments the program classifies the check images and compares probabilities;
+   it exits with 0 if all are within LENET_TOLERANCE, else with 1. With the arguments FILE HEIGHT WIDTH it reads raw images
+   from FILE, one after the other, each HEIGHT x WIDTH pixels of LENET_CHANNELS bytes, rows first, and prints the
+   probabilities of each on a line. It exits with 2 if that is not possible. */
+#ifdef LENET_TEST
+#include <stdio.h>
+#include <stdlib.h>
+
+static int lenet_check(const char *name, int found, const float *probabilities, const float *wanted) {
+    int best = 0;
+    float worst = 0.0f;
+    for (int k = 0; k < LENET_CLASSES; ++k) {
+        const float difference = fabsf(probabilities[k] - wanted[k]);
+        if (!(difference <= worst)) /* also if it is no number */
+            worst = difference;
+        if (wanted[k] > wanted[best])
+            best = k;
+    }
+    const int same = found >= 0 && found < LENET_CLASSES && wanted[best] - wanted[found] <= LENET_TOLERANCE;
+    const int right = same && worst <= LENET_TOLERANCE;
+    printf("%s: %s, largest difference %.2g\n", name, right ? "equal" : "DIFFERENT", (double)worst);
+    return right ? 0 : 1;
+}
+
+static int lenet_checks(void) {
+    const int bytes = LENET_SIDE * LENET_SIDE * LENET_CHANNELS, all = LENET_CHECKS * LENET_SIDE;
+    float probabilities[LENET_CLASSES];
+    int failed = 0, found;
+    for (int i = 0; i < LENET_CHECKS; ++i) {
+        found = lenet_classify_fitted(lenet_check_pixels + i * bytes, probabilities);
+        failed |= lenet_check("image of the network's size", found, probabilities, lenet_check_wanted[i]);
+        found = lenet_classify(lenet_check_pixels + i * bytes, LENET_SIDE, LENET_SIDE, probabilities);
+        failed |= lenet_check("the same by lenet_classify", found, probabilities, lenet_check_wanted[i]);
+    }
+    if (all <= LENET_MAX_SIDE) {
+        found = lenet_classify(lenet_check_pixels, all, LENET_SIDE, probabilities);
+        failed |= lenet_check("tall image", found, probabilities, lenet_check_wanted[LENET_CHECKS]);
+        found = lenet_classify(lenet_check_pixels, LENET_SIDE, all, probabilities);
+        failed |= lenet_check("wide image", found, probabilities, lenet_check_wanted[LENET_CHECKS + 1]);
+    }
+    return failed;
+}
+
+static int lenet_classify_file(const char *name, int height, int width) {
+    static uint8_t image[1 << 22];
+    float probabilities[LENET_CLASSES];
+    const int fitted = height == LENET_SIDE && width == LENET_SIDE;
+    if (height < 1 || width < 1 || height > LENET_MAX_SIDE || width > LENET_MAX_SIDE)
+        return 2;
+    const size_t bytes = (size_t)height * (size_t)width * LENET_CHANNELS;
+    FILE *file = bytes <= sizeof image ? fopen(name, "rb") : NULL;
+    if (!file)
+        return 2;
+    while (fread(image, 1, bytes, file) == bytes) {
+        const int found =
+            fitted ? lenet_classify_fitted(image, probabilities) : lenet_classify(image, height, width, probabilities);
+        if (found < 0)
+            break;
+        for (int k = 0; k < LENET_CLASSES; ++k)
+            printf("%.9g%c", (double)probabilities[k], k + 1 < LENET_CLASSES ? ' ' : '\n');
+    }
+    return fclose(file) ? 2 : 0;
+}
+
+int main(int count, char **arguments) {
+    if (count == 4)
+        return lenet_classify_file(arguments[1], atoi(arguments[2]), atoi(arguments[3]));
+    if (count != 1)
+        return 2;
+    return lenet_checks();
+}
+#endif
