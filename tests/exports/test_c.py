@@ -197,10 +197,9 @@ def test_the_largest_images(any_network, some_images, as_exported, written, c_pr
         return 0;
     }"""
     sanitizers = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-    for fit in FITS:
+    for fit in ("crop", "pad"):
         path = written(as_exported(any_network, fit=fit), any_network, some_images)
-        for side in (4096, 16384):
-            c_program(path, main, f"-DLENET_MAX_SIDE={side}", *sanitizers)
+        c_program(path, main, "-DLENET_MAX_SIDE=16384", *sanitizers)
 
 
 @pytest.mark.parametrize("any_network", ["norm before zeros"], indirect=True)

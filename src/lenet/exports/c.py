@@ -72,7 +72,7 @@ def _calls(exported: Exported, layers: list[tuple[Step, Layer | None]]) -> tuple
 def _header(exported: Exported, layers: list[tuple[Step, Layer | None]], sizes: dict[str, int]) -> str:
     origin, (side, _, channels) = exported.provenance, exported.input_shape
     constants = sum(layer.bytes for _, layer in layers if layer)
-    buffers = 4 * sum(sizes.values())
+    buffers = 4 * sum(sizes.values()) + sum(layer.variables for _, layer in layers if layer)
     fitting = 2 * 4 * (2 * MAX_SIDE + 6 * side) + side * side * channels
     accuracy = "" if origin.test_accuracy is None else f", test accuracy {100 * origin.test_accuracy:.2f}%"
     sha256 = f"\n   SHA-256 of the images and labels: {comment(origin.data_sha256)}" if origin.data_sha256 else ""

@@ -17,12 +17,17 @@ from lenet.exports.steps import Activation, AveragePool, Conv, Flatten, Linear, 
 
 @dataclass(frozen=True)
 class Layer:
-    """constants: their definitions; bytes: their size; body: of the function; in_place: whether it has only x, no y."""
+    """One layer's code.
+
+    constants: their definitions; bytes: their size; body: of the function
+    in_place: whether the function has only x, no y; variables: bytes of its static variables
+    """
 
     constants: str
     bytes: int
     body: str
     in_place: bool = False
+    variables: int = 0
 
 
 def layer_of(step: Step, name: str) -> Layer | None:
@@ -40,50 +45,86 @@ def _constants(name: str, **arrays: Any) -> tuple[str, int]:
 
 
 def _conv(step: Conv, name: str) -> Layer:
-    _, height, width = step.input
+    """Several neighbouring outputs of a row at once, `part` channels of each, so that their sums stay in registers.
+
+    The last block of a row begins where it still fits; the outputs that it shares with the one before are the same.
+    """
+    channels, _, width = step.input
     outputs, rows, columns = step.output
-    groups, own_out, own_in = step.groups, outputs // step.groups, step.weight.shape[1]
-    kernel_y, kernel_x = step.weight.shape[2:]
-    packed = step.weight.reshape(groups, own_out, own_in, kernel_y, kernel_x).transpose(0, 3, 4, 2, 1)
-    arrays: dict[str, Any] = {"weight": packed, "bias": step.bias}
-    top, left = step.padding[:2]
-    row = f"row * {step.stride[0]} + ky * {step.dilation[0]}"
-    column = f"column * {step.stride[1]} + kx * {step.dilation[1]}"
-    row_lines, column_lines = [f"const int r = {row};"], [f"const int c = {column};"]
+    groups, (_, own_in, kernel_y, kernel_x) = step.groups, step.weight.shape
+    own_out = outputs // groups
+    part = _part(own_out)
+    apart = step.stride[1] * channels
+    parts, block = -(-own_out // part), _block(columns, apart)
+    wide = np.zeros((groups, parts * part, own_in, kernel_y, kernel_x), np.float32)
+    wide[:, :own_out] = step.weight.reshape(groups, own_out, own_in, kernel_y, kernel_x)
+    bias = np.zeros((groups, parts * part), np.float32)
+    bias[:, :own_out] = step.bias.reshape(groups, own_out)
+    packed = wide.reshape(groups, parts, part, own_in, kernel_y, kernel_x).transpose(0, 1, 4, 5, 3, 2)
+    arrays: dict[str, Any] = {"weight": packed, "bias": bias}
+
+    line, before, row = width, "", f"x + (row * {step.stride[0]} + ky * {step.dilation[0]}) * {width * channels}"
     if any(step.padding):
-        if step.padding_mode == "zeros":
-            row_lines = [f"const int r = {row} - {top};", f"if (r < 0 || r >= {height})", "    continue;"]
-            column_lines = [f"const int c = {column} - {left};", f"if (c < 0 || c >= {width})", "    continue;"]
-        else:
-            sources = step.padded_from()
-            arrays |= {key: np.array(one, np.int16) for key, one in zip(("rows", "columns"), sources, strict=True)}
-            row_lines, column_lines = (
-                [f"const int r = {name}_rows[{row}];"],
-                [f"const int c = {name}_columns[{column}];"],
-            )
-    place = f"((group * {kernel_y} + ky) * {kernel_x} + kx)"
-    body = f"""\
-for (int row = 0; row < {rows}; ++row)
-    for (int column = 0; column < {columns}; ++column)
-        for (int group = 0; group < {groups}; ++group) {{
-            float sums[{own_out}];
-            for (int out = 0; out < {own_out}; ++out)
-                sums[out] = {name}_bias[group * {own_out} + out];
-            for (int ky = 0; ky < {kernel_y}; ++ky) {{
-                {_indented(row_lines, 16)}
-                for (int kx = 0; kx < {kernel_x}; ++kx) {{
-                    {_indented(column_lines, 20)}
-                    const float *values = x + (r * {width} + c) * {step.input[0]} + group * {own_in};
-                    const float *weights = {name}_weight + {place} * {own_in * own_out};
-                    for (int in = 0; in < {own_in}; ++in)
-                        for (int out = 0; out < {own_out}; ++out)
-                            sums[out] += values[in] * weights[in * {own_out} + out];
-                }}
-            }}
-            for (int out = 0; out < {own_out}; ++out)
-                y[(row * {columns} + column) * {outputs} + group * {own_out} + out] = sums[out];
+        sources = step.padded_from()
+        arrays |= {key: np.array(one, np.int16) for key, one in zip(("rows", "columns"), sources, strict=True)}
+        line, row = len(sources[1]), "lines[ky]"
+        before = f"""
+    for (int ky = 0; ky < {kernel_y}; ++ky)
+        for (int i = 0; i < {line}; ++i) {{
+            const int r = {name}_rows[row * {step.stride[0]} + ky * {step.dilation[0]}], c = {name}_columns[i];
+            for (int in = 0; in < {channels}; ++in)
+                lines[ky][i * {channels} + in] = r < 0 || c < 0 ? 0.0f : x[(r * {width} + c) * {channels} + in];
         }}"""
-    return Layer(*_constants(name, **arrays), body)
+    # Where a kernel's row of inputs lies in one piece, one loop runs over it.
+    merged = groups == 1 and step.dilation[1] == 1
+    across, length = (1, kernel_x * own_in) if merged else (kernel_x, own_in)
+    group = f" + part / {parts} * {own_in}" if groups > 1 else ""
+    start = f"(column * {step.stride[1]} + kx * {step.dilation[1]}) * {channels}{group}"
+    first = f"part / {parts} * {own_out} + part % {parts} * {part}" if groups > 1 else f"part * {part}"
+    whole = own_out % part == 0
+    limit = "" if whole else f" && part % {parts} * {part} + out < {own_out}"
+    body = f"""\
+for (int row = 0; row < {rows}; ++row) {{{before}
+    for (int part = 0; part < {groups * parts}; ++part)
+        for (int begin = 0; begin < {columns}; begin += {block}) {{
+            const int column = begin < {columns - block} ? begin : {columns - block};
+            float sums[{block * part}];
+            for (int i = 0; i < {block}; ++i)
+                for (int out = 0; out < {part}; ++out)
+                    sums[i * {part} + out] = {name}_bias[part * {part} + out];
+            for (int ky = 0; ky < {kernel_y}; ++ky)
+                for (int kx = 0; kx < {across}; ++kx) {{
+                    const float *values = {row} + {start};
+                    const float *weights = {name}_weight + ((part * {kernel_y} + ky) * {across} + kx) * {length * part};
+                    for (int in = 0; in < {length}; ++in)
+                        for (int i = 0; i < {block}; ++i)
+                            for (int out = 0; out < {part}; ++out)
+                                sums[i * {part} + out] += values[i * {apart} + in] * weights[in * {part} + out];
+                }}
+            for (int i = 0; i < {block}; ++i)
+                for (int out = 0; out < {part}{limit}; ++out)
+                    y[(row * {columns} + column + i) * {outputs} + {first} + out] = sums[i * {part} + out];
+        }}
+}}"""
+    if before:
+        body = f"static float lines[{kernel_y}][{line * channels}];\n{body}"
+    text, size = _constants(name, **arrays)
+    return Layer(text, size, body, variables=4 * kernel_y * line * channels if before else 0)
+
+
+def _part(outputs: int) -> int:
+    """How many output channels are computed at once: one, or as many as vector registers hold well."""
+    return 1 if outputs == 1 else min((8, 16), key=lambda part: (-(-outputs // part) * part, -part))
+
+
+def _block(columns: int, apart: int) -> int:
+    """How many outputs of a row are computed at once; their inputs are `apart` values apart.
+
+    Measured with gcc 12 at -O2, -O3 and -O3 -march=x86-64-v3: seven are fastest, 5 to 10 times as fast as one. Where
+    the inputs are neighbours, gcc vectorizes the wrong loop of more than two.
+    """
+    most = min(8 if apart > 1 else 2, columns)
+    return min(range(1, most + 1), key=lambda block: (-(-columns // block) * block > 1.25 * columns, abs(block - 7)))
 
 
 def _linear(step: Linear, name: str) -> Layer:
