@@ -81,7 +81,10 @@ def test_an_image_that_differs_is_named_by_its_file(lenet, refused, photos, tmp_
 def test_mistakes(lenet, refused, digits_run, tmp_path):
     run, file = digits_run.path, tmp_path / "net.onnx"
     refused(lenet("export", run, tmp_path / "net.onx"), "no format '.onx', did you mean '.onnx'?")
-    refused(lenet("export", run, tmp_path / "net"), "has no ending, which chooses the format: give it one of .onnx, .c")
+    refused(
+        lenet("export", run, tmp_path / "net"),
+        "has no ending, which chooses the format: give it one of .onnx, .c, .pt2",
+    )
     refused(lenet("export", run, tmp_path / "no" / "net.onnx"), f"no folder {tmp_path / 'no'} for net.onnx")
     refused(lenet("export", run, file, "--network", 2), "no network 2: the run has networks 0 to 1")
     refused(lenet("export", tmp_path / "none", file), "no run at")
@@ -121,3 +124,11 @@ def test_a_c_file(lenet, digits_run, tmp_path, monkeypatch):
 def test_input_is_for_onnx_files(lenet, refused, digits_run, tmp_path):
     outcome = lenet("export", digits_run.path, tmp_path / "net.c", "--input", "network")
     refused(outcome, "no input 'network' for .c files: leave it out")
+
+
+@pytest.mark.parametrize("ending", ["pt2", "safetensors"])
+def test_pytorch_s_own_files(lenet, digits_run, tmp_path, ending):
+    outcome = lenet("export", digits_run.path, tmp_path / f"net.{ending}")
+    assert outcome.code == 0, outcome
+    assert "proven   180 test images: same class" in outcome.out
+    assert "other sizes" not in outcome.out

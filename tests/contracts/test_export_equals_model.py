@@ -67,7 +67,7 @@ def test_image_files_are_predicted_alike(format, fit, folder, files, tmp_path):
         assert {name: pytest.approx(value, abs=1e-5) for name, value in by_class.items()} == wanted, file.name
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", [*FORMATS, "pt2", "safetensors"])
 @pytest.mark.parametrize("model", ["lenet5", "lenet-dropout", "lenet5-tuned", "lenet5-modern"])
 def test_named_networks(format, model, tmp_path):
     changes = {"norm": "after-pool", "padding": 1} if model == "lenet5-modern" else {}

@@ -34,7 +34,8 @@ def export(
     input: Input | None = None,
     data_dir: str | Path | None = None,
 ) -> Export:
-    """Write a network of a run as one file whose ending chooses the format: .onnx or .c (C99).
+    """Write a network of a run as one file whose ending chooses the format: .onnx, .c (C99),
+    .pt2 (torch.export) or .safetensors (state_dict).
 
     network: the network's number; by default the best by validation
     overwrite: replace an existing file

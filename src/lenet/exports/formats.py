@@ -14,6 +14,14 @@ from lenet.exports.c_run import c_computer
 from lenet.exports.network import Exported
 from lenet.exports.onnx import INPUTS, Input, onnx_bytes, onnx_computer, onnx_use
 from lenet.exports.proof import Compute, network_probabilities
+from lenet.exports.pytorch import (
+    pt2_bytes,
+    pt2_computer,
+    pt2_use,
+    safetensors_bytes,
+    safetensors_computer,
+    safetensors_use,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,18 @@ FORMATS: dict[str, Format] = {
         computer=c_computer,
         use=lambda exported, takes: c_use(exported),
         needs="a C compiler (set CC)",
+    ),
+    ".pt2": Format(
+        written=lambda exported, network, images, takes: pt2_bytes(exported, network),
+        computer=lambda path, scratch: pt2_computer(path),
+        use=lambda exported, takes: pt2_use(exported),
+        inputs=("network",),
+    ),
+    ".safetensors": Format(
+        written=lambda exported, network, images, takes: safetensors_bytes(exported, network),
+        computer=lambda path, scratch: safetensors_computer(path),
+        use=lambda exported, takes: safetensors_use(exported),
+        inputs=("network",),
     ),
 }
 

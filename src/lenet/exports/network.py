@@ -4,6 +4,7 @@ Dropout is left out. Batch norm becomes part of the convolution or linear layer 
 it; elsewhere it is a `Scale`.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -105,6 +106,17 @@ def exported(run: Run, checkpoint: Checkpoint, number: int) -> Exported:
         temperature=checkpoint.temperature[number],
         provenance=provenance,
     )
+
+
+def metadata(exported: Exported) -> dict[str, str]:
+    """What a file says about its network besides the weights; lists as JSON."""
+    known = {name: value for name, value in vars(exported.provenance).items() if value is not None}
+    return {
+        "classes": json.dumps(exported.classes, ensure_ascii=False),
+        "input_shape": json.dumps(exported.input_shape),
+        "fit": exported.fit,
+        "temperature": repr(exported.temperature),
+    } | {name: str(value) for name, value in known.items()}
 
 
 def steps_of(network: nn.Sequential, input_shape: tuple[int, int, int]) -> tuple[Step, ...]:

@@ -3,7 +3,6 @@
 Only operators of opset 17 are used, which ONNX Runtime supports since version 1.12.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet.errors import InputError
-from lenet.exports.network import Exported
+from lenet.exports.network import Exported, metadata
 from lenet.exports.onnx_fit import as_maps, fitted
 from lenet.exports.onnx_graph import Graph
 from lenet.exports.proof import Compute
@@ -86,17 +85,6 @@ def _installed() -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise InputError(f'.onnx files need {error.name}: pip install "lenet[export]"') from None
-
-
-def metadata(exported: Exported) -> dict[str, str]:
-    """What a file says about its network besides the weights; lists as JSON."""
-    known = {name: value for name, value in vars(exported.provenance).items() if value is not None}
-    return {
-        "classes": json.dumps(exported.classes, ensure_ascii=False),
-        "input_shape": json.dumps(exported.input_shape),
-        "fit": exported.fit,
-        "temperature": repr(exported.temperature),
-    } | {name: str(value) for name, value in known.items()}
 
 
 def onnx_use(exported: Exported, takes: Input) -> str:
