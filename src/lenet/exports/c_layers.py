@@ -63,7 +63,8 @@ def _conv(step: Conv, name: str) -> Layer:
     packed = wide.reshape(groups, parts, part, own_in, kernel_y, kernel_x).transpose(0, 1, 4, 5, 3, 2)
     arrays: dict[str, Any] = {"weight": packed, "bias": bias}
 
-    line, before, row = width, "", f"x + (row * {step.stride[0]} + ky * {step.dilation[0]}) * {width * channels}"
+    down = f"{_times('row', step.stride[0])} + {_times('ky', step.dilation[0])}"
+    line, before, row = width, "", f"x + ({down}) * {width * channels}"
     if any(step.padding):
         sources = step.padded_from()
         arrays |= {key: np.array(one, np.int16) for key, one in zip(("rows", "columns"), sources, strict=True)}
@@ -71,7 +72,7 @@ def _conv(step: Conv, name: str) -> Layer:
         before = f"""
     for (int ky = 0; ky < {kernel_y}; ++ky)
         for (int i = 0; i < {line}; ++i) {{
-            const int r = {name}_rows[row * {step.stride[0]} + ky * {step.dilation[0]}], c = {name}_columns[i];
+            const int r = {name}_rows[{down}], c = {name}_columns[i];
             for (int in = 0; in < {channels}; ++in)
                 lines[ky][i * {channels} + in] = r < 0 || c < 0 ? 0.0f : x[(r * {width} + c) * {channels} + in];
         }}"""
@@ -79,10 +80,16 @@ def _conv(step: Conv, name: str) -> Layer:
     merged = groups == 1 and step.dilation[1] == 1
     across, length = (1, kernel_x * own_in) if merged else (kernel_x, own_in)
     group = f" + part / {parts} * {own_in}" if groups > 1 else ""
-    start = f"(column * {step.stride[1]} + kx * {step.dilation[1]}) * {channels}{group}"
+    kx = f" + {_times('kx', step.dilation[1])}" if across > 1 else ""
+    where = f"{_times('column', step.stride[1])}{kx}"
+    start = _times(f"({where})" if kx else where, channels) + group
     first = f"part / {parts} * {own_out} + part % {parts} * {part}" if groups > 1 else f"part * {part}"
-    whole = own_out % part == 0
-    limit = "" if whole else f" && part % {parts} * {part} + out < {own_out}"
+    limit = f"{own_out if parts == 1 else part}"
+    if parts > 1 and own_out % part:
+        limit += f" && part % {parts} * {part} + out < {own_out}"
+    over_kx = f"\n                for (int kx = 0; kx < {across}; ++kx)" if across > 1 else ""
+    at = _times("i", part)
+    place = f"(part * {kernel_y} + ky)" if across == 1 else f"((part * {kernel_y} + ky) * {across} + kx)"
     body = f"""\
 for (int row = 0; row < {rows}; ++row) {{{before}
     for (int part = 0; part < {groups * parts}; ++part)
@@ -91,19 +98,18 @@ for (int row = 0; row < {rows}; ++row) {{{before}
             float sums[{block * part}];
             for (int i = 0; i < {block}; ++i)
                 for (int out = 0; out < {part}; ++out)
-                    sums[i * {part} + out] = {name}_bias[part * {part} + out];
-            for (int ky = 0; ky < {kernel_y}; ++ky)
-                for (int kx = 0; kx < {across}; ++kx) {{
-                    const float *values = {row} + {start};
-                    const float *weights = {name}_weight + ((part * {kernel_y} + ky) * {across} + kx) * {length * part};
-                    for (int in = 0; in < {length}; ++in)
-                        for (int i = 0; i < {block}; ++i)
-                            for (int out = 0; out < {part}; ++out)
-                                sums[i * {part} + out] += values[i * {apart} + in] * weights[in * {part} + out];
-                }}
+                    sums[{at} + out] = {name}_bias[part * {part} + out];
+            for (int ky = 0; ky < {kernel_y}; ++ky){over_kx} {{
+                const float *values = {row} + {start};
+                const float *weights = {name}_weight + {_times(place, length * part)};
+                for (int in = 0; in < {length}; ++in)
+                    for (int i = 0; i < {block}; ++i)
+                        for (int out = 0; out < {part}; ++out)
+                            sums[{at} + out] += values[{_times("i", apart)} + in] * weights[{_times("in", part)} + out];
+            }}
             for (int i = 0; i < {block}; ++i)
-                for (int out = 0; out < {part}{limit}; ++out)
-                    y[(row * {columns} + column + i) * {outputs} + {first} + out] = sums[i * {part} + out];
+                for (int out = 0; out < {limit}; ++out)
+                    y[(row * {columns} + column + i) * {outputs} + {first} + out] = sums[{at} + out];
         }}
 }}"""
     if before:
@@ -163,8 +169,13 @@ def _max_pool(step: MaxPool, name: str) -> Layer:
     channels, height, width = step.input
     _, rows, columns = step.output
     top, left, *_ = step.padding
-    row_lines = [f"const int r = row * {step.stride[0]} + ky * {step.dilation[0]} - {top};"]
-    column_lines = [f"const int c = column * {step.stride[1]} + kx * {step.dilation[1]} - {left};"]
+    row, column = (
+        f"{_times(place, stride)} + {_times(offset, dilation)}" + (f" - {before}" if before else "")
+        for place, offset, stride, dilation, before in zip(
+            ("row", "column"), ("ky", "kx"), step.stride, step.dilation, (top, left), strict=True
+        )
+    )
+    row_lines, column_lines = [f"const int r = {row};"], [f"const int c = {column};"]
     if any(step.padding):
         row_lines += [f"if (r < 0 || r >= {height})", "    continue;"]
         column_lines += [f"if (c < 0 || c >= {width})", "    continue;"]
@@ -232,6 +243,10 @@ _WRITERS: dict[type[Step], Callable[[Any, str], Layer | None]] = {
     AveragePool: _average_pool,
     Flatten: _flatten,
 }
+
+
+def _times(value: str, factor: int) -> str:
+    return value if factor == 1 else f"{value} * {factor}"
 
 
 def _indented(lines: list[str], spaces: int) -> str:
