@@ -25,14 +25,15 @@ def export(
     ----------
     file
         File to write. Its ending chooses the format: .onnx (needs "lenet[export]"),
-        .c (one C99 file), .pt2 (torch.export) or .safetensors (state_dict).
+        .c (one C99 file), .html (a page that classifies images in the browser), .pt2
+        (torch.export) or .safetensors (state_dict).
     network
         Number of the network: 0, 1, ... Default: the best by validation.
     overwrite
         Replace an existing file.
     input
         Images that an .onnx file takes: any (of any height and width; the default) or network (of the network's size).
-        A .c file takes any; .pt2 and .safetensors take images of the network's size.
+        A .c or .html file takes any; .pt2 and .safetensors take images of the network's size.
     """
     with loading():
         from lenet.commands.export import export as run_export

@@ -22,7 +22,7 @@ from lenet.files import written_whole
 from lenet.runs.checkpoint import Checkpoint
 from lenet.runs.run import Run
 
-_SAMPLES = 8  # images that a file may contain
+_SAMPLES = 18  # images that a file may contain
 
 
 def export(
@@ -35,7 +35,7 @@ def export(
     data_dir: str | Path | None = None,
 ) -> Export:
     """Write a network of a run as one file whose ending chooses the format: .onnx, .c (C99),
-    .pt2 (torch.export) or .safetensors (state_dict).
+    .html (a page that classifies images in the browser), .pt2 (torch.export) or .safetensors (state_dict).
 
     network: the network's number; by default the best by validation
     overwrite: replace an existing file
@@ -62,7 +62,7 @@ def export(
         number = chosen_network(checkpoint, network)
         described = exported(run, checkpoint, number)
         images, test, names, reason = _test_images(run, checkpoint, data_dir)
-        samples = images[test[:: 1 + len(test) // _SAMPLES][:_SAMPLES]] if len(test) else made_up(described)
+        samples = images[_spread(test)] if len(test) else made_up(described)[:_SAMPLES]
         trained = checkpoint.networks[number]
         content = format.written(described, trained, samples, takes)
         proof = None
@@ -75,6 +75,10 @@ def export(
                 )
         unproven = "" if proof else f"there is no {format.needs.removeprefix('a ')}"
         return Export(file, len(content), described, run.path, takes, format.use(described, takes), proof, unproven)
+
+
+def _spread(test: NDArray[np.int64]) -> NDArray[np.int64]:
+    return test[np.linspace(0, len(test) - 1, min(len(test), _SAMPLES)).astype(np.int64)]
 
 
 def _check_writable(file: Path, overwrite: bool) -> None:

@@ -13,6 +13,8 @@ from lenet.exports.c import CHECKS, c_text, c_use
 from lenet.exports.c_run import c_computer
 from lenet.exports.network import Exported
 from lenet.exports.onnx import INPUTS, Input, onnx_bytes, onnx_computer, onnx_use
+from lenet.exports.page import other_sizes, page_bytes, page_use
+from lenet.exports.page_run import page_computer
 from lenet.exports.proof import Compute, network_probabilities
 from lenet.exports.pytorch import (
     pt2_bytes,
@@ -44,11 +46,17 @@ class Format:
 
 
 def _c(exported: Exported, network: nn.Sequential, images: NDArray[np.uint8], takes: Input) -> bytes:
-    checks = np.resize(images, (CHECKS, *images.shape[1:]))  # repeated if there are too few
+    checks = np.resize(images[:: max(1, len(images) // CHECKS)], (CHECKS, *images.shape[1:]))  # repeated if too few
     height, width, channels = exported.input_shape
     shapes = ((CHECKS, height, width), (1, CHECKS * height, width), (1, height, CHECKS * width))
     wanted = [network_probabilities(exported, network, checks.reshape(*shape, channels)) for shape in shapes]
     return c_text(exported, checks, np.concatenate(wanted)).encode()
+
+
+def _page(exported: Exported, network: nn.Sequential, images: NDArray[np.uint8], takes: Input) -> bytes:
+    checks = [*images, *other_sizes(images)]
+    wanted = [network_probabilities(exported, network, image[None])[0] for image in checks]
+    return page_bytes(exported, list(zip(checks, wanted, strict=True)))
 
 
 FORMATS: dict[str, Format] = {
@@ -63,6 +71,12 @@ FORMATS: dict[str, Format] = {
         computer=c_computer,
         use=lambda exported, takes: c_use(exported),
         needs="a C compiler (set CC)",
+    ),
+    ".html": Format(
+        written=_page,
+        computer=page_computer,
+        use=lambda exported, takes: page_use(exported),
+        needs="Node.js here; the page verifies its check images when it loads",
     ),
     ".pt2": Format(
         written=lambda exported, network, images, takes: pt2_bytes(exported, network),

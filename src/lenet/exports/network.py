@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lenet.errors import InputError
+from lenet.evaluation.scores import wilson_interval
 from lenet.exports.folding import folded
 from lenet.exports.steps import (
     Activation,
@@ -42,6 +43,7 @@ class Provenance:
 
     lenet: version that exports; data: name of the dataset; data_sha256: hash of its images and labels, or None
     test_accuracy: the network's, 0..1; None if the run has no result.json
+    test_interval: its 95% confidence interval; None if the run does not have the number of test images
     network: its number in the run; seed: the seed it was trained with
     """
 
@@ -51,6 +53,7 @@ class Provenance:
     test_accuracy: float | None
     network: int
     seed: int
+    test_interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,13 +85,16 @@ def exported(run: Run, checkpoint: Checkpoint, number: int) -> Exported:
     """
     result = run.result or {}
     each = result.get("test_accuracy", {}).get("each", [])
+    accuracy = float(each[number]) if number < len(each) else None
+    count = result.get("test_images")
     provenance = Provenance(
         lenet=version("lenet"),
         data=str(result.get("data") or checkpoint.config.get("data") or "unknown"),
         data_sha256=result.get("data_sha256") or checkpoint.config.get("data_sha256"),
-        test_accuracy=float(each[number]) if number < len(each) else None,
+        test_accuracy=accuracy,
         network=number,
         seed=checkpoint.seeds[number],
+        test_interval=wilson_interval(round(accuracy * count), count) if accuracy is not None and count else None,
     )
     network = checkpoint.networks[number]
     first = network[0]

@@ -1,0 +1,327 @@
+"use strict";
+/* What the page shows, and the ways an image comes in. */
+
+(() => {
+  const TOLERANCE = 1e-5; // of a probability, as in lenet's comparison
+  const SHOWN = 10; // classes
+  const MAPS = 64; // per layer
+  const MOST_PIXELS = 100e6, MOST_BYTES = 2 ** 29; // lenet's limits for an image
+
+  const element = (id) => document.getElementById(id);
+  const model = JSON.parse(element("model").textContent);
+  const network = Lenet.load(model);
+  const samples = model.checks.filter(({ height, width }) => height === model.side && width === model.side);
+  let sample = 0;
+
+  /* Numbers and classes */
+
+  const percent = (value) => `${(100 * value).toFixed(1)}%`;
+  const counted = (count, what) => `${count} ${what}${count === 1 ? "" : "s"}`;
+
+  function ranked(probabilities) {
+    const order = Array.from(probabilities.keys()).sort((one, other) => probabilities[other] - probabilities[one]);
+    return order.slice(0, SHOWN).map((number) => ({ name: model.classes[number], probability: probabilities[number] }));
+  }
+
+  function verify() {
+    const right = model.checks.filter(({ pixels, height, width, probabilities }) => {
+      const wanted = Lenet.floatsOf(probabilities);
+      const found = network.classify(Lenet.bytesOf(pixels), height, width).probabilities;
+      return found.every((value, k) => Math.abs(value - wanted[k]) <= TOLERANCE);
+    });
+    const all = model.checks.length, good = right.length === all;
+    element("status").className = good ? "good" : "bad";
+    element("status").textContent = good
+      ? `Matches training: ${all} of ${all} check images`
+      : `Does not match training: only ${right.length} of ${all} check images agree. Use another browser.`;
+  }
+
+  /* Drawing results */
+
+  function made(kind, className, text) {
+    const node = document.createElement(kind);
+    if (className) node.className = className;
+    if (text !== undefined) node.textContent = text;
+    return node;
+  }
+
+  /* value(channel, i): 0..255; one channel is grey. */
+  function paint(canvas, height, width, channels, value) {
+    canvas.width = width;
+    canvas.height = height;
+    const image = new ImageData(width, height);
+    for (let i = 0; i < height * width; i++) {
+      for (let c = 0; c < 3; c++) image.data[4 * i + c] = value(channels === 1 ? 0 : c, i);
+      image.data[4 * i + 3] = 255;
+    }
+    canvas.getContext("2d").putImageData(image, 0, 0);
+  }
+
+  const paintPixels = (canvas, pixels, height, width) =>
+    paint(canvas, height, width, model.channels, (c, i) => pixels[i * model.channels + c]);
+
+  function showBars(rows) {
+    element("answer").textContent = `Result: ${rows[0].name}, ${percent(rows[0].probability)}`;
+    element("bars").replaceChildren(
+      ...rows.map(({ name, probability }) => {
+        const row = made("li"), track = made("span", "track"), filled = made("span");
+        filled.style.width = percent(probability);
+        track.append(filled);
+        track.setAttribute("aria-hidden", "true");
+        const value = made("data", "value", percent(probability));
+        value.value = probability;
+        row.append(made("span", "name", name), track, value);
+        return row;
+      }),
+    );
+    element("said").textContent = rows.map(({ name, probability }) => `${name} ${percent(probability)}`).join(", ");
+  }
+
+  /* The canvases of a layer are made once. */
+  const layers = network.steps
+    .filter(({ kind }) => kind !== "flatten")
+    .map((step) => {
+      const isMaps = step.output.length === 3 && step.output[1] * step.output[2] > 1;
+      const [count, height, width] = isMaps ? step.output : [1, 1, step.values.length];
+      const shown = Math.min(count, MAPS);
+      const text = isMaps ? `${counted(count, "map")} of ${height} × ${width}` : counted(width, "value");
+      const box = made("div", "layer"), title = made("h3", "", step.where), maps = made("div", "maps");
+      title.append(made("span", "", `: ${text}${shown < count ? `, the first ${shown}` : ""}`));
+      maps.setAttribute("role", "img");
+      maps.setAttribute("aria-label", `${step.where}: ${text}`);
+      const canvases = Array.from({ length: shown }, () => made("canvas"));
+      if (!isMaps) maps.classList.add("vector");
+      maps.append(...canvases);
+      box.append(title, maps);
+      element("layers").append(box);
+      return { step, canvases, height, width, isMaps };
+    });
+
+  function showLayers() {
+    for (const { step, canvases, height, width, isMaps } of layers) {
+      const values = step.values;
+      let low = Infinity, high = -Infinity;
+      for (const value of values) {
+        low = Math.min(low, value);
+        high = Math.max(high, value);
+      }
+      const scale = high > low ? 255 / (high - low) : 0;
+      if (isMaps) {
+        canvases.forEach((canvas, map) => {
+          paint(canvas, height, width, 1, (c, i) => (values[map * height * width + i] - low) * scale);
+        });
+      } else {
+        const wide = Math.min(width, 24), high = Math.ceil(width / wide);
+        const shown = (i) => (i < width ? (values[i] - low) * scale : 0);
+        paint(canvases[0], high, wide, 1, (c, i) => shown(i));
+        canvases[0].style.width = `${12 * wide}px`;
+      }
+    }
+  }
+
+  /* pixels: Uint8Array [height][width][channels]; caption: what the image is. */
+  function classify(pixels, height, width, caption) {
+    const { probabilities, pixels: seen } = network.classify(pixels, height, width);
+    element("error").hidden = true;
+    paintPixels(element("seen"), seen, model.side, model.side);
+    const rows = ranked(probabilities);
+    element("given-caption").textContent = caption;
+    element("given").setAttribute("aria-label", caption);
+    element("seen-caption").textContent = `At the network's size, ${model.side} × ${model.side} pixels`;
+    element("seen").setAttribute("aria-label", `The image at ${model.side} by ${model.side} pixels`);
+    showBars(rows);
+    showLayers();
+  }
+
+  function showSample() {
+    const { pixels, height, width } = samples[sample % samples.length];
+    const bytes = Lenet.bytesOf(pixels);
+    paintPixels(element("given"), bytes, height, width);
+    element("given").className = "small";
+    classify(bytes, height, width, `Check image ${(sample % samples.length) + 1} of ${samples.length}`);
+  }
+
+  /* source: anything that a canvas draws. Transparent pixels become white, as in lenet. */
+  function classifySource(source, width, height, caption) {
+    const canvas = made("canvas");
+    canvas.width = width;
+    canvas.height = height;
+    const context = canvas.getContext("2d", { willReadFrequently: true });
+    context.fillStyle = "#fff";
+    context.fillRect(0, 0, width, height);
+    context.drawImage(source, 0, 0);
+    const rgba = context.getImageData(0, 0, width, height).data;
+    const zoom = Math.min(1, 640 / Math.max(width, height));
+    const given = element("given");
+    given.width = Math.max(1, Math.round(width * zoom));
+    given.height = Math.max(1, Math.round(height * zoom));
+    given.className = Math.max(width, height) < 200 ? "small" : "";
+    given.getContext("2d").drawImage(canvas, 0, 0, given.width, given.height);
+    classify(Lenet.channelsOf(rgba, model.channels), height, width, `${caption}, ${width} × ${height} pixels`);
+  }
+
+  function fail(message) {
+    element("error").textContent = message;
+    element("error").hidden = false;
+  }
+
+  async function classifyFile(file) {
+    if (!file) return;
+    const name = file.name || "the pasted image";
+    if (file.size > MOST_BYTES) return fail(`Cannot read ${name}: it is larger than 512 MiB.`);
+    let bitmap;
+    try {
+      bitmap = await createImageBitmap(file, { colorSpaceConversion: "none" });
+    } catch {
+      return fail(`Cannot read ${name}: it is not an image that this browser reads. Use PNG or JPEG.`);
+    }
+    const { width, height } = bitmap;
+    try {
+      if (width * height > MOST_PIXELS) return fail(`Cannot read ${name}: it has more than 100 million pixels.`);
+      classifySource(bitmap, width, height, name);
+    } catch {
+      fail(`Cannot read ${name}: ${width} × ${height} pixels are too many for this browser.`);
+    } finally {
+      bitmap.close();
+    }
+  }
+
+  /* Ways in */
+
+  function onlyShow(part) {
+    for (const id of ["drawing", "camera"]) element(id).hidden = id !== part;
+    if (part !== "camera") stopCamera();
+  }
+
+  element("choose").addEventListener("click", () => element("file").click());
+  element("file").addEventListener("change", async (event) => {
+    onlyShow("");
+    await classifyFile(event.target.files[0]);
+    event.target.value = ""; // so that the same file can be chosen again
+  });
+  element("next").addEventListener("click", () => {
+    onlyShow("");
+    sample += 1;
+    showSample();
+  });
+
+  document.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    document.body.classList.add("over");
+  });
+  document.addEventListener("dragleave", (event) => {
+    if (!event.relatedTarget) document.body.classList.remove("over");
+  });
+  const firstFile = (transfer) => Array.from(transfer.files)[0];
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    document.body.classList.remove("over");
+    onlyShow("");
+    const file = firstFile(event.dataTransfer);
+    if (file) classifyFile(file);
+    else fail("Nothing was dropped that this page can read: drop an image file.");
+  });
+  document.addEventListener("paste", (event) => {
+    onlyShow("");
+    const file = firstFile(event.clipboardData);
+    if (file) classifyFile(file);
+    else fail("The clipboard has no image: copy an image, then paste it.");
+  });
+
+  /* Camera */
+
+  let stream = null;
+
+  function stopCamera() {
+    for (const track of stream ? stream.getTracks() : []) track.stop();
+    stream = null;
+    element("video").srcObject = null;
+  }
+
+  element("photograph").addEventListener("click", async () => {
+    onlyShow("");
+    try {
+      stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
+    } catch {
+      return fail("The camera cannot be used: there is none, or this page was not allowed to use it.");
+    }
+    element("error").hidden = true;
+    element("video").srcObject = stream;
+    onlyShow("camera");
+    element("shoot").disabled = true; // until there is a picture
+    await element("video").play();
+    element("shoot").disabled = false;
+    element("shoot").focus();
+  });
+  element("shoot").addEventListener("click", () => {
+    const video = element("video");
+    if (!video.videoWidth) return;
+    classifySource(video, video.videoWidth, video.videoHeight, "Photograph");
+    onlyShow("");
+    element("photograph").focus();
+  });
+  element("stop").addEventListener("click", () => {
+    onlyShow("");
+    element("photograph").focus();
+  });
+
+  /* Drawing: light on dark if the training images are mostly dark, otherwise dark on light. */
+
+  const board = element("board"), pen = board.getContext("2d", { willReadFrequently: true });
+  const dark = model.mean.reduce((sum, value) => sum + value, 0) / model.mean.length < 0.42;
+  let waiting = false;
+
+  function clearBoard() {
+    pen.fillStyle = dark ? "#000" : "#fff";
+    pen.fillRect(0, 0, board.width, board.height);
+    pen.strokeStyle = dark ? "#fff" : "#000";
+    pen.lineWidth = board.width / 11;
+    pen.lineCap = pen.lineJoin = "round";
+  }
+
+  function classifyBoard() {
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(() => {
+      waiting = false;
+      classifySource(board, board.width, board.height, "Drawing");
+    });
+  }
+
+  function place(event) {
+    const box = board.getBoundingClientRect();
+    const zoom = board.width / box.width;
+    return [(event.clientX - box.left) * zoom, (event.clientY - box.top) * zoom];
+  }
+
+  element("draw").addEventListener("click", () => {
+    onlyShow("drawing");
+    clearBoard();
+    board.scrollIntoView({ block: "nearest" });
+  });
+  element("clear").addEventListener("click", () => {
+    clearBoard();
+    classifyBoard();
+  });
+  element("drawn").addEventListener("click", () => {
+    onlyShow("");
+    element("draw").focus();
+  });
+  board.addEventListener("pointerdown", (event) => {
+    board.setPointerCapture(event.pointerId);
+    pen.beginPath();
+    pen.moveTo(...place(event));
+    pen.lineTo(...place(event));
+    pen.stroke();
+    classifyBoard();
+  });
+  board.addEventListener("pointermove", (event) => {
+    if (!board.hasPointerCapture(event.pointerId)) return;
+    pen.lineTo(...place(event));
+    pen.stroke();
+    classifyBoard();
+  });
+
+  verify();
+  showSample();
+})();

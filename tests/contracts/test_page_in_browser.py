@@ -1,0 +1,175 @@
+"""The exported page in Chromium, from a file: it predicts what lenet predicts and requests nothing."""
+
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import lenet
+
+sync = pytest.importorskip("playwright.sync_api")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium"),
+    pytest.mark.usefixtures("no_pictures"),
+]
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS + CAMERA)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def colour_run(tmp_path_factory):
+    path = tmp_path_factory.mktemp("colour") / "run"
+    return lenet.train("digits", channels=3, size=20, fit="pad", epochs=2, out=path)
+
+
+@pytest.fixture(params=["grey", "colour"])
+def run(request, digits_run, colour_run):
+    return digits_run if request.param == "grey" else colour_run
+
+
+@pytest.fixture
+def opened(browser, tmp_path):
+    """A function that exports a run, changes the page's text, and opens it, on a screen of a phone's width.
+
+    At the end of the test: no errors, and no requests but for the page and what it made itself.
+    """
+    context = browser.new_context(viewport={"width": 360, "height": 740})
+    seen, errors = [], []
+
+    def open_page(run, change=lambda text: text):
+        file = lenet.export(run, tmp_path / "net.html").file
+        file.write_text(change(file.read_text(encoding="utf-8")), encoding="utf-8")
+        page = context.new_page()
+        page.on("request", lambda request: seen.append(request.url))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda message: errors.append(message.text))
+        page.goto(file.as_uri())
+        return page
+
+    yield open_page
+    context.close()
+    assert errors == []
+    assert [url for url in seen if not url.startswith(("data:", "blob:"))] == [(tmp_path / "net.html").as_uri()]
+
+
+def shown(page):
+    """Class to probability, as the page shows them."""
+    rows = page.locator("#bars li").all()
+    return {row.locator(".name").inner_text(): float(row.locator("data").get_attribute("value")) for row in rows}
+
+
+def choose(page, file):
+    page.set_input_files("#file", file)
+    page.wait_for_selector(f'#given[aria-label^="{file.name}, "]')
+
+
+def assert_as_predicted(page, run, file, tolerance=1e-5):
+    choose(page, file)
+    (wanted,) = lenet.predict(run, [file], top=10, reject_unlike="none")
+    found = shown(page)
+    assert next(iter(found)) == wanted.classes[0]
+    assert found == {
+        name: pytest.approx(value, abs=tolerance)
+        for name, value in zip(wanted.classes, wanted.probabilities, strict=True)
+    }
+
+
+def test_it_matches_training_and_shows_a_check_image(opened, run):
+    page = opened(run)
+    assert page.inner_text("#status") == "Matches training: 20 of 20 check images"
+    assert sum(shown(page).values()) == pytest.approx(1)
+    assert page.get_attribute("#given", "aria-label") == "Check image 1 of 18"
+    page.get_by_role("button", name="Next check image").press("Enter")
+    assert page.get_attribute("#given", "aria-label") == "Check image 2 of 18"
+    name, probability = next(iter(shown(page).items()))
+    assert page.inner_text("#answer") == f"Result: {name}, {100 * probability:.1f}%"
+    assert page.text_content("#said").startswith(f"{name} {100 * probability:.1f}%, ")
+    steps = [one for one in page.locator(".layer h3").all_inner_texts() if "Conv2d" in one]
+    assert steps[0].startswith("layer 1 (Conv2d): 6 maps of ")
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+
+
+def test_it_says_so_if_it_does_not_match(opened, digits_run):
+    def change(text):
+        return text.replace('"mean":[', '"mean":[0.5,', 1)
+
+    page = opened(digits_run, change)
+    assert page.inner_text("#status").startswith("Does not match training: only ")
+    assert "bad" in page.get_attribute("#status", "class")
+
+
+def test_image_files_are_predicted_alike(opened, run, tmp_path):
+    page, random = opened(run), np.random.default_rng(0)
+    for height, width in ((1, 1), (123, 45), (45, 200), (17, 16)):
+        file = tmp_path / f"{height}x{width}.png"
+        Image.fromarray(random.integers(0, 256, (height, width, 3), np.uint8)).save(file)
+        assert_as_predicted(page, run, file)
+    waves = 127 + 120 * np.sin(np.arange(50)[:, None] / 9 + np.arange(70) / 5)
+    grey = Image.fromarray(waves.astype(np.uint8))
+    grey.save(tmp_path / "grey.png")
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    grey.save(tmp_path / "turned.png", exif=turned)
+    grey.quantize(8).save(tmp_path / "palette.gif")
+    holes = Image.merge("LA", (grey, Image.fromarray((waves > 127).astype(np.uint8) * 255)))
+    holes.save(tmp_path / "transparent.png")
+    for name in ("grey.png", "turned.png", "palette.gif", "transparent.png"):
+        assert_as_predicted(page, run, tmp_path / name)
+
+
+def test_what_is_no_image_gives_one_line(opened, digits_run, tmp_path):
+    page = opened(digits_run)
+    before = shown(page)
+    (tmp_path / "notes.png").write_text("no image")
+    page.set_input_files("#file", tmp_path / "notes.png")
+    page.wait_for_selector("#error:visible")
+    assert page.inner_text("#error") == (
+        "Cannot read notes.png: it is not an image that this browser reads. Use PNG or JPEG."
+    )
+    assert shown(page) == before
+    Image.new("L", (30, 40), 200).save(tmp_path / "good.png")
+    choose(page, tmp_path / "good.png")
+    assert page.is_hidden("#error")
+
+
+@pytest.mark.parametrize("event", ["drop", "paste"])
+def test_dropped_and_pasted_images(opened, digits_run, tmp_path, event):
+    page = opened(digits_run)
+    send = """async ([event, pixels]) => {
+        const transfer = new DataTransfer();
+        if (pixels) transfer.items.add(new File([new Uint8Array(pixels)], "sent.png", { type: "image/png" }));
+        document.body.dispatchEvent(event === "drop"
+            ? new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true })
+            : new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true }));
+    }"""
+    page.evaluate(send, [event, None])
+    assert "image" in page.inner_text("#error")
+    Image.new("L", (30, 40), 200).save(tmp_path / "sent.png")
+    page.evaluate(send, [event, list((tmp_path / "sent.png").read_bytes())])
+    page.wait_for_selector('#given[aria-label="sent.png, 30 × 40 pixels"]')
+
+
+def test_a_drawing_and_a_photograph(opened, digits_run):
+    page = opened(digits_run)
+    page.get_by_role("button", name="Draw").click()
+    box = page.locator("#board").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 30)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] - 30, steps=5)
+    page.mouse.up()
+    page.wait_for_selector('#given[aria-label^="Drawing, "]')
+    page.get_by_role("button", name="Close", exact=True).click()
+    page.get_by_role("button", name="Camera").click()
+    page.get_by_role("button", name="Take the photograph").click()
+    page.wait_for_selector('#given[aria-label^="Photograph, "]')
+    assert page.evaluate("video.srcObject") is None

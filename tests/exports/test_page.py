@@ -1,0 +1,135 @@
+"""The HTML page: the network's probabilities, Pillow's pixels, no requests, and text that is safe in HTML."""
+
+import json
+import re
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+from torch import nn
+
+from lenet.data.fit import FITS, fit_array
+from lenet.errors import InputError
+from lenet.exports.fit import tall_first as installed
+from lenet.exports.formats import FORMATS
+from lenet.exports.page import about, other_sizes
+from lenet.exports.page_run import page_computer
+from lenet.exports.proof import prove
+from lenet.models import Normalize
+
+needs_node = pytest.mark.skipif(not (shutil.which("node") or shutil.which("nodejs")), reason="there is no Node.js")
+pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
+
+
+@pytest.fixture
+def written(tmp_path):
+    """A function that writes a network as net.html and returns the path."""
+
+    def write(described, network, images):
+        path = tmp_path / "net.html"
+        path.write_bytes(FORMATS[".html"].written(described, network, images, "any"))
+        return path
+
+    return write
+
+
+def model_of(path):
+    return json.loads(re.search(r'id="model">(.*?)</script>', path.read_text(encoding="utf-8"), re.DOTALL)[1])
+
+
+@needs_node
+def test_every_kind_of_layer(any_network, some_images, as_exported, written, tmp_path):
+    described = as_exported(any_network)
+    compute = page_computer(written(described, any_network, some_images), tmp_path)
+    proof = prove(described, any_network, compute, some_images, np.arange(20), any_size=True)
+    assert (proof.images, proof.sizes) == (20, 16)
+    assert proof.difference < 5e-6
+
+
+@needs_node
+@pytest.mark.parametrize("tall_first", [True, False])
+@pytest.mark.parametrize("fit", FITS)
+def test_images_of_any_size_are_fitted_pixel_for_pixel(
+    fit, tall_first, pixels_as_logits, other_sizes, written, tmp_path, monkeypatch
+):
+    """The probabilities are the softmax of the pixels, whose logarithms differ as the pixels do."""
+    side = 16
+    monkeypatch.setattr("lenet.exports.page.tall_first", lambda: tall_first)
+    network = nn.Sequential(Normalize((0.0,) * 3, (1.0,) * 3), nn.Flatten())
+    images = np.random.default_rng(1).integers(0, 256, (2, side, side, 3), np.uint8)
+    compute = page_computer(written(pixels_as_logits(side, fit), network, images), tmp_path)
+    differ = 0
+    for image in other_sizes(side):
+        log = np.log(compute(image)[0].reshape(3, side, side).transpose(1, 2, 0)) * 1.5 * 255
+        fitted = fit_array(image, side, fit)[0].astype(np.int64)
+        differ += bool((np.rint(log - log.max() + fitted.max()) != fitted).any())
+    assert (differ == 0) == (tall_first == installed())
+
+
+@needs_node
+def test_grey_conversion_is_pillow_s(tmp_path):
+    """Lenet.channelsOf, on all combinations of 16 values of red, green and blue."""
+    import subprocess
+
+    from lenet.exports.page import SOURCE
+
+    steps = np.linspace(0, 255, 16).astype(np.uint8)
+    colours = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(64, 64, 3)
+    rgba = np.concatenate([colours, np.full((64, 64, 1), 255, np.uint8)], axis=-1)
+    (tmp_path / "rgba").write_bytes(rgba.tobytes())
+    script = (
+        f"{(SOURCE / 'network.js').read_text()}\n"
+        "const fs = require('fs'), [rgba, grey] = process.argv.slice(1);"
+        "fs.writeFileSync(grey, Lenet.channelsOf(fs.readFileSync(rgba), 1));"
+    )
+    node = shutil.which("node") or shutil.which("nodejs")
+    subprocess.run([node, "-e", script, tmp_path / "rgba", tmp_path / "grey"], check=True)
+    grey = np.frombuffer((tmp_path / "grey").read_bytes(), np.uint8).reshape(64, 64)
+    np.testing.assert_array_equal(grey, np.asarray(Image.fromarray(colours).convert("L")))
+
+
+@pytest.mark.parametrize("any_network", ["lenet"], indirect=True)
+def test_the_page_is_one_file_and_safe(any_network, some_images, as_exported, written):
+    hostile = ("</script><b>", "{{VIEW}}", "<!--", 'a"b', "é\u2028")
+    described = as_exported(any_network, classes=hostile)
+    described = replace(described, provenance=replace(described.provenance, data="<i>{{MODEL}}"))
+    path = written(described, any_network, some_images[:18])
+    text, model = path.read_text(encoding="utf-8"), model_of(path)
+    assert tuple(model["classes"]) == hostile
+    assert text.count("<script") == text.count("</script>") == 3
+    assert "<title>&lt;i&gt;{{MODEL}} classifier</title>" in text
+    assert not re.search(r"https?:|\bsrc=|@import|url\(|<!--", text)
+    assert [(check["height"], check["width"]) for check in model["checks"][-3:]] == [(16, 16), (25, 35), (49, 21)]
+    assert len(model["checks"]) == 20
+
+
+@pytest.mark.parametrize("any_network", ["lenet"], indirect=True)
+def test_what_the_network_is(any_network, as_exported):
+    described = as_exported(any_network)
+    origin = replace(described.provenance, data="cats & dogs", test_accuracy=0.7443, test_interval=(0.736, 0.753))
+    text = about(replace(described, provenance=origin))
+    assert "one of 5 classes, trained on cats &amp; dogs, with a test accuracy of 74.4%" in text
+    assert "(95% confidence interval 73.6% to 75.3%)" in text
+    assert "an image of anything else is assigned to one of them too" in text
+    assert "accuracy" not in about(described)
+
+
+def test_checks_of_other_sizes_have_both_shapes():
+    wide, tall = other_sizes(np.zeros((1, 96, 96, 3), np.uint8))
+    assert (wide.shape, tall.shape) == ((145, 195, 3), (289, 101, 3))
+
+
+@pytest.mark.parametrize("any_network", ["lenet"], indirect=True)
+@needs_node
+def test_a_page_that_node_cannot_run(any_network, some_images, as_exported, written, tmp_path):
+    path = written(as_exported(any_network), any_network, some_images)
+    path.write_text(path.read_text(encoding="utf-8").replace("function load", "function lode"), encoding="utf-8")
+    with pytest.raises(InputError, match=r"cannot run the page's network \(ReferenceError: load is not defined\)"):
+        page_computer(path, tmp_path)(some_images)
+
+
+def test_without_node_nothing_is_compared(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert page_computer(tmp_path / "net.html", tmp_path) is None
