@@ -97,6 +97,9 @@ def test_it_matches_training_and_shows_a_check_image(opened, run):
     steps = [one for one in page.locator(".layer h3").all_inner_texts() if "Conv2d" in one]
     assert steps[0].startswith("layer 1 (Conv2d): 6 maps of ")
     assert page.evaluate("document.documentElement.scrollWidth") == 360
+    assert page.evaluate("document.querySelector('.track').offsetWidth") >= 100
+    page.locator("#bars .value").first.evaluate("value => value.textContent = '100.0%'")  # the longest
+    assert len({value.bounding_box()["height"] for value in page.locator("#bars .value").all()}) == 1
 
 
 def test_it_says_so_if_it_does_not_match(opened, digits_run):
