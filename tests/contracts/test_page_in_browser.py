@@ -99,6 +99,7 @@ def test_it_matches_training_and_shows_a_check_image(opened, run):
     assert page.evaluate("document.documentElement.scrollWidth") == 360
     assert page.evaluate("document.querySelector('.track').offsetWidth") >= 100
     page.locator("#bars .value").first.evaluate("value => value.textContent = '100.0%'")  # the longest
+    assert page.locator("#bars .value").first.evaluate("value => value.scrollWidth <= value.clientWidth")
     assert len({value.bounding_box()["height"] for value in page.locator("#bars .value").all()}) == 1
 
 
