@@ -21,7 +21,7 @@ class Conv : public Layer<T> {
       : Layer<T>(context, spec, trained), weights_(spec, trained) {}
 
   void allocate(Arena& arena) override {
-    weights_.allocate(arena, this->context_, false);
+    weights_.allocate(arena, this->context_, true, false);
     rows_ = arena.array<T>(size_t(this->context_.threads) * row());
   }
   void pack() override { weights_.pack(); }
@@ -34,7 +34,7 @@ class Conv : public Layer<T> {
       T* const z = rows_ + size_t(worker.index) * row();
       for (int n = slice.images.begin; n < slice.images.end; n++)
         for (int y = 0; y < to.height; y++) {
-          conv_channels(weights_, in->image(n) + corner(y), from.row(), to.width, z);
+          conv_channels(weights_, in->image(n) + corner(y), from.row(), 1, to.width, z, 0);
           for (int x = 0; x < to.width; x++)
             std::memcpy(out->image(n) + to.at(y, x), z + x * weights_.width, size_t(to.channels) * sizeof(T));
         }

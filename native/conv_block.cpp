@@ -41,7 +41,7 @@ void ConvBlock<T, Planar>::allocate(Arena& arena) {
   keeps_winners_ = trained && maximum_;
   keeps_z_ = dense;
 
-  weights_.allocate(arena, this->context_, this->trained_ && !dense && in->needs_gradient);
+  weights_.allocate(arena, this->context_, !Planar, this->trained_ && !dense && in->needs_gradient);
   if (norm_) norm_->allocate(arena, this->context_, norm_trained_);
   if (keeps_z_) z_ = arena.array<T>(size_t(images) * z_image_size());
   if (keeps_winners_) winners_ = arena.array<uint8_t>(size_t(images) * out->layout.height * pooled_row_);
@@ -66,7 +66,10 @@ void ConvBlock<T, Planar>::allocate(Arena& arena) {
     if (dense) scratch.sums = arena.array<T>(size_t(2) * outputs * L);
     if (trained && !dense) {
       scratch.slopes = arena.array<T>(padded<T>(out->layout.values()));
-      scratch.winners = arena.array<Winner<T>>(std::max(outputs, out->layout.height * out->layout.width) + 1);
+      const int windows = out->layout.height * out->layout.width;
+      const int blocks = (outputs + kMostBlock - 1) / kMostBlock;
+      scratch.winners = arena.array<Winner<T>>(size_t(windows) * (outputs + blocks) + 1);  // blocks may be unequal
+      scratch.counts = arena.array<int>(std::max(outputs, windows * blocks));
     }
   }
 }
@@ -129,12 +132,11 @@ template <class T, bool Planar>
 void ConvBlock<T, Planar>::convolve(int n, const Scratch& scratch, int first_row, int rows, T* z) const {
   const Layout& from = in->layout;
   if (Planar && rows > 2) input_->planes(n, planes_, scratch.words, scratch.planes);
-  for (int y = first_row; y < first_row + rows; y++, z += z_row_) {
-    if constexpr (Planar)
+  if constexpr (Planar)
+    for (int y = first_row; y < first_row + rows; y++, z += z_row_)
       conv_row(weights_, planes_, scratch.planes + y * planes_.row(), z, half_);
-    else
-      conv_channels(weights_, in->image(n) + y * from.row(), from.row(), width_, z);
-  }
+  else
+    conv_channels(weights_, in->image(n) + first_row * from.row(), from.row(), rows, width_, z, z_row_);
 }
 
 template <class T, bool Planar>

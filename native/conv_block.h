@@ -59,7 +59,8 @@ class ConvBlock : public Layer<T> {
     T* pooled = nullptr;   // Planar: three rows of pooled values, [3][outputs][half]
     T* slopes = nullptr;   // gradient before the activation, [values of `out` without border]
     T* sums = nullptr;     // sums by channel, [2][outputs][L]
-    Winner<T>* winners = nullptr;  // winners of one channel, or of one window
+    Winner<T>* winners = nullptr;  // lists of winners, by channel or by window
+    int* counts = nullptr;         // length of each list
   };
 
   // One vector of up to L values of a pooled row.

@@ -1,4 +1,5 @@
 // ConvBlock's backward pass.
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -64,45 +65,53 @@ void ConvBlock<T, Planar>::image_sparse_backward(int n, int slice, const Scratch
 
   if constexpr (Planar) input_->rows(n, scratch.rows);
   const T* const x = Planar ? scratch.rows : in->image(n);
-  T* const dw = weights_.weight_gradient(slice);
   // Offsets from the inputs' corner under a pool window to the corner of each of its four outputs' windows.
   const int32_t look[4] = {0, from.channels, row, row + from.channels};
+  const Winners<T> by_channel = {scratch.winners, scratch.counts, positions};
   for (int c = 0; c < outputs; c++) {
+    Winner<T>* const list = by_channel.list(c);
     int open = 0;
     for (int py = 0; py < to.height; py++) {
       const uint8_t* winner = winners(n, py) + (Planar ? c * half_ : c);
       const T* g = scratch.slopes + py * columns * outputs + c;
       int32_t corner = 2 * py * row;
       for (int px = 0; px < columns; px++, corner += 2 * from.channels, g += outputs) {
-        scratch.winners[open] = {*g, corner + look[*winner]};
+        list[open] = {*g, corner + look[*winner]};
         open += has_bits(*g);
         winner += Planar ? 1 : weights_.width;
       }
     }
-    winners_weight_gradient(weights_, scratch.winners, open, x, row, dw + c * weights_.kernel * weights_.run_width);
+    scratch.counts[c] = open;
   }
+  winners_weight_gradient(weights_, by_channel, x, row, weights_.weight_gradient(slice));
   if (in->needs_gradient) sparse_input_gradient(n, scratch);
 }
 
 template <class T, bool Planar>
 void ConvBlock<T, Planar>::sparse_input_gradient(int n, const Scratch& scratch) const {
   const Layout &from = in->layout, &to = out->layout;
-  const int outputs = weights_.outputs;
+  const int outputs = weights_.outputs, part = even_part(outputs, kMostBlock), blocks = (outputs + part - 1) / part;
   int32_t look[4];
   for (int k = 0; k < 4; k++) look[k] = int32_t(weights_.at_winner(0, k >> 1, k & 1) - weights_.shifted);
   const int32_t channel = (weights_.kernel + 2) * weights_.shifted_row;
-  const T* g = scratch.slopes;
-  for (int py = 0; py < to.height; py++)
-    for (int px = 0; px < to.width; px++, g += outputs) {
-      const uint8_t* const winner = winners(n, py) + px * weights_.width;
-      int open = 0;
-      for (int c = 0; c < outputs; c++) {
-        scratch.winners[open] = {g[c], c * channel + look[winner[c]]};
-        open += has_bits(g[c]);
+  const Winners<T> by_window = {scratch.winners, scratch.counts, part};
+  int window = 0;
+  for (int first = 0; first < outputs; first += part) {
+    const int last = std::min(first + part, outputs);
+    const T* g = scratch.slopes;
+    for (int py = 0; py < to.height; py++)
+      for (int px = 0; px < to.width; px++, window++, g += outputs) {
+        const uint8_t* const winner = winners(n, py) + px * weights_.width;
+        Winner<T>* const list = by_window.list(window);
+        int open = 0;
+        for (int c = first; c < last; c++) {
+          list[open] = {g[c], c * channel + look[winner[c]]};
+          open += has_bits(g[c]);
+        }
+        scratch.counts[window] = open;
       }
-      T* const dx = in->image_gradient(n) + 2 * py * from.row() + 2 * px * from.channels;
-      winners_input_gradient(weights_, scratch.winners, open, dx, from.row());
-    }
+  }
+  winners_input_gradient(weights_, by_window, blocks, to.height, to.width, in->image_gradient(n), from.row());
 }
 
 // ---- After an average pool, or with batch norm: every output has a gradient.

@@ -17,10 +17,10 @@ inline void conv_channels_tile(const ConvWeights<T>& w, const T* x, int x_row, i
   Vec<T> sum[P][Q];
   for (int p = 0; p < P; p++)
     for (int q = 0; q < Q; q++) sum[p][q] = load(w.bias.value + channel + q * kLanes<T>);
-  const T* weights = w.by_output + channel;
+  const T* weights = w.by_output + w.tile_start(channel);
   const int inputs = w.inputs, run = w.run, width = w.width;
   for (int ky = 0; ky < w.kernel; ky++, x += x_row)
-    for (int t = 0; t < run; t++, weights += width) {
+    for (int t = 0; t < run; t++, weights += Q * kLanes<T>) {
       Vec<T> row[Q];
       for (int q = 0; q < Q; q++) row[q] = load(weights + q * kLanes<T>);
       for (int p = 0; p < P; p++) {
@@ -32,18 +32,21 @@ inline void conv_channels_tile(const ConvWeights<T>& w, const T* x, int x_row, i
     for (int q = 0; q < Q; q++) store(z + p * width + channel + q * kLanes<T>, sum[p][q]);
 }
 
-// z[count][w.width] for a row of outputs; `x` is the top left corner of the first window.
+// z[rows][columns][w.width], rows z_row apart; `x` is the top left corner of the first window. All rows use the weights of
+// a tile of channels in turn, which stay in the cache: those of all channels may be larger than it.
 template <class T>
-void conv_channels(const ConvWeights<T>& w, const T* x, int x_row, int count, T* z) {
+void conv_channels(const ConvWeights<T>& w, const T* x, int x_row, int rows, int columns, T* z, int z_row) {
   constexpr int kSums = kRegisters == 32 ? 24 : 12;
   for (int channel = 0; channel < w.width;)
-    channel += kLanes<T> * with_power_of_two<2>((w.width - channel) / kLanes<T>, [&](auto q) {
+    channel += kLanes<T> * with_power_of_two<kTileVectors>((w.width - channel) / kLanes<T>, [&](auto q) {
       constexpr int kPositions = q == 1 ? kSums / 2 : kSums / q;
-      const int part = even_part(count, kPositions);
-      for (int p = 0; p < count; p += part)
-        with_constant<kPositions>(count - p < part ? count - p : part, [&](auto size) {
-          conv_channels_tile<T, size, q>(w, x + p * w.inputs, x_row, channel, z + p * w.width);
-        });
+      const int part = even_part(columns, kPositions);
+      for (int y = 0; y < rows; y++)
+        for (int p = 0; p < columns; p += part)
+          with_constant<kPositions>(columns - p < part ? columns - p : part, [&](auto size) {
+            conv_channels_tile<T, size, q>(w, x + y * x_row + p * w.inputs, x_row, channel,
+                                           z + y * z_row + p * w.width);
+          });
     });
 }
 

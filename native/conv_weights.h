@@ -1,6 +1,7 @@
 // A convolution's weights in the layouts that its passes read, their gradients and their update.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
 
@@ -13,6 +14,8 @@
 #include "vector.h"
 
 namespace lenet {
+
+constexpr int kTileVectors = 2;  // most vectors of channels in a tile of the forward pass
 
 template <class T>
 class ConvWeights {
@@ -38,21 +41,26 @@ class ConvWeights {
 
   Parameter<T> weight;      // [outputs][kernel][run_width]: the layout in which weights are updated
   Parameter<T> bias;        // [width]
-  T* by_output = nullptr;   // [kernel][run][width]: for the forward pass
+  T* by_output = nullptr;   // [kernel][run][width]: for the forward pass, or in tiles, see `tile_start`
   T* shifted = nullptr;     // [outputs][kernel + 2][shifted_row]: for the input's gradient, see `at_winner`
 
   int size() const { return outputs * kernel * run_width; }
   T* weight_gradient(int slice) const { return gradients_ + size_t(slice) * (size() + width); }
   T* bias_gradient(int slice) const { return weight_gradient(slice) + size(); }
 
-  // with_shifted: whether winners_input_gradient will be called.
-  void allocate(Arena& arena, const Context<T>& context, bool with_shifted) {
+  // tiled: whether conv_channels will be called, not conv_row. with_shifted: whether winners_input_gradient will be.
+  void allocate(Arena& arena, const Context<T>& context, bool tiled, bool with_shifted) {
+    tile_ = tiled ? kTileVectors * kLanes<T> : width;
     weight.allocate(arena, size(), context.optimizer, trained);
     bias.allocate(arena, width, context.optimizer, trained);
     by_output = arena.array<T>(size_t(kernel) * run * width);
     if (with_shifted) shifted = arena.array<T>(size_t(outputs) * (kernel + 2) * shifted_row);
     if (trained) gradients_ = arena.array<T>(size_t(kMostSlices) * (size() + width));
   }
+
+  // Start in `by_output` of the tile of channels that starts at `channel`: [kernel][run][channels of the tile], contiguous.
+  // In rows of all channels, the weights of some of many channels would share few of the cache's sets.
+  size_t tile_start(int channel) const { return size_t(channel) * kernel * run; }
 
   void pack() {
     weight.load(spec_.weight, weight_map());
@@ -117,9 +125,13 @@ class ConvWeights {
   void spread(Range rows) {
     for (int ky = rows.begin; ky < rows.end; ky++) {
       const T* const from = weight.value + ky * run_width;
-      T* const to = by_output + ky * run * width;
-      for (int t = 0; t < run; t++)
-        for (int c = 0; c < outputs; c++) to[t * width + c] = from[c * kernel * run_width + t];
+      for (int first = 0; first < outputs; first += tile_) {
+        const int lanes = std::min(tile_, width - first), channels = std::min(lanes, outputs - first);
+        const T* const weights = from + size_t(first) * kernel * run_width;
+        T* const to = by_output + tile_start(first) + size_t(ky) * run * lanes;
+        for (int t = 0; t < run; t++)
+          for (int c = 0; c < channels; c++) to[t * lanes + c] = weights[c * kernel * run_width + t];
+      }
       if (!shifted) continue;
       for (int c = 0; c < outputs; c++)
         std::memcpy(shifted + (size_t(c) * (kernel + 2) + 1 + ky) * shifted_row + inputs,
@@ -139,6 +151,7 @@ class ConvWeights {
   }
 
   const LenetLayer& spec_;
+  int tile_ = 0;            // channels of a tile of `by_output`
   T* gradients_ = nullptr;  // [slices][size() + width]: the weight's, then the bias's
 };
 

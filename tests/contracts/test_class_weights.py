@@ -31,17 +31,18 @@ def weights_in(run):
 
 
 def test_both_engines_train_the_same_network_with_weights(uneven, tmp_path):
+    options = OPTIONS | {"lr": 0.03}  # at 0.1 rounding differences grow, on some processors to 0.5% of the loss
     runs = []
     for engine in ("torch", "native"):
         try:
-            run = api.train(uneven, class_weights=WEIGHTS, engine=engine, out=tmp_path / engine, **OPTIONS)
+            run = api.train(uneven, class_weights=WEIGHTS, engine=engine, out=tmp_path / engine, **options)
         except api.InputError as error:
             pytest.skip(str(error))
         runs.append(run)
     for one, other in zip(*(run.rows() for run in runs), strict=True):
         for name in ("train_loss", "val_loss", "train_accuracy", "val_accuracy"):
             assert getattr(one, name) == pytest.approx(getattr(other, name), rel=1e-3, abs=1e-6), name
-    unweighted = api.train(uneven, engine="torch", out=tmp_path / "none", **OPTIONS)
+    unweighted = api.train(uneven, engine="torch", out=tmp_path / "none", **options)
     assert unweighted.rows()[0].train_loss != pytest.approx(runs[0].rows()[0].train_loss, rel=1e-3)
     assert weights_in(unweighted) is None
 

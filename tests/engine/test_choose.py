@@ -19,7 +19,7 @@ def test_auto_takes_native_where_it_supports_the_network():
 
 @needs_native
 def test_auto_takes_torch_for_a_wide_network():
-    wide = lenet(replace(SHAPES["lenet5-modern"], maps=(128, 256)), SHAPE, 10)
+    wide = lenet(replace(SHAPES["lenet5-modern"], maps=(256, 256)), SHAPE, 10)
     choice = choose("auto", wide, Settings(), SHAPE)
     assert choice.name == "torch"
     assert "million multiply-adds" in choice.why

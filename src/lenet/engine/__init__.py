@@ -24,9 +24,9 @@ class Choice:
     why: str
 
 
-# Multiply-adds per image above which PyTorch's convolutions are faster. Measured on one core with AVX-512 and AVX2 at
-# batch sizes 8 and 64: native trained up to 1.2 times as fast at 25 million, and 0.7 to 1.0 times at 91 (docs/LOG.md).
-_WIDE = 40_000_000
+# Multiply-adds per image above which PyTorch may be faster. Up to 90 million, native trains 1.3 to 2 times as fast with
+# batch norm after the pool, and at worst 0.9 times as fast with batch norm before it (docs/LOG.md).
+_WIDE = 100_000_000
 
 
 def choose(
