@@ -1,5 +1,6 @@
 """lenet export: the file, what is printed, and every mistake in one line."""
 
+import shutil
 import sys
 from dataclasses import replace
 
@@ -118,6 +119,21 @@ def test_a_c_file(lenet, digits_run, tmp_path, monkeypatch):
     outcome = lenet("export", digits_run.path, file, "--overwrite")
     assert outcome.code == 0, outcome
     assert "note     not compared with the network: there is no C compiler (set CC)" in outcome.out
+    assert file.read_bytes() == content
+
+
+def test_a_page(lenet, digits_run, tmp_path, monkeypatch):
+    file = tmp_path / "net.html"
+    outcome = lenet("export", digits_run.path, file)
+    assert outcome.code == 0, outcome
+    if shutil.which("node") or shutil.which("nodejs"):
+        assert "proven   180 test images: same class, probabilities within" in outcome.out
+        assert "; 16 images of other sizes likewise" in outcome.out
+    content = file.read_bytes()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    outcome = lenet("export", digits_run.path, file, "--overwrite")
+    assert outcome.code == 0, outcome
+    assert "not compared with the network: there is no Node.js here; the page verifies its check images" in outcome.out
     assert file.read_bytes() == content
 
 

@@ -93,7 +93,7 @@ def test_it_matches_training_and_shows_a_check_image(opened, run):
     assert page.get_attribute("#given", "aria-label") == "Check image 2 of 18"
     name, probability = next(iter(shown(page).items()))
     assert page.inner_text("#answer") == f"Result: {name}, {100 * probability:.1f}%"
-    assert page.text_content("#said").startswith(f"{name} {100 * probability:.1f}%, ")
+    sync.expect(page.locator("#said")).to_contain_text(f"{name} {100 * probability:.1f}%, ")
     steps = [one for one in page.locator(".layer h3").all_inner_texts() if "Conv2d" in one]
     assert steps[0].startswith("layer 1 (Conv2d): 6 maps of ")
     assert page.evaluate("document.documentElement.scrollWidth") == 360
@@ -171,7 +171,7 @@ def test_a_drawing_and_a_photograph(opened, digits_run):
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] - 30, steps=5)
     page.mouse.up()
-    page.wait_for_selector('#given[aria-label^="Drawing, "]')
+    page.wait_for_selector('#given[aria-label^="Drawing, "]', state="attached")
     page.get_by_role("button", name="Close", exact=True).click()
     page.get_by_role("button", name="Camera").click()
     page.get_by_role("button", name="Take the photograph").click()

@@ -12,6 +12,7 @@
   const network = Lenet.load(model);
   const samples = model.checks.filter(({ height, width }) => height === model.side && width === model.side);
   let sample = 0;
+  let saying = 0;
 
   /* Numbers and classes */
 
@@ -74,7 +75,9 @@
         return row;
       }),
     );
-    element("said").textContent = rows.map(({ name, probability }) => `${name} ${percent(probability)}`).join(", ");
+    clearTimeout(saying); // of a drawing, the last result is read out
+    const text = rows.map(({ name, probability }) => `${name} ${percent(probability)}`).join(", ");
+    saying = setTimeout(() => (element("said").textContent = text), 300);
   }
 
   /* The canvases of a layer are made once. */
@@ -190,6 +193,7 @@
 
   function onlyShow(part) {
     for (const id of ["drawing", "camera"]) element(id).hidden = id !== part;
+    document.body.classList.toggle("busy", part !== "");
     if (part !== "camera") stopCamera();
   }
 
@@ -298,6 +302,7 @@
     onlyShow("drawing");
     clearBoard();
     board.scrollIntoView({ block: "nearest" });
+    element("clear").focus({ preventScroll: true });
   });
   element("clear").addEventListener("click", () => {
     clearBoard();
