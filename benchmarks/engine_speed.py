@@ -47,6 +47,7 @@ from lenet.models import SHAPES, Shape, lenet, trace
 _SLICE = 0.25  # least duration of a measurement, in seconds
 _BLOCK = 256  # measurements use a multiple of this many images, rounded up to whole batches
 _VALIDATED = 9  # number of training images per validation image
+_NORMS: tuple[Literal["before-pool", "after-pool"], ...] = ("before-pool", "after-pool")
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,11 @@ ROWS = [
     Row("default", SHAPES["lenet5-modern"]),
     Row("digits", SHAPES["lenet5-modern"], data="digits"),
     Row("wide (64, 128)", replace(SHAPES["lenet5-modern"], maps=(64, 128))),
+    *(
+        Row(f"{a}-{b} {norm}", replace(SHAPES["lenet5-modern"], maps=(a, b), fc=(), norm=norm))
+        for a, b in ((32, 56), (64, 128))
+        for norm in _NORMS
+    ),
 ]
 
 
