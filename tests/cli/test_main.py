@@ -441,7 +441,7 @@ def test_the_flags_are_those_of_the_last_version(lenet):
     assert flags("audit") == options - {f"--{name.replace('_', '-')}" for name in ("data", *AUDIT_LACKS)} | {
         *("DATA", "--folds", "--out", "--resume", "--overwrite", "--no-nesterov"),
     }
-    assert flags("compare") == {"RUN", "--out"}
+    assert flags("compare") == {"RUN", "--out", "--markdown"}
     assert flags("study") == {"STUDY", "--out", "--seeds", "--data-dir", "--engine"}
     assert flags("predict") == {
         "RUN",

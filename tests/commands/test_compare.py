@@ -89,3 +89,20 @@ def test_compare_refuses_missing_unfinished_or_damaged_runs(lenet, runs, tmp_pat
     shutil.copytree(good, tmp_path / "torn")
     (tmp_path / "torn" / "metrics.csv").write_text("seed,epoch\n1,x\n")
     refused(lenet("compare", good, tmp_path / "torn", "--out", tmp_path / "o"), "metrics.csv is missing or damaged")
+
+
+def test_compare_prints_one_run_or_runs_on_different_images_as_markdown(lenet, runs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    good, poor, other = runs
+    one = lenet("compare", good.path, "--markdown")
+    assert one.code == 0, one
+    assert "(n = 2)" in one.out and "test set 2 times" in one.out
+    several = lenet("compare", good.path, poor.path, other.path, "--markdown")
+    table = several.out.split("\n\n")[0].splitlines()
+    assert [line.count("|") for line in table] == [7] * 5
+    accuracy = poor.result["test_accuracy"]
+    assert f"| {100 * accuracy['mean']:.1f}% ± {100 * accuracy['sd']:.1f} (n = 2) |" in table[3]
+    assert "test set 5 times" in several.out
+    assert not list(tmp_path.iterdir())
+    missing = lenet("compare", tmp_path / "none", "--markdown")
+    assert missing.code == 2 and missing.err.count("\n") == 1

@@ -49,8 +49,9 @@ def evaluate(
 
 
 def compare(
-    runs: Annotated[list[Path], Parameter(negative="", name="RUN")], /, *, out: Path = Path("comparison")
-) -> None:
+    runs: Annotated[list[Path], Parameter(negative="", name="RUN")], /, *, out: Path = Path("comparison"),
+    markdown: Annotated[bool, Parameter(negative="")] = False,
+) -> None:  # fmt: skip
     """Compare finished runs: a table, learning curves, and confidence intervals of the differences.
 
     Parameters
@@ -59,8 +60,14 @@ def compare(
         Folders of the runs. Each is compared with the first where both were evaluated on the same images.
     out
         Folder for comparison.json and curves.png. Default: comparison.
+    markdown
+        Print a Markdown table of the runs instead, one or more: commands, networks, accuracies, times. No files.
     """
     with loading():
         from lenet.commands.compare import compare as run_compare
+        from lenet.commands.compare import markdown as run_markdown
 
+    if markdown:
+        print(run_markdown(runs))
+        return
     run_compare(runs, out=out, verbose=True)

@@ -13,6 +13,7 @@ from lenet.evaluation.comparison import Paired, paired
 from lenet.files import make_folder, write_whole
 from lenet.report.comparison import comparison_lines, table_of
 from lenet.report.console import PlainConsole
+from lenet.report.markdown import markdown_table
 from lenet.report.plots import draw_runs
 from lenet.runs.metrics import selected
 from lenet.runs.run import Run
@@ -76,6 +77,15 @@ def compare(runs: Sequence[str | Path | Run], *, out: str | Path | None = None, 
         if out is not None:
             console.lines(f"files   {out}: comparison.json, curves.png")
     return comparison
+
+
+def markdown(runs: Sequence[str | Path | Run]) -> str:
+    """Finished runs as a Markdown table, such as README's results.
+
+    Raises InputError if a run does not exist or is not finished.
+    """
+    folders = [run if isinstance(run, Run) else Run(run) for run in runs]
+    return markdown_table({str(run.path): run for run in folders})
 
 
 def compared(runs: Mapping[str, Run], wanted: Sequence[tuple[str, str]]) -> Comparison:
