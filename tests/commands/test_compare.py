@@ -96,7 +96,8 @@ def test_compare_prints_one_run_or_runs_on_different_images_as_markdown(lenet, r
     good, poor, other = runs
     one = lenet("compare", good.path, "--markdown")
     assert one.code == 0, one
-    assert "(n = 2)" in one.out and "test set 2 times" in one.out
+    assert "(n = 2)" in one.out
+    assert "test set 2 times" in one.out
     several = lenet("compare", good.path, poor.path, other.path, "--markdown")
     table = several.out.split("\n\n")[0].splitlines()
     assert [line.count("|") for line in table] == [7] * 5
@@ -105,4 +106,5 @@ def test_compare_prints_one_run_or_runs_on_different_images_as_markdown(lenet, r
     assert "test set 5 times" in several.out
     assert not list(tmp_path.iterdir())
     missing = lenet("compare", tmp_path / "none", "--markdown")
-    assert missing.code == 2 and missing.err.count("\n") == 1
+    assert missing.code == 2
+    assert missing.err.count("\n") == 1

@@ -9,7 +9,7 @@ from lenet.report.markdown import network_of, repeating
 
 
 @pytest.mark.parametrize(
-    "command, expected",
+    ("command", "expected"),
     [
         ("lenet train --recipe cifar10-fast --out runs/x --overwrite", "lenet train --recipe cifar10-fast"),
         ("lenet train --out=/tmp/x --data-dir=/data cifar10", "lenet train cifar10"),
