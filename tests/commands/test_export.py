@@ -84,7 +84,7 @@ def test_mistakes(lenet, refused, digits_run, tmp_path):
     refused(lenet("export", run, tmp_path / "net.onx"), "no format '.onx', did you mean '.onnx'?")
     refused(
         lenet("export", run, tmp_path / "net"),
-        "has no ending, which chooses the format: give it one of .onnx, .c, .pt2",
+        "has no ending, which chooses the format: give it one of .onnx, .c, .html, .pt2",
     )
     refused(lenet("export", run, tmp_path / "no" / "net.onnx"), f"no folder {tmp_path / 'no'} for net.onnx")
     refused(lenet("export", run, file, "--network", 2), "no network 2: the run has networks 0 to 1")
