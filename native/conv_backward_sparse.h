@@ -69,6 +69,12 @@ void winners_weight_gradient(const ConvWeights<T>& w, const Winners<T>& by_chann
 // read six rows of five vectors, about 1 KB.
 constexpr int kMostBlock = 20;
 
+// How `outputs` channels are divided into blocks of equal size; the last may be smaller.
+struct Blocks {
+  explicit Blocks(int outputs) : size(even_part(outputs, kMostBlock)), count((outputs + size - 1) / size) {}
+  int size, count;
+};
+
 // Adds to the input's gradient; `dx` is the top left corner of the inputs under the first pool window. A list holds the
 // winners of a window among the channels of a block: all windows of the first block, in `rows` rows, then those of the
 // next. The winners of all channels are summed in the same registers, whichever of the four positions each won at (see

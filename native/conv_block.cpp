@@ -67,9 +67,9 @@ void ConvBlock<T, Planar>::allocate(Arena& arena) {
     if (trained && !dense) {
       scratch.slopes = arena.array<T>(padded<T>(out->layout.values()));
       const int windows = out->layout.height * out->layout.width;
-      const int blocks = (outputs + kMostBlock - 1) / kMostBlock;
-      scratch.winners = arena.array<Winner<T>>(size_t(windows) * (outputs + blocks) + 1);  // blocks may be unequal
-      scratch.counts = arena.array<int>(std::max(outputs, windows * blocks));
+      const Blocks blocks(outputs);
+      scratch.winners = arena.array<Winner<T>>(size_t(windows) * blocks.count * blocks.size);
+      scratch.counts = arena.array<int>(std::max(outputs, windows * blocks.count));
     }
   }
 }

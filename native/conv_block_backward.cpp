@@ -90,14 +90,15 @@ void ConvBlock<T, Planar>::image_sparse_backward(int n, int slice, const Scratch
 template <class T, bool Planar>
 void ConvBlock<T, Planar>::sparse_input_gradient(int n, const Scratch& scratch) const {
   const Layout &from = in->layout, &to = out->layout;
-  const int outputs = weights_.outputs, part = even_part(outputs, kMostBlock), blocks = (outputs + part - 1) / part;
+  const int outputs = weights_.outputs;
+  const Blocks blocks(outputs);
   int32_t look[4];
   for (int k = 0; k < 4; k++) look[k] = int32_t(weights_.at_winner(0, k >> 1, k & 1) - weights_.shifted);
   const int32_t channel = (weights_.kernel + 2) * weights_.shifted_row;
-  const Winners<T> by_window = {scratch.winners, scratch.counts, part};
+  const Winners<T> by_window = {scratch.winners, scratch.counts, blocks.size};
   int window = 0;
-  for (int first = 0; first < outputs; first += part) {
-    const int last = std::min(first + part, outputs);
+  for (int first = 0; first < outputs; first += blocks.size) {
+    const int last = std::min(first + blocks.size, outputs);
     const T* g = scratch.slopes;
     for (int py = 0; py < to.height; py++)
       for (int px = 0; px < to.width; px++, window++, g += outputs) {
@@ -111,7 +112,7 @@ void ConvBlock<T, Planar>::sparse_input_gradient(int n, const Scratch& scratch) 
         scratch.counts[window] = open;
       }
   }
-  winners_input_gradient(weights_, by_window, blocks, to.height, to.width, in->image_gradient(n), from.row());
+  winners_input_gradient(weights_, by_window, blocks.count, to.height, to.width, in->image_gradient(n), from.row());
 }
 
 // ---- After an average pool, or with batch norm: every output has a gradient.
