@@ -68,6 +68,6 @@ def compare(
         from lenet.commands.compare import markdown as run_markdown
 
     if markdown:
-        print(run_markdown(runs))
+        PlainConsole().lines(*run_markdown(runs).split("\n"))
         return
     run_compare(runs, out=out, verbose=True)

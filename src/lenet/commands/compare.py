@@ -56,7 +56,7 @@ def compare(runs: Sequence[str | Path | Run], *, out: str | Path | None = None, 
     """
     if len(runs) < 2:
         raise InputError("give at least two runs to compare")
-    folders = [run if isinstance(run, Run) else Run(run) for run in runs]
+    folders = _opened(runs)
     if len({run.path.resolve() for run in folders}) < len(folders):
         raise InputError("a run is given twice: give different runs")
     named = {str(run.path): run for run in folders}
@@ -84,8 +84,11 @@ def markdown(runs: Sequence[str | Path | Run]) -> str:
 
     Raises InputError if a run does not exist or is not finished.
     """
-    folders = [run if isinstance(run, Run) else Run(run) for run in runs]
-    return markdown_table({str(run.path): run for run in folders})
+    return markdown_table({str(run.path): run for run in _opened(runs)})
+
+
+def _opened(runs: Sequence[str | Path | Run]) -> list[Run]:
+    return [run if isinstance(run, Run) else Run(run) for run in runs]
 
 
 def compared(runs: Mapping[str, Run], wanted: Sequence[tuple[str, str]]) -> Comparison:

@@ -66,12 +66,9 @@ def evaluate(
     with preserved_torch():
         run = run if isinstance(run, Run) else Run(run)
         checkpoint = load(run)
-        config = Config(**checked(checkpoint.config, f"{run.path}/model.json: "))
-        sha256 = config.data_sha256 or (run.result or {}).get("data_sha256")
+        config = own_config(run, checkpoint, data_dir)
         memory = in_memory(data)
-        given = {"data": MEMORY if memory else data, "data_dir": data_dir}
-        asked = checked({name: value for name, value in given.items() if value is not None})
-        config = replace(config, data_dir=asked.get("data_dir", config.data_dir), data_sha256=sha256)
+        asked = checked({} if data is None else {"data": MEMORY if memory else data})
         dataset, own = _images(run, checkpoint, config, asked.get("data"), memory)
         if split and not own:
             raise InputError(f"--split is for the run's own data, which {dataset.source} is not: leave it out")
@@ -184,6 +181,13 @@ def _images(
     if dataset.sha256 == config.data_sha256:
         return as_trained(run, named, memory), True
     return dataset, False
+
+
+def own_config(run: Run, checkpoint: Checkpoint, data_dir: str | Path | None) -> Config:
+    """The config of the run, with the hash of its images; `data_dir`, unless None, is where they are looked for."""
+    config = Config(**checked(checkpoint.config, f"{run.path}/model.json: "))
+    sha256 = config.data_sha256 or (run.result or {}).get("data_sha256")
+    return replace(config, data_sha256=sha256, **checked({} if data_dir is None else {"data_dir": data_dir}))
 
 
 def as_trained(run: Run, config: Config, memory: Source | None = None, *, download: bool = True) -> Dataset:

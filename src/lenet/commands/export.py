@@ -1,16 +1,14 @@
 """Export: a trained network as one file that needs no lenet, compared with the network before it is written."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet.commands.evaluate import as_trained
+from lenet.commands.evaluate import as_trained, own_config
 from lenet.commands.predict import chosen_network, load
-from lenet.config import Config, checked
 from lenet.engine.preserved import preserved_torch
 from lenet.errors import InputError, did_you_mean
 from lenet.exports.formats import format_of
@@ -73,7 +71,7 @@ def export(
                 proof = prove(
                     described, trained, compute, images, test, any_size=takes == "any", reason=reason, names=names
                 )
-        unproven = "" if proof else f"there is no {format.needs.removeprefix('a ')}"
+        unproven = "" if proof else f"there is no {format.needs}"
         return Export(file, len(content), described, run.path, takes, format.use(described, takes), proof, unproven)
 
 
@@ -99,11 +97,9 @@ def _test_images(
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64], list[str], str]:
     """All images, the indices of the test images and what to call these; without any, the reason."""
     none = np.empty((0, *checkpoint.input_shape), np.uint8), np.empty(0, np.int64), list[str]()
-    config = Config(**checked(checkpoint.config, f"{run.path}/model.json: "))
-    given = checked({} if data_dir is None else {"data_dir": data_dir})
-    sha256 = config.data_sha256 or (run.result or {}).get("data_sha256")
+    config = own_config(run, checkpoint, data_dir)
     try:
-        dataset = as_trained(run, replace(config, data_sha256=sha256, **given), download=False)
+        dataset = as_trained(run, config, download=False)
     except InputError as error:
         return *none, str(error)
     if dataset.images.shape[1:] != checkpoint.input_shape or not len(dataset.test):

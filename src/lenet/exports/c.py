@@ -17,7 +17,6 @@ from lenet.exports.steps import Step
 CHECKS = 4  # check images
 MAX_SIDE = 4096  # default; the file refuses larger images. LENET_MAX_SIDE changes it, up to _HIGHEST_SIDE
 _HIGHEST_SIDE = 16384
-_FITS = ("crop", "pad", "squash")
 
 
 def c_text(exported: Exported, images: NDArray[np.uint8], wanted: NDArray[np.floating]) -> str:
@@ -78,7 +77,7 @@ def _header(exported: Exported, layers: list[tuple[Step, Layer | None]], sizes: 
     sha256 = f"\n   SHA-256 of the images and labels: {comment(origin.data_sha256)}" if origin.data_sha256 else ""
     return f"""\
 /* An image classifier, written by lenet {comment(origin.lenet)}: {len(exported.classes)} classes, \
-{"grey" if channels == 1 else "RGB"} images, {side}x{side} pixels.
+{exported.colours} images, {side}x{side} pixels.
 
        float probabilities[LENET_CLASSES];
        int number = lenet_classify(pixels, height, width, probabilities);

@@ -3,13 +3,13 @@
 import os
 import shlex
 import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lenet.errors import InputError
+from lenet.exports.program import first_line, run_program
 from lenet.exports.proof import Compute
 
 _SECONDS = 600  # for a compilation, or for classifying some images
@@ -36,18 +36,20 @@ def c_computer(path: Path, scratch: Path) -> Compute | None:
         return None
     program, raw = scratch / "program", scratch / "images"
     shared = ["-std=c99", "-O2", "-DLENET_TEST", "-x", "c", str(path), "-o", str(program), "-lm"]
-    built = _run([*compiler, *shared])
+    built = run_program([*compiler, *shared], _SECONDS)
     if built.returncode:
-        why = _first_line(built.stderr)
+        why = first_line(built.stderr, "error")
         raise InputError(f"{shlex.join(compiler)} does not compile the file ({why}): set CC to a C99 compiler")
-    checked = _run([str(program)])
+    checked = run_program([str(program)], _SECONDS)
     if checked.returncode:
-        wrong = next((line for line in checked.stdout.splitlines() if "DIFFERENT" in line), _first_line(checked.stderr))
+        wrong = next(
+            (line for line in checked.stdout.splitlines() if "DIFFERENT" in line), first_line(checked.stderr, "error")
+        )
         raise InputError(f"the file's own check fails ({wrong}); no file was written")
 
     def compute(images: NDArray[np.uint8]) -> NDArray[np.floating]:
         raw.write_bytes(np.ascontiguousarray(images).tobytes())
-        done = _run([str(program), str(raw), *map(str, images.shape[1:3])])
+        done = run_program([str(program), str(raw), *map(str, images.shape[1:3])], _SECONDS)
         if done.returncode:
             raise InputError(f"the file's program ended with exit code {done.returncode}; no file was written")
         found = np.array(done.stdout.split(), np.float64)
@@ -56,14 +58,3 @@ def c_computer(path: Path, scratch: Path) -> Compute | None:
         return found.reshape(len(images), -1)
 
     return compute
-
-
-def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise InputError(f"cannot run {command[0]} ({error})") from None
-
-
-def _first_line(text: str) -> str:
-    return next((line.strip() for line in text.splitlines() if "error" in line), "no message")

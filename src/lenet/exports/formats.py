@@ -70,7 +70,7 @@ FORMATS: dict[str, Format] = {
         written=_c,
         computer=c_computer,
         use=lambda exported, takes: c_use(exported),
-        needs="a C compiler (set CC)",
+        needs="C compiler (set CC)",
     ),
     ".html": Format(
         written=_page,

@@ -77,6 +77,11 @@ class Exported:
     temperature: float
     provenance: Provenance
 
+    @property
+    def colours(self) -> str:
+        """What its images are: "grey" or "RGB"."""
+        return "grey" if self.input_shape[2] == 1 else "RGB"
+
 
 def exported(run: Run, checkpoint: Checkpoint, number: int) -> Exported:
     """Network `number` of the run, whose checkpoint this is.

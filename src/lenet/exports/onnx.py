@@ -9,19 +9,17 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lenet.errors import InputError
 from lenet.exports.network import Exported, metadata
 from lenet.exports.onnx_fit import as_maps, fitted
 from lenet.exports.onnx_graph import Graph
-from lenet.exports.proof import Compute
+from lenet.exports.proof import Compute, in_batches
 from lenet.exports.steps import Activation, AveragePool, Conv, Flatten, Linear, MaxPool, Scale, Span, Step
 
 Input = Literal["any", "network"]
 INPUTS: tuple[Input, ...] = ("any", "network")
 _OPSET, _IR = 17, 8
-_BATCH = 256  # images that the file is run on at once
 
 
 def onnx_bytes(exported: Exported, takes: Input = "any") -> bytes:
@@ -69,13 +67,7 @@ def onnx_computer(path: Path) -> Compute:
     options = runtime.SessionOptions()
     options.log_severity_level = 3  # errors
     session = runtime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
-
-    def compute(images: NDArray[np.uint8]) -> NDArray[np.floating]:
-        starts = range(0, len(images), _BATCH)
-        runs = [session.run(["probabilities"], {"image": images[begin : begin + _BATCH]})[0] for begin in starts]
-        return np.concatenate(runs)
-
-    return compute
+    return in_batches(lambda images: session.run(["probabilities"], {"image": images})[0])
 
 
 @contextmanager
@@ -91,10 +83,7 @@ def onnx_use(exported: Exported, takes: Input) -> str:
     """What the file takes and gives."""
     side, _, channels = exported.input_shape
     sides = "height, width" if takes == "any" else f"{side}, {side}"
-    return (
-        f"takes image, uint8 [images, {sides}, {channels}] ({'grey' if channels == 1 else 'RGB'}), and gives "
-        "probabilities and logits"
-    )
+    return f"takes image, uint8 [images, {sides}, {channels}] ({exported.colours}), and gives probabilities and logits"
 
 
 # The layers.

@@ -16,6 +16,7 @@ from lenet.exports.network import Exported
 
 TOLERANCE = 1e-5  # of a probability
 _SOME = 2048  # images compared at once
+_BATCH = 256  # images that a file is run on at once in this process
 _MADE_UP = 64
 
 Compute = Callable[[NDArray[np.uint8]], NDArray[np.floating]]
@@ -43,6 +44,16 @@ class Proof:
         ties = f"same class but for {counted(self.ties, 'tie')}" if self.ties else "same class"
         sizes = f"; {counted(self.sizes, 'image')} of other sizes likewise" if self.sizes else ""
         return f"{counted(self.images, self.what)}: {ties}, probabilities within {self.difference:.1e}{sizes}"
+
+
+def in_batches(compute: Compute) -> Compute:
+    """The same function, which calls `compute` with at most 256 images at once."""
+
+    def batched(images: NDArray[np.uint8]) -> NDArray[np.floating]:
+        starts = range(0, len(images), _BATCH)
+        return np.concatenate([compute(images[begin : begin + _BATCH]) for begin in starts])
+
+    return batched
 
 
 def network_probabilities(exported: Exported, network: nn.Sequential, images: NDArray[np.uint8]) -> NDArray[np.float64]:

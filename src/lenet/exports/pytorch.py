@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lenet.exports.network import Exported, metadata
-from lenet.exports.proof import Compute
+from lenet.exports.proof import Compute, in_batches
 from lenet.models import build, describe
 
 _FACTS = "lenet.json"  # of a .pt2 file, the metadata of the other formats
-_BATCH = 256  # images that the file is run on at once
 
 
 class _Calibrated(nn.Module):
@@ -63,12 +62,11 @@ def pt2_computer(path: Path) -> Compute:
 
 def _computer(module: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]) -> Compute:
     def compute(images: NDArray[np.uint8]) -> NDArray[np.floating]:
-        starts = range(0, len(images), _BATCH)
         with torch.no_grad():
-            runs = [module(torch.from_numpy(images[begin : begin + _BATCH].copy()))[0].numpy() for begin in starts]
-        return np.concatenate(runs)
+            probabilities, _ = module(torch.from_numpy(images.copy()))
+        return probabilities.numpy()
 
-    return compute
+    return in_batches(compute)
 
 
 def safetensors_use(exported: Exported) -> str:
@@ -81,5 +79,5 @@ def pt2_use(exported: Exported) -> str:
     side, _, channels = exported.input_shape
     return (
         f"torch.export.load(FILE).module() takes uint8 [images, {side}, {side}, {channels}] "
-        f"({'grey' if channels == 1 else 'RGB'}) and gives probabilities and logits"
+        f"({exported.colours}) and gives probabilities and logits"
     )
