@@ -1,6 +1,5 @@
 """lenet export: the file, what is printed, and every mistake in one line."""
 
-import shutil
 import sys
 from dataclasses import replace
 
@@ -10,6 +9,7 @@ import pytest
 import lenet as package
 from lenet.exports.c_run import c_compiler
 from lenet.exports.formats import FORMATS
+from lenet.exports.page_run import node
 
 runtime = pytest.importorskip("onnxruntime")
 
@@ -126,7 +126,7 @@ def test_a_page(lenet, digits_run, tmp_path, monkeypatch):
     file = tmp_path / "net.html"
     outcome = lenet("export", digits_run.path, file)
     assert outcome.code == 0, outcome
-    if shutil.which("node") or shutil.which("nodejs"):
+    if node():
         assert "proven   180 test images: same class, probabilities within" in outcome.out
         assert "; 16 images of other sizes likewise" in outcome.out
     content = file.read_bytes()

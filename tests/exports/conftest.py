@@ -5,6 +5,8 @@ import pytest
 import torch
 from torch import nn
 
+from lenet.data.fit import fit_array
+from lenet.exports.formats import FORMATS
 from lenet.exports.network import Exported, Provenance, steps_of
 from lenet.models import Normalize
 
@@ -97,15 +99,56 @@ def as_exported():
 
 
 @pytest.fixture
+def write(tmp_path):
+    """A function that writes a network as net.ENDING, with check images of its size, and returns the path."""
+
+    def written(ending, described, network, images):
+        path = tmp_path / f"net{ending}"
+        path.write_bytes(FORMATS[ending].written(described, network, images, "any"))
+        return path
+
+    return written
+
+
+def _network_of_pixels():
+    return nn.Sequential(Normalize((0.0,) * 3, (1.0,) * 3), nn.Flatten())
+
+
+@pytest.fixture
 def pixels_as_logits(as_exported):
     """A function of a side and a fit: a network whose logits are all pixels, channel by channel, divided by 255."""
 
     def describe(side, fit):
-        network = nn.Sequential(Normalize((0.0,) * 3, (1.0,) * 3), nn.Flatten())
         classes = tuple(map(str, range(side * side * 3)))
-        return as_exported(network, input_shape=(side, side, 3), fit=fit, classes=classes)
+        return as_exported(_network_of_pixels(), input_shape=(side, side, 3), fit=fit, classes=classes)
 
     return describe
+
+
+@pytest.fixture
+def write_of_pixels(write, pixels_as_logits):
+    """A function of an ending, a side and a fit: `write` for the network of `pixels_as_logits`."""
+
+    def written(ending, side, fit):
+        images = np.random.default_rng(1).integers(0, 256, (4, side, side, 3), np.uint8)
+        return write(ending, pixels_as_logits(side, fit), _network_of_pixels(), images)
+
+    return written
+
+
+@pytest.fixture
+def shows_fitted():
+    """Whether such a network's probabilities are those of the image as lenet fits it, pixel for pixel.
+
+    They are the softmax of the pixels, whose logarithms differ as the pixels do.
+    """
+
+    def shows(probabilities, image, side, fit):
+        logs = np.log(probabilities.reshape(3, side, side).transpose(1, 2, 0)) * 1.5 * 255
+        fitted = fit_array(image, side, fit)[0].astype(np.int64)
+        return bool((np.rint(logs - logs.max() + fitted.max()) == fitted).all())
+
+    return shows
 
 
 @pytest.fixture

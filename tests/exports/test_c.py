@@ -5,15 +5,16 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
-from lenet.data.fit import FITS, fit_array
+from lenet.data.fit import FITS
 from lenet.errors import InputError
 from lenet.exports import c_run
 from lenet.exports.c_text import array, comment, real, string
-from lenet.exports.formats import FORMATS
+from lenet.exports.fit import tall_first as installed
 from lenet.exports.network import exported
 from lenet.exports.proof import prove
 
@@ -27,36 +28,9 @@ def found(compiler):
 
 
 @pytest.fixture
-def written(tmp_path):
+def written(write):
     """A function that writes a network as net.c and returns the path."""
-
-    def write(described, network, images):
-        path = tmp_path / "net.c"
-        path.write_bytes(FORMATS[".c"].written(described, network, images, "any"))
-        return path
-
-    return write
-
-
-@pytest.fixture
-def of_pixels(pixels_as_logits, written):
-    """A function that writes the network of `pixels_as_logits`."""
-
-    def write(side, fit):
-        described = pixels_as_logits(side, fit)
-        images = np.random.default_rng(1).integers(0, 256, (4, side, side, 3), np.uint8)
-        network = _network_of_pixels()
-        return written(described, network, images)
-
-    return write
-
-
-def _network_of_pixels():
-    from torch import nn
-
-    from lenet.models import Normalize
-
-    return nn.Sequential(Normalize((0.0,) * 3, (1.0,) * 3), nn.Flatten())
+    return partial(write, ".c")
 
 
 @pytest.fixture
@@ -127,26 +101,19 @@ int main(int count, char **arguments) {
 @pytest.mark.parametrize("tall_first", [True, False])
 @pytest.mark.parametrize("fit", FITS)
 def test_images_of_any_size_are_fitted_pixel_for_pixel(
-    fit, tall_first, of_pixels, other_sizes, c_program, tmp_path, monkeypatch
+    fit, tall_first, write_of_pixels, shows_fitted, other_sizes, c_program, tmp_path, monkeypatch
 ):
-    """The probabilities are the softmax of the pixels, whose logarithms differ as the pixels do."""
     side = 16
     monkeypatch.setattr("lenet.exports.c.tall_first", lambda: tall_first)
-    path = of_pixels(side, fit)
+    path = write_of_pixels(".c", side, fit)
     images = list(other_sizes(side))
     with (tmp_path / "images").open("wb") as file:
         for image in images:
             file.write(np.array(image.shape[1:3], np.int32).tobytes() + image.tobytes())
-    from lenet.exports.fit import tall_first as installed
-
     found = np.array(c_program(path, PRINT_PIXELS, arguments=[tmp_path / "images"]).split(), np.float64)
-    logs = np.log(found.reshape(len(images), 3, side, side).transpose(0, 2, 3, 1)) * 1.5 * 255
-    differ = 0
-    for image, log in zip(images, logs, strict=True):
-        fitted = fit_array(image, side, fit)[0].astype(np.int64)
-        pixels = np.rint(log - log.max() + fitted.max()).astype(np.int64)
-        differ += bool((pixels != fitted).any())
-    assert (differ == 0) == (tall_first == installed())
+    rows = zip(found.reshape(len(images), -1), images, strict=True)
+    same = all(shows_fitted(row, image, side, fit) for row, image in rows)
+    assert same == (tall_first == installed())
 
 
 HOSTILE = """

@@ -2,37 +2,29 @@
 
 import json
 import re
-import shutil
+import subprocess
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 from PIL import Image
-from torch import nn
 
-from lenet.data.fit import FITS, fit_array
+from lenet.data.fit import FITS
 from lenet.errors import InputError
 from lenet.exports.fit import tall_first as installed
-from lenet.exports.formats import FORMATS
-from lenet.exports.page import about, other_sizes
-from lenet.exports.page_run import page_computer
+from lenet.exports.page import SOURCE, about, other_sizes
+from lenet.exports.page_run import node, page_computer
 from lenet.exports.proof import prove
-from lenet.models import Normalize
 
-needs_node = pytest.mark.skipif(not (shutil.which("node") or shutil.which("nodejs")), reason="there is no Node.js")
+needs_node = pytest.mark.skipif(node() is None, reason="there is no Node.js")
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
 
 
 @pytest.fixture
-def written(tmp_path):
+def written(write):
     """A function that writes a network as net.html and returns the path."""
-
-    def write(described, network, images):
-        path = tmp_path / "net.html"
-        path.write_bytes(FORMATS[".html"].written(described, network, images, "any"))
-        return path
-
-    return write
+    return partial(write, ".html")
 
 
 def model_of(path):
@@ -52,29 +44,18 @@ def test_every_kind_of_layer(any_network, some_images, as_exported, written, tmp
 @pytest.mark.parametrize("tall_first", [True, False])
 @pytest.mark.parametrize("fit", FITS)
 def test_images_of_any_size_are_fitted_pixel_for_pixel(
-    fit, tall_first, pixels_as_logits, other_sizes, written, tmp_path, monkeypatch
+    fit, tall_first, write_of_pixels, shows_fitted, other_sizes, tmp_path, monkeypatch
 ):
-    """The probabilities are the softmax of the pixels, whose logarithms differ as the pixels do."""
     side = 16
     monkeypatch.setattr("lenet.exports.page.tall_first", lambda: tall_first)
-    network = nn.Sequential(Normalize((0.0,) * 3, (1.0,) * 3), nn.Flatten())
-    images = np.random.default_rng(1).integers(0, 256, (2, side, side, 3), np.uint8)
-    compute = page_computer(written(pixels_as_logits(side, fit), network, images), tmp_path)
-    differ = 0
-    for image in other_sizes(side):
-        log = np.log(compute(image)[0].reshape(3, side, side).transpose(1, 2, 0)) * 1.5 * 255
-        fitted = fit_array(image, side, fit)[0].astype(np.int64)
-        differ += bool((np.rint(log - log.max() + fitted.max()) != fitted).any())
-    assert (differ == 0) == (tall_first == installed())
+    compute = page_computer(write_of_pixels(".html", side, fit), tmp_path)
+    same = all(shows_fitted(compute(image)[0], image, side, fit) for image in other_sizes(side))
+    assert same == (tall_first == installed())
 
 
 @needs_node
 def test_grey_conversion_is_pillow_s(tmp_path):
     """Lenet.channelsOf, on all combinations of 16 values of red, green and blue."""
-    import subprocess
-
-    from lenet.exports.page import SOURCE
-
     steps = np.linspace(0, 255, 16).astype(np.uint8)
     colours = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(64, 64, 3)
     rgba = np.concatenate([colours, np.full((64, 64, 1), 255, np.uint8)], axis=-1)
@@ -84,8 +65,7 @@ def test_grey_conversion_is_pillow_s(tmp_path):
         "const fs = require('fs'), [rgba, grey] = process.argv.slice(1);"
         "fs.writeFileSync(grey, Lenet.channelsOf(fs.readFileSync(rgba), 1));"
     )
-    node = shutil.which("node") or shutil.which("nodejs")
-    subprocess.run([node, "-e", script, tmp_path / "rgba", tmp_path / "grey"], check=True)
+    subprocess.run([node(), "-e", script, tmp_path / "rgba", tmp_path / "grey"], check=True)
     grey = np.frombuffer((tmp_path / "grey").read_bytes(), np.uint8).reshape(64, 64)
     np.testing.assert_array_equal(grey, np.asarray(Image.fromarray(colours).convert("L")))
 
