@@ -22,10 +22,16 @@ from lenet.models import SHAPES, Normalize, lenet
 
 
 class Images(TorchDataset[tuple[torch.Tensor, int]]):
-    """uint8 [N, H, W, C] images, transformed one by one; items are (float32 [C, H, W], label)."""
+    """uint8 [N, H, W, C] images, transformed one by one; items are (float32 [C, H, W], label).
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray, train: bool) -> None:
-        self.images, self.labels, self.train = images, labels, train
+    shift, flip: augmentation of training images: the largest shift in pixels, and whether half of them are mirrored
+    """
+
+    def __init__(
+        self, images: np.ndarray, labels: np.ndarray, train: bool, *, shift: int = 4, flip: bool = True
+    ) -> None:
+        self.images, self.labels = images, labels
+        self.shift, self.flip = (shift, flip) if train else (0, False)
         self.mean, self.std = torch.full((images.shape[3], 1, 1), 0.47), torch.full((images.shape[3], 1, 1), 0.25)
 
     def __len__(self) -> int:
@@ -33,13 +39,13 @@ class Images(TorchDataset[tuple[torch.Tensor, int]]):
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
         picture = Image.fromarray(self.images[index].squeeze())
-        if self.train:
+        if self.shift:
             side = picture.width
-            padded = ImageOps.expand(picture, 4)
-            left, top = random.randint(0, 8), random.randint(0, 8)
+            padded = ImageOps.expand(picture, self.shift)
+            left, top = random.randint(0, 2 * self.shift), random.randint(0, 2 * self.shift)
             picture = padded.crop((left, top, left + side, top + side))
-            if random.random() < 0.5:
-                picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        if self.flip and random.random() < 0.5:
+            picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         pixels = np.array(picture).reshape(picture.height, picture.width, -1)
         tensor = torch.from_numpy(pixels).permute(2, 0, 1).contiguous().float().div(255)
         return tensor.sub_(self.mean).div_(self.std), int(self.labels[index])
