@@ -52,6 +52,7 @@ TRANSFER_LACKS = (
     "dropout",
     "activation",
     "pool",
+    "pool-sizes",
     "batch-norm",
     "size",
     "channels",

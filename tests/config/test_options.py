@@ -35,7 +35,7 @@ NAMES = [
         "split_seed",
     ),
     *("augment", "max_shift", "max_rotation", "max_scale", "max_colour", "cutout_size"),
-    *("model", "maps", "fc", "kernel", "padding", "dropout", "activation", "pool", "batch_norm", "norm"),
+    *("model", "maps", "fc", "kernel", "padding", "dropout", "activation", "pool", "pool_sizes", "batch_norm", "norm"),
     *("start", "start_sha256", "freeze", "unfreeze_after"),
     *("epochs", "batch_size", "lr", "schedule", "optimizer", "momentum", "nesterov", "weight_decay"),
     *("label_smoothing", "class_weights", "ema", "select", "patience"),

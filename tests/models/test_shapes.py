@@ -100,9 +100,19 @@ def test_hidden_layers_kernel_padding_and_place_of_batch_norm(fc, padding):
     assert network(random_images(RGB)).shape == (4, 7)
 
 
+@pytest.mark.parametrize(("pool", "whole"), [("max", nn.MaxPool2d(8)), ("average", nn.AvgPool2d(8))])
+def test_a_pool_of_any_size_is_made_of_pools_of_two(pool, whole):
+    shape = shape_named("lenet5-modern", fc=(), padding=2, pool=pool, pool_sizes=(2, 8))
+    network = lenet(shape, RGB, 7)
+    assert network[-1].in_features == 16 * 2 * 2
+    maps = torch.randn(3, 16, 16, 16)
+    torch.testing.assert_close(nn.Sequential(*network[-5:-2])(maps), whole(maps))
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"pool_sizes": (2, 3)}, "pool-sizes must be 2, 4 or 8, not 3"),
         ({"fc": (), "batch_norm": "first-fc"}, "batch-norm first-fc needs a hidden linear layer"),
         ({"fc": (), "dropout": 0.5}, "dropout comes after hidden linear layers"),
         ({"norm": "after-pool", "batch_norm": "none"}, "norm after-pool changes nothing with batch-norm none"),

@@ -40,6 +40,7 @@ PAIRS = {
     "dropout": ((0.0, 0.4), {}),
     "activation": (("relu", "tanh"), {}),
     "pool": (("max", "average"), {}),
+    "pool_sizes": (((2, 2), (2, 4)), {"padding": 2}),
     "batch_norm": (("none", "all"), {}),
     "freeze": (("none", "all-but-last"), {}),
     "unfreeze_after": ((0, 1), {"freeze": "2", "epochs": 2}),

@@ -91,7 +91,13 @@ class ModelConfig:
         None, "Dropout probability after each hidden linear layer. Default: the model's.", 0, 0.95
     )
     activation: Literal["relu", "tanh"] | None = option(None, "Activation function. Default: the model's.")
-    pool: Literal["max", "average"] | None = option(None, "2x2 pooling. Default: the model's.")
+    pool: Literal["max", "average"] | None = option(None, "Kind of pooling. Default: the model's.")
+    pool_sizes: tuple[int, int] | None = option(
+        None,
+        "Side of the pooling window after each convolution: 2, 4 or 8. Default: the model's.",
+        2,
+        8,
+    )
     batch_norm: Literal["none", "first-fc", "all"] | None = option(
         None, "Batch norm: none, after the first linear layer, or after every layer. Default: the model's."
     )
@@ -103,7 +109,9 @@ class ModelConfig:
 
 
 # Options that change a named network.
-SHAPING = ("maps", "fc", "kernel", "padding", "activation", "pool", "batch_norm", "norm", "dropout")
+SHAPING = (
+    "maps", "fc", "kernel", "padding", "activation", "pool", "pool_sizes", "batch_norm", "norm", "dropout"
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

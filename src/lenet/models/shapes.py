@@ -17,11 +17,12 @@ from lenet.models.network import describe, trace
 
 @dataclass(frozen=True)
 class Shape:
-    """A LeNet: two convolutions, each with an activation and 2x2 pooling, up to two hidden linear layers, a last one.
+    """A LeNet: two convolutions, each with an activation and pooling, up to two hidden linear layers, a last one.
 
     maps: output channels of the two convolutions
     fc: widths of the hidden linear layers
     kernel, padding: of both convolutions, in pixels
+    pool_sizes: side of the pooling window after each convolution: 2, 4 or 8
     batch_norm: none, after the first linear layer ("first-fc"), or after both convolutions and hidden linear layers
     norm: place of a convolution's batch norm. After the pool the convolution's gradient is zero except where a pool had
         its maximum, which makes the backward pass faster.
@@ -35,6 +36,7 @@ class Shape:
     padding: int = 0
     activation: Literal["relu", "tanh"] = "relu"
     pool: Literal["max", "average"] = "max"
+    pool_sizes: tuple[int, int] = (2, 2)
     batch_norm: Literal["none", "first-fc", "all"] = "none"
     norm: Literal["before-pool", "after-pool"] = "before-pool"
     dropout: float = 0.0
@@ -45,8 +47,9 @@ class Shape:
         maps, fc = (" and ".join(map(str, widths)) or "none" for widths in (self.maps, self.fc))
         padding = f" padded by {self.padding}" if self.padding else ""
         place = f" {self.norm.replace('-', ' ')}" if self.batch_norm == "all" else ""
+        pool = f"{self.pool} pool" + ("" if self.pool_sizes == (2, 2) else " of {} and {}".format(*self.pool_sizes))
         return (
-            f"maps {maps} of {self.kernel}x{self.kernel}{padding}, {self.activation}, {self.pool} pool, fc {fc}, "
+            f"maps {maps} of {self.kernel}x{self.kernel}{padding}, {self.activation}, {pool}, fc {fc}, "
             f"batch norm: {self.batch_norm}{place}, dropout {self.dropout:g}"
         )
 
@@ -82,6 +85,11 @@ def shape_named(name: str, **changes: Any) -> Shape:
     return replace(SHAPES[name], **{field: value for field, value in changes.items() if value is not None})
 
 
+# Number of 2x2 poolings that equal one of each size, since a maximum of maxima is the maximum, and so with means. The
+# native engine computes a convolution and its 2x2 pooling as one layer.
+_POOLINGS = {2: 1, 4: 2, 8: 3}
+
+
 def lenet(
     shape: Shape,
     input_shape: tuple[int, int, int],
@@ -104,15 +112,16 @@ def lenet(
     pool = nn.MaxPool2d if shape.pool == "max" else nn.AvgPool2d
 
     layers: list[nn.Module] = [Normalize(mean, std)]
-    for inputs, outputs in zip((channels, shape.maps[0]), shape.maps, strict=True):
+    for inputs, outputs, size in zip((channels, shape.maps[0]), shape.maps, shape.pool_sizes, strict=True):
         layers.append(nn.Conv2d(inputs, outputs, shape.kernel, padding=shape.padding))
         norm: list[nn.Module] = [nn.BatchNorm2d(outputs)] if shape.batch_norm == "all" else []
-        pooled: list[nn.Module] = [activation(), pool(2)]
+        pooled: list[nn.Module] = [activation(), *[pool(2) for _ in range(_POOLINGS[size])]]
         layers += norm + pooled if shape.norm == "before-pool" else pooled + norm
-        height, width = ((side + 2 * shape.padding - shape.kernel + 1) // 2 for side in (height, width))
+        height, width = ((side + 2 * shape.padding - shape.kernel + 1) // size for side in (height, width))
     if height < 1 or width < 1:
         raise InputError(
             f"images of {input_shape[0]}x{input_shape[1]} pixels are too small for this LeNet; use 16x16 or more"
+            + ("" if shape.pool_sizes == (2, 2) else ", or smaller pool-sizes")
         )
 
     layers.append(nn.Flatten())
@@ -130,7 +139,10 @@ def lenet(
 
 
 def _check_effects(shape: Shape) -> None:
-    """Raises InputError for an option of layers that the shape does not have."""
+    """Raises InputError for a pool size that is not supported, and for an option of layers that the shape lacks."""
+    for size in shape.pool_sizes:
+        if size not in _POOLINGS:
+            raise InputError(f"pool-sizes must be 2, 4 or 8, not {size}", options=["pool_sizes"])
     if not shape.fc and shape.batch_norm == "first-fc":
         raise InputError("batch-norm first-fc needs a hidden linear layer: give fc a width, or use another batch-norm",
                          options=["batch_norm", "fc"])  # fmt: skip

@@ -4,12 +4,12 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lenet.config.options import SHAPING
 from lenet.errors import counted
 from lenet.report.comparison import diverged_notes
 from lenet.report.text import clock, plus_minus
 from lenet.runs.run import Run
 
-_SHAPE = ("maps", "fc", "kernel", "padding", "activation", "pool", "batch_norm", "norm", "dropout")
 _PLACES = {"--out": 1, "--data-dir": 1, "--overwrite": 0}  # options that say where, and their arguments
 
 
@@ -49,7 +49,7 @@ def repeating(command: str, run: Run) -> str:
 def network_of(figures: Mapping[str, Any]) -> str:
     """The network's name, then what the run set of its shape, and its number of epochs."""
     config = figures["config"]
-    shape = [f"{name.replace('_', ' ')} {_said(config[name])}" for name in _SHAPE if config.get(name) is not None]
+    shape = [f"{name.replace('_', ' ')} {_said(config[name])}" for name in SHAPING if config.get(name) is not None]
     return ", ".join([figures["model"], *shape, counted(figures["epochs"], "epoch")])
 
 
