@@ -100,7 +100,14 @@ def test_hidden_layers_kernel_padding_and_place_of_batch_norm(fc, padding):
     assert network(random_images(RGB)).shape == (4, 7)
 
 
-@pytest.mark.parametrize(("pool", "whole"), [("max", nn.MaxPool2d(8)), ("average", nn.AvgPool2d(8))])
+@pytest.mark.parametrize(
+    ("pool", "whole"),
+    [
+        ("max", nn.MaxPool2d(8)),
+        ("average", nn.AvgPool2d(8)),
+        ("max-average", nn.Sequential(nn.MaxPool2d(2), nn.AvgPool2d(4))),
+    ],
+)
 def test_a_pool_of_any_size_is_made_of_pools_of_two(pool, whole):
     shape = shape_named("lenet5-modern", fc=(), padding=2, pool=pool, pool_sizes=(2, 8))
     network = lenet(shape, RGB, 7)
@@ -112,6 +119,7 @@ def test_a_pool_of_any_size_is_made_of_pools_of_two(pool, whole):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"pool": "max-average"}, "pool max-average averages maxima of 2x2 values: give pool-sizes above 2"),
         ({"pool_sizes": (2, 3)}, "pool-sizes must be 2, 4 or 8, not 3"),
         ({"fc": (), "batch_norm": "first-fc"}, "batch-norm first-fc needs a hidden linear layer"),
         ({"fc": (), "dropout": 0.5}, "dropout comes after hidden linear layers"),

@@ -88,7 +88,7 @@ class Options(TransferOptions, total=False):
     padding: int | None
     dropout: float | None
     activation: Literal["relu", "tanh"] | None
-    pool: Literal["max", "average"] | None
+    pool: Literal["max", "average", "max-average"] | None
     pool_sizes: tuple[int, int] | None
     batch_norm: Literal["none", "first-fc", "all"] | None
     norm: Literal["before-pool", "after-pool"] | None

@@ -91,7 +91,11 @@ class ModelConfig:
         None, "Dropout probability after each hidden linear layer. Default: the model's.", 0, 0.95
     )
     activation: Literal["relu", "tanh"] | None = option(None, "Activation function. Default: the model's.")
-    pool: Literal["max", "average"] | None = option(None, "Kind of pooling. Default: the model's.")
+    pool: Literal["max", "average", "max-average"] | None = option(
+        None,
+        "Kind of pooling. max-average: the maximum of 2x2 values, then the mean of the maxima in a window of "
+        "--pool-sizes. Default: the model's.",
+    )
     pool_sizes: tuple[int, int] | None = option(
         None,
         "Side of the pooling window after each convolution: 2, 4 or 8. Default: the model's.",

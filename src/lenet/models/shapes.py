@@ -22,6 +22,7 @@ class Shape:
     maps: output channels of the two convolutions
     fc: widths of the hidden linear layers
     kernel, padding: of both convolutions, in pixels
+    pool: of windows of 2x2 values, repeated up to the window of pool_sizes; "max-average": the maximum, then means
     pool_sizes: side of the pooling window after each convolution: 2, 4 or 8
     batch_norm: none, after the first linear layer ("first-fc"), or after both convolutions and hidden linear layers
     norm: place of a convolution's batch norm. After the pool the convolution's gradient is zero except where a pool had
@@ -35,7 +36,7 @@ class Shape:
     kernel: int = 5
     padding: int = 0
     activation: Literal["relu", "tanh"] = "relu"
-    pool: Literal["max", "average"] = "max"
+    pool: Literal["max", "average", "max-average"] = "max"
     pool_sizes: tuple[int, int] = (2, 2)
     batch_norm: Literal["none", "first-fc", "all"] = "none"
     norm: Literal["before-pool", "after-pool"] = "before-pool"
@@ -75,6 +76,16 @@ SHAPES: dict[str, Shape] = {
         batch_norm="all",
         origin="The default: LeNet-5's widths with ReLU, max pooling and batch norm after every layer.",
     ),
+    "lenet-62k": Shape(
+        maps=(31, 63),
+        fc=(),
+        padding=2,
+        pool="max-average",
+        pool_sizes=(2, 4),
+        batch_norm="all",
+        norm="after-pool",
+        origin="LeNet-5's number of parameters (on CIFAR-10), most of them in the convolutions. By lenet.",
+    ),
 }
 
 
@@ -85,9 +96,9 @@ def shape_named(name: str, **changes: Any) -> Shape:
     return replace(SHAPES[name], **{field: value for field, value in changes.items() if value is not None})
 
 
-# Number of 2x2 poolings that equal one of each size, since a maximum of maxima is the maximum, and so with means. The
-# native engine computes a convolution and its 2x2 pooling as one layer.
-_POOLINGS = {2: 1, 4: 2, 8: 3}
+# Number of 2x2 poolings after the first that make one of each size: a maximum of maxima is the maximum, and so with
+# means. The native engine computes a convolution and its 2x2 pooling as one layer.
+_FURTHER_POOLS = {2: 0, 4: 1, 8: 2}
 
 
 def lenet(
@@ -109,13 +120,14 @@ def lenet(
     height, width, channels = input_shape
     mean, std = (list(values) * channels if len(values) == 1 else values for values in (mean, std))
     activation = nn.ReLU if shape.activation == "relu" else nn.Tanh
-    pool = nn.MaxPool2d if shape.pool == "max" else nn.AvgPool2d
+    pool = nn.AvgPool2d if shape.pool == "average" else nn.MaxPool2d
+    further = nn.MaxPool2d if shape.pool == "max" else nn.AvgPool2d
 
     layers: list[nn.Module] = [Normalize(mean, std)]
     for inputs, outputs, size in zip((channels, shape.maps[0]), shape.maps, shape.pool_sizes, strict=True):
         layers.append(nn.Conv2d(inputs, outputs, shape.kernel, padding=shape.padding))
         norm: list[nn.Module] = [nn.BatchNorm2d(outputs)] if shape.batch_norm == "all" else []
-        pooled: list[nn.Module] = [activation(), *[pool(2) for _ in range(_POOLINGS[size])]]
+        pooled: list[nn.Module] = [activation(), pool(2), *[further(2) for _ in range(_FURTHER_POOLS[size])]]
         layers += norm + pooled if shape.norm == "before-pool" else pooled + norm
         height, width = ((side + 2 * shape.padding - shape.kernel + 1) // size for side in (height, width))
     if height < 1 or width < 1:
@@ -141,8 +153,11 @@ def lenet(
 def _check_effects(shape: Shape) -> None:
     """Raises InputError for a pool size that is not supported, and for an option of layers that the shape lacks."""
     for size in shape.pool_sizes:
-        if size not in _POOLINGS:
+        if size not in _FURTHER_POOLS:
             raise InputError(f"pool-sizes must be 2, 4 or 8, not {size}", options=["pool_sizes"])
+    if shape.pool == "max-average" and max(shape.pool_sizes) == 2:
+        raise InputError("pool max-average averages maxima of 2x2 values: give pool-sizes above 2, such as 2 4",
+                         options=["pool", "pool_sizes"])  # fmt: skip
     if not shape.fc and shape.batch_norm == "first-fc":
         raise InputError("batch-norm first-fc needs a hidden linear layer: give fc a width, or use another batch-norm",
                          options=["batch_norm", "fc"])  # fmt: skip
