@@ -13,7 +13,7 @@ from lenet.exports.c import CHECKS, c_text, c_use
 from lenet.exports.c_run import c_computer
 from lenet.exports.network import Exported
 from lenet.exports.onnx import INPUTS, Input, onnx_bytes, onnx_computer, onnx_use
-from lenet.exports.page import other_sizes, page_bytes, page_use
+from lenet.exports.page import check_images, page_bytes, page_use
 from lenet.exports.page_run import page_computer
 from lenet.exports.proof import Compute, network_probabilities
 from lenet.exports.pytorch import (
@@ -54,9 +54,7 @@ def _c(exported: Exported, network: nn.Sequential, images: NDArray[np.uint8], ta
 
 
 def _page(exported: Exported, network: nn.Sequential, images: NDArray[np.uint8], takes: Input) -> bytes:
-    checks = [*images, *other_sizes(images)]
-    wanted = [network_probabilities(exported, network, image[None])[0] for image in checks]
-    return page_bytes(exported, list(zip(checks, wanted, strict=True)))
+    return page_bytes(exported, check_images(exported, network, images))
 
 
 FORMATS: dict[str, Format] = {

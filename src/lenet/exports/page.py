@@ -1,21 +1,24 @@
 """A network as one HTML page that classifies images in the browser: no server, no network access, no other files.
 
-The page's network, its fit and its check images are in it; page_source/ contains its HTML, CSS and JavaScript.
+The page's network, its fit and its check images are in it; page_source/ contains its HTML, CSS and JavaScript. The
+parts named live are also in the report of a run.
 """
 
 import html
 import json
 import re
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from lenet.exports.fit import tall_first
 from lenet.exports.network import Exported
+from lenet.exports.proof import network_probabilities
 from lenet.exports.steps import Activation, AveragePool, Conv, Flatten, Linear, MaxPool, Scale, Span, Step
 
 SOURCE = Path(__file__).with_name("page_source")
@@ -28,15 +31,40 @@ def page_bytes(exported: Exported, checks: Sequence[Check]) -> bytes:
     checks: images, uint8 [H, W, C] of any size, and lenet's probabilities of each, [classes]. The page compares its
         own with them when it loads; it shows those of the network's size
     """
-    parts = {
-        "TITLE": html.escape(f"{exported.provenance.data} classifier"),
-        "STYLE": _source("page.css"),
-        "NETWORK": _source("network.js"),
-        "VIEW": _source("view.js"),
-        "ABOUT": about(exported),
-        "MODEL": _json(_model(exported, checks)),
+    live = live_parts(exported, checks)
+    title = html.escape(f"{exported.provenance.data} classifier")
+    style = f"{source_text(SOURCE / 'base.css')}\n{live['STYLE']}"
+    parts = live | {"TITLE": title, "STYLE": style, "ABOUT": about(exported)}
+    return filled(source_text(SOURCE / "page.html"), parts).encode()
+
+
+def live_parts(exported: Exported, checks: Sequence[Check], heading: str = "h2") -> dict[str, str]:
+    """What a page needs to run the network: LIVE, its sections, whose headings are `heading` elements; SCRIPTS, which
+    must follow them; STYLE, which needs base.css. Arguments as for `page_bytes`.
+    """
+    model = _json(_model(exported, checks))
+    scripts = {"NETWORK": source_text(SOURCE / "network.js"), "VIEW": source_text(SOURCE / "view.js"), "MODEL": model}
+    return {
+        "LIVE": filled(source_text(SOURCE / "live.html"), {"HEADING": heading}),
+        "SCRIPTS": filled(source_text(SOURCE / "live_scripts.html"), scripts),
+        "STYLE": source_text(SOURCE / "live.css"),
     }
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _source("page.html")).encode()
+
+
+def check_images(exported: Exported, network: nn.Sequential, images: NDArray[np.uint8]) -> list[Check]:
+    """Check images for a page: these, uint8 [N, side, side, C], and two of other sizes, with their probabilities."""
+    checks = [*images, *other_sizes(images)]
+    return [(image, network_probabilities(exported, network, image[None])[0]) for image in checks]
+
+
+def filled(template: str, parts: Mapping[str, str]) -> str:
+    """The template with each {{NAME}} replaced by a part; braces in a part are left alone."""
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], template)
+
+
+def source_text(path: Path) -> str:
+    """The text of a template, style or script that comes with lenet."""
+    return path.read_text(encoding="utf-8").strip()
 
 
 def page_use(exported: Exported) -> str:
@@ -74,10 +102,6 @@ def about(exported: Exported) -> str:
         f"Written by lenet {origin.lenet}. Images stay in this page, which makes no network requests.",
     )
     return "\n".join(f"<p>{html.escape(sentence)}</p>" for sentence in sentences)
-
-
-def _source(name: str) -> str:
-    return SOURCE.joinpath(name).read_text(encoding="utf-8").strip()
 
 
 def _json(value: Any) -> str:
