@@ -39,3 +39,10 @@ def test_a_quota_bounds_the_cores(group, monkeypatch, quota, usable):
     monkeypatch.setattr(cores.os, "sched_getaffinity", lambda _: range(6))
     (group / "cpu.max").write_text(f"{quota}\n")
     assert cores.usable_cores() == usable
+
+
+def test_a_containers_limit_bounds_the_total_memory(group):
+    machine = cores.psutil.virtual_memory().total
+    assert cores.total_memory() == machine
+    (group / "memory.max").write_text("1000000\n")
+    assert cores.total_memory() == 1_000_000

@@ -1,6 +1,7 @@
 """How many cores this process may use, and how much memory is free."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -8,14 +9,34 @@ import psutil
 _GROUP = Path("/sys/fs/cgroup")
 
 
-def usable_cores() -> int:
-    """Cores of the process's affinity, or the container's quota if that is less; at least 1."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+@dataclass(frozen=True)
+class Cores:
+    """The cores of the machine, those of the process's affinity, and the container's quota in cores, None without."""
+
+    machine: int
+    affinity: int
+    quota: float | None
+
+    @property
+    def usable(self) -> int:
+        """The smaller of affinity and quota, rounded down; at least 1."""
+        return max(1, min(self.affinity, int(self.quota or self.affinity)))
+
+
+def cores() -> Cores:
+    """How many cores there are, and what limits this process's use of them."""
+    machine = os.cpu_count() or 1
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else machine
     try:
         quota, period = (_GROUP / "cpu.max").read_text().split()
-        return max(1, min(allowed, int(quota) // int(period)))
+        return Cores(machine, affinity, int(quota) / int(period))
     except (OSError, ValueError):  # no control groups, or no quota ("max")
-        return allowed
+        return Cores(machine, affinity, None)
+
+
+def usable_cores() -> int:
+    """Cores of the process's affinity, or the container's quota if that is less; at least 1."""
+    return cores().usable
 
 
 def free_memory() -> int:
@@ -30,3 +51,12 @@ def free_memory() -> int:
         return min(free, most - used + int(counts["inactive_file"]))
     except (OSError, ValueError, KeyError):  # no control groups, or no limit ("max")
         return free
+
+
+def total_memory() -> int:
+    """Bytes of this process's container or machine."""
+    machine: int = psutil.virtual_memory().total
+    try:
+        return min(machine, int((_GROUP / "memory.max").read_text()))
+    except (OSError, ValueError):  # no control groups, or no limit ("max")
+        return machine

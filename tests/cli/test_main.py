@@ -5,7 +5,10 @@ import errno
 import json
 import os
 import pickle
+import platform
 import re
+import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -32,6 +35,7 @@ COMMANDS = (
         "study",
         "models",
         "recipes",
+        "doctor",
         "data",
     ),
 )
@@ -458,12 +462,31 @@ def test_the_flags_are_those_of_the_last_version(lenet):
     }
     assert flags("models") == {"--size", "--channels", "--classes", "--layers", "--no-layers"}
     assert flags("recipes") == set()
+    assert flags("doctor") == {"--data-dir", "--json"}
 
 
-def test_version(lenet):
+def test_version_names_the_engine_or_why_there_is_none(lenet, monkeypatch):
     from importlib.metadata import version
 
-    assert lenet("--version").out.strip() == version("lenet")
+    from lenet import extension
+
+    first, second = lenet("--version").out.splitlines()
+    assert first == f"lenet {version('lenet')} (Python {platform.python_version()}, torch {version('torch')})"
+    if extension.available() is None:
+        assert second == f"native engine: {extension.described(extension.level())}"
+    monkeypatch.setattr(extension, "module", None)
+    assert "no native engine: the native engine is not installed" in lenet("--version").out
+
+
+def test_version_and_the_level_do_not_load_torch():
+    code = (
+        "import sys\n"
+        "from lenet.cli import main\n"
+        "main(['--version'])\n"
+        "print({'torch', 'numpy', 'matplotlib', 'PIL', 'ray'} & set(sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.endswith("\nset()\n"), done
 
 
 def test_training_into_a_pipe_prints_plain_lines(lenet, no_data):

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from lenet import extension
 from lenet.config import TrainingConfig
 from lenet.data.augment import augmented
 from lenet.data.plan import epoch_plan
@@ -17,7 +18,7 @@ from lenet.models import Normalize
 
 pytestmark = pytest.mark.skipif(native.available() is not None, reason=str(native.available()))
 
-LEVELS = [] if native.available() else native._native.levels()
+LEVELS = [] if native.available() else extension.module.levels()
 COUNT = 23
 STRONG = {"max_rotation": 180.0, "max_scale": 0.5, "max_shift": 5, "max_colour": 0.5, "cutout_size": 0.4}
 DRAWN = {

@@ -16,6 +16,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from torch import nn
 
+from lenet import extension
 from lenet.config import TrainingConfig
 from lenet.data.plan import epoch_plan
 from lenet.engine import native
@@ -386,14 +387,14 @@ def test_unknown_levels_are_refused(monkeypatch):
     with pytest.raises(InputError, match="LENET_ISA=avx9: no such level"):
         native.level()
     monkeypatch.setenv("LENET_ISA", "x86-64-v4")
-    monkeypatch.setattr(native, "_native", type("Old", (), {"levels": staticmethod(lambda: ["x86-64-v2"])}))
+    monkeypatch.setattr(extension, "module", type("Old", (), {"levels": staticmethod(lambda: ["x86-64-v2"])}))
     with pytest.raises(InputError, match="not supported by this processor"):
         native.level()
 
 
 def test_a_missing_extension_is_an_error_that_says_what_to_do(monkeypatch):
-    monkeypatch.setattr(native, "_native", None)
-    monkeypatch.setattr(native, "_missing", "no module", raising=False)
+    monkeypatch.setattr(extension, "module", None)
+    monkeypatch.setattr(extension, "_missing", "no module")
     assert "C++17 compiler" in native.available()
     with pytest.raises(InputError, match="is not installed"):
         native.logits(make_model(), make_images(1), Settings())

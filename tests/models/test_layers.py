@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from lenet import extension
 from lenet.engine import native
 from lenet.errors import InputError
 from lenet.models import KINDS, Normalize, build, describe, kind_of, output_shapes, trace
@@ -98,7 +99,7 @@ def test_every_argument_is_checked(kind):
 def test_the_native_engine_has_every_kind_in_the_table():
     if native.available() is not None:
         pytest.skip(str(native.available()))
-    kinds = {name for name in dir(native._native.Kind) if not name.startswith("_")}
+    kinds = {name for name in dir(extension.module.Kind) if not name.startswith("_")}
     assert {kind.native for kind in KINDS} - {None} <= kinds
 
 

@@ -10,6 +10,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 
 from lenet.cli.audit import audit
 from lenet.cli.data import data
+from lenet.cli.doctor import doctor, version
 from lenet.cli.export import export
 from lenet.cli.listing import models, recipes
 from lenet.cli.predict import predict
@@ -28,11 +29,12 @@ SETTINGS: dict[str, Any] = {
 app = App(
     name="lenet",
     help="Train, evaluate and use small image classifiers on a CPU.",
+    version=version,
     version_flags=["--version"],
     usage="Usage: lenet COMMAND [ARGUMENTS] [OPTIONS]",
     **SETTINGS,
 )
-_COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
+_COMMANDS: tuple[tuple[str, Callable[..., int | None], str], ...] = (
     ("train", train, "[DATA] [OPTIONS]"),
     ("audit", audit, "[DATA] [OPTIONS]"),
     ("eval", evaluate, "RUN [DATA] [OPTIONS]"),
@@ -44,10 +46,11 @@ _COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("study", study, "[STUDY] [OPTIONS]"),
     ("models", models, "[OPTIONS]"),
     ("recipes", recipes, ""),
+    ("doctor", doctor, "[OPTIONS]"),
 )
 
 
-def unwrapped(function: Callable[..., None]) -> Callable[..., None]:
+def unwrapped(function: Callable[..., Any]) -> Callable[..., Any]:
     """The command with each argument's help on one line of its docstring: cyclopts would keep the line breaks."""
     lines: list[str] = []
     for line in cleandoc(function.__doc__ or "").splitlines():
@@ -71,10 +74,10 @@ def run(app: App, argv: Sequence[str] | None = None) -> int:
     accept_all_characters()
     tokens = list(sys.argv[1:] if argv is None else argv)
     try:
-        app(tokens, console=PlainConsole(), exit_on_error=False, print_error=False, result_action="return_value")
+        code = app(tokens, console=PlainConsole(), exit_on_error=False, print_error=False, result_action="return_value")
         if sys.stdout:  # None where it is closed
             sys.stdout.flush()
-        return 0
+        return code if isinstance(code, int) else 0
     except CycloptsError as error:
         return _fail(_one_line(error))
     except InputError as error:

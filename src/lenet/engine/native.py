@@ -4,74 +4,22 @@ This module checks all arguments (native_checks.py), describes the layers by the
 tensors to C++, which changes them in place.
 """
 
-import os
-import sys
-from importlib import import_module
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from lenet import extension
 from lenet.data.plan import Plan
 from lenet.engine.base import ADAM_BETAS, ADAM_EPS, Metrics, OptimizerState, Settings
 from lenet.engine.native_checks import check_batch_norm, check_class_weights, check_model, check_plan, check_tensor
 from lenet.errors import InputError
+from lenet.extension import available as available
+from lenet.extension import level as level
 from lenet.models import kind_of
 
-
-def _load() -> Any:
-    """The extension module. LENET_NATIVE_DIR names a folder with another build, for example with sanitizers."""
-    folder = os.environ.get("LENET_NATIVE_DIR")
-    if not folder:
-        return import_module("lenet._native")
-    path = next(Path(folder).glob("_native*.so"), None)
-    spec = spec_from_file_location("lenet._native", path) if path else None
-    if spec is None or spec.loader is None:
-        raise ImportError(f"LENET_NATIVE_DIR: no _native*.so in {folder}")
-    module = sys.modules["lenet._native"] = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-_native: Any = None
-_missing = ""
-try:
-    _native = _load()
-except ImportError as error:
-    _missing = str(error)
-
-_LEVELS = ("x86-64-v2", "x86-64-v3", "x86-64-v4")
 _STATE = {"sgd": ("momentum_buffer",), "adam": ("exp_avg", "exp_avg_sq"), "adamw": ("exp_avg", "exp_avg_sq")}
-
-_engines: dict[str, Any] = {}  # by level, loaded once per process
-
-
-def available() -> str | None:
-    """Why the engine cannot be used on this machine, and what to do; None if it can."""
-    if _native is None:
-        return f"the native engine is not installed ({_missing}); install a C++17 compiler and run pip install again"
-    if not _native.levels():
-        return "the native engine needs a processor that supports x86-64-v2"
-    return None
-
-
-def level() -> str:
-    """The instruction set level in use: LENET_ISA, or the highest that this processor supports. Raises InputError."""
-    reason = available()
-    if reason:
-        raise InputError(reason)
-    levels: list[str] = _native.levels()
-    forced = os.environ.get("LENET_ISA")
-    if not forced:
-        return levels[0]
-    if forced not in levels:
-        if forced in _LEVELS:
-            raise InputError(f"LENET_ISA={forced}: not supported by this processor; use {' or '.join(levels)}")
-        raise InputError(f"LENET_ISA={forced}: no such level; use {' or '.join(_LEVELS)}")
-    return forced
 
 
 def train(
@@ -83,7 +31,7 @@ def train(
     settings: Settings,
 ) -> Metrics:
     """See lenet.engine.base.Engine.train."""
-    engine = _engine()
+    engine = extension.engine()
     classes = check_model(model, images, settings)
     check_plan(plan, images, targets, classes)
     check_class_weights(settings, classes)
@@ -110,7 +58,7 @@ def train(
         call.set_class_weights(np.array(settings.class_weights, np.float64))
     training = settings.training
     call.set_optimizer(
-        kind=getattr(_native.Optimizer, training.optimizer),
+        kind=getattr(extension.module.Optimizer, training.optimizer),
         momentum=training.momentum,
         nesterov=training.nesterov,
         beta1=ADAM_BETAS[0],
@@ -127,7 +75,7 @@ def train(
 
 def logits(model: nn.Sequential, images: np.ndarray, settings: Settings) -> np.ndarray:
     """See lenet.engine.base.Engine.logits."""
-    engine = _engine()
+    engine = extension.engine()
     classes = check_model(model, images, settings)
     model.eval()
     result = np.empty((len(images), classes), np.float32)
@@ -136,18 +84,6 @@ def logits(model: nn.Sequential, images: np.ndarray, settings: Settings) -> np.n
         call.set_logits(result)
         engine.logits(call)
     return result
-
-
-def _engine() -> Any:
-    """The engine of the level in use. Raises InputError if it cannot be loaded."""
-    name = level()
-    if name not in _engines:
-        path = Path(_native.__file__).with_name(f"native-{name}.so")
-        try:
-            _engines[name] = _native.Engine(str(path))
-        except RuntimeError as error:
-            raise InputError(f"the native engine cannot be loaded: {error}; run pip install again") from None
-    return _engines[name]
 
 
 def _state_for(model: nn.Sequential, optimizer_state: OptimizerState, settings: Settings) -> OptimizerState:
@@ -174,7 +110,7 @@ def _state_for(model: nn.Sequential, optimizer_state: OptimizerState, settings: 
 
 def _call(model: nn.Sequential, images: np.ndarray, state: OptimizerState, settings: Settings, classes: int) -> Any:
     """The extension's description of the network and its images."""
-    call = _native.Call()
+    call = extension.module.Call()
     call.set_network(
         layers=[_described(number, layer, state) for number, layer in enumerate(model)],
         is_double=next(iter(model.parameters())).dtype == torch.float64,
@@ -191,8 +127,8 @@ def _described(number: int, layer: Any, state: OptimizerState) -> Any:
     kind = kind_of(layer, number)
     parameters = {name: getattr(layer, name, None) for name in ("weight", "bias")}
     statistics = (getattr(layer, name).numpy() for name in kind.statistics)
-    return _native.Layer(
-        kind=getattr(_native.Kind, str(kind.native)),
+    return extension.module.Layer(
+        kind=getattr(extension.module.Kind, str(kind.native)),
         index=number,
         **{name: _parameter(f"{number}.{name}", value, state) for name, value in parameters.items()},
         **dict(zip(("mean", "variance", "batches_tracked"), statistics, strict=False)),
@@ -203,12 +139,12 @@ def _described(number: int, layer: Any, state: OptimizerState) -> Any:
 def _parameter(name: str, parameter: torch.Tensor | None, state: OptimizerState) -> Any:
     """The extension's description of a parameter and its optimizer state."""
     if parameter is None:
-        return _native.Parameter()
+        return extension.module.Parameter()
 
     def piece(*names: str) -> np.ndarray | None:
         return next((state[f"{name}/{each}"].numpy() for each in names if f"{name}/{each}" in state), None)
 
-    return _native.Parameter(
+    return extension.module.Parameter(
         value=parameter.detach().numpy(),
         first=piece("momentum_buffer", "exp_avg"),
         second=piece("exp_avg_sq"),
