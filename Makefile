@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install run transfer test check format bench sanitize clean
+.PHONY: install run transfer test check format docs bench sanitize clean
 
 install: $(INSTALLED)
 
@@ -36,6 +36,10 @@ check: install
 format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# docs/cli.md and docs/api.md, which a test compares with the code.
+docs: install
+	$(BIN)/python docs/generate.py
 
 sanitize: install
 	bash native/sanitize.sh

@@ -399,7 +399,7 @@ def test_help_fits_80_columns(lenet, words):
 
 
 def test_help_texts_of_several_lines_in_a_docstring_are_wrapped_as_one():
-    from lenet.cli.app import unwrapped
+    from lenet.cli.flags import unwrapped
 
     def command():
         """Do this.

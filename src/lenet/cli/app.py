@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
-from inspect import cleandoc
 from typing import Any
 
 from cyclopts import App, CycloptsError, Group, Parameter
@@ -12,6 +11,7 @@ from lenet.cli.audit import audit
 from lenet.cli.data import data
 from lenet.cli.doctor import doctor, version
 from lenet.cli.export import export
+from lenet.cli.flags import unwrapped
 from lenet.cli.listing import models, recipes
 from lenet.cli.predict import predict
 from lenet.cli.train import study, train, transfer
@@ -48,18 +48,6 @@ _COMMANDS: tuple[tuple[str, Callable[..., int | None], str], ...] = (
     ("recipes", recipes, ""),
     ("doctor", doctor, "[OPTIONS]"),
 )
-
-
-def unwrapped(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The command with each argument's help on one line of its docstring: cyclopts would keep the line breaks."""
-    lines: list[str] = []
-    for line in cleandoc(function.__doc__ or "").splitlines():
-        if line.startswith("    ") and lines[-1].startswith("    "):
-            lines[-1] += f" {line.strip()}"
-        else:
-            lines.append(line)
-    function.__doc__ = "\n".join(lines)
-    return function
 
 
 for _number, (_name, _function, _arguments) in enumerate(_COMMANDS):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Group, Parameter
 from rich.table import Table
 
-from lenet.cli.flags import NO_FLAGS, DataDir, flags_of, given, help_of
+from lenet.cli.flags import NO_FLAGS, DataDir, flags_of, given, help_of, unwrapped
 from lenet.cli.interrupt import loading
 from lenet.config import DataConfig, augmentations, options
 from lenet.report.console import PlainConsole
@@ -26,11 +26,13 @@ data = App(
     "The cache folder is $LENET_CACHE, or lenet/ in the user's cache folder ($XDG_CACHE_HOME, ~/.cache).",
     usage="Usage: lenet data COMMAND [OPTIONS]",
     version_flags=[],
+    default_parameter=Parameter(show_default=False),
     group_parameters=Group("Options", sort_key=0),
 )
 
 
 @data.command(usage="Usage: lenet data check DATA [OPTIONS]")
+@unwrapped
 def check(
     images: Annotated[str, Parameter(name="DATA")], /, *, data_dir: DataDir = None,
     no_near: Annotated[bool, Parameter(negative="")] = False,
@@ -87,6 +89,7 @@ def check(
 
 
 @data.command(usage="Usage: lenet data augment [DATA] [OPTIONS]")
+@unwrapped
 def augment(
     images: Annotated[str | None, Parameter(name="DATA", help=help_of("data"))] = None, /, *,
     out: Annotated[Path, Parameter(help="PNG file of the contact sheet.")] = Path("augmentation.png"),
@@ -101,6 +104,7 @@ def augment(
 
 
 @data.command(name="list", usage="Usage: lenet data list [OPTIONS]")
+@unwrapped
 def list_(*, data_dir: DataDir = None) -> None:
     """List the datasets on disk and the cache of decoded images."""
     with loading():
@@ -124,6 +128,7 @@ def list_(*, data_dir: DataDir = None) -> None:
 
 
 @data.command(usage="Usage: lenet data clear [OPTIONS]")
+@unwrapped
 def clear(*, downloads: Annotated[bool, Parameter(negative="")] = False) -> None:
     """Remove decoded images and unfinished downloads; both are made again when needed.
 

@@ -1,8 +1,9 @@
 """The options of a training as command-line flags, and the arguments that several commands share."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import make_dataclass
+from inspect import cleandoc
 from pathlib import Path
 from typing import Annotated, Any, get_origin
 
@@ -65,6 +66,18 @@ def flags_of(module: str, leave_out: Sequence[str] = NO_FLAGS, defaults: Mapping
 def given(flags: Any) -> dict[str, Any]:
     """The flags that were given, by option."""
     return {name: value for name, value in vars(flags).items() if value is not None}
+
+
+def unwrapped(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The command with each argument's help on one line of its docstring: cyclopts would keep the line breaks."""
+    lines: list[str] = []
+    for line in cleandoc(function.__doc__ or "").splitlines():
+        if line.startswith("    ") and lines[-1].startswith("    "):
+            lines[-1] += f" {line.strip()}"
+        else:
+            lines.append(line)
+    function.__doc__ = "\n".join(lines)
+    return function
 
 
 Whole = Annotated[int, Parameter(converter=whole)]

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
-from lenet.cli.app import SETTINGS, run, unwrapped
-from lenet.cli.flags import NO_FLAGS, Out, Overwrite, Resume, flags_of, given
+from lenet.cli.app import SETTINGS, run
+from lenet.cli.flags import NO_FLAGS, Out, Overwrite, Resume, flags_of, given, unwrapped
 from lenet.cli.tune import tune
 from lenet.config import Config
 from lenet.errors import InputError

@@ -30,7 +30,8 @@ def doctor(*, data_dir: str | None = None) -> Diagnosis:
     if folder:  # PyTorch's libraries end the process if the working directory was deleted
         for name, least in needed.items():
             _check_library(name, least, libraries[name], problems)
-    cache, cache_bytes, datasets = "", 0, {}
+    cache, cache_bytes = "", 0
+    datasets: dict[str, str | None] = {}
     if not any(problem.prevents for problem in problems):  # what follows needs the libraries
         from lenet.commands.data import list_data
         from lenet.data import cache as cached
@@ -124,9 +125,9 @@ def _working_folder(problems: list[Problem]) -> tuple[str, int]:
         reason = error.strerror or str(error)
         problems.append(Problem(f"cannot use the working directory ({reason}): change to another one", True))
         return "", 0
-    if reason := _unwritable(folder / "runs"):
+    if why := _unwritable(folder / "runs"):
         mend = "change to a folder that you may write to, or use --out"
-        problems.append(Problem(f"cannot write runs to {folder / 'runs'} ({reason}): {mend}", True))
+        problems.append(Problem(f"cannot write runs to {folder / 'runs'} ({why}): {mend}", True))
     if free < _FEW_BYTES:
         problems.append(Problem(f"only {free / 1e6:.0f} MB are free in {folder}: make room", free < _NO_BYTES))
     return str(folder), free
