@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from lenet.commands.evaluate import evaluate
     from lenet.commands.export import export
     from lenet.commands.predict import load, predict
+    from lenet.commands.report import write_report
+    from lenet.commands.runs import list_runs
     from lenet.commands.study import study
     from lenet.commands.train import train
     from lenet.commands.transfer import transfer
@@ -34,12 +36,14 @@ __all__ = [
     "compare",
     "evaluate",
     "export",
+    "list_runs",
     "load",
     "predict",
     "study",
     "train",
     "transfer",
     "tune",
+    "write_report",
 ]
 
 # Loaded when first used: importing lenet must not wait for PyTorch, and the command line answers Ctrl-C only after it.
@@ -53,12 +57,14 @@ _MODULES = {
     "compare": "lenet.commands.compare",
     "evaluate": "lenet.commands.evaluate",
     "export": "lenet.commands.export",
+    "list_runs": "lenet.commands.runs",
     "load": "lenet.commands.predict",
     "predict": "lenet.commands.predict",
     "study": "lenet.commands.study",
     "train": "lenet.commands.train",
     "transfer": "lenet.commands.transfer",
     "tune": "lenet.commands.tune",
+    "write_report": "lenet.commands.report",
 }
 
 

@@ -29,6 +29,8 @@ COMMANDS = (
         "eval",
         "predict",
         "export",
+        "report",
+        "runs",
         "compare",
         "transfer",
         "tune",
@@ -437,11 +439,13 @@ def test_the_flags_are_those_of_the_last_version(lenet):
 
     options = {f"--{field.name.replace('_', '-')}" for field in fields(Config)}  # pinned in test_config.py
     assert flags("train") == options - {"--data", "--data-sha256", "--start-sha256", "--teacher-sha256"} | {
-        *("DATA", "--recipe", "--out", "--resume", "--overwrite", "--no-nesterov"),
+        *("DATA", "--recipe", "--out", "--resume", "--overwrite", "--report", "--no-nesterov"),
     }
+    assert flags("report") == {"RUN", "FILE", "--card", "--overwrite", "--data", "--data-dir"}
+    assert flags("runs") == {"DIR", "--json"}
     assert flags("eval") == {"RUN", "DATA", "--data-dir", "--network", "--split", "--augment", "--out"}
     assert flags("transfer") == options - {"--" + name for name in TRANSFER_LACKS} | {
-        *("RUN", "DATA", "--recipe", "--out", "--resume", "--overwrite", "--no-nesterov"),
+        *("RUN", "DATA", "--recipe", "--out", "--resume", "--overwrite", "--report", "--no-nesterov"),
     }
     assert flags("audit") == options - {f"--{name.replace('_', '-')}" for name in ("data", *AUDIT_LACKS)} | {
         *("DATA", "--folds", "--out", "--resume", "--overwrite", "--no-nesterov"),

@@ -26,6 +26,7 @@ PARAMETERS = {
     "compare": "runs out verbose",
     "evaluate": "run data data_dir network split augment",
     "export": "run file network overwrite input data_dir",
+    "list_runs": "folder",
     "load": "run",
     "predict": "run images top network calibrated reject_error reject_unlike",
     "study": "name out verbose watch",
@@ -33,6 +34,7 @@ PARAMETERS = {
     "transfer": f"run data recipe {RUN}",
     "tune": "data model space trials metric scheduler grace_period reduction_factor search recipe confirm keep workers "
     "gpus_per_trial address out resume overwrite watch verbose",
+    "write_report": "run file card overwrite data data_dir",
 }
 
 

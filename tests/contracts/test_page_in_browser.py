@@ -1,7 +1,5 @@
 """The exported page in Chromium, from a file: it predicts what lenet predicts and requests nothing."""
 
-import shutil
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -9,21 +7,7 @@ from PIL import Image
 import lenet
 
 sync = pytest.importorskip("playwright.sync_api")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium"),
-    pytest.mark.usefixtures("no_pictures"),
-]
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS + CAMERA)
-        yield started
-        started.close()
+pytestmark = pytest.mark.usefixtures("no_pictures")
 
 
 @pytest.fixture(scope="module")

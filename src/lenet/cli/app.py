@@ -14,6 +14,7 @@ from lenet.cli.export import export
 from lenet.cli.flags import unwrapped
 from lenet.cli.listing import models, recipes
 from lenet.cli.predict import predict
+from lenet.cli.report import report, runs
 from lenet.cli.train import study, train, transfer
 from lenet.cli.tune import tune
 from lenet.cli.use import compare, evaluate
@@ -40,6 +41,8 @@ _COMMANDS: tuple[tuple[str, Callable[..., int | None], str], ...] = (
     ("eval", evaluate, "RUN [DATA] [OPTIONS]"),
     ("predict", predict, "RUN IMAGE... [OPTIONS]"),
     ("export", export, "RUN FILE [OPTIONS]"),
+    ("report", report, "RUN [FILE] [OPTIONS]"),
+    ("runs", runs, "[DIR] [OPTIONS]"),
     ("compare", compare, "RUN RUN... [OPTIONS]"),
     ("transfer", transfer, "RUN [DATA] [OPTIONS]"),
     ("tune", tune, "[DATA] [OPTIONS]"),

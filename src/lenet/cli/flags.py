@@ -92,4 +92,5 @@ Resume = Annotated[
     bool, Parameter(negative="", help="Resume the run in the folder; without --out, the newest run under runs/.")
 ]
 Overwrite = Annotated[bool, Parameter(negative="", help="Delete the run in the folder and start again.")]
+Report = Annotated[bool, Parameter(negative="", help="Write RUN/report.html at the end, as 'lenet report' does.")]
 RunFolder = Annotated[Path, Parameter(help="Folder of a finished run.")]

@@ -12,6 +12,7 @@ from lenet.cli.flags import (
     Out,
     Overwrite,
     Recipe,
+    Report,
     Resume,
     RunFolder,
     Whole,
@@ -21,6 +22,7 @@ from lenet.cli.flags import (
 )
 from lenet.cli.interrupt import loading
 from lenet.cli.listing import print_openings
+from lenet.cli.report import write
 from lenet.config import Config
 from lenet.config.keywords import FROM_START, TRANSFER_DEFAULTS
 from lenet.config.studies import STUDIES
@@ -36,18 +38,22 @@ _NONE_GIVEN, _NONE_GIVEN_TO_TRANSFER = Flags(), TransferFlags()
 
 def train(
     data: Data = None, /, *, recipe: Recipe = None, out: Out = None, resume: Resume = False,
-    overwrite: Overwrite = False, flags: Annotated[Flags, Parameter(name="*")] = _NONE_GIVEN,
+    overwrite: Overwrite = False, report: Report = False,
+    flags: Annotated[Flags, Parameter(name="*")] = _NONE_GIVEN,
 ) -> None:  # fmt: skip
     """Train one network, or several with different seeds, and evaluate the test set once."""
     with loading():
         from lenet.commands.train import train as run_train
 
-    run_train(data, recipe=recipe, out=out, resume=resume, overwrite=overwrite, verbose=True, **given(flags))
+    run = run_train(data, recipe=recipe, out=out, resume=resume, overwrite=overwrite, verbose=True, **given(flags))
+    if report:
+        write(run.path)
 
 
 def transfer(
     run: RunFolder, data: Data = None, /, *, recipe: Recipe = None, out: Out = None, resume: Resume = False,
-    overwrite: Overwrite = False, flags: Annotated[TransferFlags, Parameter(name="*")] = _NONE_GIVEN_TO_TRANSFER,
+    overwrite: Overwrite = False, report: Report = False,
+    flags: Annotated[TransferFlags, Parameter(name="*")] = _NONE_GIVEN_TO_TRANSFER,
 ) -> None:  # fmt: skip
     """Train a finished run's best network on other classes, with a new last layer.
 
@@ -56,7 +62,7 @@ def transfer(
     with loading():
         from lenet.commands.transfer import transfer as run_transfer
 
-    run_transfer(
+    trained = run_transfer(
         run,
         data,
         recipe=recipe,
@@ -66,6 +72,8 @@ def transfer(
         verbose=True,
         **given(flags),
     )
+    if report:
+        write(trained.path)
 
 
 def study(

@@ -79,7 +79,7 @@ def evaluate(
         for number in numbers:
             # With folds, each network has training and validation images of its own.
             indices = _indices(dataset.for_network(checkpoint.seeds[number] - config.seed) if own else dataset, which)
-            logits = _logits(checkpoint, number, dataset.images, indices)
+            logits = logits_of(checkpoint, number, dataset.images, indices)
             labels = dataset.labels[indices]
             predicted.append(Predicted(indices, labels, logits.argmax(axis=1), confidences(logits)))
             scored.append(scores(logits, labels, checkpoint.classes))
@@ -183,9 +183,13 @@ def _images(
     return dataset, False
 
 
-def own_config(run: Run, checkpoint: Checkpoint, data_dir: str | Path | None) -> Config:
-    """The config of the run, with the hash of its images; `data_dir`, unless None, is where they are looked for."""
-    config = Config(**checked(checkpoint.config, f"{run.path}/model.json: "))
+def own_config(run: Run, checkpoint: Checkpoint | None, data_dir: str | Path | None) -> Config:
+    """The config of the run, with the hash of its images; `data_dir`, unless None, is where they are looked for.
+
+    checkpoint: None: the config is read from result.json
+    """
+    saved, file = (checkpoint.config, "model.json") if checkpoint else (run.figures()["config"], "result.json")
+    config = Config(**checked(saved, f"{run.path}/{file}: "))
     sha256 = config.data_sha256 or (run.result or {}).get("data_sha256")
     return replace(config, data_sha256=sha256, **checked({} if data_dir is None else {"data_dir": data_dir}))
 
@@ -197,7 +201,7 @@ def as_trained(run: Run, config: Config, memory: Source | None = None, *, downlo
     return run.split_again(dataset)
 
 
-def _logits(checkpoint: Checkpoint, number: int, images: np.ndarray, indices: np.ndarray) -> np.ndarray:
+def logits_of(checkpoint: Checkpoint, number: int, images: np.ndarray, indices: np.ndarray) -> np.ndarray:
     """float32 [len(indices), classes] of network `number` for these images, some of which are read at a time."""
     parts = [
         torch_engine.logits(checkpoint.networks[number], images[indices[begin : begin + _SOME]], Settings())

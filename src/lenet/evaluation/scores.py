@@ -16,7 +16,7 @@ class Scores:
 
     confusion: int64 [classes, classes], images of the row's class that were predicted as the column's
     precision, recall, f1: float64 [classes]; 0 where a class has no images, or is never predicted
-    loss: mean cross-entropy in nats, without label smoothing
+    loss: mean cross-entropy in nats, without label smoothing; NaN if only the predicted classes are known
     """
 
     classes: tuple[str, ...]
@@ -58,14 +58,22 @@ class Scores:
 
 def scores(logits: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) -> Scores:
     """Scores of float [N, classes] logits against int64 [N] labels; `classes` are the class names."""
+    return predicted_scores(
+        logits.argmax(axis=1), labels, classes, cross_entropy(logits, labels) if len(labels) else 0.0
+    )
+
+
+def predicted_scores(
+    predicted: np.ndarray, labels: np.ndarray, classes: tuple[str, ...], loss: float = float("nan")
+) -> Scores:
+    """Scores of int64 [N] predicted classes against int64 [N] labels; both are numbers into `classes`."""
     count = len(classes)
-    pairs = labels * count + logits.argmax(axis=1)
-    confusion = np.bincount(pairs, minlength=count * count).reshape(count, count)
+    confusion = np.bincount(labels * count + predicted, minlength=count * count).reshape(count, count)
     right = np.diag(confusion).astype(np.float64)
     precision = right / np.maximum(confusion.sum(axis=0), 1)
     recall = right / np.maximum(confusion.sum(axis=1), 1)
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
-    return Scores(classes, confusion, precision, recall, f1, cross_entropy(logits, labels) if len(labels) else 0.0)
+    return Scores(classes, confusion, precision, recall, f1, loss)
 
 
 def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:

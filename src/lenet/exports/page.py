@@ -42,7 +42,7 @@ def live_parts(exported: Exported, checks: Sequence[Check], heading: str = "h2")
     """What a page needs to run the network: LIVE, its sections, whose headings are `heading` elements; SCRIPTS, which
     must follow them; STYLE, which needs base.css. Arguments as for `page_bytes`.
     """
-    model = _json(_model(exported, checks))
+    model = script_json(_model(exported, checks))
     scripts = {"NETWORK": source_text(SOURCE / "network.js"), "VIEW": source_text(SOURCE / "view.js"), "MODEL": model}
     return {
         "LIVE": filled(source_text(SOURCE / "live.html"), {"HEADING": heading}),
@@ -104,8 +104,8 @@ def about(exported: Exported) -> str:
     return "\n".join(f"<p>{html.escape(sentence)}</p>" for sentence in sentences)
 
 
-def _json(value: Any) -> str:
-    """JSON that is safe inside a script element, which "<" could end."""
+def script_json(value: Any) -> str:
+    """JSON for a script element, which "<" could end."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 

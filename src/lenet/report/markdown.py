@@ -10,7 +10,8 @@ from lenet.report.comparison import diverged_notes
 from lenet.report.text import clock, plus_minus
 from lenet.runs.run import Run
 
-_PLACES = {"--out": 1, "--data-dir": 1, "--overwrite": 0}  # options that say where, and their arguments
+# Options that do not change the run, and their number of arguments.
+_PLACES = {"--out": 1, "--data-dir": 1, "--overwrite": 0, "--report": 0}
 
 
 def markdown_table(runs: Mapping[str, Run]) -> str:

@@ -20,7 +20,7 @@ from lenet.models import describe
 from lenet.runs.checkpoint import Checkpoint, load_checkpoint, read_tensors, save_checkpoint, write_tensors
 from lenet.runs.figures import result_fault
 from lenet.runs.metrics import EpochRow, append_metrics, read_metrics, write_metrics
-from lenet.runs.split import read_split, same_config, trained_digests, write_split
+from lenet.runs.split import read_split, same_config, split_sizes, trained_digests, write_split
 
 STATE_MEND = "restore it, or remove it to train this network again from its first epoch"
 
@@ -92,6 +92,10 @@ class Run:
     def split_again(self, dataset: Dataset) -> Dataset:
         """The dataset with the run's saved split, or unchanged if there is none. Raises as `kept_split` does."""
         return read_split(self._split, dataset) if self._split.is_file() else dataset
+
+    def split_sizes(self) -> dict[str, int]:
+        """The number of images in "train", "val" and "test"; empty if the run keeps no split."""
+        return split_sizes(self._split) if self._split.is_file() else {}
 
     def trained_digests(self) -> NDArray[np.uint8] | None:
         """uint8 [M, 16] of the images used for training or validation; None if the run keeps none."""

@@ -52,6 +52,12 @@ def read_split(path: Path, dataset: Dataset) -> Dataset:
     return replace(dataset, train=splits.train, val=splits.val, test=splits.test, folds=splits.folds)
 
 
+def split_sizes(path: Path) -> dict[str, int]:
+    """The number of training, validation and test images. Raises as `read_split`."""
+    kept = read_tensors(path, mend=_MEND)
+    return {name: len(kept[name]) for name in ("train", "val", "test") if name in kept}
+
+
 def same_config(path: Path, config: Config) -> bool:
     """Whether the split was written for this config, options in `MAY_CHANGE` aside; True if that is not known."""
     kept = read_tensors(path, mend=_MEND).get("config") if path.is_file() else None

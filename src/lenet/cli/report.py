@@ -1,0 +1,75 @@
+"""The commands about finished runs as a whole: report, runs."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from lenet.cli.flags import DataDir, RunFolder
+from lenet.cli.interrupt import loading
+from lenet.report.console import PlainConsole
+
+
+def report(
+    run: RunFolder, file: Path | None = None, /, *, card: Annotated[bool, Parameter(negative="")] = False,
+    overwrite: Annotated[bool, Parameter(negative="")] = False, data: str | None = None, data_dir: DataDir = None,
+) -> None:  # fmt: skip
+    """Write a finished run as one HTML page: results, curves, mistakes, data, and the network itself.
+
+    The page needs no network access and no other file. Parts whose images or
+    weights are not found are left out.
+
+    Parameters
+    ----------
+    file
+        File to write, with the ending .html, or .md with --card. Default: RUN/report.html; RUN/MODEL_CARD.md.
+    card
+        Write a model card in Markdown instead, with the metadata that the Hugging Face Hub reads.
+    overwrite
+        Replace an existing file. A RUN/report.html that lenet wrote is always replaced.
+    data
+        The run's images, if they have moved. Default: where the run found them.
+    """
+    write(run, file, card=card, overwrite=overwrite, data=data, data_dir=data_dir)
+
+
+def write(run: Path, file: Path | None = None, **options: Any) -> None:
+    """Write a report and print where it is; arguments as for `lenet.write_report`."""
+    with loading():
+        from lenet.commands.report import write_report
+        from lenet.report.written import report_lines
+
+    written = write_report(run, file, **options)
+    PlainConsole().lines(*report_lines(written.file, written.bytes, written.missing))
+
+
+def runs(
+    folder: Annotated[Path, Parameter(name="DIR")] = Path("runs"), /, *,
+    json_: Annotated[bool, Parameter(name="json", negative="")] = False,
+) -> None:  # fmt: skip
+    """List the runs and searches in a folder, the newest first.
+
+    Accuracies are mean and standard deviation over n networks; those of a search
+    are of its confirmation. A run that is not finished shows "interrupted" (it can
+    be resumed) or "running", and its best validation accuracy so far.
+
+    Parameters
+    ----------
+    folder
+        Folder of the runs. Default: runs.
+    json_
+        Print JSON instead of the table.
+    """
+    with loading():
+        from lenet.commands.runs import list_runs
+        from lenet.report.runs import runs_json, runs_lines, runs_table
+
+    listing = list_runs(folder)
+    if json_:
+        sys.stdout.write(runs_json(listing))
+        return
+    console = PlainConsole()
+    if listing.runs:
+        console.print(runs_table(listing))
+    console.lines(*runs_lines(listing))

@@ -1,0 +1,131 @@
+"""Runs: what the runs in a folder are, and what came of them."""
+
+import shlex
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from lenet.errors import InputError, did_you_mean
+from lenet.evaluation.scores import mean_sd
+from lenet.files import locked
+from lenet.runs.listing import Listed, Listing, State
+from lenet.runs.metrics import EpochRow, best_row, selected
+from lenet.runs.opening import RUNS
+from lenet.runs.run import Run
+from lenet.tuning.search import SEARCH_FILE, read_search
+
+
+def list_runs(folder: str | Path = "runs") -> Listing:
+    """The runs and searches in a folder.
+
+    Raises InputError if the folder does not exist or is itself a run.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        if folder == RUNS:
+            return Listing(folder)
+        names = [str(path) for path in folder.parent.iterdir() if path.is_dir()] if folder.parent.is_dir() else []
+        raise InputError(f"no folder {folder}{did_you_mean(str(folder), names)}")
+    if _is_run(folder):
+        raise InputError(f"{folder} is a run: give the folder of its runs, {folder.parent}")
+    listing = Listing(folder)
+    for path in sorted(path for path in folder.iterdir() if path.is_dir()):
+        if _is_run(path):
+            try:
+                listing.runs.append(_listed(path))
+            except (InputError, OSError) as error:
+                listing.damaged[path.name] = str(error)
+        elif inner := sum(map(_is_run, filter(Path.is_dir, path.iterdir()))):
+            listing.groups[path.name] = inner
+    listing.runs.sort(key=lambda one: (one.date, one.path.name), reverse=True)
+    return listing
+
+
+def _is_run(path: Path) -> bool:
+    return any((path / name).is_file() for name in ("config.toml", "result.json", SEARCH_FILE))
+
+
+def _listed(path: Path) -> Listed:
+    """Raises InputError if a file that is read is damaged."""
+    run = Run(path)
+    kind: Literal["run", "search"] = "search" if (path / SEARCH_FILE).is_file() else "run"
+    result = run.result
+    if result is None:
+        return _unfinished_search(path) if kind == "search" else _unfinished(run)
+    config = result["config"]
+    return Listed(
+        path=path,
+        kind=kind,
+        state="finished",
+        data=result["data"],
+        model=str(config.get("model")),
+        epochs=result["epochs"],
+        done=result["epochs"],
+        seeds=len(result["val_accuracy"]["each"]),
+        val_accuracy=result["val_accuracy"],
+        test_accuracy=result["test_accuracy"],
+        date=_date(path / "result.json"),
+        seconds=float(result["seconds"]["total"]),
+    )
+
+
+def _unfinished(run: Run) -> Listed:
+    config = run.config()
+    assert config is not None  # otherwise it is no run
+    file = run.path / "metrics.csv"
+    rows = run.rows() if file.is_file() else []
+    by_seed: dict[int, list[EpochRow]] = {}
+    for row in rows:
+        by_seed.setdefault(row.seed, []).append(row)
+    best = [best_row(own, selected(vars(config))) for own in by_seed.values()]
+    values = [row.val_accuracy for row in best if row]
+    known = len(by_seed) == config.seeds
+    return Listed(
+        path=run.path,
+        kind="run",
+        state=_state(run.path),
+        data=Path(config.data).name,
+        model=config.model,
+        epochs=config.epochs,
+        done=min(own[-1].epoch for own in by_seed.values()) if known else 0,
+        seeds=config.seeds,
+        val_accuracy=mean_sd(values) if values else None,
+        test_accuracy=None,
+        date=_date(file if rows else run.path / "config.toml"),
+        seconds=run.clock().total,
+        resume=f"lenet train --resume --out {shlex.quote(str(run.path))}",
+    )
+
+
+def _unfinished_search(path: Path) -> Listed:
+    search = read_search(path / SEARCH_FILE)
+    assert search is not None  # otherwise it is no search
+    config = search.config
+    return Listed(
+        path=path,
+        kind="search",
+        state=_state(path),
+        data=Path(config.data).name,
+        model=config.model,
+        epochs=config.epochs,
+        done=0,
+        seeds=search.confirm,
+        val_accuracy=None,
+        test_accuracy=None,
+        date=_date(next(filter(Path.is_file, (path / "trials.csv", path / SEARCH_FILE)))),
+        seconds=0.0,
+        resume=f"lenet tune --resume --out {shlex.quote(str(path))}",
+    )
+
+
+def _state(path: Path) -> State:
+    """Whether a process has the folder's lock, or it waits to be resumed."""
+    try:
+        with locked(path, wait=False):
+            return "interrupted"
+    except BlockingIOError:
+        return "running"
+
+
+def _date(path: Path) -> datetime:
+    return datetime.fromtimestamp(path.stat().st_mtime).astimezone()

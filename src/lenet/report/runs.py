@@ -1,0 +1,66 @@
+"""What is printed of the runs in a folder: a table of 80 columns, or JSON."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from rich.table import Table
+
+from lenet.errors import counted
+from lenet.report.console import visible
+from lenet.report.text import clock, plus_minus
+from lenet.runs.listing import Listed, Listing
+
+_COMMANDS = 5  # unfinished runs whose command is printed
+
+
+def runs_table(listing: Listing) -> Table:
+    """A row for each run. An unfinished one has its state in place of the test accuracy."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for name in ("run", "data", "model"):
+        table.add_column(name, overflow="fold")
+    for name in ("ep.", "n", "val %", "test %", "date", "time"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for run in listing.runs:
+        name = visible(run.path.name) + (" (search)" if run.kind == "search" else "")
+        epochs = str(run.epochs) if run.state == "finished" or run.kind == "search" else f"{run.done}/{run.epochs}"
+        test = _accuracy(run.test_accuracy) if run.state == "finished" else run.state
+        table.add_row(
+            name, visible(run.data), visible(run.model), epochs, str(run.seeds), _accuracy(run.val_accuracy), test,
+            f"{run.date:%Y-%m-%d}", clock(run.seconds) if run.seconds else "-",
+        )  # fmt: skip
+    return table
+
+
+def _accuracy(values: Mapping[str, Any] | None) -> str:
+    return plus_minus(values, scale=100) if values else "-"
+
+
+def runs_lines(listing: Listing) -> list[str]:
+    """What the table does not show: how to resume, damaged folders, and folders with runs of their own."""
+    lines = [] if listing.runs else [f"no runs in {listing.folder}: 'lenet train' makes one"]
+    stopped = [run for run in listing.runs if run.state == "interrupted"]
+    lines += [f"resume  {run.resume}" for run in stopped[:_COMMANDS]]
+    if len(stopped) > _COMMANDS:
+        lines.append(f"        and {len(stopped) - _COMMANDS} more, likewise")
+    lines += [f"damaged {name}: {why}" for name, why in listing.damaged.items()]
+    return lines + [
+        f"more    {counted(count, 'run')} in {name}: lenet runs {listing.folder / name}"
+        for name, count in listing.groups.items()
+    ]
+
+
+def runs_json(listing: Listing) -> str:
+    """All of it, as JSON; accuracies are fractions, dates ISO 8601."""
+    facts = {
+        "folder": str(listing.folder),
+        "runs": [_plain(run) for run in listing.runs],
+        "damaged": listing.damaged,
+        "groups": listing.groups,
+    }
+    return json.dumps(facts, indent=1) + "\n"
+
+
+def _plain(run: Listed) -> dict[str, Any]:
+    told = {"path": str(run.path), "date": run.date.isoformat(timespec="seconds"), "resume": run.resume or None}
+    return {"name": run.path.name} | vars(run) | told

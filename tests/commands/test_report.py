@@ -1,0 +1,215 @@
+"""Reports of runs of every kind: what is left out is said, and nothing that exists is replaced unasked."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+
+import lenet as package
+from lenet.commands.contents import contents_of
+from lenet.runs.run import Run
+
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
+
+@pytest.fixture
+def copied(digits_run, tmp_path):
+    """A copy of the run of two networks on the digits, which the test may change."""
+    return Run(shutil.copytree(digits_run.path, tmp_path / "copy"))
+
+
+@pytest.fixture
+def photo_run(photos, tmp_path):
+    """A run on a folder of photographs with an exact copy, and the folder."""
+    folder = photos(tmp_path / "animals")
+    shutil.copy(folder / "cat" / "0.png", folder / "cat" / "again.png")
+    return package.train(folder, epochs=1, size=16, out=tmp_path / "run"), folder
+
+
+def text_of(run, **options):
+    return package.write_report(run, overwrite=True, **options).file.read_text(encoding="utf-8")
+
+
+def tiles_of(text):
+    return json.loads(re.search(r'id="mistakes">(.*?)</script>', text)[1])["tiles"]
+
+
+def section(text, name):
+    return re.search(rf'<section id="{name}".*?</section>', text, re.DOTALL)[0]
+
+
+def test_a_run_of_two_networks(copied):
+    written = package.write_report(copied)
+    assert written.missing == {}
+    assert written.file == copied.path / "report.html"
+    text = written.file.read_text(encoding="utf-8")
+    result, found = copied.figures(), contents_of(copied)
+    assert f"{100 * result['test_accuracy']['mean']:.1f}% ± " in section(text, "result")
+    assert "(n = 2)" in section(text, "result")
+    wrong = round(180 * (1 - result["test_accuracy"]["each"][result["best_network"]]))
+    assert len(tiles_of(text)) == wrong == len(found.mistakes.names)
+    assert "This page contains all of these" in section(text, "confusion")
+    assert np.all(np.diff(found.mistakes.predicted.confidence) <= 0)
+    accuracies = [np.trace(one.confusion) / 180 for one in found.scores]
+    assert accuracies == pytest.approx(result["test_accuracy"]["each"])
+    assert found.calibration.after.error == pytest.approx(
+        result["test_calibration_error"]["each"][found.best], abs=1e-6
+    )
+    assert "CC BY 4.0" in section(text, "data")
+    assert "1,437 training, 180 validation, 180 test" in section(text, "data")
+    assert 'id="model"' in text
+    assert not re.search(r"\bsrc=\"?h|@import|<link rel=\"style", text)
+
+
+def test_without_images_the_rest_is_shown(photo_run):
+    run, folder = photo_run
+    folder.rename(folder.with_name("moved"))
+    written = package.write_report(run)
+    assert set(written.missing) == {"mistakes", "calibration", "copies"}
+    text = written.file.read_text(encoding="utf-8")
+    assert "Left out. The run&#x27;s images were not found." in section(text, "confident")
+    assert '<table class="matrix' in text
+    assert tiles_of(text) == []
+    assert 'id="model"' in text
+    assert "16 training, 12 validation" not in text
+    assert "unknown" not in section(text, "data")
+    again = text_of(run, data=folder.with_name("moved"))
+    assert "1 exact copy of other images" in section(again, "data")
+    assert "png" in section(again, "confident") or "There are none" in section(again, "confident")
+    (folder.with_name("moved") / "cat" / "3.png").unlink()
+    assert set(package.write_report(run, data=folder.with_name("moved")).missing) == {
+        "mistakes",
+        "calibration",
+        "copies",
+    }
+
+
+def test_images_in_memory(tmp_path):
+    random = np.random.default_rng(0)
+    data = (random.integers(0, 256, (60, 16, 16), np.uint8), np.arange(60) % 3)
+    run = package.train(data, epochs=1, out=tmp_path / "run")
+    assert "mistakes" in package.write_report(run).missing
+    assert package.write_report(run, data=data).missing == {}
+
+
+def test_without_weights(copied):
+    (copied.path / "model.safetensors").unlink()
+    written = package.write_report(copied)
+    assert set(written.missing) == {"live", "filters", "calibration"}
+    text = written.file.read_text(encoding="utf-8")
+    assert all(tile[2] is None for tile in tiles_of(text))
+    assert "weights cannot be read" in section(text, "confident")
+    (copied.path / "model.json").unlink()
+    assert tiles_of(text_of(copied)) == tiles_of(text)
+
+
+def test_without_weights_images_and_names(photo_run):
+    run, folder = photo_run
+    shutil.rmtree(folder)
+    (run.path / "model.safetensors").unlink()
+    (run.path / "model.json").unlink()
+    text = text_of(run)
+    assert '<th scope="row">0</th>' in section(text, "per-class")
+
+
+@pytest.mark.parametrize("content", [None, b"damaged"])
+def test_without_predictions_the_best_network_predicts_again(copied, content):
+    before = tiles_of(text_of(copied))
+    path = copied.path / "predictions.safetensors"
+    path.unlink() if content is None else path.write_bytes(content)
+    assert tiles_of(text_of(copied)) == before
+    (copied.path / "model.safetensors").unlink()
+    missing = package.write_report(copied).missing
+    assert {"scores", "mistakes"} <= set(missing)
+    assert "predictions" in missing["scores"]
+
+
+def test_without_epochs(copied):
+    (copied.path / "metrics.csv").unlink()
+    assert "Left out" in section(text_of(copied), "curves")
+
+
+def test_a_trial_that_a_search_kept(copied):
+    for name in ("result.json", "predictions.safetensors", "metrics.csv", "split.safetensors", "layers.json"):
+        (copied.path / name).unlink()
+    text = text_of(copied)
+    assert "The network was not evaluated on test images" in section(text, "result")
+    assert "validation images" in section(text, "confusion")
+    card = package.write_report(copied, card=True).file.read_text(encoding="utf-8")
+    assert "There is no test result" in card
+    assert "model-index" not in card
+
+
+def test_folds(small_stl10, tmp_path):
+    run = package.train(
+        "stl10", data_dir=small_stl10.parent, protocol="folds", epochs=1, out=tmp_path / "run", batch_size=8
+    )
+    written = package.write_report(run)
+    assert written.missing == {}
+    assert "10 folds" in section(written.file.read_text(encoding="utf-8"), "data")
+
+
+def test_a_network_that_cannot_run_in_a_page(tmp_path):
+    from torch import nn
+
+    from lenet import Normalize
+
+    layers = [Normalize([0.5], [0.5]), nn.Flatten(), nn.Linear(256, 1600), nn.ReLU(), nn.Linear(1600, 10)]
+    run = package.train("digits", model=nn.Sequential(*layers), epochs=1, out=tmp_path / "run")
+    missing = package.write_report(run).missing
+    assert set(missing) == {"live", "filters"}
+    assert "427,210 parameters" in missing["live"]
+    assert "does not begin with a convolution" in missing["filters"]
+
+
+def test_the_card(copied):
+    text = package.write_report(copied, card=True).file.read_text(encoding="utf-8")
+    result = copied.figures()
+    assert text.startswith("---\nlibrary_name: lenet\npipeline_tag: image-classification\n")
+    assert f"value: {result['test_accuracy']['mean']:.4f}" in text
+    assert "(n = 2), on 180 images" in text
+    assert "- Accuracy by class: " in text
+    assert "Licence: CC BY 4.0" in text
+    for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        compile(code, "card", "exec")
+
+
+def test_train_writes_a_report_at_the_end(lenet, tmp_path):
+    outcome = lenet("train", "digits", "--epochs", 1, "--out", tmp_path / "run", "--report")
+    assert outcome.code == 0, outcome
+    assert f"report  {tmp_path / 'run' / 'report.html'}, " in outcome.out
+    assert "--report" not in section((tmp_path / "run" / "report.html").read_text(), "repeat")
+    again = lenet("train", "--resume", "--out", tmp_path / "run", "--report")
+    assert again.code == 0, again
+
+
+def test_what_exists_is_not_replaced(lenet, refused, copied, tmp_path):
+    own = copied.path / "report.html"
+    assert lenet("report", copied.path).code == 0
+    assert lenet("report", copied.path).code == 0  # its own page
+    own.write_text("mine")
+    refused(lenet("report", copied.path), f"{own} exists", "--overwrite")
+    assert own.read_text() == "mine"
+    assert lenet("report", copied.path, "--overwrite").code == 0
+    other = tmp_path / "other.html"
+    assert lenet("report", copied.path, other).code == 0
+    refused(lenet("report", copied.path, other), f"{other} exists")
+    assert lenet("report", copied.path, "--card").code == 0
+    refused(lenet("report", copied.path, "--card"), "MODEL_CARD.md exists")
+
+
+def test_what_cannot_be_written_is_one_line(lenet, refused, copied, tmp_path):
+    refused(lenet("report", "none"), "no run at none")
+    refused(lenet("report", copied.path, "page.pdf"), "must end in .html")
+    refused(lenet("report", copied.path, "card.md"), "must end in .html", "--card")
+    refused(lenet("report", copied.path, "page.html", "--card"), "must end in .md")
+    refused(lenet("report", copied.path, tmp_path / "none" / "page.html"), "no folder")
+    (tmp_path / "folder.html").mkdir()
+    refused(lenet("report", copied.path, tmp_path / "folder.html"), "is a folder")
+    (copied.path / "result.json").unlink()
+    (copied.path / "model.json").unlink()
+    refused(lenet("report", copied.path), "is not finished", "--resume")
+    (copied.path / "search.toml").touch()
+    refused(lenet("report", copied.path), "is a search, not a run")

@@ -1,0 +1,83 @@
+"""The table of runs: finished, interrupted, running and damaged ones."""
+
+import json
+import os
+import re
+import shutil
+
+import pytest
+
+import lenet as package
+from lenet.files import locked
+
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
+
+@pytest.fixture
+def some_runs(digits_run, tmp_path):
+    """A folder with a finished run, an interrupted one, a damaged one, a study's folder, and others."""
+    folder = tmp_path / "runs"
+    shutil.copytree(digits_run.path, folder / "0001")
+
+    def stop(setup, trainings):
+        if min(training.epoch for training in trainings) >= 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        package.train("digits", epochs=200, seeds=2, out=folder / "0002", watch=stop)
+    shutil.copytree(digits_run.path, folder / "0003")
+    (folder / "0003" / "result.json").write_text("{}")
+    shutil.copytree(digits_run.path, folder / "study" / "one")
+    (folder / "notes").mkdir()
+    (folder / "readme.txt").touch()
+    for age, name in ((100, "0001/result.json"), (50, "0002/metrics.csv")):
+        past = (folder / name).stat().st_mtime - age
+        os.utime(folder / name, (past, past))
+    return folder
+
+
+def test_each_run_has_a_row(some_runs, lenet):
+    outcome = lenet("runs", some_runs)
+    assert outcome.code == 0
+    lines = outcome.out.splitlines()
+    assert lines[0].split() == ["run", "data", "model", "ep.", "n", "val", "%", "test", "%", "date", "time"]
+    name, data, model, epochs, networks = lines[1].split()[:5]
+    assert (name, data, model, networks) == ("0002", "digits", "lenet5-modern", "2")
+    assert re.fullmatch(r"[1-9]\d*/200", epochs)
+    assert "interrupted" in lines[1]
+    assert lines[2].split()[:5] == ["0001", "digits", "lenet5-modern", "2", "2"]
+    assert max(map(len, lines[:3])) <= 80
+    assert f"resume  lenet train --resume --out {some_runs / '0002'}" in lines
+    assert any(line.startswith("damaged 0003: ") and "result.json is damaged" in line for line in lines)
+    assert f"more    1 run in study: lenet runs {some_runs / 'study'}" in lines
+
+
+def test_as_json(some_runs, lenet, digits_run):
+    found = json.loads(lenet("runs", some_runs, "--json").out)
+    assert [run["name"] for run in found["runs"]] == ["0002", "0001"]
+    stopped, finished = found["runs"]
+    assert finished["test_accuracy"] == digits_run.figures()["test_accuracy"]
+    assert (finished["state"], finished["resume"]) == ("finished", None)
+    assert (stopped["state"], stopped["epochs"], stopped["seeds"]) == ("interrupted", 200, 2)
+    assert 1 <= stopped["done"] < 200
+    assert stopped["val_accuracy"]["n"] == 2
+    assert stopped["test_accuracy"] is None
+    assert list(found["damaged"]) == ["0003"]
+    assert found["groups"] == {"study": 1}
+
+
+def test_a_run_that_is_training_is_not_interrupted(some_runs):
+    with locked(some_runs / "0002", wait=False):
+        assert package.list_runs(some_runs).runs[0].state == "running"
+
+
+@pytest.mark.parametrize("name", ["config.toml", "metrics.csv", "state/clock.json"])
+def test_a_damaged_file_of_an_interrupted_run_is_named(some_runs, name):
+    (some_runs / "0002" / name).write_bytes(b"\xff\x00")
+    assert name.split("/")[-1] in package.list_runs(some_runs).damaged["0002"]
+
+
+def test_folders_without_runs(lenet, refused, digits_run):
+    assert lenet("runs").out == "no runs in runs: 'lenet train' makes one\n"
+    refused(lenet("runs", "none"), "no folder none")
+    refused(lenet("runs", digits_run.path), "is a run", str(digits_run.path.parent))
