@@ -1,6 +1,7 @@
 // Conv2d as a single layer, where ConvBlock does not apply.
 #include <cstddef>
 #include <cstring>
+#include <memory>
 
 #include "api.h"
 #include "arena.h"
@@ -11,6 +12,7 @@
 #include "layer.h"
 #include "schedule.h"
 #include "team.h"
+#include "winograd.h"
 
 namespace lenet {
 
@@ -18,26 +20,35 @@ template <class T>
 class Conv : public Layer<T> {
  public:
   Conv(const Context<T>& context, const LenetLayer& spec, bool trained)
-      : Layer<T>(context, spec, trained), weights_(spec, trained) {}
+      : Layer<T>(context, spec, trained),
+        weights_(spec, trained),
+        winograd_(Winograd<T>::pays(weights_) ? std::make_unique<Winograd<T>>(weights_) : nullptr) {}
 
   void allocate(Arena& arena) override {
     weights_.allocate(arena, this->context_, true, false);
-    rows_ = arena.array<T>(size_t(this->context_.threads) * row());
+    if (winograd_) winograd_->allocate(arena, this->context_.threads, out->layout.height, out->layout.width);
+    z_ = arena.array<T>(size_t(this->context_.threads) * out->layout.height * row());
   }
-  void pack() override { weights_.pack(); }
+  void pack() override {
+    weights_.pack();
+    if (winograd_) winograd_->pack();
+  }
   void unpack() override { weights_.unpack(); }
   void count_step() override { weights_.count_step(); }
 
   void forward(Schedule& schedule) override {
     schedule.images([this](const Step&, const Slice& slice, const Worker& worker) {
       const Layout &from = in->layout, &to = out->layout;
-      T* const z = rows_ + size_t(worker.index) * row();
-      for (int n = slice.images.begin; n < slice.images.end; n++)
-        for (int y = 0; y < to.height; y++) {
-          conv_channels(weights_, in->image(n) + corner(y), from.row(), 1, to.width, z, 0);
+      T* const z = z_ + size_t(worker.index) * to.height * row();
+      for (int n = slice.images.begin; n < slice.images.end; n++) {
+        if (winograd_)
+          winograd_->convolve(in->image(n), from.row(), z, row(), worker);
+        else
+          conv_channels(weights_, in->image(n), from.row(), to.height, to.width, z, row());
+        for (int y = 0; y < to.height; y++)
           for (int x = 0; x < to.width; x++)
-            std::memcpy(out->image(n) + to.at(y, x), z + x * weights_.width, size_t(to.channels) * sizeof(T));
-        }
+            std::memcpy(out->image(n) + to.at(y, x), z + y * row() + x * weights_.width, size_t(to.channels) * sizeof(T));
+      }
     });
   }
 
@@ -50,7 +61,9 @@ class Conv : public Layer<T> {
   }
 
   void update(Schedule& schedule) override {
-    if (this->trained_) weights_.update(schedule, this->context_.optimizer);
+    if (!this->trained_) return;
+    weights_.update(schedule, this->context_.optimizer);
+    if (winograd_) winograd_->update(schedule);
   }
 
  private:
@@ -58,8 +71,6 @@ class Conv : public Layer<T> {
   using Layer<T>::out;
 
   int row() const { return out->layout.width * weights_.width; }
-  // Offset in the input, border included, of the first window of output row y.
-  int corner(int y) const { return in->layout.at(y - in->layout.border_y, -in->layout.border_x); }
 
   void image_backward(int n, int slice) {
     const Layout &from = in->layout, &to = out->layout;
@@ -73,7 +84,8 @@ class Conv : public Layer<T> {
   }
 
   ConvWeights<T> weights_;
-  T* rows_ = nullptr;  // [threads][columns][width]
+  std::unique_ptr<Winograd<T>> winograd_;  // null where conv_channels is faster
+  T* z_ = nullptr;  // [threads][height][columns][width]
 };
 
 LENET_DEFINE_LAYER(make_conv, Conv)

@@ -20,6 +20,7 @@ ConvBlock<T, Planar>::ConvBlock(const Context<T>& context, const BlockSpec& spec
       input_(input),
       weights_(*spec.conv, this->trained_),
       norm_(spec.norm ? std::make_unique<ChannelNorm<T>>(*spec.norm) : nullptr),
+      winograd_(!Planar && Winograd<T>::pays(weights_) ? std::make_unique<Winograd<T>>(weights_) : nullptr),
       norm_trained_(spec.norm && context.training && spec.norm->index >= context.call.frozen),
       maximum_(spec.pool->kind == kMaxPool),
       relu_(spec.activation->kind == kRelu) {
@@ -43,6 +44,7 @@ void ConvBlock<T, Planar>::allocate(Arena& arena) {
 
   weights_.allocate(arena, this->context_, !Planar, this->trained_ && !dense && in->needs_gradient);
   if (norm_) norm_->allocate(arena, this->context_, norm_trained_);
+  if (winograd_) winograd_->allocate(arena, this->context_.threads, height_, width_);
   if (keeps_z_) z_ = arena.array<T>(size_t(images) * z_image_size());
   if (keeps_winners_) winners_ = arena.array<uint8_t>(size_t(images) * out->layout.height * pooled_row_);
   if (norm_trained_) {
@@ -62,7 +64,7 @@ void ConvBlock<T, Planar>::allocate(Arena& arena) {
       scratch.pooled = arena.array<T>(3 * pooled_row_);
       if (this->trained_) scratch.rows = arena.array<T>(from.template stride<T>());
     }
-    scratch.z = arena.array<T>(size_t(dense ? height_ : 2) * z_row_);
+    scratch.z = arena.array<T>(size_t(dense || winograd_ ? height_ : 2) * z_row_);
     if (dense) scratch.sums = arena.array<T>(size_t(2) * outputs * L);
     if (trained && !dense) {
       scratch.slopes = arena.array<T>(padded<T>(out->layout.values()));
@@ -77,6 +79,7 @@ void ConvBlock<T, Planar>::allocate(Arena& arena) {
 template <class T, bool Planar>
 void ConvBlock<T, Planar>::pack() {
   weights_.pack();
+  if (winograd_) winograd_->pack();
   if (norm_) norm_->pack(in_order(weights_.outputs));
   if (norm_ && !norm_trained_) norm_->use_running({0, weights_.outputs});
 }
@@ -97,14 +100,14 @@ template <class T, bool Planar>
 void ConvBlock<T, Planar>::forward(Schedule& schedule) {
   if (!norm_trained_) {
     schedule.images([this](const Step&, const Slice& slice, const Worker& worker) {
-      for (int n = slice.images.begin; n < slice.images.end; n++) image_forward(n, scratch_[worker.index], keeps_z_);
+      for (int n = slice.images.begin; n < slice.images.end; n++) image_forward(n, worker, keeps_z_);
     });
     return;
   }
   // Batch norm needs the whole batch before any of it can be pooled.
   schedule.images([this](const Step&, const Slice& slice, const Worker& worker) {
     for (int n = slice.images.begin; n < slice.images.end; n++) {
-      convolve(n, scratch_[worker.index], 0, height_, z_image(n));
+      convolve_image(n, worker, z_image(n));
       measure(n);
     }
   });
@@ -119,19 +122,32 @@ void ConvBlock<T, Planar>::forward(Schedule& schedule) {
 }
 
 template <class T, bool Planar>
-void ConvBlock<T, Planar>::image_forward(int n, const Scratch& scratch, bool keep) {
-  if (Planar) input_->planes(n, planes_, scratch.words, scratch.planes);
+void ConvBlock<T, Planar>::image_forward(int n, const Worker& worker, bool keep) {
+  const Scratch& scratch = scratch_[worker.index];
+  const bool whole = keep || winograd_;
+  T* const z = keep ? z_image(n) : scratch.z;
+  if (winograd_)
+    convolve_image(n, worker, z);
+  else if (Planar)
+    input_->planes(n, planes_, scratch.words, scratch.planes);
   for (int py = 0; py < out->layout.height; py++) {
-    T* const z = keep ? z_image(n) + 2 * py * z_row_ : scratch.z;
-    convolve(n, scratch, 2 * py, 2, z);
-    pool_row(n, py, scratch, z);
+    T* const rows = z + (whole ? 2 * py * z_row_ : 0);
+    if (!winograd_) convolve_rows(n, scratch, 2 * py, 2, rows);
+    pool_row(n, py, scratch, rows);
   }
 }
 
 template <class T, bool Planar>
-void ConvBlock<T, Planar>::convolve(int n, const Scratch& scratch, int first_row, int rows, T* z) const {
+void ConvBlock<T, Planar>::convolve_image(int n, const Worker& worker, T* z) const {
+  const Scratch& scratch = scratch_[worker.index];
+  if (winograd_) return winograd_->convolve(in->image(n), in->layout.row(), z, z_row_, worker);
+  if (Planar) input_->planes(n, planes_, scratch.words, scratch.planes);
+  convolve_rows(n, scratch, 0, height_, z);
+}
+
+template <class T, bool Planar>
+void ConvBlock<T, Planar>::convolve_rows(int n, const Scratch& scratch, int first_row, int rows, T* z) const {
   const Layout& from = in->layout;
-  if (Planar && rows > 2) input_->planes(n, planes_, scratch.words, scratch.planes);
   if constexpr (Planar)
     for (int y = first_row; y < first_row + rows; y++, z += z_row_)
       conv_row(weights_, planes_, scratch.planes + y * planes_.row(), z, half_);

@@ -22,6 +22,7 @@
 #include "schedule.h"
 #include "team.h"
 #include "vector.h"
+#include "winograd.h"
 
 namespace lenet {
 
@@ -55,7 +56,7 @@ class ConvBlock : public Layer<T> {
     T* planes = nullptr;   // Planar: the input in even and odd columns
     uint32_t* words = nullptr;  // for Input::planes
     T* rows = nullptr;     // Planar: the input with channels last
-    T* z = nullptr;        // two rows of the convolution's outputs; or the gradient of all rows
+    T* z = nullptr;        // two rows of the convolution's outputs, or all of them; or the gradient of all rows
     T* pooled = nullptr;   // Planar: three rows of pooled values, [3][outputs][half]
     T* slopes = nullptr;   // gradient before the activation, [values of `out` without border]
     T* sums = nullptr;     // sums by channel, [2][outputs][L]
@@ -81,8 +82,9 @@ class ConvBlock : public Layer<T> {
   // The gradient before the activation, from the gradient after it and its output y.
   V passed(V dy, V y) const { return relu_ ? (y > T(0) ? dy : V{}) : dy * (T(1) - y * y); }
 
-  void image_forward(int n, const Scratch& scratch, bool keep);
-  void convolve(int n, const Scratch& scratch, int first_row, int rows, T* z) const;
+  void image_forward(int n, const Worker& worker, bool keep);
+  void convolve_rows(int n, const Scratch& scratch, int first_row, int rows, T* z) const;
+  void convolve_image(int n, const Worker& worker, T* z) const;
   void pool_row(int n, int py, const Scratch& scratch, T* z);
   void measure(int n);
   void use_measures(const Step& step, Range channels);
@@ -107,6 +109,7 @@ class ConvBlock : public Layer<T> {
   Input<T>* const input_;
   ConvWeights<T> weights_;
   std::unique_ptr<ChannelNorm<T>> norm_;
+  std::unique_ptr<Winograd<T>> winograd_;  // null where conv_channels or conv_row is faster
   const bool norm_trained_, maximum_, relu_;
   bool keeps_winners_ = false, keeps_z_ = false;  // whether the backward pass needs them
 

@@ -42,7 +42,9 @@ void ConvBlock<T, Planar>::backward(Schedule& schedule) {
 
 template <class T, bool Planar>
 void ConvBlock<T, Planar>::update(Schedule& schedule) {
-  if (this->trained_) weights_.update(schedule, this->context_.optimizer);
+  if (!this->trained_) return;
+  weights_.update(schedule, this->context_.optimizer);
+  if (winograd_) winograd_->update(schedule);
 }
 
 // ---- After a max pool without batch norm: only winners have a gradient.
