@@ -60,8 +60,8 @@ class Winograd {
     tiles_ = tiles_x_ * ((height + kTile - 1) / kTile);
     const int points = (w_.kernel + kTile - 1) * (w_.kernel + kTile - 1);
     kernels_ = arena.array<T>(size_t(points) * w_.inputs * w_.width);
-    scratch_size_ = round_up(points * tiles_ * (w_.inputs + kTileVectors * kLanes<T>), kLanes<T>);
-    scratch_ = arena.array<T>(size_t(threads) * scratch_size_);
+    scratch_size_ = (size_t(points) * tiles_ * (w_.inputs + kTileVectors * kLanes<T>) + L - 1) / L * L;
+    scratch_ = arena.array<T>(threads * scratch_size_);
   }
 
   // Transforms the kernels, from w.by_output.
@@ -75,7 +75,7 @@ class Winograd {
 
   // z[height][width][w.width], rows z_row apart, as conv_channels; `x` is the top left corner of the first window.
   void convolve(const T* x, int x_row, T* z, int z_row, const Worker& worker) const {
-    T* const scratch = scratch_ + size_t(worker.index) * scratch_size_;
+    T* const scratch = scratch_ + worker.index * scratch_size_;
     w_.kernel == 5 ? convolve_image<5>(x, x_row, z, z_row, scratch) : convolve_image<3>(x, x_row, z, z_row, scratch);
   }
 
@@ -247,7 +247,7 @@ class Winograd {
   int height_ = 0, width_ = 0, tiles_x_ = 0, tiles_ = 0;
   T* kernels_ = nullptr;   // [channel tile][point][input][channels of the tile]
   T* scratch_ = nullptr;   // [threads][scratch_size_]: transformed inputs, then products of a tile of channels
-  int scratch_size_ = 0;
+  size_t scratch_size_ = 0;
 };
 
 }  // namespace lenet
