@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install run transfer test check format docs bench sanitize clean
+.PHONY: install run transfer test check format docs dist bench sanitize clean
 
 install: $(INSTALLED)
 
@@ -40,6 +40,11 @@ format: install
 # docs/cli.md and docs/api.md, which a test compares with the code.
 docs: install
 	$(BIN)/python docs/generate.py
+
+# The sdist, and the wheel that it builds; a wheel without the native engine is an error.
+dist: install
+	$(BIN)/python -m build
+	$(BIN)/python -m zipfile --list dist/*.whl | grep -q "lenet/_native"
 
 sanitize: install
 	bash native/sanitize.sh
