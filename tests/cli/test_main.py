@@ -439,7 +439,7 @@ def test_the_flags_are_those_of_the_last_version(lenet):
 
     options = {f"--{field.name.replace('_', '-')}" for field in fields(Config)}  # pinned in test_config.py
     assert flags("train") == options - {"--data", "--data-sha256", "--start-sha256", "--teacher-sha256"} | {
-        *("DATA", "--recipe", "--out", "--resume", "--overwrite", "--report", "--no-nesterov"),
+        *("DATA", "--recipe", "--out", "--resume", "--overwrite", "--report", "--track", "--no-nesterov"),
     }
     assert flags("report") == {"RUN", "FILE", "--card", "--overwrite", "--data", "--data-dir"}
     assert flags("runs") == {"DIR", "--json"}

@@ -30,7 +30,7 @@ PARAMETERS = {
     "load": "run",
     "predict": "run images top network calibrated reject_error reject_unlike",
     "study": "name out verbose watch",
-    "train": f"data model recipe {RUN} or_digits",
+    "train": f"data model recipe {RUN} or_digits track",
     "transfer": f"run data recipe {RUN}",
     "tune": "data model space trials metric scheduler grace_period reduction_factor search recipe confirm keep workers "
     "gpus_per_trial address out resume overwrite watch verbose",

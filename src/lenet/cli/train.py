@@ -1,7 +1,7 @@
 """The commands that train: train, transfer, study."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -38,14 +38,22 @@ _NONE_GIVEN, _NONE_GIVEN_TO_TRANSFER = Flags(), TransferFlags()
 
 def train(
     data: Data = None, /, *, recipe: Recipe = None, out: Out = None, resume: Resume = False,
-    overwrite: Overwrite = False, report: Report = False,
+    overwrite: Overwrite = False, report: Report = False, track: Literal["tensorboard", "mlflow"] | None = None,
     flags: Annotated[Flags, Parameter(name="*")] = _NONE_GIVEN,
 ) -> None:  # fmt: skip
-    """Train one network, or several with different seeds, and evaluate the test set once."""
+    """Train one network, or several with different seeds, and evaluate the test set once.
+
+    Parameters
+    ----------
+    track
+        Also write each epoch's figures to the run folder for this viewer: tensorboard (needs "lenet[tensorboard]") or
+        mlflow (needs "lenet[mlflow]"). Nothing is sent anywhere. Default: none.
+    """
     with loading():
         from lenet.commands.train import train as run_train
 
-    run = run_train(data, recipe=recipe, out=out, resume=resume, overwrite=overwrite, verbose=True, **given(flags))
+    run = run_train(data, recipe=recipe, out=out, resume=resume, overwrite=overwrite, track=track, verbose=True,
+                    **given(flags))  # fmt: skip
     if report:
         write(run.path)
 

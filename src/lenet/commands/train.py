@@ -14,6 +14,7 @@ from lenet.data.source import MEMORY, Source
 from lenet.engine.preserved import preserved_torch
 from lenet.report.progress import Printer, both
 from lenet.report.text import epochs_trained
+from lenet.report.tracking import Track, Tracker, check_tracking
 from lenet.runs.opening import opened_run
 from lenet.runs.run import Clock, Run
 from lenet.training.finish import evaluate_test_set, result_of
@@ -39,6 +40,7 @@ def train(
     verbose: bool = False,
     watch: Watch | None = None,
     or_digits: bool = False,
+    track: Track | None = None,
     **options: Unpack[Options],
 ) -> Run:
     """Train one network or several that differ by seed, evaluate them once on the test set, and return the run.
@@ -53,6 +55,7 @@ def train(
     verbose: print what the command line prints
     watch: a function of (setup, trainings), called before the first epoch, about ten times a second, and at the end
     or_digits: train on the embedded digits if the dataset is not on disk and cannot be downloaded
+    track: also write each epoch's figures to the run folder for "tensorboard" or "mlflow"; nothing is sent anywhere
 
     Raises InputError (a ValueError) if an argument is invalid, and Interrupted (a KeyboardInterrupt) on Ctrl-C.
     """
@@ -63,7 +66,7 @@ def train(
     )
     return run_training(
         request, memory=memory, own=own, out=out, resume=resume, overwrite=overwrite, verbose=verbose, watch=watch,
-        or_digits=or_digits,
+        or_digits=or_digits, track=track,
     )  # fmt: skip
 
 
@@ -78,6 +81,7 @@ def run_training(
     verbose: bool = False,
     watch: Watch | None = None,
     or_digits: bool = False,
+    track: Track | None = None,
 ) -> Run:
     """Train and evaluate the run of a request, and write all its files. Arguments and errors as for `train`.
 
@@ -85,11 +89,13 @@ def run_training(
     """
     started = time.perf_counter()
     request.config()  # raises for invalid options before a folder is made
+    check_tracking(track)
     with (
         preserved_torch(),
         request.naming_recipe(),
         opened_run(out, resume=resume, overwrite=overwrite) as run,
         Printer() if verbose else nullcontext() as printer,
+        Tracker(track, run) if track else nullcontext() as tracker,
     ):
         if run.result is not None:
             check_same_images(run, request, or_digits, memory)
@@ -98,7 +104,7 @@ def run_training(
             setup = prepare(run, request, own, memory=memory, or_digits=or_digits, notes=notes)
             trainings = begin(setup, run)
             try:
-                clock = train_all(setup, trainings, run, both(printer, watch), started)
+                clock = train_all(setup, trainings, run, both(printer, tracker, watch), started)
                 _finish(setup, trainings, run, clock)
             except KeyboardInterrupt:
                 raise Interrupted(_how_to_resume(run, trainings)) from None
