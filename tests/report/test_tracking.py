@@ -71,19 +71,26 @@ def test_nothing_is_written_unless_asked_for():
 
 
 @pytest.mark.usefixtures("no_data")
-def test_mlflow_has_the_rows_of_metrics_csv_whatever_the_environment_names(monkeypatch):
+@pytest.mark.filterwarnings("ignore")  # of MLflow's dependencies
+def test_mlflow_has_each_row_once_in_the_run_folder_whatever_the_environment_names(monkeypatch, interrupt_after):
     pytest.importorskip("mlflow")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    run = lenet.train("digits", **SMALL, out="run", track="mlflow")
+    with interrupt_after(3), pytest.raises(KeyboardInterrupt):
+        lenet.train("digits", **SMALL, out="run", track="mlflow")
+    run = lenet.train("digits", **SMALL, out="run", resume=True, track="mlflow")
     from mlflow import MlflowClient
+    from mlflow.telemetry.utils import is_telemetry_disabled
 
-    client = MlflowClient(tracking_uri=(run.path / "mlflow").absolute().as_uri())
-    experiment = client.get_experiment_by_name("lenet").experiment_id
-    runs = client.search_runs([experiment])
-    assert {one.info.run_name for one in runs} == {"run/seed-0", "run/seed-1"}
+    assert is_telemetry_disabled()
+    client = MlflowClient(tracking_uri=f"sqlite:///{(run.path / 'mlflow' / 'mlflow.db').absolute()}")
+    runs = client.search_runs([client.get_experiment_by_name("lenet").experiment_id])
+    assert sorted(one.info.run_name for one in runs) == ["run/seed-0", "run/seed-1"]
     for one in runs:
-        history = client.get_metric_history(one.info.run_id, "validation/accuracy")
-        assert sorted(value.step for value in history) == [1, 2, 3]
+        names = ("train/loss", "validation/accuracy")
+        histories = {name: client.get_metric_history(one.info.run_id, name) for name in names}
+        found = {(name, value.step): value.value for name, values in histories.items() for value in values}
+        assert_same(run, int(one.info.run_name[-1]), found)
+        assert [len(values) for values in histories.values()] == [3, 3]
         assert one.data.params["epochs"] == "3"
         assert one.info.status == "FINISHED"
 

@@ -1,7 +1,8 @@
 """Metrics for TensorBoard or MLflow on request: the rows of metrics.csv, in local files. Nothing is sent anywhere."""
 
+import logging
 import os
-import shutil
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -46,8 +47,8 @@ def check_tracking(track: str | None) -> None:
 class Tracker:
     """Writes each network's epochs to a log in the run folder: pass it as `watch`, inside its own `with`.
 
-    As metrics.csv, a log is written anew from the first epoch when a run is resumed: the process may have been killed
-    between an epoch's state and its row.
+    A resumed run continues its log. The process may have been killed between an epoch's state and its row, so that the
+    epochs of earlier sessions are written too, where they are missing.
     """
 
     def __init__(self, track: str, run: Run) -> None:
@@ -66,7 +67,6 @@ class Tracker:
         """Write the epochs that ended since the last call. Raises InputError if a file cannot be written."""
         with _writable(self._run.path / self._track):
             if not self._logs:
-                shutil.rmtree(self._run.path / self._track, ignore_errors=True)
                 self._logs = [self._open(setup, training) for training in trainings]
                 self._written = [0] * len(trainings)
             for number, training in enumerate(trainings):
@@ -83,9 +83,14 @@ class Tracker:
 
 
 class _TensorBoard:
-    """Event files, written by tensorboardX, which needs neither TensorFlow nor TensorBoard."""
+    """Event files, written by tensorboardX, which needs neither TensorFlow nor TensorBoard.
+
+    As metrics.csv, they are written anew from the first epoch when a run is resumed.
+    """
 
     def __init__(self, folder: Path) -> None:
+        for old in folder.glob("events.out.tfevents.*"):
+            old.unlink()
         self._writer = _load("tensorboard").SummaryWriter(str(folder))
 
     def write(self, values: dict[str, float], epoch: int) -> None:
@@ -98,27 +103,43 @@ class _TensorBoard:
 
 
 class _MLflow:
-    """A run in a local store of MLflow's files, whatever MLFLOW_TRACKING_URI names."""
+    """A run of MLflow in a database in the run folder, whatever MLFLOW_TRACKING_URI names.
+
+    A resumed run continues the run of MLflow that has its name.
+    """
 
     def __init__(self, folder: Path, name: str, options: dict[str, str]) -> None:
-        self._client = _load("mlflow").MlflowClient(tracking_uri=folder.absolute().as_uri())
+        folder = folder.absolute()
+        folder.mkdir(exist_ok=True)
+        mlflow = _load("mlflow")
+        self._entities = mlflow.entities
+        self._client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}")
         found = self._client.get_experiment_by_name("lenet")
-        experiment = found.experiment_id if found else self._client.create_experiment("lenet")
-        self._run = self._client.create_run(experiment, run_name=name).info.run_id
-        for key, value in options.items():
-            self._client.log_param(self._run, key, value)
+        experiment = found.experiment_id if found else None
+        if experiment is None:
+            experiment = self._client.create_experiment("lenet", artifact_location=(folder / "artifacts").as_uri())
+        runs = [run.info.run_id for run in self._client.search_runs([experiment]) if run.info.run_name == name]
+        self._run = runs[0] if runs else self._client.create_run(experiment, run_name=name).info.run_id
+        if not runs:
+            for key, value in options.items():
+                self._client.log_param(self._run, key, value)
+        self._last = max((one.step for one in self._client.get_metric_history(self._run, "train/loss")), default=0)
 
     def write(self, values: dict[str, float], epoch: int) -> None:
-        for tag, value in values.items():
-            self._client.log_metric(self._run, tag, value, step=epoch)
+        if epoch > self._last:
+            metric, now = self._entities.Metric, int(1000 * time.time())
+            metrics = [metric(tag, value, now, epoch) for tag, value in values.items()]
+            self._client.log_batch(self._run, metrics)
 
     def close(self) -> None:
         self._client.set_terminated(self._run)
 
 
 def _load(track: str) -> Any:
-    if track == "mlflow":  # read when it is imported; it would otherwise send usage data
+    if track == "mlflow":
+        # Read when MLflow is imported, which would otherwise send usage data.
         os.environ.update(MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="true")
+        logging.getLogger("mlflow").setLevel(logging.WARNING)  # it announces the tables of its database
     return import_module(_MODULES[track])
 
 
