@@ -43,8 +43,9 @@ docs: install
 
 # The sdist, and the wheel that it builds; a wheel without the native engine is an error.
 dist: install
+	rm -rf dist
 	$(BIN)/python -m build
-	$(BIN)/python -m zipfile --list dist/*.whl | grep -q "lenet/_native"
+	$(BIN)/python -m zipfile --list dist/*.whl | grep "lenet/_native"
 
 sanitize: install
 	bash native/sanitize.sh
