@@ -133,7 +133,7 @@ def test_missing_and_old_libraries_are_named_with_the_command_that_mends_them(mo
     installed(monkeypatch, ray=None)
     outcome = lenet("doctor")
     assert outcome.code == 0
-    assert 'pip install "lenet[tune]" adds' in outcome.out
+    assert 'missing; pip install "lenet[tune]"' in outcome.out
     installed(monkeypatch, numpy="1.26.4")
     assert what(doctor()) == ['numpy is 1.26.4, lenet needs 2: pip install "numpy>=2"']
     installed(monkeypatch, scipy=None)
