@@ -5,7 +5,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-WIDTH, LEFT, RIGHT, TOP, BOTTOM = 420, 46, 12, 10, 40  # of a chart and its margins, in user units
+WIDTH, HEIGHT = 420, 260  # of a chart, in user units
+LEFT, RIGHT, TOP, BOTTOM = 46, 12, 10, 40  # its margins
 Point = tuple[float, float]
 
 
@@ -60,7 +61,7 @@ def axis_of(label: str, values: Sequence[float], *, unit: str = "", most: float 
     return Axis(label, max(0.0, low - margin), high, unit=unit)
 
 
-def chart(x: Axis, y: Axis, drawn: Sequence[Line | Dots], description: str, *, height: int = 260) -> str:
+def chart(x: Axis, y: Axis, drawn: Sequence[Line | Dots], description: str, *, height: int = HEIGHT) -> str:
     """An SVG element with axes, grid and legend. description: what it shows, for those who do not see it."""
     bottom = height - BOTTOM
     parts = [*_grid(x, y, height)]
