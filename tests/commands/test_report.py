@@ -126,6 +126,15 @@ def test_without_predictions_the_best_network_predicts_again(copied, content):
     assert "predictions" in missing["scores"]
 
 
+def test_a_result_that_another_program_changed(copied):
+    path = copied.path / "result.json"
+    changed = json.loads(path.read_text()) | {"command": "lenet train 'digits", "versions": "none"}
+    path.write_text(json.dumps(changed))
+    text = text_of(copied)
+    assert "lenet train &#x27;digits" not in text
+    assert "lenet train --recipe" in section(text, "repeat")
+
+
 def test_without_epochs(copied):
     (copied.path / "metrics.csv").unlink()
     assert "Left out" in section(text_of(copied), "curves")
@@ -209,6 +218,7 @@ def test_what_cannot_be_written_is_one_line(lenet, refused, copied, tmp_path):
     (tmp_path / "folder.html").mkdir()
     refused(lenet("report", copied.path, tmp_path / "folder.html"), "is a folder")
     (copied.path / "result.json").unlink()
+    refused(lenet("report", copied.path), "is not finished", "--resume")  # killed before result.json was written
     (copied.path / "model.json").unlink()
     refused(lenet("report", copied.path), "is not finished", "--resume")
     (copied.path / "search.toml").touch()

@@ -4,11 +4,15 @@ import json
 import os
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 
 import lenet as package
+from lenet.config import Config
 from lenet.files import locked
+from lenet.tuning.search import Search
+from lenet.tuning.space import parse_space
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
@@ -75,6 +79,24 @@ def test_a_run_that_is_training_is_not_interrupted(some_runs):
 def test_a_damaged_file_of_an_interrupted_run_is_named(some_runs, name):
     (some_runs / "0002" / name).write_bytes(b"\xff\x00")
     assert name.split("/")[-1] in package.list_runs(some_runs).damaged["0002"]
+
+
+def test_searches(digits_run, lenet, tmp_path):
+    finished, stopped = (Path(shutil.copytree(digits_run.path, tmp_path / name)) for name in ("0001", "0002"))
+    for folder in (finished, stopped):
+        config = Config(data="digits", epochs=3)
+        search = Search(config, parse_space({"lr": "loguniform(0.001, 0.1)"}))
+        (folder / "search.toml").write_text(search.text())
+    result = json.loads((finished / "result.json").read_text()) | {"test_accuracy": None}  # without confirmation
+    (finished / "result.json").write_text(json.dumps(result))
+    (stopped / "result.json").unlink()
+    found = {run.path.name: run for run in package.list_runs(tmp_path).runs}
+    assert found["0001"].kind == found["0002"].kind == "search"
+    assert (found["0002"].state, found["0002"].epochs, found["0002"].seeds) == ("interrupted", 3, 5)
+    assert found["0002"].resume == f"lenet tune --resume --out {stopped}"
+    assert "(search)" in lenet("runs", tmp_path).out
+    (stopped / "search.toml").write_text("trials = 3")
+    assert "search.toml is damaged" in package.list_runs(tmp_path).damaged["0002"]
 
 
 def test_folders_without_runs(lenet, refused, digits_run):

@@ -9,6 +9,7 @@ from lenet.evaluation.scores import (
     cross_entropy,
     mean_sd,
     per_class_csv,
+    predicted_scores,
     probabilities,
     scores,
     wilson_interval,
@@ -101,3 +102,10 @@ def test_wilson_interval_agrees_with_scipy():
     for correct, images in ((1, 3), (17, 20), (180, 180), (5000, 10000)):
         there = binomtest(correct, images).proportion_ci(method="wilson")
         assert wilson_interval(correct, images) == pytest.approx((there.low, there.high))
+
+
+def test_scores_of_predicted_classes_alone_are_those_of_logits():
+    found, wanted = predicted_scores(PREDICTED, LABELS, CLASSES), scores(LOGITS, LABELS, CLASSES)
+    for name in ("confusion", "precision", "recall", "f1"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(wanted, name))
+    assert np.isnan(found.loss)

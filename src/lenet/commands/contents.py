@@ -3,7 +3,7 @@
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,13 +62,14 @@ class _Gathering:
             hint = runs[-1] if runs else run.path / "keep" / "NUMBER"
             raise InputError(f"{run.path} is a search, not a run: give a run in it, such as {hint}")
         result, checkpoint = run.result, self.checkpoint()
-        if result is None and checkpoint is None:
-            run.figures()  # raises
+        if result is None and (checkpoint is None or run.split_sizes()):
+            run.figures()  # raises; a trial that a search kept has neither
         config = own_config(run, checkpoint, self.data_dir)
         dataset = self.dataset(config)
         classes = self.classes(checkpoint, config, dataset)
         best = checkpoint.best if checkpoint else (result or {}).get("best_network") or 0
-        seeds = checkpoint.seeds if checkpoint else _seeds(result or {}, config)
+        val_accuracy = result["val_accuracy"]["each"] if result else checkpoint.val_accuracy if checkpoint else []
+        seeds = checkpoint.seeds if checkpoint else _seeds(result or {}, config, len(val_accuracy))
         split: Literal["test", "val"] = "test" if result and result["test_accuracy"] else "val"
         logits = self.logits(checkpoint, config, dataset, split)
         predictions, labels, indices = self.predictions(split, len(classes), logits, dataset, best)
@@ -77,6 +78,7 @@ class _Gathering:
         temperature = checkpoint.temperature[best] if checkpoint else 1.0
         network, checks = self.live(checkpoint, best, shown)
         rows = self.rows()
+        versions = (result or {}).get("versions") or (checkpoint.versions if checkpoint else {})
         options = result["config"] if result else vars(config)
         return Contents(
             path=str(run.path),
@@ -87,14 +89,14 @@ class _Gathering:
             fit=checkpoint.fit if checkpoint else config.fit,
             seeds=seeds,
             best=best,
-            val_accuracy=result["val_accuracy"]["each"] if result else checkpoint.val_accuracy if checkpoint else [],
+            val_accuracy=val_accuracy,
             split=split,
             scores=[predicted_scores(each, labels, classes) for each in predictions],
             data=self.data_card(config, dataset, result or {}),
-            command=repeating(str(result["command"]), run) if result and result.get("command") else "",
+            command=self.command(result or {}),
             config=self.config_text(),
             options=options,
-            versions=(result or {}).get("versions") or (checkpoint.versions if checkpoint else {}),
+            versions=versions if isinstance(versions, dict) else {},
             result=result,
             rows=rows,
             mistakes=self.mistakes(predictions, best, labels, indices, shown, own, temperature),
@@ -250,7 +252,7 @@ class _Gathering:
         splits, per_class, copies = self.splits(dataset), None, ""
         if dataset:
             per_class = np.bincount(dataset.labels[dataset.train], minlength=len(dataset.classes))
-            if len(dataset.images) <= _MOST_COMPARED:
+            if dataset.facts or len(dataset.images) <= _MOST_COMPARED:
                 facts = dataset.facts or image_facts(dataset.images)
                 parts = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
                 found = summary(facts, dataset.labels, dataset.classes, parts)
@@ -267,7 +269,6 @@ class _Gathering:
             folds=len(dataset.folds) if dataset else 0,
             per_class=per_class,
             copies=copies,
-            notes=dataset.notes if dataset else (),
         )
 
     def splits(self, dataset: Dataset | None) -> dict[str, int]:
@@ -278,6 +279,13 @@ class _Gathering:
         except InputError:
             return {}
 
+    def command(self, result: dict[str, object]) -> str:
+        """The command that repeats the run; empty if it is unknown."""
+        try:
+            return repeating(str(result["command"]), self.run)
+        except (KeyError, ValueError):  # not quoted as a shell has it
+            return ""
+
     def config_text(self) -> str:
         path = self.run.path / "config.toml"
         try:
@@ -286,8 +294,7 @@ class _Gathering:
             return ""
 
 
-def _seeds(result: dict[str, object], config: Config) -> list[int]:
-    """The seeds of the networks that did not diverge."""
+def _seeds(result: dict[str, Any], config: Config, networks: int) -> list[int]:
+    """The seeds of the `networks` that did not diverge."""
     failed = result.get("failed") or []
-    assert isinstance(failed, list)
-    return [seed for seed in range(config.seed, config.seed + config.seeds) if seed not in failed]
+    return [seed for seed in range(config.seed, config.seed + networks + len(failed)) if seed not in failed][:networks]

@@ -23,7 +23,6 @@ class DataCard:
     splits: numbers of images in "train", "val" and "test"; empty if unknown; folds: 0 without
     per_class: int64 [classes], training images of each class; None without the images
     copies: what is known of exact copies; empty without the images
-    notes: what lenet says of the images when it trains
     """
 
     name: str
@@ -36,7 +35,6 @@ class DataCard:
     folds: int = 0
     per_class: NDArray[np.int64] | None = None
     copies: str = ""
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,7 @@ from lenet.runs.metrics import SELECT, selected
 
 _MOST_FILTERS = 96
 _MOST_LINES = 50  # networks whose own curves are drawn
-_FOLDED = 20  # from this number of seeds on, their table is folded
+_FOLDED = 8  # from this number of seeds on, their table is folded
 
 
 def curves_section(contents: Contents) -> str:
@@ -77,7 +77,7 @@ def seeds_section(contents: Contents) -> str:
         accuracies = [f"{each[number]:.1f}%" for _, _, each in groups]
         lines.append([shown, epoch, *accuracies])
     listed = table(["seed", "best epoch", *(name for name, _, _ in groups)], lines)
-    if len(seeds) > _FOLDED:
+    if len(seeds) >= _FOLDED:
         listed = f"<details><summary>Each seed</summary>{listed}</details>"
     return section("seeds", "Seeds", f"<figure>{figure}</figure>", listed)
 

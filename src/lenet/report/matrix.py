@@ -172,7 +172,7 @@ def confident_section(contents: Contents, shown: Shown) -> str:
         picture = tile_html(shown.sprite, tile, f"{name}: true {true}, predicted {predicted}")
         tiles.append(
             f"<figure>{picture}<figcaption><b>{predicted}</b> {percent}<br>true: {true}<br>"
-            f'<span class="file">{name}</span></figcaption></figure>'
+            f'<span class="file" title="{name}">{name}</span></figcaption></figure>'
         )
     calibrated = "Confidence is the calibrated probability of the predicted class."
     parts = (f'<div class="tiles">{"".join(tiles)}</div>', hint(calibrated))

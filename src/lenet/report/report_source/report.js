@@ -32,7 +32,9 @@
     picture.setAttribute("role", "img");
     picture.setAttribute("aria-label", `${name}: true ${classes[real]}, predicted ${classes[predicted]}`);
     if (confidence !== null) caption.append(made("b", "", `${(100 * confidence).toFixed(1)}%`), made("br"));
-    caption.append(made("span", "file", name));
+    const file = made("span", "file", name);
+    file.title = name;
+    caption.append(file);
     figure.append(picture, caption);
     return figure;
   }
