@@ -17,18 +17,26 @@ from lenet.tuning.space import parse_space
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
 
-@pytest.fixture
-def some_runs(digits_run, tmp_path):
-    """A folder with a finished run, an interrupted one, a damaged one, a study's folder, and others."""
-    folder = tmp_path / "runs"
-    shutil.copytree(digits_run.path, folder / "0001")
+@pytest.fixture(scope="module")
+def stopped_run(tmp_path_factory):
+    """The folder of a run of two networks that was interrupted."""
+    folder = tmp_path_factory.mktemp("stopped") / "run"
 
     def stop(setup, trainings):
         if min(training.epoch for training in trainings) >= 1:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        package.train("digits", epochs=200, seeds=2, out=folder / "0002", watch=stop)
+        package.train("digits", epochs=200, seeds=2, out=folder, watch=stop)
+    return folder
+
+
+@pytest.fixture
+def some_runs(digits_run, stopped_run, tmp_path):
+    """A folder with a finished run, an interrupted one, a damaged one, a study's folder, and others."""
+    folder = tmp_path / "runs"
+    shutil.copytree(digits_run.path, folder / "0001")
+    shutil.copytree(stopped_run, folder / "0002")
     shutil.copytree(digits_run.path, folder / "0003")
     (folder / "0003" / "result.json").write_text("{}")
     shutil.copytree(digits_run.path, folder / "study" / "one")
