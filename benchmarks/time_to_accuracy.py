@@ -36,7 +36,13 @@ from lenet.data.dataset import load_dataset
 _BASE = (
     "cifar10-fast"  # maps 16 32, fc 256, batch norm after the pool, 3 epochs, peak rate 0.05, weight decay 1e-3, flip
 )
-_WIDE = {"fc": [], "augment": "flip-shift"}
+# Its maps and hidden layers replace those of _BASE.
+_WIDE = {
+    "model": "lenet-62k",
+    "maps": [31, 63],
+    "fc": [],
+    "augment": "flip-shift",
+}
 
 # By target in per cent: what the schedule changes in the recipe _BASE.
 SCHEDULES: dict[int, dict[str, Any]] = {
@@ -45,8 +51,8 @@ SCHEDULES: dict[int, dict[str, Any]] = {
     70: {"epochs": 2},
     73: {},
     75: {"epochs": 5},
-    78: {**_WIDE, "maps": [32, 56], "epochs": 18, "lr": 0.1, "weight_decay": 5e-4},
-    80: {**_WIDE, "maps": [24, 48], "padding": 2, "epochs": 40},
+    78: {**_WIDE, "epochs": 7},
+    80: {**_WIDE, "epochs": 13},
 }
 
 
