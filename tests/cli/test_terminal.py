@@ -193,7 +193,8 @@ def test_values_of_a_recipe_are_printed_escaped(lenet, tmp_path):
 
 # ---- Ctrl-C ---------------------------------------------------------------------------------------------------------
 
-STARTED = "import sys; print('started', flush=True); from lenet.cli import main; sys.exit(main())"
+# What happens before `main` is Python's own start, in which Ctrl-C is a traceback.
+STARTED = "import sys; from lenet.cli import main; print('started', flush=True); sys.exit(main())"
 
 
 @pytest.mark.parametrize(

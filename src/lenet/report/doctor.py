@@ -77,7 +77,7 @@ def _rows(found: Diagnosis) -> Iterator[tuple[str, str]]:
         missing = [name for name, version in packages.items() if version is None]
         text = ", ".join(f"{name} {version}" for name, version in packages.items() if version)
         if missing:
-            text = "; ".join(filter(None, [text, f'missing; pip install "lenet[{extra}]"']))
+            text = f'{", ".join(missing)} missing; pip install "lenet[{extra}]"'
         yield "" if number else "extras", f"{extra}: {text}"
     yield "engine", f"native, {described(found.level)}" if found.level else "PyTorch; the native engine cannot be used"
     yield "cores", _cores(found)
