@@ -59,12 +59,11 @@ inline void weight_gradient_tile(const T* x, int x_row, int x_column, const Grad
 // the next output's window is x_column values further on.
 template <class T>
 void conv_weight_gradient(const ConvWeights<T>& w, const T* x, int x_row, int x_column, const Gradients<T>& dz, T* dw) {
-  constexpr int kSums = kRegisters == 32 ? 24 : 12;
   const int dw_step = w.kernel * w.run_width;
   for (int ky = 0; ky < w.kernel; ky++)
     for (int t = 0; t < w.run_width;)
       t += kLanes<T> * with_power_of_two<2>((w.run_width - t) / kLanes<T>, [&](auto q) {
-        constexpr int kChannels = q == 1 ? kSums / 2 : kSums / q;
+        constexpr int kChannels = tile_positions(q);
         const int part = even_part(w.outputs, kChannels);
         for (int c = 0; c < w.outputs; c += part)
           with_constant<kChannels>(w.outputs - c < part ? w.outputs - c : part, [&](auto size) {
@@ -101,12 +100,12 @@ inline void input_gradient_tile(const ConvWeights<T>& w, const T* weights, const
 // overlap, so a tile covers positions of one column: then no load depends on the previous store.
 template <class T>
 void conv_input_gradient(const ConvWeights<T>& w, T* dx, int dx_row, const Gradients<T>& dz) {
-  constexpr int kSums = kRegisters == 32 ? 24 : 12, L = kShortLanes<T>;
+  constexpr int L = kShortLanes<T>;
   const int width = round_up(w.run, L);
   for (int ky = 0; ky < w.kernel; ky++)
     for (int t = 0; t < width;)
       t += L * with_power_of_two<4>((width - t) / L, [&](auto q) {
-        constexpr int kPositions = q == 1 ? kSums / 2 : kSums / q;
+        constexpr int kPositions = tile_positions(q);
         const int part = even_part(dz.rows, kPositions);
         for (int x = 0; x < dz.columns; x++)
           for (int y = 0; y < dz.rows; y += part)

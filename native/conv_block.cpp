@@ -115,26 +115,31 @@ void ConvBlock<T, Planar>::forward(Schedule& schedule) {
     use_measures(step, channels);
   });
   schedule.images([this](const Step&, const Slice& slice, const Worker& worker) {
-    for (int n = slice.images.begin; n < slice.images.end; n++)
-      for (int py = 0; py < out->layout.height; py++)
-        pool_row(n, py, scratch_[worker.index], z_image(n) + 2 * py * z_row_);
+    for (int n = slice.images.begin; n < slice.images.end; n++) pool_image(n, scratch_[worker.index], z_image(n));
   });
 }
 
 template <class T, bool Planar>
 void ConvBlock<T, Planar>::image_forward(int n, const Worker& worker, bool keep) {
   const Scratch& scratch = scratch_[worker.index];
-  const bool whole = keep || winograd_;
   T* const z = keep ? z_image(n) : scratch.z;
-  if (winograd_)
+  if (winograd_) {
     convolve_image(n, worker, z);
-  else if (Planar)
-    input_->planes(n, planes_, scratch.words, scratch.planes);
+    pool_image(n, scratch, z);
+    return;
+  }
+  if (Planar) input_->planes(n, planes_, scratch.words, scratch.planes);
   for (int py = 0; py < out->layout.height; py++) {
-    T* const rows = z + (whole ? 2 * py * z_row_ : 0);
-    if (!winograd_) convolve_rows(n, scratch, 2 * py, 2, rows);
+    T* const rows = keep ? z + 2 * py * z_row_ : z;
+    convolve_rows(n, scratch, 2 * py, 2, rows);
     pool_row(n, py, scratch, rows);
   }
+}
+
+// Pools an image's outputs in z.
+template <class T, bool Planar>
+void ConvBlock<T, Planar>::pool_image(int n, const Scratch& scratch, T* z) {
+  for (int py = 0; py < out->layout.height; py++) pool_row(n, py, scratch, z + 2 * py * z_row_);
 }
 
 template <class T, bool Planar>

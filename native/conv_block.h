@@ -86,6 +86,7 @@ class ConvBlock : public Layer<T> {
   void convolve_rows(int n, const Scratch& scratch, int first_row, int rows, T* z) const;
   void convolve_image(int n, const Worker& worker, T* z) const;
   void pool_row(int n, int py, const Scratch& scratch, T* z);
+  void pool_image(int n, const Scratch& scratch, T* z);
   void measure(int n);
   void use_measures(const Step& step, Range channels);
 

@@ -36,10 +36,9 @@ inline void conv_channels_tile(const ConvWeights<T>& w, const T* x, int x_row, i
 // a tile of channels in turn, which stay in the cache: those of all channels may be larger than it.
 template <class T>
 void conv_channels(const ConvWeights<T>& w, const T* x, int x_row, int rows, int columns, T* z, int z_row) {
-  constexpr int kSums = kRegisters == 32 ? 24 : 12;
   for (int channel = 0; channel < w.width;)
     channel += kLanes<T> * with_power_of_two<kTileVectors>((w.width - channel) / kLanes<T>, [&](auto q) {
-      constexpr int kPositions = q == 1 ? kSums / 2 : kSums / q;
+      constexpr int kPositions = tile_positions(q);
       const int part = even_part(columns, kPositions);
       for (int y = 0; y < rows; y++)
         for (int p = 0; p < columns; p += part)

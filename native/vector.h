@@ -156,6 +156,12 @@ constexpr int even_part(int count, int most) {
   return (count + parts - 1) / parts;
 }
 
+// Number of positions (or channels) in a tile with `vectors` vectors of each: all sums stay in registers.
+constexpr int tile_positions(int vectors) {
+  constexpr int kSums = kRegisters == 32 ? 24 : 12;
+  return vectors == 1 ? kSums / 2 : kSums / vectors;
+}
+
 constexpr int round_up(int n, int unit) { return (n + unit - 1) / unit * unit; }
 
 template <class T>

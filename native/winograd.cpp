@@ -154,7 +154,7 @@ void Winograd<T>::convolve_image(const T* x, int x_row, T* z, int z_row, T* scra
   for (int tile = 0; tile < tiles_; tile++) transform_tile<K>(tile, x, x_row, inputs);
   for (int channel = 0; channel < w_.width;)
     channel += L * with_power_of_two<kTileVectors>((w_.width - channel) / L, [&](auto q) {
-      constexpr int kSums = kRegisters == 32 ? 24 : 12, kPositions = q == 1 ? kSums / 2 : kSums / q;
+      constexpr int kPositions = tile_positions(q);
       const int part = even_part(tiles_, kPositions);
       const T* const kernels = kernels_ + size_t(channel) * N * N * w_.inputs;
       for (int point = 0; point < N * N; point++)
