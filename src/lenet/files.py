@@ -78,6 +78,19 @@ def make_folder(path: Path, *, exist_ok: bool = True) -> None:
         raise unwritable(path, error) from None
 
 
+def check_new_file(file: Path, overwrite: bool) -> None:
+    """Raises InputError if a file that the user named cannot be written, or exists and `overwrite` is not given."""
+    folder = file.parent
+    if not folder.is_dir():
+        raise InputError(f"no folder {folder} for {file.name}: create it or check the path")
+    if file.is_dir():
+        raise InputError(f"{file} is a folder: give a file's name")
+    if file.exists() and not overwrite:
+        raise InputError(f"{file} exists: give --overwrite to replace it, or another name")
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"cannot write to the folder {folder}: choose another one")
+
+
 def unwritable(path: Path, error: OSError) -> InputError:
     """The error for a file that could not be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):

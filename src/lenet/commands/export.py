@@ -1,6 +1,5 @@
 """Export: a trained network as one file that needs no lenet, compared with the network before it is written."""
 
-import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,7 +15,7 @@ from lenet.exports.network import exported
 from lenet.exports.onnx import Input
 from lenet.exports.proof import made_up, prove
 from lenet.exports.result import Export
-from lenet.files import written_whole
+from lenet.files import check_new_file, written_whole
 from lenet.runs.checkpoint import Checkpoint
 from lenet.runs.run import Run
 
@@ -53,7 +52,7 @@ def export(
     if takes not in format.inputs:
         hint = did_you_mean(str(input), format.inputs) if len(format.inputs) > 1 else ": leave it out"
         raise InputError(f"no input '{input}' for {file.suffix} files{hint}")
-    _check_writable(file, overwrite)
+    check_new_file(file, overwrite)  # before the run is read
     with preserved_torch():
         run = run if isinstance(run, Run) else Run(run)
         checkpoint = load(run)
@@ -77,19 +76,6 @@ def export(
 
 def _spread(test: NDArray[np.int64]) -> NDArray[np.int64]:
     return test[np.linspace(0, len(test) - 1, min(len(test), _SAMPLES)).astype(np.int64)]
-
-
-def _check_writable(file: Path, overwrite: bool) -> None:
-    """Raises InputError if the file cannot be written, before the run is read."""
-    folder = file.parent
-    if not folder.is_dir():
-        raise InputError(f"no folder {folder} for {file.name}: create it or check the path")
-    if file.is_dir():
-        raise InputError(f"{file} is a folder: give a file's name")
-    if file.exists() and not overwrite:
-        raise InputError(f"{file} exists: give --overwrite to replace it, or another name")
-    if not os.access(folder, os.W_OK):
-        raise InputError(f"cannot write to the folder {folder}: choose another one")
 
 
 def _test_images(

@@ -1,6 +1,5 @@
 """Report: a finished run as one HTML page, or as a model card in Markdown."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from lenet.commands.contents import contents_of
 from lenet.data.memory import Images, in_memory
 from lenet.engine.preserved import preserved_torch
 from lenet.errors import InputError
-from lenet.files import read_regular, write_whole
+from lenet.files import check_new_file, read_regular, write_whole
 from lenet.report.card import CARD, card_text
 from lenet.report.html import MADE_BY, REPORT, report_bytes
 from lenet.runs.run import Run
@@ -66,14 +65,7 @@ def _target(run: Run, file: str | Path | None, card: bool, overwrite: bool) -> P
     if target.suffix.lower() not in endings:
         other = " (a model card, .md, needs --card)" if target.suffix.lower() == ".md" else ""
         raise InputError(f"{target}: the file's name must end in {endings[0]}{other}")
-    if target.is_dir():
-        raise InputError(f"{target} is a folder: give a file's name")
-    if not target.parent.is_dir():
-        raise InputError(f"no folder {target.parent} for {target.name}: create it or check the path")
-    if not os.access(target.parent, os.W_OK):
-        raise InputError(f"cannot write to the folder {target.parent}: give a FILE in another one")
-    if target.exists() and not overwrite and not (target == default and not card and _is_ours(target)):
-        raise InputError(f"{target} exists: give --overwrite to replace it, or another name")
+    check_new_file(target, overwrite or (target == default and not card and target.is_file() and _is_ours(target)))
     return target
 
 
