@@ -1,4 +1,4 @@
-"""Chromium, for the tests that open what lenet writes."""
+"""Chromium, and pages in it, for the tests that open what lenet writes."""
 
 import shutil
 
@@ -19,3 +19,28 @@ def browser():
         started = playwright.chromium.launch(executable_path=program, args=FLAGS + CAMERA)
         yield started
         started.close()
+
+
+@pytest.fixture
+def visit(browser):
+    """A function that opens a file in a window of its own, with the options of a context such as its size.
+
+    At the end of the test: no errors, and no requests but for the files and what their pages made themselves.
+    """
+    contexts, files, seen, errors = [], [], [], []
+
+    def visit(file, **options):
+        contexts.append(browser.new_context(**options))
+        page = contexts[-1].new_page()
+        page.on("request", lambda request: seen.append(request.url))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda message: errors.append(message.text))
+        files.append(file.as_uri())
+        page.goto(files[-1])
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert errors == []
+    assert [url for url in seen if not url.startswith(("data:", "blob:"))] == files

@@ -22,28 +22,15 @@ def run(request, digits_run, colour_run):
 
 
 @pytest.fixture
-def opened(browser, tmp_path):
-    """A function that exports a run, changes the page's text, and opens it, on a screen of a phone's width.
-
-    At the end of the test: no errors, and no requests but for the page and what it made itself.
-    """
-    context = browser.new_context(viewport={"width": 360, "height": 740})
-    seen, errors = [], []
+def opened(visit, tmp_path):
+    """A function that exports a run, changes the page's text, and opens it, on a screen of a phone's width."""
 
     def open_page(run, change=lambda text: text):
         file = lenet.export(run, tmp_path / "net.html").file
         file.write_text(change(file.read_text(encoding="utf-8")), encoding="utf-8")
-        page = context.new_page()
-        page.on("request", lambda request: seen.append(request.url))
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda message: errors.append(message.text))
-        page.goto(file.as_uri())
-        return page
+        return visit(file, viewport={"width": 360, "height": 740})
 
-    yield open_page
-    context.close()
-    assert errors == []
-    assert [url for url in seen if not url.startswith(("data:", "blob:"))] == [(tmp_path / "net.html").as_uri()]
+    return open_page
 
 
 def shown(page):
