@@ -15,6 +15,7 @@ from lenet.report.markdown import network_of, repeating
         ("lenet train --out=/tmp/x --data-dir=/data cifar10", "lenet train cifar10"),
         ("python main.py --out '/tmp/a b' --epochs 3", "python main.py --epochs 3"),
         ("lenet train --resume --out /tmp/x", "lenet train --recipe runs/7/config.toml"),
+        ("lenet train digits --track mlflow --report --seeds 2", "lenet train digits --seeds 2"),
     ],
 )
 def test_the_command_that_repeats_a_run(command, expected):

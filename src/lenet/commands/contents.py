@@ -28,6 +28,7 @@ from lenet.report.markdown import repeating
 from lenet.runs.checkpoint import Checkpoint
 from lenet.runs.metrics import EpochRow
 from lenet.runs.run import Run
+from lenet.tuning.search import SEARCH_FILE
 
 _SAMPLES = 18  # check images of the live network
 _MOST_PARAMETERS = 400_000  # of a network that a report contains, 1.6 MB
@@ -57,7 +58,7 @@ class _Gathering:
 
     def contents(self) -> Contents:
         run = self.run
-        if (run.path / "search.toml").is_file():
+        if (run.path / SEARCH_FILE).is_file():
             runs = sorted(path.parent for path in run.path.glob("confirm/*/result.json"))
             hint = runs[-1] if runs else run.path / "keep" / "NUMBER"
             raise InputError(f"{run.path} is a search, not a run: give a run in it, such as {hint}")
@@ -128,8 +129,9 @@ class _Gathering:
 
     def classes(self, checkpoint: Checkpoint | None, config: Config, dataset: Dataset | None) -> tuple[str, ...]:
         """The names of the classes; numbers if nothing has them."""
-        if checkpoint or dataset:
-            return checkpoint.classes if checkpoint else dataset.classes if dataset else ()
+        for known in (checkpoint, dataset):
+            if known:
+                return known.classes
         try:
             kept = read_json(self.run.path / "model.json", "restore it")["classes"]
             if isinstance(kept, list) and kept and all(isinstance(name, str) for name in kept):

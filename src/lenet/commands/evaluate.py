@@ -184,9 +184,10 @@ def _images(
 
 
 def own_config(run: Run, checkpoint: Checkpoint | None, data_dir: str | Path | None) -> Config:
-    """The config of the run, with the hash of its images; `data_dir`, unless None, is where they are looked for.
+    """The config of the run, with the hash of its images.
 
-    checkpoint: None: the config is read from result.json
+    checkpoint: the run's; if None, the config is read from result.json
+    data_dir: folder in which the images are searched; if None, the run's
     """
     saved, file = (checkpoint.config, "model.json") if checkpoint else (run.figures()["config"], "result.json")
     config = Config(**checked(saved, f"{run.path}/{file}: "))

@@ -78,13 +78,11 @@ def _classes(classes: tuple[str, ...]) -> str:
 
 def _data(contents: Contents) -> list[str]:
     data = contents.data
-    named = {"train": "training", "val": "validation", "test": "test"}
-    splits = ", ".join(f"{count:,} {named[name]}" for name, count in data.splits.items()) or "unknown"
     lines = [f"- Dataset: {_text(data.name)} ({_text(data.source)})"]
     lines += [f"- Homepage: <{data.homepage}>"] if data.homepage else []
     lines.append(f"- Licence: {_text(data.licence) if data.licence else 'not known to lenet; state it here'}")
     lines += [f"- Citation: {_text(data.citation)}"] if data.citation else []
-    lines.append(f"- Images: {splits}")
+    lines.append(f"- Images: {data.sizes}")
     lines += [f"- Copies: {_text(data.copies)}"] if data.copies else []
     return lines + ([f"- SHA-256 of images and labels: `{data.sha256}`"] if data.sha256 else [])
 
@@ -92,8 +90,7 @@ def _data(contents: Contents) -> list[str]:
 def _results(contents: Contents) -> list[str]:
     result = contents.result
     if result is None or contents.split == "val":
-        best = contents.val_accuracy[contents.best] if len(contents.val_accuracy) else float("nan")
-        return [f"Validation accuracy: {100 * best:.1f}%. There is no test result."]
+        return [f"Validation accuracy: {100 * contents.best_accuracy:.1f}%. There is no test result."]
     count = len(result["test_accuracy"]["each"])
     lines = [
         f"- Test accuracy: {percent(result['test_accuracy'], always_n=True)}{interval(result.get('test_interval'))}, "

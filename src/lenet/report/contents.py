@@ -36,6 +36,12 @@ class DataCard:
     per_class: NDArray[np.int64] | None = None
     copies: str = ""
 
+    @property
+    def sizes(self) -> str:
+        """Such as "45,000 training, 5,000 validation, 10,000 test", or "unknown"."""
+        named = {"train": "training", "val": "validation", "test": "test"}
+        return ", ".join(f"{count:,} {named[name]}" for name, count in self.splits.items()) or "unknown"
+
 
 @dataclass(frozen=True, eq=False)
 class Mistakes:
@@ -89,6 +95,16 @@ class Contents:
     network: Exported | None = None
     checks: Sequence[Check] = ()
     missing: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def with_seed(self) -> str:
+        """Which network is shown where only one is: " with seed 3", or "" if there is one alone."""
+        return f" with seed {self.seeds[self.best]}" if len(self.seeds) > 1 else ""
+
+    @property
+    def best_accuracy(self) -> float:
+        """Validation accuracy of the best network, 0..1; NaN if unknown."""
+        return self.val_accuracy[self.best] if len(self.val_accuracy) else float("nan")
 
     @property
     def images_named(self) -> str:

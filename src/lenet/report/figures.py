@@ -112,8 +112,7 @@ def _both(found: Calibration) -> tuple[Reliability, Reliability]:
 
 
 def _of_network(contents: Contents) -> str:
-    several = len(contents.seeds) > 1
-    return f" Of the network with seed {contents.seeds[contents.best]}, the best by validation." if several else ""
+    return f" Of the network{contents.with_seed}, the best by validation." if contents.with_seed else ""
 
 
 def filters_section(contents: Contents) -> str:

@@ -61,8 +61,10 @@ def result_section(contents: Contents) -> str:
     result = contents.result
     rows: list[tuple[str, str]] = []
     if result is None:  # a trial that a search kept
-        best = contents.val_accuracy[contents.best] if len(contents.val_accuracy) else float("nan")
-        headline, said = f"{100 * best:.1f}%", "Validation accuracy. The network was not evaluated on test images."
+        headline, said = (
+            f"{100 * contents.best_accuracy:.1f}%",
+            "Validation accuracy. The network was not evaluated on test images.",
+        )
     elif contents.split == "val":
         headline, said = percent(result["val_accuracy"]), "Validation accuracy. The run did not use test images."
     else:
@@ -132,10 +134,10 @@ def _live_section(contents: Contents, live: dict[str, str]) -> str:
         return section("live", "Live network", left_out(contents.missing.get("live", "")), wide=True)
     side, _, channels = contents.network.input_shape if contents.network else (0, 0, 0)
     kind = "grey" if channels == 1 else "colour"
-    of = f" with seed {contents.seeds[contents.best]}" if len(contents.seeds) > 1 else ""
     said = (
-        f"The network{of} runs in this page; images stay in it. It takes {kind} images of {side}×{side} pixels; others "
-        f"are resized (fit: {contents.fit}). An image of anything else is assigned to one of its classes too."
+        f"The network{contents.with_seed} runs in this page; images stay in it. It takes {kind} images of "
+        f"{side}×{side} pixels; others are resized (fit: {contents.fit}). An image of anything else is "
+        "assigned to one of its classes too."
     )
     return section("live", "Live network", hint(said), f'<div class="live">{live["LIVE"]}</div>', wide=True)
 
@@ -150,10 +152,8 @@ def data_section(contents: Contents) -> str:
     rows.append(("licence", escaped(data.licence or "not known to lenet: images of your own")))
     if data.citation:
         rows.append(("citation", escaped(data.citation)))
-    named = {"train": "training", "val": "validation", "test": "test"}
-    splits = ", ".join(f"{count:,} {named[name]}" for name, count in data.splits.items())
     folds = f"; {counted(data.folds, 'fold')}, the first of which is given here" if data.folds else ""
-    rows.append(("splits", escaped((splits or "unknown") + folds)))
+    rows.append(("splits", escaped(data.sizes + folds)))
     too_many = "There are too many images to compare."
     rows.append(("copies", escaped(data.copies) or left_out(contents.missing.get("copies", too_many))))
     rows.append(("classes", f"{len(contents.classes)}"))

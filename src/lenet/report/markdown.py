@@ -11,7 +11,7 @@ from lenet.report.text import clock, plus_minus
 from lenet.runs.run import Run
 
 # Options that do not change the run, and their number of arguments.
-_PLACES = {"--out": 1, "--data-dir": 1, "--overwrite": 0, "--report": 0}
+_PLACES = {"--out": 1, "--data-dir": 1, "--overwrite": 0, "--report": 0, "--track": 1}
 
 
 def markdown_table(runs: Mapping[str, Run]) -> str:

@@ -70,7 +70,7 @@ def confusion_section(contents: Contents, shown: Shown) -> str:
     number = min(contents.best, len(contents.scores) - 1)
     confusion = contents.scores[number].confusion
     wrong = int(confusion.sum() - np.trace(confusion))
-    of = f" by the network with seed {contents.seeds[contents.best]}" if len(contents.seeds) > 1 else ""
+    of = f" by the network{contents.with_seed}" if contents.with_seed else ""
     said = f"{counted(wrong, 'mistake')} among {int(confusion.sum()):,} {contents.images_named}{of}."
     if not wrong:
         said += " Every image was classified correctly."
