@@ -11,7 +11,6 @@ eager      the network in PyTorch
 onnx       the exported .onnx file (--input network) in ONNX Runtime
 C -O2      the exported .c file, one image per call
 C -O3      the same with -O3 -march=native
-int8       in these, the files of `lenet export --int8`
 """
 
 import argparse
@@ -100,16 +99,12 @@ def candidates(run: str | Path, folder: Path) -> dict[str, Classify]:
     checkpoint = lenet.load(run)
     network = checkpoint.networks[chosen_network(checkpoint, None)]
     found = {"native": native(network), "eager": eager(network)}
-    compiler = c_compiler()
-    for name in ("",):
-        stem = folder / f"net{name.strip()}"
-        lenet.export(run, stem.with_suffix(".onnx"), input="network")
-        found[f"onnx{name}"] = onnx(stem.with_suffix(".onnx"))
-        if compiler is None:
-            continue
-        lenet.export(run, stem.with_suffix(".c"))
+    lenet.export(run, folder / "net.onnx", input="network")
+    found["onnx"] = onnx(folder / "net.onnx")
+    if compiler := c_compiler():
+        lenet.export(run, folder / "net.c")
         for level, flags in _LEVELS.items():
-            found[f"C {level}{name}"] = compiled(stem.with_suffix(".c"), flags, compiler, len(checkpoint.classes))
+            found[f"C {level}"] = compiled(folder / "net.c", flags, compiler, len(checkpoint.classes))
     return found
 
 
