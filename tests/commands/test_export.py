@@ -148,3 +148,54 @@ def test_pytorch_s_own_files(lenet, digits_run, tmp_path, ending):
     assert outcome.code == 0, outcome
     assert "proven   180 test images: same class" in outcome.out
     assert "other sizes" not in outcome.out
+
+
+@pytest.mark.parametrize(
+    "ending", ["onnx", pytest.param("c", marks=pytest.mark.skipif(not c_compiler(), reason="no C"))]
+)
+def test_a_file_of_integers(lenet, digits_run, digits, tmp_path, ending):
+    file = tmp_path / f"net.{ending}"
+    outcome = lenet("export", digits_run.path, file, "--int8")
+    assert outcome.code == 0, outcome
+    assert "proven   180 test images: the same integers, logits equal to the last bit, probabilities" in outcome.out
+    assert "; 16 images of other sizes likewise" in outcome.out
+    for name in ("float", "int8"):
+        (line,) = (line for line in outcome.out.splitlines() if line.startswith(f"{name:9}test accuracy "))
+        assert line.endswith(" images/s on one core")
+    export = package.export(digits_run, tmp_path / f"again.{ending}", int8=True)
+    assert export.file.read_bytes() == file.read_bytes()
+    assert export.int8.images == 180
+    assert export.int8.float32.accuracy == export.network.provenance.test_accuracy
+    assert abs(export.int8.loss) < 0.05
+    assert export.int8.float32.weight_bytes == 4 * export.int8.int8.weight_bytes
+    assert export.int8.int8.bytes == file.stat().st_size < export.int8.float32.bytes / 2
+
+
+def test_a_large_loss_of_accuracy_is_told(lenet, digits_run, tmp_path, monkeypatch):
+    monkeypatch.setattr("lenet.commands.export.accuracies", lambda *_: (0.9, 0.875))
+    outcome = lenet("export", digits_run.path, tmp_path / "net.onnx", "--int8")
+    assert "note     int8 loses 2.5 points: consider the float file" in outcome.out
+
+
+def test_a_file_with_other_integers_is_not_written(lenet, refused, digits_run, tmp_path, monkeypatch):
+    known = FORMATS[".onnx"]
+    wrong = replace(known.int8, computer=lambda path, scratch: lambda images: np.ones((len(images), 20)))
+    monkeypatch.setitem(FORMATS, ".onnx", replace(known, int8=wrong))
+    outcome = lenet("export", digits_run.path, tmp_path / "net.onnx", "--int8")
+    refused(outcome, "for test image 0 it gives other integers; no file was written")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("ending", ["html", "pt2", "safetensors"])
+def test_integers_are_for_onnx_and_c_files(lenet, refused, digits_run, tmp_path, ending):
+    outcome = lenet("export", digits_run.path, tmp_path / f"net.{ending}", "--int8")
+    refused(outcome, f"--int8 is for .onnx and .c files, not .{ending}: leave it out or choose another ending")
+
+
+def test_integers_need_the_training_images(lenet, refused, photos, tmp_path, no_pictures):
+    folder = photos(tmp_path / "photos")
+    package.train(folder, size=16, epochs=1, out=tmp_path / "run")
+    folder.rename(tmp_path / "moved")
+    outcome = lenet("export", tmp_path / "run", tmp_path / "net.onnx", "--int8")
+    refused(outcome, "--int8 needs the run's images, to find the ranges of activations: ", "photos")
+    assert not (tmp_path / "net.onnx").exists()

@@ -61,8 +61,17 @@ NAMES = tuple(_networks())
 @pytest.fixture(params=NAMES)
 def any_network(request):
     """Each network in turn, with batch norm statistics and weights that are not the initial ones, in eval mode."""
+    return _network(request.param)
+
+
+def _network(name):
     torch.manual_seed(0)
-    network = nn.Sequential(Normalize((0.4, 0.5, 0.6), (0.2, 0.3, 0.25)), *_networks()[request.param])
+    network = nn.Sequential(Normalize((0.4, 0.5, 0.6), (0.2, 0.3, 0.25)), *_networks()[name])
+    return with_statistics(network)
+
+
+def with_statistics(network):
+    """The network in eval mode, with batch norm statistics and weights that are not the initial ones."""
     with torch.no_grad():
         for name, tensor in network.named_buffers():
             if "running" in name:
@@ -74,6 +83,18 @@ def any_network(request):
     return network.eval()
 
 
+@pytest.fixture(scope="session")
+def network_named():
+    """A function that makes the network of `any_network` with this name."""
+    return _network
+
+
+@pytest.fixture(scope="session")
+def normalized():
+    """A function that makes a network of layers for colour images, as those of `any_network`."""
+    return lambda *layers: with_statistics(nn.Sequential(Normalize((0.4, 0.5, 0.6), (0.2, 0.3, 0.25)), *layers))
+
+
 @pytest.fixture
 def some_images():
     """uint8 [20, 16, 16, 3]; among them a black and a white image."""
@@ -82,7 +103,7 @@ def some_images():
     return images
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def as_exported():
     """A function that describes a network for 16x16 colour images and 5 classes, or as `changes` say."""
 

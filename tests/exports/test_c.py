@@ -15,8 +15,10 @@ from lenet.errors import InputError
 from lenet.exports import c_run
 from lenet.exports.c_text import array, comment, real, string
 from lenet.exports.fit import tall_first as installed
+from lenet.exports.formats import FORMATS
 from lenet.exports.network import exported
 from lenet.exports.proof import prove
+from lenet.exports.quantize import quantized
 
 WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-pedantic", "-Wconversion", "-Wshadow", "-Wmissing-prototypes", "-Werror")
 needs_compiler = pytest.mark.skipif(c_run.c_compiler() is None, reason="there is no C compiler")
@@ -148,6 +150,29 @@ def test_hostile_sizes_read_nothing_beyond_the_image(fit, any_network, some_imag
     path = written(as_exported(any_network, fit=fit), any_network, some_images)
     sanitizers = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
     c_program(path, f"#include <limits.h>\n{HOSTILE}", "-DLENET_MAX_SIDE=64", *sanitizers)
+
+
+@pytest.mark.parametrize("any_network", ["norm before zeros"], indirect=True)
+@needs_compiler
+def test_hostile_sizes_for_a_file_of_integers(any_network, some_images, as_exported, c_program, tmp_path):
+    described = as_exported(any_network)
+    content = FORMATS[".c"].int8.written(described, quantized(described, some_images), some_images, "any")
+    path = tmp_path / "net.c"
+    path.write_bytes(content)
+    sanitizers = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
+    c_program(path, f"#include <limits.h>\n{HOSTILE}", "-DLENET_MAX_SIDE=64", *sanitizers)
+
+
+@pytest.mark.parametrize("any_network", ["norm before zeros"], indirect=True)
+@needs_compiler
+def test_fast_math_is_refused_for_integers(any_network, some_images, as_exported, tmp_path):
+    described = as_exported(any_network)
+    path = tmp_path / "net.c"
+    path.write_bytes(FORMATS[".c"].int8.written(described, quantized(described, some_images), some_images, "any"))
+    command = [*c_run.c_compiler(), "-std=c99", "-Ofast", "-c", str(path), "-o", os.devnull]
+    built = subprocess.run(command, capture_output=True, text=True)
+    assert built.returncode
+    assert "compile without -ffast-math" in built.stderr
 
 
 @pytest.mark.parametrize("any_network", ["norm before zeros"], indirect=True)

@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet.exports.c_layers import Layer, layer_of
+from lenet.exports.c_code import Body, Layer
+from lenet.exports.c_int8 import integer_body
+from lenet.exports.c_layers import layer_of
 from lenet.exports.c_text import array, comment, real, string
 from lenet.exports.fit import tall_first
 from lenet.exports.network import Exported
+from lenet.exports.quantized import Quantized
 from lenet.exports.steps import Step
 
 CHECKS = 4  # check images
@@ -19,23 +22,25 @@ MAX_SIDE = 4096  # default; the file refuses larger images. LENET_MAX_SIDE chang
 _HIGHEST_SIDE = 16384
 
 
-def c_text(exported: Exported, images: NDArray[np.uint8], wanted: NDArray[np.floating]) -> str:
+def c_text(
+    exported: Exported, images: NDArray[np.uint8], wanted: NDArray[np.floating], integers: Quantized | None = None
+) -> str:
     """The C file.
 
     images: uint8 [CHECKS, size, size, C], the check images
     wanted: [CHECKS + 2, classes]: their probabilities, and those of all their bytes as one tall and as one wide image
+    integers: the network in 8-bit integers, which the file then contains instead of the float one
     """
-    layers = [(step, layer_of(step, f"lenet_step{number}")) for number, step in enumerate(exported.steps, 1)]
-    calls, sizes, last = _calls(exported, layers)
+    body = integer_body(integers) if integers else _float_body(exported)
     parts = [
-        _header(exported, layers, sizes),
+        _header(exported, body, int8=integers is not None),
         _declarations(exported),
         "#ifndef LENET_DECLARATIONS\n",
-        _definitions(exported, sizes),
-        *(_function(step, layer, number) for number, (step, layer) in enumerate(layers, 1) if layer),
-        _network(calls, last),
+        _definitions(exported),
+        body.text,
+        _network(body.logits),
         Path(__file__).with_name("fit.c").read_text(encoding="utf-8"),
-        _checks(images, wanted),
+        _checks(images, wanted, body.logits if integers else ""),
         Path(__file__).with_name("check.c").read_text(encoding="utf-8"),
         "#endif\n",
     ]
@@ -49,6 +54,29 @@ def c_use(exported: Exported) -> str:
         f"C99; lenet_classify takes {'a grey' if channels == 1 else 'an RGB'} image of up to {MAX_SIDE}x{MAX_SIDE} "
         f"pixels, lenet_classify_fitted one of {side}x{side}"
     )
+
+
+def _float_body(exported: Exported) -> Body:
+    layers = [(step, layer_of(step, f"lenet_step{number}")) for number, step in enumerate(exported.steps, 1)]
+    calls, sizes, last = _calls(exported, layers)
+    run = "\n    ".join(calls)
+    text = [
+        array("float", "lenet_mean", exported.mean) + array("float", "lenet_deviation", exported.std),
+        f"static float lenet_a[{sizes['lenet_a']}], lenet_b[{sizes['lenet_b']}];\n",
+        *(_function(step, layer, number) for number, (step, layer) in enumerate(layers, 1) if layer),
+        f"""\
+static void lenet_run(const uint8_t *pixels) {{
+    for (int i = 0; i < LENET_SIDE * LENET_SIDE; ++i)
+        for (int c = 0; c < LENET_CHANNELS; ++c)
+            lenet_a[i * LENET_CHANNELS + c] =
+                ((float)pixels[i * LENET_CHANNELS + c] / 255.0f - lenet_mean[c]) / lenet_deviation[c];
+    {run}
+}}
+""",
+    ]
+    size = sum(layer.bytes for _, layer in layers if layer)
+    variables = 4 * sum(sizes.values()) + sum(layer.variables for _, layer in layers if layer)
+    return Body("\n".join(text), last, size, variables)
 
 
 def _calls(exported: Exported, layers: list[tuple[Step, Layer | None]]) -> tuple[list[str], dict[str, int], str]:
@@ -68,16 +96,16 @@ def _calls(exported: Exported, layers: list[tuple[Step, Layer | None]]) -> tuple
     return calls, sizes, now
 
 
-def _header(exported: Exported, layers: list[tuple[Step, Layer | None]], sizes: dict[str, int]) -> str:
+def _header(exported: Exported, body: Body, *, int8: bool) -> str:
     origin, (side, _, channels) = exported.provenance, exported.input_shape
-    constants = sum(layer.bytes for _, layer in layers if layer)
-    buffers = 4 * sum(sizes.values()) + sum(layer.variables for _, layer in layers if layer)
     fitting = 2 * 4 * (2 * MAX_SIDE + 6 * side) + side * side * channels
     accuracy = "" if origin.test_accuracy is None else f", test accuracy {100 * origin.test_accuracy:.2f}%"
+    if accuracy and int8:
+        accuracy += " before quantization"
     sha256 = f"\n   SHA-256 of the images and labels: {comment(origin.data_sha256)}" if origin.data_sha256 else ""
     return f"""\
 /* An image classifier, written by lenet {comment(origin.lenet)}: {len(exported.classes)} classes, \
-{exported.colours} images, {side}x{side} pixels.
+{exported.colours} images, {side}x{side} pixels{", 8-bit integers" if int8 else ""}.
 
        float probabilities[LENET_CLASSES];
        int number = lenet_classify(pixels, height, width, probabilities);
@@ -86,9 +114,9 @@ def _header(exported: Exported, layers: list[tuple[Step, Layer | None]], sizes: 
    Compile with -O3 and link with -lm. In other files: #define LENET_DECLARATIONS, then #include this file.
    Test: cc -std=c99 -DLENET_TEST THIS_FILE -lm && ./a.out
 
-   Memory: {constants:,} bytes of constants; {buffers:,} bytes of static variables for lenet_classify_fitted, and
-   {fitting:,} more for lenet_classify, 16 times LENET_MAX_SIDE of them. Nothing is allocated; two calls must not run
-   at the same time.
+   Memory: {body.bytes:,} bytes of constants; {body.variables:,} bytes of static variables for
+   lenet_classify_fitted, and {fitting:,} more for lenet_classify, 16 times LENET_MAX_SIDE of them. Nothing is
+   allocated; two calls must not run at the same time.
 
    Network {origin.network} (seed {origin.seed}) trained on {comment(origin.data)}{accuracy}.{sha256} */
 """
@@ -134,7 +162,7 @@ def _pixels(channels: int) -> str:
     return "one byte per pixel" if channels == 1 else "red, green and blue bytes per pixel"
 
 
-def _definitions(exported: Exported, sizes: dict[str, int]) -> str:
+def _definitions(exported: Exported) -> str:
     names = ",\n    ".join(map(string, exported.classes))
     return f"""\
 #include <limits.h>
@@ -157,9 +185,6 @@ def _definitions(exported: Exported, sizes: dict[str, int]) -> str:
 const char *const lenet_class_names[LENET_CLASSES] = {{
     {names},
 }};
-
-{array("float", "lenet_mean", exported.mean)}{array("float", "lenet_deviation", exported.std)}
-static float lenet_a[{sizes["lenet_a"]}], lenet_b[{sizes["lenet_b"]}];
 """
 
 
@@ -173,19 +198,14 @@ def _function(step: Step, layer: Layer, number: int) -> str:
     )
 
 
-def _network(calls: list[str], logits: str) -> str:
-    lines = "\n    ".join(calls)
+def _network(logits: str) -> str:
     return f"""\
 int lenet_classify_fitted(const uint8_t *pixels, float *probabilities) {{
     int best = 0;
     float total = 0.0f;
     if (!pixels || !probabilities)
         return LENET_NULL;
-    for (int i = 0; i < LENET_SIDE * LENET_SIDE; ++i)
-        for (int c = 0; c < LENET_CHANNELS; ++c)
-            lenet_a[i * LENET_CHANNELS + c] =
-                ((float)pixels[i * LENET_CHANNELS + c] / 255.0f - lenet_mean[c]) / lenet_deviation[c];
-    {lines}
+    lenet_run(pixels);
     for (int k = 1; k < LENET_CLASSES; ++k)
         if ({logits}[k] > {logits}[best])
             best = k;
@@ -198,13 +218,15 @@ int lenet_classify_fitted(const uint8_t *pixels, float *probabilities) {{
 """
 
 
-def _checks(images: NDArray[np.uint8], wanted: NDArray[np.floating]) -> str:
+def _checks(images: NDArray[np.uint8], wanted: NDArray[np.floating], logits: str) -> str:
+    """logits: the array whose values the test program prints too, for images from a file; empty: none."""
     rows = wanted.astype(np.float32)
+    printed = f"#define LENET_LOGITS {logits}\n" if logits else ""
     return f"""\
 #ifdef LENET_TEST
 #define LENET_CHECKS {CHECKS}
 #define LENET_TOLERANCE 1e-5f
-
+{printed}
 {array("uint8_t", "lenet_check_pixels", images)}
 static const float lenet_check_wanted[LENET_CHECKS + 2][LENET_CLASSES] = {{
 {chr(10).join("    {" + ", ".join(map(real, row)) + "}," for row in rows)}

@@ -5,43 +5,19 @@ instructions; weights are stored in that order.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from lenet.exports.c_text import array, real
+from lenet.exports.c_code import Layer, block_of, constants, indented, part_of, times
+from lenet.exports.c_text import real
 from lenet.exports.steps import Activation, AveragePool, Conv, Flatten, Linear, MaxPool, Scale, Step
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One layer's code.
-
-    constants: their definitions; bytes: their size; body: of the function
-    in_place: whether the function has only x, no y; variables: bytes of its static variables
-    """
-
-    constants: str
-    bytes: int
-    body: str
-    in_place: bool = False
-    variables: int = 0
 
 
 def layer_of(step: Step, name: str) -> Layer | None:
     """The step's C code, whose constants' names start with `name`; None if it changes nothing."""
     return _WRITERS[type(step)](step, name)
-
-
-def _constants(name: str, **arrays: Any) -> tuple[str, int]:
-    """Definitions of arrays, float or int16_t, and their bytes."""
-    found = [(key, np.asarray(values)) for key, values in arrays.items()]
-    text = "".join(
-        array("float" if values.dtype.kind == "f" else "int16_t", f"{name}_{key}", values) for key, values in found
-    )
-    return text, sum(values.size * (4 if values.dtype.kind == "f" else 2) for _, values in found)
 
 
 def _conv(step: Conv, name: str) -> Layer:
@@ -53,9 +29,9 @@ def _conv(step: Conv, name: str) -> Layer:
     outputs, rows, columns = step.output
     groups, (_, own_in, kernel_y, kernel_x) = step.groups, step.weight.shape
     own_out = outputs // groups
-    part = _part(own_out)
+    part = part_of(own_out)
     apart = step.stride[1] * channels
-    parts, block = -(-own_out // part), _block(columns, apart)
+    parts, block = -(-own_out // part), block_of(columns, apart)
     wide = np.zeros((groups, parts * part, own_in, kernel_y, kernel_x), np.float32)
     wide[:, :own_out] = step.weight.reshape(groups, own_out, own_in, kernel_y, kernel_x)
     bias = np.zeros((groups, parts * part), np.float32)
@@ -63,7 +39,7 @@ def _conv(step: Conv, name: str) -> Layer:
     packed = wide.reshape(groups, parts, part, own_in, kernel_y, kernel_x).transpose(0, 1, 4, 5, 3, 2)
     arrays: dict[str, Any] = {"weight": packed, "bias": bias}
 
-    down = f"{_times('row', step.stride[0])} + {_times('ky', step.dilation[0])}"
+    down = f"{times('row', step.stride[0])} + {times('ky', step.dilation[0])}"
     line, before, row = width, "", f"x + ({down}) * {width * channels}"
     if any(step.padding):
         sources = step.padded_from()
@@ -80,15 +56,15 @@ def _conv(step: Conv, name: str) -> Layer:
     merged = groups == 1 and step.dilation[1] == 1
     across, length = (1, kernel_x * own_in) if merged else (kernel_x, own_in)
     group = f" + part / {parts} * {own_in}" if groups > 1 else ""
-    kx = f" + {_times('kx', step.dilation[1])}" if across > 1 else ""
-    where = f"{_times('column', step.stride[1])}{kx}"
-    start = _times(f"({where})" if kx else where, channels) + group
+    kx = f" + {times('kx', step.dilation[1])}" if across > 1 else ""
+    where = f"{times('column', step.stride[1])}{kx}"
+    start = times(f"({where})" if kx else where, channels) + group
     first = f"part / {parts} * {own_out} + part % {parts} * {part}" if groups > 1 else f"part * {part}"
     limit = f"{own_out if parts == 1 else part}"
     if parts > 1 and own_out % part:
         limit += f" && part % {parts} * {part} + out < {own_out}"
     over_kx = f"\n                for (int kx = 0; kx < {across}; ++kx)" if across > 1 else ""
-    at = _times("i", part)
+    at = times("i", part)
     place = f"(part * {kernel_y} + ky)" if across == 1 else f"((part * {kernel_y} + ky) * {across} + kx)"
     body = f"""\
 for (int row = 0; row < {rows}; ++row) {{{before}
@@ -101,11 +77,11 @@ for (int row = 0; row < {rows}; ++row) {{{before}
                     sums[{at} + out] = {name}_bias[part * {part} + out];
             for (int ky = 0; ky < {kernel_y}; ++ky){over_kx} {{
                 const float *values = {row} + {start};
-                const float *weights = {name}_weight + {_times(place, length * part)};
+                const float *weights = {name}_weight + {times(place, length * part)};
                 for (int in = 0; in < {length}; ++in)
                     for (int i = 0; i < {block}; ++i)
                         for (int out = 0; out < {part}; ++out)
-                            sums[{at} + out] += values[{_times("i", apart)} + in] * weights[{_times("in", part)} + out];
+                            sums[{at} + out] += values[{times("i", apart)} + in] * weights[{times("in", part)} + out];
             }}
             for (int i = 0; i < {block}; ++i)
                 for (int out = 0; out < {limit}; ++out)
@@ -114,23 +90,8 @@ for (int row = 0; row < {rows}; ++row) {{{before}
 }}"""
     if before:
         body = f"static float lines[{kernel_y}][{line * channels}];\n{body}"
-    text, size = _constants(name, **arrays)
+    text, size = constants(name, **arrays)
     return Layer(text, size, body, variables=4 * kernel_y * line * channels if before else 0)
-
-
-def _part(outputs: int) -> int:
-    """How many output channels are computed at once: one, or as many as vector registers hold well."""
-    return 1 if outputs == 1 else min((8, 16), key=lambda part: (-(-outputs // part) * part, -part))
-
-
-def _block(columns: int, apart: int) -> int:
-    """How many outputs of a row are computed at once; their inputs are `apart` values apart.
-
-    Measured with gcc 12 at -O2, -O3 and -O3 -march=x86-64-v3: seven are fastest, 5 to 10 times as fast as one. Where
-    the inputs are neighbours, gcc vectorizes the wrong loop of more than two.
-    """
-    most = min(8 if apart > 1 else 2, columns)
-    return min(range(1, most + 1), key=lambda block: (-(-columns // block) * block > 1.25 * columns, abs(block - 7)))
 
 
 def _linear(step: Linear, name: str) -> Layer:
@@ -141,7 +102,7 @@ for (int out = 0; out < {outputs}; ++out)
 for (int in = 0; in < {inputs}; ++in)
     for (int out = 0; out < {outputs}; ++out)
         y[out] += x[in] * {name}_weight[in * {outputs} + out];"""
-    return Layer(*_constants(name, weight=step.weight.T, bias=step.bias), body)
+    return Layer(*constants(name, weight=step.weight.T, bias=step.bias), body)
 
 
 def _scale(step: Scale, name: str) -> Layer:
@@ -150,7 +111,7 @@ def _scale(step: Scale, name: str) -> Layer:
 for (int i = 0; i < {prod(step.input) // channels}; ++i)
     for (int c = 0; c < {channels}; ++c)
         x[i * {channels} + c] = x[i * {channels} + c] * {name}_factor[c] + {name}_shift[c];"""
-    return Layer(*_constants(name, factor=step.factor, shift=step.shift), body, in_place=True)
+    return Layer(*constants(name, factor=step.factor, shift=step.shift), body, in_place=True)
 
 
 def _activation(step: Activation, name: str) -> Layer:
@@ -170,7 +131,7 @@ def _max_pool(step: MaxPool, name: str) -> Layer:
     _, rows, columns = step.output
     top, left, *_ = step.padding
     row, column = (
-        f"{_times(place, stride)} + {_times(offset, dilation)}" + (f" - {before}" if before else "")
+        f"{times(place, stride)} + {times(offset, dilation)}" + (f" - {before}" if before else "")
         for place, offset, stride, dilation, before in zip(
             ("row", "column"), ("ky", "kx"), step.stride, step.dilation, (top, left), strict=True
         )
@@ -186,9 +147,9 @@ for (int row = 0; row < {rows}; ++row)
         for (int channel = 0; channel < {channels}; ++channel)
             most[channel] = -INFINITY;
         for (int ky = 0; ky < {step.kernel[0]}; ++ky) {{
-            {_indented(row_lines, 12)}
+            {indented(row_lines, 12)}
             for (int kx = 0; kx < {step.kernel[1]}; ++kx) {{
-                {_indented(column_lines, 16)}
+                {indented(column_lines, 16)}
                 const float *values = x + (r * {width} + c) * {channels};
                 for (int channel = 0; channel < {channels}; ++channel)
                     most[channel] = values[channel] > most[channel] ? values[channel] : most[channel];
@@ -220,7 +181,7 @@ for (int row = 0; row < {rows}; ++row)
         for (int channel = 0; channel < {channels}; ++channel)
             means[channel] *= weight;
     }}"""
-    return Layer(*_constants(name, **arrays), body)
+    return Layer(*constants(name, **arrays), body)
 
 
 def _flatten(step: Flatten, name: str) -> Layer | None:
@@ -243,11 +204,3 @@ _WRITERS: dict[type[Step], Callable[[Any, str], Layer | None]] = {
     AveragePool: _average_pool,
     Flatten: _flatten,
 }
-
-
-def _times(value: str, factor: int) -> str:
-    return value if factor == 1 else f"{value} * {factor}"
-
-
-def _indented(lines: list[str], spaces: int) -> str:
-    return ("\n" + " " * spaces).join(lines)

@@ -1,10 +1,13 @@
 /* Compiled with -DLENET_TEST: without arguments the program classifies the check images and compares probabilities;
    it exits with 0 if all are within LENET_TOLERANCE, else with 1. With the arguments FILE HEIGHT WIDTH it reads raw images
    from FILE, one after the other, each HEIGHT x WIDTH pixels of LENET_CHANNELS bytes, rows first, and prints the
-   probabilities of each on a line. It exits with 2 if that is not possible. */
+   probabilities of each on a line, followed by the logits if the network has 8-bit integers. With the arguments FILE
+   SECONDS it classifies images of the network's size from FILE for so long and prints how many in a second. It exits
+   with 2 if that is not possible. */
 #ifdef LENET_TEST
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 static int lenet_check(const char *name, int found, const float *probabilities, const float *wanted) {
     int best = 0;
@@ -57,14 +60,43 @@ static int lenet_classify_file(const char *name, int height, int width) {
         if (found < 0)
             break;
         for (int k = 0; k < LENET_CLASSES; ++k)
-            printf("%.9g%c", (double)probabilities[k], k + 1 < LENET_CLASSES ? ' ' : '\n');
+            printf("%.9g ", (double)probabilities[k]);
+#ifdef LENET_LOGITS
+        for (int k = 0; k < LENET_CLASSES; ++k)
+            printf("%.9g ", (double)LENET_LOGITS[k]);
+#endif
+        putchar('\n');
     }
     return fclose(file) ? 2 : 0;
+}
+
+static int lenet_speed(const char *name, double seconds) {
+    static uint8_t images[64][LENET_SIDE * LENET_SIDE * LENET_CHANNELS];
+    float probabilities[LENET_CLASSES];
+    FILE *file = fopen(name, "rb");
+    const size_t count = file ? fread(images, sizeof *images, 64, file) : 0;
+    if (file && fclose(file))
+        return 2;
+    if (!count)
+        return 2;
+    const clock_t start = clock();
+    double passed = 0.0, total = 0.0;
+    while (passed < seconds) {
+        for (size_t i = 0; i < count; ++i)
+            if (lenet_classify_fitted(images[i], probabilities) < 0)
+                return 2;
+        total += (double)count;
+        passed = (double)(clock() - start) / CLOCKS_PER_SEC;
+    }
+    printf("%.0f\n", total / passed);
+    return 0;
 }
 
 int main(int count, char **arguments) {
     if (count == 4)
         return lenet_classify_file(arguments[1], atoi(arguments[2]), atoi(arguments[3]));
+    if (count == 3)
+        return lenet_speed(arguments[1], atof(arguments[2]));
     if (count != 1)
         return 2;
     return lenet_checks();

@@ -47,7 +47,7 @@ def _folded_forward(steps: list[Step]) -> list[Step]:
         if isinstance(step, Scale) and _takes_scale(after, steps):
             waiting = step
         elif waiting and isinstance(step, Conv):
-            found.append(_conv_of_scaled(waiting, step))
+            found.append(conv_of_scaled(waiting, step))
             waiting = None
         elif waiting and isinstance(step, Linear):
             found.append(_linear_of_scaled(waiting, step))
@@ -68,7 +68,7 @@ def _takes_scale(after: Step | None, steps: list[Step]) -> bool:
     )
 
 
-def _conv_of_scaled(scale: Scale, conv: Conv) -> Conv:
+def conv_of_scaled(scale: Scale, conv: Conv) -> Conv:
     grouped = len(conv.weight) // conv.groups, conv.groups
     factor, shift = (
         np.repeat(values.astype(np.float64).reshape(conv.groups, -1), grouped[0], axis=0)[:, :, None, None]

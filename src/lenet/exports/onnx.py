@@ -6,26 +6,32 @@ Only operators of opset 17 are used, which ONNX Runtime supports since version 1
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from time import perf_counter
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lenet.errors import InputError
 from lenet.exports.network import Exported, metadata
 from lenet.exports.onnx_fit import as_maps, fitted
 from lenet.exports.onnx_graph import Graph
+from lenet.exports.onnx_int8 import integer_layers, max_pool
 from lenet.exports.proof import Compute, in_batches
+from lenet.exports.quantized import Quantized
 from lenet.exports.steps import Activation, AveragePool, Conv, Flatten, Linear, MaxPool, Scale, Span, Step
 
 Input = Literal["any", "network"]
 INPUTS: tuple[Input, ...] = ("any", "network")
 _OPSET, _IR = 17, 8
+_TIMES = 10  # that speed is measured; the fastest counts
 
 
-def onnx_bytes(exported: Exported, takes: Input = "any") -> bytes:
+def onnx_bytes(exported: Exported, takes: Input = "any", integers: Quantized | None = None) -> bytes:
     """The ONNX file.
 
     takes: "any": images of any height and width, uint8 [N, H, W, C]; "network": of the network's size
+    integers: the network in 8-bit integers, which the file then contains instead of the float one
 
     Its outputs are float32 [N, classes]: probabilities, calibrated, and logits. Raises InputError if onnx is missing.
     """
@@ -34,11 +40,7 @@ def onnx_bytes(exported: Exported, takes: Input = "any") -> bytes:
     graph = Graph(onnx)
     height, width, channels = exported.input_shape
     x = fitted(graph, exported) if takes == "any" else as_maps(graph)
-    x = graph.add("Div", x, graph.constant(255))
-    x = graph.add("Sub", x, graph.constant(exported.mean[:, None, None]))
-    x = graph.add("Div", x, graph.constant(exported.std[:, None, None]))
-    for step in exported.steps:
-        x = _step(graph, step, x)
+    x = integer_layers(graph, integers, x) if integers else _float_layers(graph, exported, x)
     logits = graph.add("Identity", x, output="logits")
     scaled = graph.add("Div", logits, graph.constant(exported.temperature))
     graph.add("Softmax", scaled, axis=-1, output="probabilities")
@@ -54,20 +56,41 @@ def onnx_bytes(exported: Exported, takes: Input = "any") -> bytes:
         opset_imports=[onnx.helper.make_opsetid("", _OPSET)],
         ir_version=_IR, producer_name="lenet", producer_version=exported.provenance.lenet,
     )  # fmt: skip
-    onnx.helper.set_model_props(model, metadata(exported))
+    onnx.helper.set_model_props(model, metadata(exported) | {"arithmetic": "int8" if integers else "float32"})
     onnx.checker.check_model(model, full_check=True)
     content: bytes = model.SerializeToString()
     return content
 
 
-def onnx_computer(path: Path) -> Compute:
-    """Runs the file with ONNX Runtime. Raises InputError if onnxruntime is missing."""
+def onnx_computer(path: Path, *, logits: bool = False) -> Compute:
+    """Runs the file with ONNX Runtime. logits: give these too, after the probabilities.
+
+    Raises InputError if onnxruntime is missing.
+    """
+    session = _session(path)
+    names = ["probabilities", "logits"] if logits else ["probabilities"]
+    return in_batches(lambda images: np.concatenate(session.run(names, {"image": images}), axis=1))
+
+
+def onnx_speed(path: Path, images: NDArray[np.uint8]) -> float:
+    """Images per second on one core, all of `images` in one call."""
+    session = _session(path, threads=1)
+
+    def seconds() -> float:
+        start = perf_counter()
+        session.run(["probabilities"], {"image": images})
+        return perf_counter() - start
+
+    return len(images) / min(seconds() for _ in range(_TIMES))
+
+
+def _session(path: Path, threads: int = 0) -> Any:
     with _installed():
         import onnxruntime as runtime
     options = runtime.SessionOptions()
     options.log_severity_level = 3  # errors
-    session = runtime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
-    return in_batches(lambda images: session.run(["probabilities"], {"image": images})[0])
+    options.intra_op_num_threads = threads  # 0: one per core
+    return runtime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
 
 
 @contextmanager
@@ -89,6 +112,15 @@ def onnx_use(exported: Exported, takes: Input) -> str:
 # The layers.
 
 
+def _float_layers(graph: Graph, exported: Exported, x: str) -> str:
+    x = graph.add("Div", x, graph.constant(255))
+    x = graph.add("Sub", x, graph.constant(exported.mean[:, None, None]))
+    x = graph.add("Div", x, graph.constant(exported.std[:, None, None]))
+    for step in exported.steps:
+        x = _step(graph, step, x)
+    return x
+
+
 def _step(graph: Graph, step: Step, x: str) -> str:
     if isinstance(step, Conv):
         return _conv(graph, step, x)
@@ -101,11 +133,7 @@ def _step(graph: Graph, step: Step, x: str) -> str:
     if isinstance(step, Activation):
         return _activation(graph, step, x)
     if isinstance(step, MaxPool):
-        top, left, bottom, right = step.padding
-        if any(step.padding):  # a pad of its own: runtimes differ in which paddings a pooling may have
-            pads = graph.whole([0, 0, top, left, 0, 0, bottom, right])
-            x = graph.add("Pad", x, pads, graph.constant(-np.inf))
-        return graph.add("MaxPool", x, kernel_shape=step.kernel, strides=step.stride, dilations=step.dilation)
+        return max_pool(graph, step, x)
     if isinstance(step, AveragePool):
         return _average_pool(graph, step, x)
     assert isinstance(step, Flatten), step.where

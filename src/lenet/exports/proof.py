@@ -15,7 +15,7 @@ from lenet.evaluation.scores import probabilities
 from lenet.exports.network import Exported
 
 TOLERANCE = 1e-5  # of a probability
-_SOME = 2048  # images compared at once
+SOME = 2048  # images compared at once
 _BATCH = 256  # images that a file is run on at once in this process
 _MADE_UP = 64
 
@@ -81,9 +81,9 @@ def prove(
         indices = np.arange(len(images))
     names = names or [f"{what} {number}" for number in range(len(indices))]
     comparison = _Comparison(exported, network)
-    for begin in range(0, len(indices), _SOME):
-        some = np.ascontiguousarray(images[indices[begin : begin + _SOME]])
-        comparison.add(compute(some), some, names[begin : begin + _SOME])
+    for begin in range(0, len(indices), SOME):
+        some = np.ascontiguousarray(images[indices[begin : begin + SOME]])
+        comparison.add(compute(some), some, names[begin : begin + SOME])
     sizes = 0
     for image in of_other_sizes(images[indices[:32]]) if any_size else ():
         comparison.add(compute(image[None]), image[None], [f"an image of {image.shape[1]}x{image.shape[0]} pixels"])

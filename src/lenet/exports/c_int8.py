@@ -1,0 +1,289 @@
+"""The layers of a quantized network as C functions of bytes. Maps are stored [row][column][channel].
+
+The sums are int32; `lenet_byte` makes them bytes. Its only operation that rounds is one division, which no compiler
+fuses with another operation, so that every compiler gives the same bytes.
+"""
+
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet.exports.arithmetic import window_weights
+from lenet.exports.c_code import Body, Layer, constants, indented, times
+from lenet.exports.c_text import real
+from lenet.exports.quantized import Averaged, Integer, Looked, Moved, Quantized, Rescale, Weighted
+from lenet.exports.steps import Conv, Flatten, Linear, MaxPool
+
+_ROUNDING = """\
+#ifdef __FAST_MATH__
+#error "compile without -ffast-math: results would differ"
+#endif
+
+/* A sum as a byte: divided, rounded, halves to even, plus the byte that stands for zero, clipped to low..255.
+   Adding 1.5 * 2^23 rounds: float32 has no fractions there. Larger values, up to 2^30, are clipped in any case. */
+static inline uint8_t lenet_byte(int32_t sum, float divisor, int32_t low, int32_t zero) {
+    const float quotient = (float)sum / divisor;
+    const float rounded = quotient + 12582912.0f;
+    const int32_t byte = (int32_t)rounded - 12582912 + zero;
+    const int32_t above = byte > low ? byte : low;
+    return (uint8_t)(above < 255 ? above : 255);
+}
+"""
+
+
+def integer_body(network: Quantized) -> Body:
+    """The network's constants, buffers and functions, and `lenet_run`, from pixels to logits."""
+    functions, calls, size, variables = [], [], 0, 0
+    now, other, sizes = "pixels", "lenet_a", dict[str, int]()
+    real_values = False  # whether `now` has logits
+    for number, step in enumerate(network.steps, 1):
+        name = f"lenet_step{number}"
+        layer = _layer(step, name, real_values=real_values)
+        if layer is None:
+            continue
+        gives_real = real_values or (isinstance(step, (Weighted, Averaged)) and step.rescale.output is None)
+        kinds = ["float" if one else "uint8_t" for one in (real_values, gives_real)]
+        target = ("lenet_logits" if not real_values else "lenet_ordered") if gives_real else other
+        sizes[target] = max(sizes.get(target, 1), prod(step.step.output))
+        shapes = f"{'x'.join(map(str, step.step.input))} to {'x'.join(map(str, step.step.output))}"
+        functions.append(
+            f"/* {step.step.where}, {shapes} */\n{layer.constants}\n"
+            f"static void {name}(const {kinds[0]} *restrict x, {kinds[1]} *restrict y) {{\n"
+            f"    {layer.body.replace(chr(10), chr(10) + '    ')}\n}}\n"
+        )
+        calls.append(f"{name}({now}, {target});")
+        if not gives_real:
+            other = "lenet_b" if target == "lenet_a" else "lenet_a"
+        now, real_values = target, gives_real
+        size, variables = size + layer.bytes, variables + layer.variables
+    if network.output:
+        count = prod(network.steps[-1].step.output)
+        sizes["lenet_logits"] = count
+        divisor = real(1 / network.output.scale)
+        calls.append(f"for (int k = 0; k < {count}; ++k)")
+        calls.append(f"    lenet_logits[k] = (float)({now}[k] - {network.output.zero}) / {divisor};")
+        now = "lenet_logits"
+    kinds_of = {name: "uint8_t" if name in ("lenet_a", "lenet_b") else "float" for name in sizes}
+    buffers = "\n".join(f"static {kinds_of[name]} {name}[{count}];" for name, count in sizes.items())
+    run = "static void lenet_run(const uint8_t *pixels) {\n    " + "\n    ".join(calls) + "\n}\n"
+    variables += sum(count * (1 if kinds_of[name] == "uint8_t" else 4) for name, count in sizes.items())
+    return Body("\n".join([_ROUNDING, buffers + "\n", *functions, run]), now, size, variables)
+
+
+def _layer(step: Integer, name: str, *, real_values: bool) -> Layer | None:
+    match step:
+        case Weighted(step=Conv() as conv):
+            return _conv(step, conv, name)
+        case Weighted(step=Linear()):
+            return _linear(step, name)
+        case Weighted():
+            return _scale(step, name)
+        case Averaged():
+            return _averaged(step, name)
+        case Looked():
+            body = f"for (int i = 0; i < {prod(step.step.input)}; ++i)\n    y[i] = {name}_values[x[i]];"
+            return Layer(*constants(name, values=step.values), body)
+        case Moved(step=MaxPool() as pool):
+            return _max_pool(pool)
+        case Moved(step=Flatten() as flatten):
+            return _flatten(flatten)
+    raise AssertionError(step)
+
+
+def _output(rescale: Rescale, name: str, value: str, channel: str) -> str:
+    """The output's value of an int32 sum."""
+    divisor = f"{name}_divisor[{channel}]"
+    if rescale.output is None:
+        return f"(float){value} / {divisor}"
+    return f"lenet_byte({value}, {divisor}, {rescale.low}, {rescale.output.zero})"
+
+
+def _bias(step: Weighted, groups: int = 1) -> NDArray[np.int32]:
+    """The bias for inputs from which nothing is subtracted."""
+    weight = step.weight.astype(np.int64)
+    if isinstance(step.step, (Conv, Linear)):
+        inputs = step.zeros.astype(np.int64).reshape(groups, -1).repeat(len(weight) // groups, axis=0)
+        shifts = (weight.reshape(*weight.shape[:2], -1).sum(axis=2) * inputs).sum(axis=1)
+    else:
+        shifts = weight * step.zeros
+    return np.asarray(step.bias - shifts, np.int32)
+
+
+def _conv(step: Weighted, conv: Conv, name: str) -> Layer:
+    """The kernel's inputs as one `patch` of int16, which has a dot product with the weights of each output channel.
+
+    The patch is copied from `lines`, the rows under the kernel with their padding. A kernel's row of inputs lies in one
+    piece, whose length in the patch is a multiple of eight, unless there are groups or dilation.
+    """
+    channels, _, width = conv.input
+    outputs, rows, columns = conv.output
+    groups, (_, own_in, kernel_y, kernel_x) = conv.groups, step.weight.shape
+    own_out = outputs // groups
+    in_one = groups == 1 and conv.dilation[1] == 1
+    across, length = (1, kernel_x * own_in) if in_one else (kernel_x, own_in)
+    slot = -(-length // 8) * 8 if in_one and length > 4 else length
+    size = _padded(kernel_y * across * slot)
+    weight = np.zeros((outputs, kernel_y * across, slot), np.int8)
+    weight[:, :, :length] = step.weight.transpose(0, 2, 3, 1).reshape(outputs, kernel_y * across, length)
+    packed = np.zeros((outputs, size), np.int8)
+    packed[:, : kernel_y * across * slot] = weight.reshape(outputs, -1)
+    arrays: dict[str, Any] = {"weight": packed, "bias": _bias(step, groups), "divisor": step.rescale.divisor}
+
+    down = f"{times('row', conv.stride[0])} + {times('ky', conv.dilation[0])}"
+    if any(conv.padding):
+        sources = conv.padded_from()
+        line = len(sources[1])
+        arrays |= {key: np.array(one, np.int16) for key, one in zip(("rows", "columns"), sources, strict=True)}
+        arrays["zeros"] = step.zeros
+        filled = f"""\
+        for (int i = 0; i < {line}; ++i) {{
+            const int r = {name}_rows[{down}], c = {name}_columns[i];
+            const uint8_t *from = r < 0 || c < 0 ? {name}_zeros : x + (r * {width} + c) * {channels};
+            for (int in = 0; in < {channels}; ++in)
+                lines[ky][i * {channels} + in] = from[in];
+        }}"""
+    else:
+        line = width
+        filled = f"""\
+        for (int i = 0; i < {width * channels}; ++i)
+            lines[ky][i] = x[({down}) * {width * channels} + i];"""
+    start = times(f"(column * {conv.stride[1]} + kx * {conv.dilation[1]})", channels)
+    body = f"""\
+static int16_t lines[{kernel_y}][{line * channels + slot - length}], patch[{size}];
+for (int row = 0; row < {rows}; ++row) {{
+    for (int ky = 0; ky < {kernel_y}; ++ky)
+{filled}
+    for (int column = 0; column < {columns}; ++column)
+        for (int group = 0; group < {groups}; ++group) {{
+            int32_t sums[{own_out}];
+            for (int ky = 0; ky < {kernel_y}; ++ky)
+                for (int kx = 0; kx < {across}; ++kx)
+                    for (int i = 0; i < {slot}; ++i)
+                        patch[(ky * {across} + kx) * {slot} + i] = lines[ky][{start} + group * {own_in} + i];
+            for (int out = 0; out < {own_out}; ++out) {{
+                const int8_t *weight = {name}_weight + (group * {own_out} + out) * {size};
+                int32_t sum = {name}_bias[group * {own_out} + out];
+                for (int i = 0; i < {size}; ++i)
+                    sum += patch[i] * weight[i];
+                sums[out] = sum;
+            }}
+            for (int out = 0; out < {own_out}; ++out)
+                y[(row * {columns} + column) * {outputs} + group * {own_out} + out] =
+                    {_output(step.rescale, name, "sums[out]", f"group * {own_out} + out")};
+        }}
+}}"""
+    text, bytes = constants(name, **arrays)
+    return Layer(text, bytes, body, variables=2 * (kernel_y * (line * channels + slot - length) + size))
+
+
+def _padded(count: int) -> int:
+    """The next multiple of 16, for which compilers use vector instructions without a remainder; added weights are 0."""
+    return -(-count // 16) * 16
+
+
+def _linear(step: Weighted, name: str) -> Layer:
+    outputs, inputs = step.weight.shape
+    size = _padded(inputs)
+    weight = np.zeros((outputs, size), np.int8)
+    weight[:, :inputs] = step.weight
+    body = f"""\
+static int16_t wide[{size}];
+int32_t sums[{outputs}];
+for (int i = 0; i < {inputs}; ++i)
+    wide[i] = x[i];
+for (int out = 0; out < {outputs}; ++out) {{
+    const int8_t *weight = {name}_weight + out * {size};
+    int32_t sum = {name}_bias[out];
+    for (int i = 0; i < {size}; ++i)
+        sum += wide[i] * weight[i];
+    sums[out] = sum;
+}}
+for (int out = 0; out < {outputs}; ++out)
+    y[out] = {_output(step.rescale, name, "sums[out]", "out")};"""
+    arrays = {"weight": weight, "bias": _bias(step), "divisor": step.rescale.divisor}
+    return Layer(*constants(name, **arrays), body, variables=2 * size)
+
+
+def _scale(step: Weighted, name: str) -> Layer:
+    channels = step.step.input[0]
+    value = _output(step.rescale, name, f"(x[i * {channels} + c] * {name}_weight[c] + {name}_bias[c])", "c")
+    body = f"""\
+for (int i = 0; i < {prod(step.step.input) // channels}; ++i)
+    for (int c = 0; c < {channels}; ++c)
+        y[i * {channels} + c] = {value};"""
+    arrays = {"weight": step.weight, "bias": _bias(step), "divisor": step.rescale.divisor}
+    return Layer(*constants(name, **arrays), body)
+
+
+def _averaged(step: Averaged, name: str) -> Layer:
+    channels, _, width = step.step.input
+    _, rows, columns = step.step.output
+    arrays: dict[str, Any] = {}
+    for key, spans in (("row", step.step.rows), ("column", step.step.columns)):
+        arrays[f"{key}_begin"] = np.array([span.begin for span in spans], np.int16)
+        arrays[f"{key}_end"] = np.array([span.end for span in spans], np.int16)
+    divisors = step.rescale.divisor
+    same = bool((window_weights(step.step) == window_weights(step.step)[0, 0]).all())
+    arrays["divisor"] = divisors[:1, 0] if same else divisors
+    value = _output(step.rescale, name, "sum", "0" if same else f"row * {columns} + column")
+    subtracted = f"-{step.zero} * (bottom - top) * (right - left)" if step.zero else "0"
+    body = f"""\
+for (int row = 0; row < {rows}; ++row)
+    for (int column = 0; column < {columns}; ++column) {{
+        const int top = {name}_row_begin[row], bottom = {name}_row_end[row];
+        const int left = {name}_column_begin[column], right = {name}_column_end[column];
+        for (int channel = 0; channel < {channels}; ++channel) {{
+            int32_t sum = {subtracted};
+            for (int r = top; r < bottom; ++r)
+                for (int c = left; c < right; ++c)
+                    sum += x[(r * {width} + c) * {channels} + channel];
+            y[(row * {columns} + column) * {channels} + channel] = {value};
+        }}
+    }}"""
+    return Layer(*constants(name, **arrays), body)
+
+
+def _max_pool(step: MaxPool) -> Layer:
+    channels, height, width = step.input
+    _, rows, columns = step.output
+    top, left, *_ = step.padding
+    row, column = (
+        f"{times(place, stride)} + {times(offset, dilation)}" + (f" - {before}" if before else "")
+        for place, offset, stride, dilation, before in zip(
+            ("row", "column"), ("ky", "kx"), step.stride, step.dilation, (top, left), strict=True
+        )
+    )
+    row_lines, column_lines = [f"const int r = {row};"], [f"const int c = {column};"]
+    if any(step.padding):
+        row_lines += [f"if (r < 0 || r >= {height})", "    continue;"]
+        column_lines += [f"if (c < 0 || c >= {width})", "    continue;"]
+    body = f"""\
+for (int row = 0; row < {rows}; ++row)
+    for (int column = 0; column < {columns}; ++column) {{
+        uint8_t *most = y + (row * {columns} + column) * {channels};
+        for (int channel = 0; channel < {channels}; ++channel)
+            most[channel] = 0;
+        for (int ky = 0; ky < {step.kernel[0]}; ++ky) {{
+            {indented(row_lines, 12)}
+            for (int kx = 0; kx < {step.kernel[1]}; ++kx) {{
+                {indented(column_lines, 16)}
+                const uint8_t *values = x + (r * {width} + c) * {channels};
+                for (int channel = 0; channel < {channels}; ++channel)
+                    most[channel] = values[channel] > most[channel] ? values[channel] : most[channel];
+            }}
+        }}
+    }}"""
+    return Layer("", 0, body)
+
+
+def _flatten(step: Flatten) -> Layer | None:
+    channels, height, width = step.input
+    if channels == 1 or height * width == 1:
+        return None
+    body = f"""\
+for (int c = 0; c < {channels}; ++c)
+    for (int i = 0; i < {height * width}; ++i)
+        y[c * {height * width} + i] = x[i * {channels} + c];"""
+    return Layer("", 0, body)

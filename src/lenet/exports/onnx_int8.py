@@ -1,0 +1,94 @@
+"""The layers of a quantized network as an ONNX graph.
+
+The whole numbers are float32 values, in which sums below 2^24 are exact: every runtime that computes in float32 gives
+the same ones. ONNX leaves the rounding of its quantized operators to the runtime, and with signed weights ONNX
+Runtime's overflow on processors without VNNI. Weights are stored as int8 and cast when the file is loaded.
+"""
+
+import numpy as np
+
+from lenet.exports.arithmetic import windows
+from lenet.exports.onnx_graph import Graph
+from lenet.exports.quantized import LIMIT, Averaged, Looked, Moved, Quantized, Rescale, Weighted, input_zeros
+from lenet.exports.steps import Conv, Linear, MaxPool
+
+
+def integer_layers(graph: Graph, network: Quantized, x: str) -> str:
+    """The logits, float32 [N, classes], of pixels, float32 [N, C, H, W]. Bytes q are kept as q - zero."""
+    steps = list(zip(network.steps, input_zeros(network.steps), strict=True))
+    while steps:
+        step, zero = steps.pop(0)
+        if isinstance(step, (Weighted, Averaged)):
+            x = _weighted(graph, step, x, zero) if isinstance(step, Weighted) else _averaged(graph, step, x)
+            while steps and isinstance(steps[0][0], Moved):  # rescaling keeps order: after the pool it is cheaper
+                pool = steps[0][0].step
+                if not isinstance(pool, MaxPool) or not isinstance(step, Weighted):
+                    break
+                x = max_pool(graph, pool, x)
+                steps.pop(0)
+            x = _rescaled(graph, step, x)
+        elif isinstance(step, Looked):
+            x = _looked(graph, step, x)
+        else:
+            pool = step.step
+            x = max_pool(graph, pool, x) if isinstance(pool, MaxPool) else graph.add("Flatten", x, axis=1)
+    if network.output:
+        x = graph.add("Div", x, graph.constant(1 / network.output.scale))
+    return x
+
+
+def max_pool(graph: Graph, step: MaxPool, x: str) -> str:
+    """The maximum of each window."""
+    top, left, bottom, right = step.padding
+    if any(step.padding):  # a pad of its own: runtimes differ in which paddings a pooling may have
+        x = graph.add("Pad", x, graph.whole([0, 0, top, left, 0, 0, bottom, right]), graph.constant(-np.inf))
+    return graph.add("MaxPool", x, kernel_shape=step.kernel, strides=step.stride, dilations=step.dilation)
+
+
+def _weighted(graph: Graph, step: Weighted, x: str, zero: int) -> str:
+    layer, per_channel = step.step, (-1, 1, 1)[: len(step.step.input)]
+    above = step.zeros.astype(np.float32) - zero
+    if above.any():
+        x = graph.add("Sub", x, graph.constant(above.reshape(per_channel)))
+    weight = graph.cast(graph.constant(step.weight, np.int8), "FLOAT")
+    if isinstance(layer, Conv):
+        pads = layer.padding
+        if layer.padding_mode != "zeros":
+            for axis, index in enumerate(layer.padded_from(), 2):
+                x = graph.add("Gather", x, graph.whole(index), axis=axis)
+            pads = (0, 0, 0, 0)
+        return graph.add(
+            "Conv", x, weight, graph.constant(step.bias), kernel_shape=step.weight.shape[2:], strides=layer.stride,
+            dilations=layer.dilation, pads=pads, group=layer.groups,
+        )  # fmt: skip
+    if isinstance(layer, Linear):
+        return graph.add("Gemm", x, weight, graph.constant(step.bias), transB=1)
+    x = graph.add("Mul", x, graph.cast(graph.constant(step.weight.reshape(per_channel), np.int8), "FLOAT"))
+    return graph.add("Add", x, graph.constant(step.bias.reshape(per_channel)))
+
+
+def _averaged(graph: Graph, step: Averaged, x: str) -> str:
+    rows, columns = windows(step.step)
+    x = graph.add("MatMul", graph.constant(rows), graph.add("MatMul", x, graph.constant(columns.T)))
+    # The clip changes nothing; it keeps ONNX Runtime from making a division by one number part of the product.
+    return graph.add("Clip", x, graph.constant(-LIMIT), graph.constant(LIMIT))
+
+
+def _rescaled(graph: Graph, step: Weighted | Averaged, x: str) -> str:
+    rescale: Rescale = step.rescale
+    divisor = rescale.divisor
+    if isinstance(step, Weighted):
+        divisor = divisor.reshape((-1, 1, 1)[: len(step.step.output)])
+    x = graph.add("Div", x, graph.constant(divisor))
+    if rescale.output is None:
+        return x
+    zero = rescale.output.zero
+    x = graph.add("Clip", x, graph.constant(rescale.low - zero), graph.constant(255 - zero))
+    return graph.add("Round", x)
+
+
+def _looked(graph: Graph, step: Looked, x: str) -> str:
+    if step.zero:
+        x = graph.add("Add", x, graph.constant(step.zero))
+    values = step.values.astype(np.float32) - step.output.zero
+    return graph.add("Gather", graph.constant(values), graph.cast(x, "INT64"))

@@ -1,0 +1,233 @@
+"""Networks in 8-bit integers: ONNX Runtime and compiled C files give the integers of the definition, bit for bit."""
+
+import subprocess
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from lenet.engine import Settings
+from lenet.engine import torch as torch_engine
+from lenet.errors import InputError
+from lenet.exports import c_run
+from lenet.exports.formats import FORMATS
+from lenet.exports.onnx import onnx_bytes
+from lenet.exports.proof_int8 import integer_results, prove_integers
+from lenet.exports.quantize import quantized
+from lenet.exports.quantized import LIMIT, Averaged, Looked, Moved, Weighted, logits_of
+from lenet.exports.steps import Conv, Scale
+from lenet.models import Normalize
+
+runtime = pytest.importorskip("onnxruntime")
+pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
+needs_compiler = pytest.mark.skipif(c_run.c_compiler() is None, reason="there is no C compiler")
+
+NAMES = (
+    *("lenet", "norm after pool", "norm before zeros", "norm before mirrored", "strides", "padding modes"),
+    *("no linear layer", "one linear layer", "maps to classes", "grey", "dead", "means of one", "activation first"),
+)
+# The fastest code that the compiler makes, which may fuse products and sums; and code that stops at any wrong access.
+BUILDS = (
+    ["-std=gnu99", "-O3", "-march=native"],
+    [
+        *(
+            "-std=c99",
+            "-O1",
+            "-fsanitize=address,undefined",
+            "-fno-sanitize-recover=all",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+        ),
+        *("-pedantic", "-Wconversion", "-Wshadow", "-Wmissing-prototypes"),
+    ],
+)
+
+
+def more_networks(name, normalized):
+    torch.manual_seed(0)
+    if name == "grey":
+        layers = (
+            nn.Conv2d(1, 3, 5, padding=2),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.BatchNorm2d(3),
+            nn.Flatten(),
+            nn.Linear(192, 5),
+        )
+        network = nn.Sequential(Normalize((0.3,), (0.4,)), *layers).eval()
+        network[4].running_mean.fill_(0.2)
+        return network
+    if name == "dead":  # no value after the ReLU is above zero, and a channel has no weights
+        conv = nn.Conv2d(3, 4, 3)
+        with torch.no_grad():
+            conv.bias.fill_(-100)
+            conv.weight[1], conv.bias[1] = 0, 0
+        return normalized(conv, nn.ReLU(), nn.Conv2d(4, 2, 3), nn.Tanh(), nn.Flatten(), nn.Linear(288, 5))
+    if name == "means of one":  # of one channel, to one number
+        layers = nn.Conv2d(3, 1, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, 5), nn.GELU()
+        return normalized(*layers)
+    return normalized(nn.Tanh(), nn.MaxPool2d(3, 1), nn.ReLU(), nn.Flatten(), nn.LeakyReLU(0.2), nn.Linear(588, 5))
+
+
+@pytest.fixture(scope="module")
+def images():
+    """uint8 [60, 16, 16, 3]; among them black, white and checkered ones, which make the largest sums."""
+    found = np.random.default_rng(0).integers(0, 256, (60, 16, 16, 3), np.uint8)
+    found[0], found[1] = 0, 255
+    found[2:20] = np.where(found[2:20] > 127, 255, 0)
+    return found
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def case(request, network_named, normalized, as_exported, images):
+    """(network as steps, its integers, network, images), for each network."""
+    try:
+        network = network_named(request.param)
+    except KeyError:
+        network = more_networks(request.param, normalized)
+    channels = len(network[0].mean)
+    images = images[..., :channels]
+    described = as_exported(network, input_shape=(16, 16, channels))
+    return described, quantized(described, images[20:]), network, images
+
+
+def test_the_integers_are_near_the_network(case):
+    described, integers, network, images = case
+    wanted = torch_engine.logits(network, images[20:], Settings())
+    _, found = integer_results(described, integers, images[20:])
+    assert np.sqrt(np.mean((found - wanted) ** 2)) < 0.03 * np.sqrt(np.mean(wanted**2))
+
+
+def test_onnx_gives_the_same_integers(case):
+    described, integers, _, images = case
+    run = runtime.InferenceSession(onnx_bytes(described, "any", integers))
+    for some in (images, images[:1], images[3:5, :9], np.tile(images[5:6], (1, 1, 3, 1))):
+        probabilities, logits = integer_results(described, integers, some)
+        found = run.run(["probabilities", "logits"], {"image": some})
+        np.testing.assert_array_equal(found[1], logits)
+        np.testing.assert_allclose(found[0], probabilities, atol=1e-6)
+
+
+@needs_compiler
+@pytest.mark.parametrize("flags", BUILDS, ids=["fastest", "sanitized"])
+def test_c_gives_the_same_integers(case, flags, tmp_path):
+    described, integers, _, images = case
+    path, program = tmp_path / "net.c", tmp_path / "net"
+    path.write_bytes(FORMATS[".c"].int8.written(described, integers, images[:4], "any"))
+    built = subprocess.run(
+        [*c_run.c_compiler(), *flags, "-DLENET_TEST", path, "-o", program, "-lm"], capture_output=True
+    )
+    assert built.returncode == 0, built.stderr.decode()
+    assert subprocess.run([program]).returncode == 0  # its own check
+    for some in (images, np.tile(images[5:6], (1, 1, 3, 1))):
+        (tmp_path / "raw").write_bytes(some.tobytes())
+        done = subprocess.run([program, tmp_path / "raw", *map(str, some.shape[1:3])], capture_output=True, check=True)
+        found = np.array(done.stdout.split(), np.float64).reshape(len(some), 2, -1)
+        probabilities, logits = integer_results(described, integers, some)
+        np.testing.assert_array_equal(found[:, 1].astype(np.float32), logits)
+        np.testing.assert_allclose(found[:, 0], probabilities, atol=1e-6)
+
+
+def test_no_sum_reaches_the_limit(case):
+    _, integers, _, _ = case
+    for step in integers.steps:
+        if isinstance(step, Weighted):
+            farthest = np.maximum(step.zeros, 255 - step.zeros.astype(int)).max()
+            sums = np.abs(step.weight.astype(int)).reshape(len(step.weight), -1).sum(axis=1) * farthest
+            assert (sums + np.abs(step.bias.astype(int))).max() < LIMIT
+
+
+def kinds(integers):
+    return [(type(step), type(step.step)) for step in integers.steps]
+
+
+def test_batch_norm_after_a_pool_and_the_normalization_are_folded(network_named, as_exported, images):
+    integers = quantized(as_exported(network_named("norm after pool")), images)
+    assert Scale not in [kind for _, kind in kinds(integers)]
+    assert [kind for kind, _ in kinds(integers)] == [Weighted, Moved, Weighted, Looked, Averaged, Moved, Weighted]
+
+
+def test_padding_before_batch_norm_contains_what_it_makes_zero(normalized, as_exported, images):
+    torch.manual_seed(1)
+    layers = nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.BatchNorm2d(4), nn.Conv2d(4, 5, 3, padding=1)
+    network = normalized(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    with torch.no_grad():
+        network[4].running_mean.copy_(torch.tensor([0.1, 0.3, 0.2, 0.15]))
+        network[4].bias.zero_()
+    integers = quantized(as_exported(network), images)
+    first, second = (step for step in integers.steps if isinstance(step.step, Conv))
+    assert first.zeros.tolist() == [102, 128, 153]  # 255 times the means of the pixels, rounded
+    assert len(set(second.zeros.tolist())) == 4
+    with torch.no_grad():  # zero is no value that the ReLU gives
+        network[4].running_mean[0] = -5
+    assert (Weighted, Scale) in kinds(quantized(as_exported(network), images))
+
+
+def test_weights_use_all_127_steps_of_each_channel(network_named, as_exported, images):
+    integers = quantized(as_exported(network_named("lenet")), images)
+    for step in integers.steps:
+        if isinstance(step, Weighted):
+            assert (np.abs(step.weight.reshape(len(step.weight), -1)).max(axis=1) == 127).all()
+    assert integers.weight_bytes == 4 * 3 * 25 + 144 * 12 + 12 * 5
+
+
+def test_large_sums_use_smaller_weights(normalized, as_exported, images):
+    network = normalized(nn.Flatten(), nn.Linear(768, 5))
+    with torch.no_grad():
+        network[2].weight.fill_(0.1)
+        network[2].bias.fill_(-3000)
+    described = as_exported(network)
+    integers = quantized(described, images)
+    assert np.abs(integers.steps[-1].weight).max() < 127
+    run = runtime.InferenceSession(onnx_bytes(described, "any", integers))
+    (found,) = run.run(["logits"], {"image": images})
+    np.testing.assert_array_equal(found, logits_of(integers, images))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_are_not_finite_are_named(value, network_named, as_exported, images):
+    described = as_exported(network_named("lenet"))
+    first = replace(described.steps[0], bias=np.full(4, value, np.float32))
+    with pytest.raises(
+        InputError, match=r"layer 1 \(Conv2d\) cannot be exported in int8: it gives values that are not"
+    ):
+        quantized(replace(described, steps=(first, *described.steps[1:])), images)
+
+
+def test_too_many_inputs_are_named(normalized, as_exported):
+    network = nn.Sequential(Normalize((0.5,), (0.5,)), nn.Flatten(), nn.Linear(257 * 257, 2))
+    described = as_exported(network, input_shape=(257, 257, 1), classes=("a", "b"))
+    with pytest.raises(
+        InputError, match=r"layer 2 \(Linear\).* 66,049 inputs of a sum are too many \(at most 65,536\)"
+    ):
+        quantized(described, np.zeros((2, 257, 257, 1), np.uint8))
+
+
+def test_the_first_image_with_other_integers_is_named(network_named, as_exported, images):
+    described = as_exported(network_named("lenet"))
+    integers = quantized(described, images)
+    names = [f"image {number}" for number in range(60)]
+
+    def prove(change):
+        def compute(some):
+            probabilities, logits = integer_results(described, integers, some)
+            return change(np.concatenate([probabilities, logits.astype(np.float64)], axis=1))
+
+        return prove_integers(described, integers, compute, images, np.arange(60), any_size=True, names=names)
+
+    def last_bit(found):
+        if len(found) > 7:
+            found[7, 8] = np.nextafter(np.float32(found[7, 8]), np.float32(9))
+        return found
+
+    proof = prove(lambda found: found)
+    assert (proof.images, proof.sizes) == (60, 16)
+    with pytest.raises(InputError, match="for image 7 it gives other integers; no file was written"):
+        prove(last_bit)
+    with pytest.raises(InputError, match=r"for image 0 it gives probabilities that differ by 1\.0e-02"):
+        prove(lambda found: found + np.repeat([0.01, 0], 5))
+    with pytest.raises(InputError, match=r"\[60, 9\] probabilities and logits"):
+        prove(lambda found: found[:, 1:])
