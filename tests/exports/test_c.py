@@ -164,15 +164,25 @@ def test_hostile_sizes_for_a_file_of_integers(any_network, some_images, as_expor
 
 
 @pytest.mark.parametrize("any_network", ["norm before zeros"], indirect=True)
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("-Ofast", "compile without -ffast-math"),
+        ("-D__RECIPROCAL_MATH__", "compile without -ffast-math"),  # as -freciprocal-math defines it
+        ("-D__FLT_EVAL_METHOD__=2", "compile with -msse2 -mfpmath=sse"),  # as -mfpmath=387 defines it
+    ],
+)
 @needs_compiler
-def test_fast_math_is_refused_for_integers(any_network, some_images, as_exported, tmp_path):
+def test_arithmetic_that_would_differ_is_refused_for_integers(
+    flag, message, any_network, some_images, as_exported, tmp_path
+):
     described = as_exported(any_network)
     path = tmp_path / "net.c"
     path.write_bytes(FORMATS[".c"].int8.written(described, quantized(described, some_images), some_images, "any"))
-    command = [*c_run.c_compiler(), "-std=c99", "-Ofast", "-c", str(path), "-o", os.devnull]
+    command = [*c_run.c_compiler(), "-std=c99", flag, "-c", str(path), "-o", os.devnull]
     built = subprocess.run(command, capture_output=True, text=True)
     assert built.returncode
-    assert "compile without -ffast-math" in built.stderr
+    assert message in built.stderr
 
 
 @pytest.mark.parametrize("any_network", ["norm before zeros"], indirect=True)

@@ -17,8 +17,12 @@ from lenet.exports.quantized import Averaged, Integer, Looked, Moved, Quantized,
 from lenet.exports.steps import Conv, Flatten, Linear, MaxPool
 
 _ROUNDING = """\
-#ifdef __FAST_MATH__
-#error "compile without -ffast-math: results would differ"
+#include <float.h>
+#if defined __FAST_MATH__ || defined __ASSOCIATIVE_MATH__ || defined __RECIPROCAL_MATH__ || defined _M_FP_FAST
+#error "compile without -ffast-math or /fp:fast: results would differ"
+#endif
+#if FLT_EVAL_METHOD == 1 || FLT_EVAL_METHOD == 2
+#error "float arithmetic must not be wider than float: on 32-bit x86 compile with -msse2 -mfpmath=sse"
 #endif
 
 /* A sum as a byte: divided, rounded, halves to even, plus the byte that stands for zero, clipped to low..255.
