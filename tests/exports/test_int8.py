@@ -27,6 +27,7 @@ needs_compiler = pytest.mark.skipif(c_run.c_compiler() is None, reason="there is
 NAMES = (
     *("lenet", "norm after pool", "norm before zeros", "norm before mirrored", "strides", "padding modes"),
     *("no linear layer", "one linear layer", "maps to classes", "grey", "dead", "means of one", "activation first"),
+    "tiny weights",
 )
 # The fastest code that the compiler makes, which may fuse products and sums; and code that stops at any wrong access.
 BUILDS = (
@@ -66,6 +67,11 @@ def more_networks(name, normalized):
             conv.bias.fill_(-100)
             conv.weight[1], conv.bias[1] = 0, 0
         return normalized(conv, nn.ReLU(), nn.Conv2d(4, 2, 3), nn.Tanh(), nn.Flatten(), nn.Linear(288, 5))
+    if name == "tiny weights":  # as weight decay leaves them: 1 / weight is beyond float32
+        conv, linear = nn.Conv2d(3, 4, 3), nn.Linear(784, 5)
+        with torch.no_grad():
+            conv.weight[0], conv.bias[0], linear.weight[3], linear.bias[3] = 1e-42, 0, 1e-41, 0
+        return normalized(conv, nn.ReLU(), nn.Flatten(), linear)
     if name == "means of one":  # of one channel, to one number
         layers = nn.Conv2d(3, 1, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, 5), nn.GELU()
         return normalized(*layers)

@@ -219,9 +219,15 @@ def _averaged(step: AveragePool, now: Range, output: Range | None, *, relu: bool
 def _rescale(units: Real, output: Range | None, *, relu: bool) -> Rescale:
     """units: what 1 in a sum stands for. The output's range is widened if its steps would be much finer than that."""
     if output is None:
-        return Rescale((1 / units).astype(np.float32), None)
+        return Rescale(_divisor(1 / units), None)
     wide = replace(output, scale=max(output.scale, 1.01 * LEAST_DIVISOR * float(units.max())))
-    return Rescale((wide.scale / units).astype(np.float32), wide, wide.zero if relu else 0)
+    return Rescale(_divisor(wide.scale / units), wide, wide.zero if relu else 0)
+
+
+def _divisor(real: Real) -> Floats:
+    """float32, finite and normal: sums of a channel with tiny weights, such as weight decay leaves, become zero."""
+    known = np.finfo(np.float32)
+    return np.clip(real, known.tiny, known.max).astype(np.float32)
 
 
 def _looked(step: Activation, now: Range, output: Range) -> Looked:
