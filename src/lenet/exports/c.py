@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet.exports.c_code import Body, Layer
+from lenet.exports.c_code import Body, Layer, function
 from lenet.exports.c_int8 import integer_body
 from lenet.exports.c_layers import layer_of
 from lenet.exports.c_text import array, comment, real, string
@@ -63,7 +63,11 @@ def _float_body(exported: Exported) -> Body:
     text = [
         array("float", "lenet_mean", exported.mean) + array("float", "lenet_deviation", exported.std),
         f"static float lenet_a[{sizes['lenet_a']}], lenet_b[{sizes['lenet_b']}];\n",
-        *(_function(step, layer, number) for number, (step, layer) in enumerate(layers, 1) if layer),
+        *(
+            function(step, layer, f"lenet_step{number}", _arguments(layer))
+            for number, (step, layer) in enumerate(layers, 1)
+            if layer
+        ),
         f"""\
 static void lenet_run(const uint8_t *pixels) {{
     for (int i = 0; i < LENET_SIDE * LENET_SIDE; ++i)
@@ -77,6 +81,10 @@ static void lenet_run(const uint8_t *pixels) {{
     size = sum(layer.bytes for _, layer in layers if layer)
     variables = 4 * sum(sizes.values()) + sum(layer.variables for _, layer in layers if layer)
     return Body("\n".join(text), last, size, variables)
+
+
+def _arguments(layer: Layer) -> str:
+    return "float *x" if layer.in_place else "const float *restrict x, float *restrict y"
 
 
 def _calls(exported: Exported, layers: list[tuple[Step, Layer | None]]) -> tuple[list[str], dict[str, int], str]:
@@ -186,16 +194,6 @@ const char *const lenet_class_names[LENET_CLASSES] = {{
     {names},
 }};
 """
-
-
-def _function(step: Step, layer: Layer, number: int) -> str:
-    arguments = "float *x" if layer.in_place else "const float *restrict x, float *restrict y"
-    shapes = f"{'x'.join(map(str, step.input))} to {'x'.join(map(str, step.output))}"
-    body = layer.body.replace("\n", "\n    ")
-    return (
-        f"/* {step.where}, {shapes} */\n{layer.constants}\n"
-        f"static void lenet_step{number}({arguments}) {{\n    {body}\n}}\n"
-    )
 
 
 def _network(logits: str) -> str:

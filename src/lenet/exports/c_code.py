@@ -1,4 +1,4 @@
-"""What the writers of C layers share: a layer's code, blocks of outputs, and pieces of text."""
+"""What the writers of float and int8 C layers share: functions, pools, blocks of outputs, and pieces of text."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from lenet.exports.c_text import array
+from lenet.exports.steps import Flatten, MaxPool, Step
 
 _TYPES = {"float32": "float", "int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "int32": "int32_t"}
 
@@ -51,6 +52,13 @@ def constants(name: str, **arrays: Any) -> tuple[str, int]:
     return text, size
 
 
+def function(step: Step, layer: Layer, name: str, arguments: str) -> str:
+    """The step's constants and its function."""
+    shapes = f"{'x'.join(map(str, step.input))} to {'x'.join(map(str, step.output))}"
+    body = layer.body.replace("\n", "\n    ")
+    return f"/* {step.where}, {shapes} */\n{layer.constants}\nstatic void {name}({arguments}) {{\n    {body}\n}}\n"
+
+
 def part_of(outputs: int) -> int:
     """How many output channels are computed at once: one, or as many as vector registers hold well."""
     return 1 if outputs == 1 else min((8, 16), key=lambda part: (-(-outputs // part) * part, -part))
@@ -71,6 +79,52 @@ def times(value: str, factor: int) -> str:
     return value if factor == 1 else f"{value} * {factor}"
 
 
-def indented(lines: list[str], spaces: int) -> str:
+def max_pool(step: MaxPool, kind: str, least: str) -> Layer:
+    """kind: the C type of the values; least: a value that none is below."""
+    channels, height, width = step.input
+    _, rows, columns = step.output
+    top, left, *_ = step.padding
+    row, column = (
+        f"{times(place, stride)} + {times(offset, dilation)}" + (f" - {before}" if before else "")
+        for place, offset, stride, dilation, before in zip(
+            ("row", "column"), ("ky", "kx"), step.stride, step.dilation, (top, left), strict=True
+        )
+    )
+    row_lines, column_lines = [f"const int r = {row};"], [f"const int c = {column};"]
+    if any(step.padding):
+        row_lines += [f"if (r < 0 || r >= {height})", "    continue;"]
+        column_lines += [f"if (c < 0 || c >= {width})", "    continue;"]
+    body = f"""\
+for (int row = 0; row < {rows}; ++row)
+    for (int column = 0; column < {columns}; ++column) {{
+        {kind} *most = y + (row * {columns} + column) * {channels};
+        for (int channel = 0; channel < {channels}; ++channel)
+            most[channel] = {least};
+        for (int ky = 0; ky < {step.kernel[0]}; ++ky) {{
+            {_indented(row_lines, 12)}
+            for (int kx = 0; kx < {step.kernel[1]}; ++kx) {{
+                {_indented(column_lines, 16)}
+                const {kind} *values = x + (r * {width} + c) * {channels};
+                for (int channel = 0; channel < {channels}; ++channel)
+                    most[channel] = values[channel] > most[channel] ? values[channel] : most[channel];
+            }}
+        }}
+    }}"""
+    return Layer("", 0, body)
+
+
+def flatten(step: Flatten) -> Layer | None:
+    """From channels last to channel by channel; None if that changes nothing."""
+    channels, height, width = step.input
+    if channels == 1 or height * width == 1:
+        return None
+    body = f"""\
+for (int c = 0; c < {channels}; ++c)
+    for (int i = 0; i < {height * width}; ++i)
+        y[c * {height * width} + i] = x[i * {channels} + c];"""
+    return Layer("", 0, body)
+
+
+def _indented(lines: list[str], spaces: int) -> str:
     """Lines that stand at a place `spaces` from the margin."""
     return ("\n" + " " * spaces).join(lines)

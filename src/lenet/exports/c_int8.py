@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet.exports.arithmetic import window_weights
-from lenet.exports.c_code import Body, Layer, constants, indented, times
+from lenet.exports.c_code import Body, Layer, constants, flatten, function, max_pool, times
 from lenet.exports.c_text import real
 from lenet.exports.quantized import Averaged, Integer, Looked, Moved, Quantized, Rescale, Weighted
 from lenet.exports.steps import Conv, Flatten, Linear, MaxPool
@@ -44,19 +44,15 @@ def integer_body(network: Quantized) -> Body:
     real_values = False  # whether `now` has logits
     for number, step in enumerate(network.steps, 1):
         name = f"lenet_step{number}"
-        layer = _layer(step, name, real_values=real_values)
+        layer = _layer(step, name)
         if layer is None:
             continue
         gives_real = real_values or (isinstance(step, (Weighted, Averaged)) and step.rescale.output is None)
         kinds = ["float" if one else "uint8_t" for one in (real_values, gives_real)]
         target = ("lenet_logits" if not real_values else "lenet_ordered") if gives_real else other
         sizes[target] = max(sizes.get(target, 1), prod(step.step.output))
-        shapes = f"{'x'.join(map(str, step.step.input))} to {'x'.join(map(str, step.step.output))}"
-        functions.append(
-            f"/* {step.step.where}, {shapes} */\n{layer.constants}\n"
-            f"static void {name}(const {kinds[0]} *restrict x, {kinds[1]} *restrict y) {{\n"
-            f"    {layer.body.replace(chr(10), chr(10) + '    ')}\n}}\n"
-        )
+        arguments = f"const {kinds[0]} *restrict x, {kinds[1]} *restrict y"
+        functions.append(function(step.step, layer, name, arguments))
         calls.append(f"{name}({now}, {target});")
         if not gives_real:
             other = "lenet_b" if target == "lenet_a" else "lenet_a"
@@ -76,7 +72,7 @@ def integer_body(network: Quantized) -> Body:
     return Body("\n".join([_ROUNDING, buffers + "\n", *functions, run]), now, size, variables)
 
 
-def _layer(step: Integer, name: str, *, real_values: bool) -> Layer | None:
+def _layer(step: Integer, name: str) -> Layer | None:
     match step:
         case Weighted(step=Conv() as conv):
             return _conv(step, conv, name)
@@ -90,9 +86,9 @@ def _layer(step: Integer, name: str, *, real_values: bool) -> Layer | None:
             body = f"for (int i = 0; i < {prod(step.step.input)}; ++i)\n    y[i] = {name}_values[x[i]];"
             return Layer(*constants(name, values=step.values), body)
         case Moved(step=MaxPool() as pool):
-            return _max_pool(pool)
-        case Moved(step=Flatten() as flatten):
-            return _flatten(flatten)
+            return max_pool(pool, "uint8_t", "0")
+        case Moved(step=Flatten() as flat):
+            return flatten(flat)
     raise AssertionError(step)
 
 
@@ -247,47 +243,3 @@ for (int row = 0; row < {rows}; ++row)
         }}
     }}"""
     return Layer(*constants(name, **arrays), body)
-
-
-def _max_pool(step: MaxPool) -> Layer:
-    channels, height, width = step.input
-    _, rows, columns = step.output
-    top, left, *_ = step.padding
-    row, column = (
-        f"{times(place, stride)} + {times(offset, dilation)}" + (f" - {before}" if before else "")
-        for place, offset, stride, dilation, before in zip(
-            ("row", "column"), ("ky", "kx"), step.stride, step.dilation, (top, left), strict=True
-        )
-    )
-    row_lines, column_lines = [f"const int r = {row};"], [f"const int c = {column};"]
-    if any(step.padding):
-        row_lines += [f"if (r < 0 || r >= {height})", "    continue;"]
-        column_lines += [f"if (c < 0 || c >= {width})", "    continue;"]
-    body = f"""\
-for (int row = 0; row < {rows}; ++row)
-    for (int column = 0; column < {columns}; ++column) {{
-        uint8_t *most = y + (row * {columns} + column) * {channels};
-        for (int channel = 0; channel < {channels}; ++channel)
-            most[channel] = 0;
-        for (int ky = 0; ky < {step.kernel[0]}; ++ky) {{
-            {indented(row_lines, 12)}
-            for (int kx = 0; kx < {step.kernel[1]}; ++kx) {{
-                {indented(column_lines, 16)}
-                const uint8_t *values = x + (r * {width} + c) * {channels};
-                for (int channel = 0; channel < {channels}; ++channel)
-                    most[channel] = values[channel] > most[channel] ? values[channel] : most[channel];
-            }}
-        }}
-    }}"""
-    return Layer("", 0, body)
-
-
-def _flatten(step: Flatten) -> Layer | None:
-    channels, height, width = step.input
-    if channels == 1 or height * width == 1:
-        return None
-    body = f"""\
-for (int c = 0; c < {channels}; ++c)
-    for (int i = 0; i < {height * width}; ++i)
-        y[c * {height * width} + i] = x[i * {channels} + c];"""
-    return Layer("", 0, body)

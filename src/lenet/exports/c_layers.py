@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lenet.exports.c_code import Layer, block_of, constants, indented, part_of, times
+from lenet.exports.c_code import Layer, block_of, constants, flatten, max_pool, part_of, times
 from lenet.exports.c_text import real
 from lenet.exports.steps import Activation, AveragePool, Conv, Flatten, Linear, MaxPool, Scale, Step
 
@@ -126,39 +126,6 @@ def _activation(step: Activation, name: str) -> Layer:
     return Layer("", 0, f"for (int i = 0; i < {prod(step.input)}; ++i)\n    x[i] = {value};", in_place=True)
 
 
-def _max_pool(step: MaxPool, name: str) -> Layer:
-    channels, height, width = step.input
-    _, rows, columns = step.output
-    top, left, *_ = step.padding
-    row, column = (
-        f"{times(place, stride)} + {times(offset, dilation)}" + (f" - {before}" if before else "")
-        for place, offset, stride, dilation, before in zip(
-            ("row", "column"), ("ky", "kx"), step.stride, step.dilation, (top, left), strict=True
-        )
-    )
-    row_lines, column_lines = [f"const int r = {row};"], [f"const int c = {column};"]
-    if any(step.padding):
-        row_lines += [f"if (r < 0 || r >= {height})", "    continue;"]
-        column_lines += [f"if (c < 0 || c >= {width})", "    continue;"]
-    body = f"""\
-for (int row = 0; row < {rows}; ++row)
-    for (int column = 0; column < {columns}; ++column) {{
-        float *most = y + (row * {columns} + column) * {channels};
-        for (int channel = 0; channel < {channels}; ++channel)
-            most[channel] = -INFINITY;
-        for (int ky = 0; ky < {step.kernel[0]}; ++ky) {{
-            {indented(row_lines, 12)}
-            for (int kx = 0; kx < {step.kernel[1]}; ++kx) {{
-                {indented(column_lines, 16)}
-                const float *values = x + (r * {width} + c) * {channels};
-                for (int channel = 0; channel < {channels}; ++channel)
-                    most[channel] = values[channel] > most[channel] ? values[channel] : most[channel];
-            }}
-        }}
-    }}"""
-    return Layer("", 0, body)
-
-
 def _average_pool(step: AveragePool, name: str) -> Layer:
     channels, _, width = step.input
     _, rows, columns = step.output
@@ -184,23 +151,12 @@ for (int row = 0; row < {rows}; ++row)
     return Layer(*constants(name, **arrays), body)
 
 
-def _flatten(step: Flatten, name: str) -> Layer | None:
-    channels, height, width = step.input
-    if channels == 1 or height * width == 1:
-        return None
-    body = f"""\
-for (int c = 0; c < {channels}; ++c)
-    for (int i = 0; i < {height * width}; ++i)
-        y[c * {height * width} + i] = x[i * {channels} + c];"""
-    return Layer("", 0, body)
-
-
 _WRITERS: dict[type[Step], Callable[[Any, str], Layer | None]] = {
     Conv: _conv,
     Linear: _linear,
     Scale: _scale,
     Activation: _activation,
-    MaxPool: _max_pool,
+    MaxPool: lambda step, name: max_pool(step, "float", "-INFINITY"),
     AveragePool: _average_pool,
-    Flatten: _flatten,
+    Flatten: lambda step, name: flatten(step),
 }

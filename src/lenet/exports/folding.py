@@ -69,6 +69,7 @@ def _takes_scale(after: Step | None, steps: list[Step]) -> bool:
 
 
 def conv_of_scaled(scale: Scale, conv: Conv) -> Conv:
+    """The convolution that includes the Scale before it. What its padding adds is not scaled."""
     grouped = len(conv.weight) // conv.groups, conv.groups
     factor, shift = (
         np.repeat(values.astype(np.float64).reshape(conv.groups, -1), grouped[0], axis=0)[:, :, None, None]

@@ -16,7 +16,8 @@ from lenet.errors import InputError
 from lenet.exports.network import Exported, metadata
 from lenet.exports.onnx_fit import as_maps, fitted
 from lenet.exports.onnx_graph import Graph
-from lenet.exports.onnx_int8 import integer_layers, max_pool
+from lenet.exports.onnx_int8 import integer_layers
+from lenet.exports.onnx_layers import conv, max_pool
 from lenet.exports.proof import Compute, in_batches
 from lenet.exports.quantized import Quantized
 from lenet.exports.steps import Activation, AveragePool, Conv, Flatten, Linear, MaxPool, Scale, Span, Step
@@ -123,7 +124,7 @@ def _float_layers(graph: Graph, exported: Exported, x: str) -> str:
 
 def _step(graph: Graph, step: Step, x: str) -> str:
     if isinstance(step, Conv):
-        return _conv(graph, step, x)
+        return conv(graph, step, x, graph.constant(step.weight), graph.constant(step.bias))
     if isinstance(step, Linear):
         return graph.add("Gemm", x, graph.constant(step.weight), graph.constant(step.bias), transB=1)
     if isinstance(step, Scale):
@@ -138,18 +139,6 @@ def _step(graph: Graph, step: Step, x: str) -> str:
         return _average_pool(graph, step, x)
     assert isinstance(step, Flatten), step.where
     return graph.add("Flatten", x, axis=1)
-
-
-def _conv(graph: Graph, step: Conv, x: str) -> str:
-    pads = step.padding
-    if step.padding_mode != "zeros":
-        for axis, index in enumerate(step.padded_from(), 2):
-            x = graph.add("Gather", x, graph.whole(index), axis=axis)
-        pads = (0, 0, 0, 0)
-    return graph.add(
-        "Conv", x, graph.constant(step.weight), graph.constant(step.bias), kernel_shape=step.weight.shape[2:],
-        strides=step.stride, dilations=step.dilation, pads=pads, group=step.groups,
-    )  # fmt: skip
 
 
 def _activation(graph: Graph, step: Activation, x: str) -> str:

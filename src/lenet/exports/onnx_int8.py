@@ -9,6 +9,7 @@ import numpy as np
 
 from lenet.exports.arithmetic import windows
 from lenet.exports.onnx_graph import Graph
+from lenet.exports.onnx_layers import conv, max_pool
 from lenet.exports.quantized import LIMIT, Averaged, Looked, Moved, Quantized, Rescale, Weighted, input_zeros
 from lenet.exports.steps import Conv, Linear, MaxPool
 
@@ -37,14 +38,6 @@ def integer_layers(graph: Graph, network: Quantized, x: str) -> str:
     return x
 
 
-def max_pool(graph: Graph, step: MaxPool, x: str) -> str:
-    """The maximum of each window."""
-    top, left, bottom, right = step.padding
-    if any(step.padding):  # a pad of its own: runtimes differ in which paddings a pooling may have
-        x = graph.add("Pad", x, graph.whole([0, 0, top, left, 0, 0, bottom, right]), graph.constant(-np.inf))
-    return graph.add("MaxPool", x, kernel_shape=step.kernel, strides=step.stride, dilations=step.dilation)
-
-
 def _weighted(graph: Graph, step: Weighted, x: str, zero: int) -> str:
     layer, per_channel = step.step, (-1, 1, 1)[: len(step.step.input)]
     above = step.zeros.astype(np.float32) - zero
@@ -52,15 +45,7 @@ def _weighted(graph: Graph, step: Weighted, x: str, zero: int) -> str:
         x = graph.add("Sub", x, graph.constant(above.reshape(per_channel)))
     weight = graph.cast(graph.constant(step.weight, np.int8), "FLOAT")
     if isinstance(layer, Conv):
-        pads = layer.padding
-        if layer.padding_mode != "zeros":
-            for axis, index in enumerate(layer.padded_from(), 2):
-                x = graph.add("Gather", x, graph.whole(index), axis=axis)
-            pads = (0, 0, 0, 0)
-        return graph.add(
-            "Conv", x, weight, graph.constant(step.bias), kernel_shape=step.weight.shape[2:], strides=layer.stride,
-            dilations=layer.dilation, pads=pads, group=layer.groups,
-        )  # fmt: skip
+        return conv(graph, layer, x, weight, graph.constant(step.bias))
     if isinstance(layer, Linear):
         return graph.add("Gemm", x, weight, graph.constant(step.bias), transB=1)
     x = graph.add("Mul", x, graph.cast(graph.constant(step.weight.reshape(per_channel), np.int8), "FLOAT"))
