@@ -1,4 +1,4 @@
-"""Speed of classifying images of a network's size: lenet's engine, PyTorch, and the exported files.
+"""Speed of classifying images of a network's size: lenet's engine, PyTorch, and the exported files; and their sizes.
 
     python benchmarks/inference.py [RUN] [--batches 1 256] [--repeats 7]
 
@@ -6,17 +6,24 @@ RUN is a run folder; by default the default network is trained on CIFAR-10 for o
 speed. All candidates use one core and take turns on the same test images. The tables show medians of images per second,
 of milliseconds per image, and of the ratio to eager PyTorch within each round.
 
-native     lenet's native engine: logits
-eager      the network in PyTorch
-onnx       the exported .onnx file (--input network) in ONNX Runtime
-C -O2      the exported .c file, one image per call
-C -O3      the same with -O3 -march=native
+native       lenet's native engine: logits
+eager        the network in PyTorch
+onnx         the exported .onnx file (--input network) in ONNX Runtime
+C -O2        the exported .c file, one image per call
+C -O3        the same with -O3 -march=native
+... int8     the files of --int8
+
+The last table shows what `size` prints of the .c files, compiled with -Os for images of at most the network's size,
+here and, if arm-none-eabi-gcc is installed, for a Cortex-M4: bytes of code and constants (text), of initialized
+variables (data) and of other variables (bss).
 """
 
 import argparse
 import ctypes
 import os
+import platform
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -99,13 +106,42 @@ def candidates(run: str | Path, folder: Path) -> dict[str, Classify]:
     checkpoint = lenet.load(run)
     network = checkpoint.networks[chosen_network(checkpoint, None)]
     found = {"native": native(network), "eager": eager(network)}
-    lenet.export(run, folder / "net.onnx", input="network")
-    found["onnx"] = onnx(folder / "net.onnx")
-    if compiler := c_compiler():
-        lenet.export(run, folder / "net.c")
-        for level, flags in _LEVELS.items():
-            found[f"C {level}"] = compiled(folder / "net.c", flags, compiler, len(checkpoint.classes))
+    for suffix, files in exported(run, folder).items():
+        found[f"onnx{suffix}"] = onnx(files["onnx"])
+        if compiler := c_compiler():
+            for level, flags in _LEVELS.items():
+                found[f"C {level}{suffix}"] = compiled(files["c"], flags, compiler, len(checkpoint.classes))
     return found
+
+
+def exported(run: str | Path, folder: Path) -> dict[str, dict[str, Path]]:
+    """The .onnx and .c files of the network in float32 and, as " int8", in 8-bit integers."""
+    found: dict[str, dict[str, Path]] = {}
+    for suffix, int8 in (("", False), (" int8", True)):
+        found[suffix] = {ending: folder / f"net{suffix.replace(' ', '-')}.{ending}" for ending in ("onnx", "c")}
+        for ending, file in found[suffix].items():
+            lenet.export(run, file, input="network" if ending == "onnx" else None, int8=int8)
+    return found
+
+
+def sizes(folder: Path, side: int) -> list[dict[str, str]]:
+    """Rows of a table: the compiled objects of the C files that `exported` wrote."""
+    rows = []
+    for target, compiler, size, flags in (
+        (platform.machine(), c_compiler(), "size", []),
+        ("Cortex-M4", ["arm-none-eabi-gcc"], "arm-none-eabi-size", ["-mcpu=cortex-m4", "-mthumb"]),
+    ):
+        if not (compiler and shutil.which(compiler[0]) and shutil.which(size)):
+            continue
+        for name, source in (("float", "net.c"), ("int8", "net-int8.c")):
+            built = folder / f"{target}-{name}.o"
+            options = ["-std=c99", "-Os", *flags, f"-DLENET_MAX_SIDE={side}", "-c", str(folder / source)]
+            subprocess.run([*compiler, *options, "-o", str(built)], check=True)
+            printed = subprocess.run([size, str(built)], capture_output=True, text=True, check=True).stdout
+            parts = [int(word) for word in printed.splitlines()[1].split()[:3]]
+            row = dict(zip(("text", "data", "bss"), parts, strict=True)) | {"sum": sum(parts)}
+            rows.append({"": target, "file": name} | {key: f"{count:,}" for key, count in row.items()})
+    return rows
 
 
 def rounds(found: dict[str, Classify], images: np.ndarray, batch: int, repeats: int) -> list[dict[str, float]]:
@@ -165,6 +201,8 @@ def main() -> None:
                 rows.append({"batch": str(batch), "": name, "images/s": rate, "ms/image": f"{1000 / rate:.3f}",
                              "x eager": f"{times:.1f}"})  # fmt: skip
             print("\n" + table(rows), flush=True)
+        if objects := sizes(folder, height):
+            print("\n" + table(objects))
 
 
 if __name__ == "__main__":

@@ -30,20 +30,10 @@ NAMES = (
     "tiny weights",
 )
 # The fastest code that the compiler makes, which may fuse products and sums; and code that stops at any wrong access.
+WARNINGS = ("-Wall", "-Wextra", "-Werror", "-pedantic", "-Wconversion", "-Wshadow", "-Wmissing-prototypes")
 BUILDS = (
-    ["-std=gnu99", "-O3", "-march=native"],
-    [
-        *(
-            "-std=c99",
-            "-O1",
-            "-fsanitize=address,undefined",
-            "-fno-sanitize-recover=all",
-            "-Wall",
-            "-Wextra",
-            "-Werror",
-        ),
-        *("-pedantic", "-Wconversion", "-Wshadow", "-Wmissing-prototypes"),
-    ],
+    ["-std=gnu99", "-O3", "-march=native", *WARNINGS],
+    ["-std=c99", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", *WARNINGS],
 )
 
 

@@ -43,13 +43,13 @@ def _weighted(graph: Graph, step: Weighted, x: str, zero: int) -> str:
     above = step.zeros.astype(np.float32) - zero
     if above.any():
         x = graph.add("Sub", x, graph.constant(above.reshape(per_channel)))
-    weight = graph.cast(graph.constant(step.weight, np.int8), "FLOAT")
+    shaped = step.weight if isinstance(layer, (Conv, Linear)) else step.weight.reshape(per_channel)
+    weight = graph.cast(graph.constant(shaped, np.int8), "FLOAT")
     if isinstance(layer, Conv):
         return conv(graph, layer, x, weight, graph.constant(step.bias))
     if isinstance(layer, Linear):
         return graph.add("Gemm", x, weight, graph.constant(step.bias), transB=1)
-    x = graph.add("Mul", x, graph.cast(graph.constant(step.weight.reshape(per_channel), np.int8), "FLOAT"))
-    return graph.add("Add", x, graph.constant(step.bias.reshape(per_channel)))
+    return graph.add("Add", graph.add("Mul", x, weight), graph.constant(step.bias.reshape(per_channel)))
 
 
 def _averaged(graph: Graph, step: Averaged, x: str) -> str:

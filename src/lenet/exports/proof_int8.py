@@ -17,7 +17,7 @@ from lenet.exports.proof import SOME, TOLERANCE, Compute, of_other_sizes
 from lenet.exports.quantized import Quantized, logits_of
 from lenet.exports.steps import Floats
 
-_MUCH = 0.02  # accuracy; a larger loss is told
+_MUCH = 0.02  # loss of accuracy above which a note is printed
 
 
 @dataclass(frozen=True)
