@@ -44,7 +44,7 @@ def uninterrupted(tmp_path_factory):
     return run
 
 
-def wait_for(condition, running, seconds=60):
+def wait_for(condition, running, seconds=300):
     """Wait until the condition holds or the process has ended."""
     end = time.monotonic() + seconds
     while not condition() and running.poll() is None:
@@ -63,7 +63,7 @@ def test_run_resumed_after_ctrl_c_is_bit_identical_to_uninterrupted_run(
     running = process(*WORDS, "--engine", engine, "--out", path, start_new_session=True)
     wait_for(lambda: states(path), running)
     running.send_signal(signal.SIGINT)
-    out, err = running.communicate(timeout=60)
+    out, err = running.communicate(timeout=300)
     with pytest.raises(ProcessLookupError):  # no process of its group is left
         os.killpg(running.pid, 0)
     assert running.returncode == 130
@@ -82,7 +82,7 @@ def test_run_interrupted_in_first_epoch_resumes_bit_identical(process, lenet, un
     running = process(*WORDS, "--engine", "torch", "--out", path)
     wait_for(lambda: (path / "split.safetensors").exists(), running)
     running.send_signal(signal.SIGINT)
-    _, err = running.communicate(timeout=60)
+    _, err = running.communicate(timeout=300)
     assert running.returncode == 130
     assert err.count("\n") == 1
     assert lenet("train", "--resume", "--out", path).code == 0

@@ -54,8 +54,8 @@ def test_last_network_uses_idle_cores_and_stays_bit_identical(lenet, tmp_path, m
         if self.finished:
             others.release()
         elif self.seed == 2:  # the last to start: its last epoch has all cores once the others have finished
-            assert others.acquire(timeout=60)
-            assert others.acquire(timeout=60)
+            assert others.acquire(timeout=300)
+            assert others.acquire(timeout=300)
         return row
 
     monkeypatch.setattr(Training, "advance", watched)

@@ -37,7 +37,7 @@ def test_a_node_dies_in_mid_search_and_nothing_is_lost(cluster, process, lenet, 
         assert time.monotonic() < until
         time.sleep(0.02)
     cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
-    out, err = running.communicate(timeout=120)
+    out, err = running.communicate(timeout=300)
     assert (running.returncode, err) == (0, ""), (out, err)
 
     with (path / "trials.csv").open(newline="") as file:

@@ -15,16 +15,16 @@ from lenet.tuning.search import read_search
 from lenet.tuning.trials import Trials
 
 WORDS = ("tune", "digits", "--recipe", "none", "--augment", "none", "--space", "lr=loguniform(1e-3,1e-1)", "--trials",
-         "4", "--epochs", "100", "--batch-size", "8", "--scheduler", "none", "--confirm", "0")  # fmt: skip
+         "4", "--epochs", "40", "--batch-size", "8", "--scheduler", "none", "--confirm", "0")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(tuned):
     """The same search without interruption."""
-    return tuned(space=["lr=loguniform(1e-3,1e-1)"], trials=4, epochs=100, batch_size=8, scheduler="none")
+    return tuned(space=["lr=loguniform(1e-3,1e-1)"], trials=4, epochs=40, batch_size=8, scheduler="none")
 
 
-def wait_for(what, running, seconds=60):
+def wait_for(what, running, seconds=300):
     until = time.monotonic() + seconds
     while not what():
         assert running.poll() is None, running.communicate()
@@ -78,7 +78,7 @@ def test_a_killed_worker_is_replaced_and_ctrl_c_leaves_no_process(process, ray_w
     wait_for(lambda: len(list((path / "state").glob("[0-9]*"))) >= 4, running)  # all trials have begun
     others = psutil.Process(running.pid).children(recursive=True)
     running.send_signal(signal.SIGINT)
-    _, err = running.communicate(timeout=60)
+    _, err = running.communicate(timeout=300)
     assert running.returncode == 130
     over = sum(trial["status"] == "finished" for trial in tuned_trials(path))
     assert err == f"lenet: stopped after {over} of 4 trials; resume with: lenet tune --resume --out {path}\n"
