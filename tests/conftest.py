@@ -34,7 +34,7 @@ for name in ("no_proxy", "NO_PROXY"):
 for name in ("FORCE_COLOR", "NO_COLOR", "COLUMNS", "LINES", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "CLICOLOR_FORCE"):
     os.environ.pop(name, None)
 # Ray runs its workers niced: beside other tests they would wait for a core, and the tests for them.
-os.environ["RAY_worker_niceness"] = "0"
+os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 (the name is Ray's)
 if os.environ.get("LENET_DATA"):
     os.environ["LENET_DATA"] = str(Path(os.environ["LENET_DATA"]).absolute())  # since each test changes its directory
 

@@ -75,7 +75,7 @@ def test_no_warnings(any_network, some_images, as_exported, written, compiler, f
         pytest.skip(f"there is no {compiler}")
     for fit in FITS if "Linear" not in str(any_network) else FITS[:1]:
         path = written(as_exported(any_network, fit=fit), any_network, some_images)
-        for test in ([], ["-DLENET_TEST"]) if compiler != "arm-none-eabi-gcc" else ([],):
+        for test in ([], ["-DLENET_TEST"]):
             command = [compiler, *WARNINGS, *flags, *test, "-c", str(path), "-o", os.devnull]
             built = subprocess.run(command, capture_output=True, text=True)
             assert (built.returncode, built.stderr) == (0, "")

@@ -45,15 +45,17 @@ static int lenet_checks(void) {
 }
 
 static int lenet_classify_file(const char *name, int height, int width) {
-    static uint8_t image[1 << 22];
     float probabilities[LENET_CLASSES];
     const int fitted = height == LENET_SIDE && width == LENET_SIDE;
     if (height < 1 || width < 1 || height > LENET_MAX_SIDE || width > LENET_MAX_SIDE)
         return 2;
     const size_t bytes = (size_t)height * (size_t)width * LENET_CHANNELS;
-    FILE *file = bytes <= sizeof image ? fopen(name, "rb") : NULL;
-    if (!file)
+    uint8_t *image = malloc(bytes);
+    FILE *file = image ? fopen(name, "rb") : NULL;
+    if (!file) {
+        free(image);
         return 2;
+    }
     while (fread(image, 1, bytes, file) == bytes) {
         const int found =
             fitted ? lenet_classify_fitted(image, probabilities) : lenet_classify(image, height, width, probabilities);
@@ -67,6 +69,7 @@ static int lenet_classify_file(const char *name, int height, int width) {
 #endif
         putchar('\n');
     }
+    free(image);
     return fclose(file) ? 2 : 0;
 }
 
