@@ -1,5 +1,7 @@
 """The exported page in Chromium, from a file: it predicts what lenet predicts and requests nothing."""
 
+from base64 import b64decode
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -144,7 +146,39 @@ def test_a_drawing_and_a_photograph(opened, digits_run):
     page.mouse.up()
     page.wait_for_selector('#given[aria-label^="Drawing, "]', state="attached")
     page.get_by_role("button", name="Close", exact=True).click()
+    assert page.evaluate("document.activeElement.id") == "draw"
     page.get_by_role("button", name="Camera").click()
     page.get_by_role("button", name="Take the photograph").click()
     page.wait_for_selector('#given[aria-label^="Photograph, "]')
     assert page.evaluate("video.srcObject") is None
+
+
+def test_a_drawing_by_keyboard(opened, digits_run, tmp_path):
+    page = opened(digits_run)
+    page.get_by_role("button", name="Draw").press("Enter")
+    assert page.evaluate("document.activeElement.id") == "board"
+    assert page.locator("#pen").is_visible()
+
+    def ink():
+        """The pixels of each row and column that the pen has reached."""
+        pixels = page.evaluate("Array.from(board.getContext('2d').getImageData(0, 0, 320, 320).data)")
+        drawn = np.array(pixels).reshape(320, 320, 4)[:, :, 0] > 127
+        return drawn.sum(), np.flatnonzero(drawn.any(1)), np.flatnonzero(drawn.any(0))
+
+    for _ in range(6):
+        page.keyboard.press("ArrowUp")
+    assert ink()[0] == 0
+    for _ in range(12):
+        page.keyboard.press("Shift+ArrowDown")
+    _, rows, columns = ink()
+    assert (rows[0], rows[-1]) == (pytest.approx(64 - 14, abs=2), pytest.approx(256 + 14, abs=2))
+    assert (columns[0], columns[-1]) == (pytest.approx(160 - 14, abs=2), pytest.approx(160 + 14, abs=2))
+    drawn = page.evaluate("board.toDataURL()").partition(",")[2]
+    (tmp_path / "drawn.png").write_bytes(b64decode(drawn))
+    (wanted,) = lenet.predict(digits_run, [tmp_path / "drawn.png"], top=10, reject_unlike="none")
+    sync.expect(page.locator("#answer")).to_have_text(
+        f"Result: {wanted.classes[0]}, {100 * wanted.probabilities[0]:.1f}%"
+    )
+    for _ in range(10):
+        page.keyboard.press("Shift+ArrowDown")
+    assert ink()[1][-1] == 319  # not beyond the edge

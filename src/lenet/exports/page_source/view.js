@@ -301,8 +301,10 @@
   element("draw").addEventListener("click", () => {
     onlyShow("drawing");
     clearBoard();
+    at = [board.width / 2, board.height / 2];
+    showPen();
     board.scrollIntoView({ block: "nearest" });
-    element("clear").focus({ preventScroll: true });
+    board.focus({ preventScroll: true });
   });
   element("clear").addEventListener("click", () => {
     clearBoard();
@@ -312,19 +314,40 @@
     onlyShow("");
     element("draw").focus();
   });
+  let at = null; // where the pen is
+
+  function showPen() {
+    element("pen").style.left = `${(100 * at[0]) / board.width}%`;
+    element("pen").style.top = `${(100 * at[1]) / board.height}%`;
+  }
+
+  function lineTo(point) {
+    pen.beginPath();
+    pen.moveTo(...at);
+    pen.lineTo(...point);
+    pen.stroke();
+    at = point;
+    showPen();
+    classifyBoard();
+  }
+
   board.addEventListener("pointerdown", (event) => {
     board.setPointerCapture(event.pointerId);
-    pen.beginPath();
-    pen.moveTo(...place(event));
-    pen.lineTo(...place(event));
-    pen.stroke();
-    classifyBoard();
+    at = place(event);
+    lineTo(at);
   });
   board.addEventListener("pointermove", (event) => {
-    if (!board.hasPointerCapture(event.pointerId)) return;
-    pen.lineTo(...place(event));
-    pen.stroke();
-    classifyBoard();
+    if (board.hasPointerCapture(event.pointerId)) lineTo(place(event));
+  });
+  const directions = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+  board.addEventListener("keydown", (event) => {
+    const direction = directions[event.key];
+    if (!direction || event.altKey || event.ctrlKey || event.metaKey) return;
+    event.preventDefault(); // the page does not scroll
+    const point = at.map((value, i) => Math.min(board.width, Math.max(0, value + (direction[i] * board.width) / 20)));
+    if (event.shiftKey) return lineTo(point);
+    at = point;
+    showPen();
   });
 
   verify();
