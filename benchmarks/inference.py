@@ -1,4 +1,4 @@
-"""Speed of classifying images of a network's size: lenet's engine, PyTorch, and the exported files; and their sizes.
+"""Speed of classifying images of a network's size: lenet's engine, PyTorch, and the exported files.
 
     python benchmarks/inference.py [RUN] [--batches 1 256] [--repeats 7]
 
@@ -12,18 +12,12 @@ onnx         the exported .onnx file (--input network) in ONNX Runtime
 C -O2        the exported .c file, one image per call
 C -O3        the same with -O3 -march=native
 ... int8     the files of --int8
-
-The last table shows what `size` prints of the .c files, compiled with -Os for images of at most the network's size,
-here and, if arm-none-eabi-gcc is installed, for a Cortex-M4: bytes of code and constants (text), of initialized
-variables (data) and of other variables (bss).
 """
 
 import argparse
 import ctypes
 import os
-import platform
 import shlex
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -124,26 +118,6 @@ def exported(run: str | Path, folder: Path) -> dict[str, dict[str, Path]]:
     return found
 
 
-def sizes(folder: Path, side: int) -> list[dict[str, str]]:
-    """Rows of a table: the compiled objects of the C files that `exported` wrote."""
-    rows = []
-    for target, compiler, size, flags in (
-        (platform.machine(), c_compiler(), "size", []),
-        ("Cortex-M4", ["arm-none-eabi-gcc"], "arm-none-eabi-size", ["-mcpu=cortex-m4", "-mthumb"]),
-    ):
-        if not (compiler and shutil.which(compiler[0]) and shutil.which(size)):
-            continue
-        for name, source in (("float", "net.c"), ("int8", "net-int8.c")):
-            built = folder / f"{target}-{name}.o"
-            options = ["-std=c99", "-Os", *flags, f"-DLENET_MAX_SIDE={side}", "-c", str(folder / source)]
-            subprocess.run([*compiler, *options, "-o", str(built)], check=True)
-            printed = subprocess.run([size, str(built)], capture_output=True, text=True, check=True).stdout
-            parts = [int(word) for word in printed.splitlines()[1].split()[:3]]
-            row = dict(zip(("text", "data", "bss"), parts, strict=True)) | {"sum": sum(parts)}
-            rows.append({"": target, "file": name} | {key: f"{count:,}" for key, count in row.items()})
-    return rows
-
-
 def rounds(found: dict[str, Classify], images: np.ndarray, batch: int, repeats: int) -> list[dict[str, float]]:
     """Images per second of each candidate in each round."""
 
@@ -201,8 +175,6 @@ def main() -> None:
                 rows.append({"batch": str(batch), "": name, "images/s": rate, "ms/image": f"{1000 / rate:.3f}",
                              "x eager": f"{times:.1f}"})  # fmt: skip
             print("\n" + table(rows), flush=True)
-        if objects := sizes(folder, height):
-            print("\n" + table(objects))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,9 @@ import subprocess
 
 import pytest
 
+from lenet.exports.formats import FORMATS
+from lenet.exports.quantize import quantized
+
 TOOLS = ("arm-none-eabi-gcc", "qemu-system-arm")
 TARGET = ("-mcpu=cortex-m4", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16", "--specs=rdimon.specs")
 EMULATOR = ("qemu-system-arm", "-machine", "mps2-an386", "-nographic", "-monitor", "none", "-semihosting-config",
@@ -33,6 +36,14 @@ def checked_on_board(root, tmp_path):
 
 def test_every_kind_of_layer(any_network, some_images, as_exported, write, checked_on_board):
     done = checked_on_board(write(".c", as_exported(any_network), any_network, some_images))
+    assert (done.returncode, done.stdout.count("equal"), done.stdout.count("DIFFERENT")) == (0, 10, 0), done.stdout
+
+
+@pytest.mark.parametrize("any_network", ["lenet", "norm after pool"], indirect=True)
+def test_integers(any_network, some_images, as_exported, tmp_path, checked_on_board):
+    described, path = as_exported(any_network), tmp_path / "net.c"
+    path.write_bytes(FORMATS[".c"].int8.written(described, quantized(described, some_images), some_images, "any"))
+    done = checked_on_board(path)
     assert (done.returncode, done.stdout.count("equal"), done.stdout.count("DIFFERENT")) == (0, 10, 0), done.stdout
 
 
