@@ -15,7 +15,8 @@ from comparison import machine, table
 from lenet.config import AUGMENTATIONS, STRENGTHS, Config, TrainingConfig, augmentations
 from lenet.data.dataset import load_dataset
 from lenet.data.plan import epoch_plan
-from lenet.engine import Settings, native
+from lenet.engine import native
+from lenet.engine.base import Settings
 from lenet.models import SHAPES, lenet
 
 LISTS = ("none", "flip-shift", *AUGMENTATIONS[2:], "flip-shift-rotate-scale", "-".join(AUGMENTATIONS))

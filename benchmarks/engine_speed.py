@@ -39,9 +39,9 @@ from lenet.config import DataConfig, TrainingConfig
 from lenet.cores import usable_cores
 from lenet.data.dataset import load_dataset
 from lenet.data.plan import epoch_plan
-from lenet.engine import OptimizerState, Settings
 from lenet.engine import native as native_engine
 from lenet.engine import torch as torch_engine
+from lenet.engine.base import OptimizerState, Settings
 from lenet.models import SHAPES, Shape, lenet, trace
 
 _SLICE = 0.25  # least duration of a measurement, in seconds

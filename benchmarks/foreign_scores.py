@@ -34,8 +34,8 @@ from torch import nn
 import lenet
 from lenet.config import DataConfig
 from lenet.data import Dataset, load_dataset
-from lenet.engine import Settings
 from lenet.engine import torch as engine
+from lenet.engine.base import Settings
 from lenet.engine.statistics import map_statistics
 from lenet.evaluation.likeness import Likeness
 
@@ -53,7 +53,7 @@ def scores_of(network: nn.Sequential, likeness: Likeness, dataset: Dataset) -> d
         return engine.logits(nn.Sequential(*list(network)[:-1]), images, Settings()).astype(np.float64)
 
     def maps(images: np.ndarray) -> np.ndarray:
-        return map_statistics(network, images).numpy().astype(np.float64)
+        return map_statistics(engine.maps, network, images).astype(np.float64)
 
     def logits(images: np.ndarray) -> np.ndarray:
         return engine.logits(network, images, Settings()).astype(np.float64)
@@ -87,7 +87,7 @@ def scores_of(network: nn.Sequential, likeness: Likeness, dataset: Dataset) -> d
         "neighbours": neighbours,
         "ViM": virtual,
         "maps, class": _by_class(maps(images), labels, maps),
-        "maps": lambda images: likeness.distance(map_statistics(network, images)),
+        "maps": lambda images: likeness.distance(map_statistics(engine.maps, network, images)),
     }
 
 
@@ -167,7 +167,7 @@ def measure(
                 areas.add(score, kind, auroc(own, found))
                 passed.add(score, kind, float((found <= limit).mean()))
         for kind, (images, truth) in shown.items():
-            distance = likeness.distance(map_statistics(network, images))
+            distance = likeness.distance(map_statistics(engine.maps, network, images))
             right = engine.logits(network, images, Settings()).argmax(axis=1) == truth
             for rate in _RATES:
                 if (len(likeness.distances) + 1) * float(rate[:-1]) >= 100:

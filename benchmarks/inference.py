@@ -34,8 +34,8 @@ import lenet
 from lenet.commands.predict import chosen_network
 from lenet.config import DataConfig, TrainingConfig
 from lenet.data.dataset import load_dataset
-from lenet.engine import Settings
 from lenet.engine import native as native_engine
+from lenet.engine.base import Settings
 from lenet.exports.c_run import c_compiler
 
 _SLICE = 0.25  # least duration of a measurement, in seconds

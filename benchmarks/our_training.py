@@ -10,7 +10,8 @@ from lenet.config import DataConfig, resolve
 from lenet.data.augment import augmented
 from lenet.data.dataset import load_dataset
 from lenet.data.plan import epoch_plan
-from lenet.engine import Settings, choose
+from lenet.engine.base import Settings
+from lenet.engine.choice import choose
 from lenet.models import SHAPES, lenet
 from lenet.training.training import initialised
 

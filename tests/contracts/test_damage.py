@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from lenet.data.splits import splits_from
-from lenet.runs.checkpoint import read_tensors, write_tensors
+from lenet.runs.tensors import read_tensors, write_tensors
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import torch
 
 import lenet as api
 from lenet.errors import InputError
-from lenet.runs.checkpoint import read_tensors, write_tensors
 from lenet.runs.opening import opened_run
 from lenet.runs.run import Run
+from lenet.runs.tensors import read_tensors, write_tensors
 
 
 @pytest.fixture

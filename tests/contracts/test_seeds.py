@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 
 from lenet.config import DataConfig
 from lenet.engine import native
-from lenet.runs.checkpoint import write_tensors
 from lenet.runs.run import Run
+from lenet.runs.tensors import write_tensors
 from lenet.training.training import Training
 
 WORDS = ("train", "digits", "--epochs", 2, "--batch-size", 32, "--augment", "flip-shift", "--dropout", 0.2)
@@ -134,8 +134,8 @@ def test_error_names_every_network_if_all_diverge(lenet, tmp_path):
 def test_test_set_is_evaluated_with_best_weights_by_validation(digits_run):
     import lenet
     from lenet.data import load_dataset
-    from lenet.engine import Settings
     from lenet.engine import torch as engine
+    from lenet.engine.base import Settings
 
     data = load_dataset(DataConfig(data="digits"))
     checkpoint = lenet.load(digits_run)

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 import lenet as api
-from lenet.runs.checkpoint import read_tensors, write_tensors
 from lenet.runs.metrics import METRICS, SELECT
 from lenet.runs.run import Run
+from lenet.runs.tensors import read_tensors, write_tensors
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from lenet.runs.run import Run
+from lenet.runs.tensors import saved_state
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
@@ -40,7 +41,7 @@ def test_frozen_tensors_stay_bit_identical_and_others_change(lenet, low_run, tmp
     assert lenet("transfer", low_run.path, *WORDS, *words).code == 0
     checkpoint = low_run.checkpoint()
     start = checkpoint.networks[checkpoint.best].state_dict()
-    last = {name: t.clone() for seed in (0, 1) for name, t in Run(tmp_path / "high").state(seed).items()}
+    last = {name: t.clone() for seed in (0, 1) for name, t in saved_state(Run(tmp_path / "high"), seed).items()}
     models = [network.state_dict() for network in Run(tmp_path / "high").checkpoint().networks]
     models.append({name.removeprefix("model:"): t for name, t in last.items() if name.startswith("model:")})
     for model in models:

@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from lenet.engine import Settings, choose, native
+from lenet.engine import native
+from lenet.engine.base import Settings
+from lenet.engine.choice import choose
 from lenet.errors import InputError
 from lenet.models import SHAPES, lenet
 

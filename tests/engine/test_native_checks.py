@@ -10,10 +10,11 @@ from torch import nn
 
 from lenet.config import TrainingConfig
 from lenet.data.plan import epoch_plan
-from lenet.engine import choose, native
+from lenet.engine import native
 from lenet.engine import torch as reference
 from lenet.engine.base import Settings
-from lenet.engine.native_checks import covers
+from lenet.engine.choice import choose
+from lenet.engine.native_network import covers
 from lenet.errors import InputError
 from lenet.models import SHAPES, Normalize, lenet, output_shapes
 

@@ -5,8 +5,10 @@ import pytest
 import torch
 from torch import nn
 
+from lenet.engine import native, native_network
+from lenet.engine import torch as engine
 from lenet.engine.statistics import MOST_STATISTICS, map_statistics, statistics_count
-from lenet.models import SHAPES, Normalize, lenet
+from lenet.models import SHAPES, Normalize, lenet, plain
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (300, 16, 20, 3), np.uint8)
 
@@ -17,7 +19,7 @@ def network(*layers):
 
 def test_statistics_are_of_the_normalised_image_and_of_the_maps_after_each_activation():
     model = lenet(SHAPES["lenet5-modern"], (16, 20, 3), 4)
-    found = map_statistics(model.train(), IMAGES)
+    found = map_statistics(engine.maps, model.train(), IMAGES)
     assert found.shape == (300, 2 * (3 + 6 + 16)) == (300, statistics_count(model, (16, 20, 3)))
     with torch.no_grad():
         normalised = model[0](torch.from_numpy(IMAGES))
@@ -25,16 +27,25 @@ def test_statistics_are_of_the_normalised_image_and_of_the_maps_after_each_activ
     for maps, start in ((normalised, 0), (first, 6)):
         count = maps.shape[1]
         mean, deviation = maps.mean((2, 3)), maps.std((2, 3), correction=0)
-        assert torch.allclose(found[:, start : start + count], mean, atol=1e-5)
-        assert torch.allclose(found[:, start + count : start + 2 * count], deviation, atol=1e-5)
+        assert np.allclose(found[:, start : start + count], mean, atol=1e-5)
+        assert np.allclose(found[:, start + count : start + 2 * count], deviation, atol=1e-5)
 
 
 @pytest.mark.parametrize("layers", [[nn.Flatten(), nn.Linear(960, 4)], [nn.Flatten(), nn.Linear(960, 8), nn.ReLU()]])
 def test_a_network_without_convolutions_is_described_by_its_pixels(layers):
-    assert map_statistics(network(*layers), IMAGES).shape == (300, 6)
+    assert map_statistics(engine.maps, network(*layers), IMAGES).shape == (300, 6)
 
 
 def test_later_layers_are_left_out_where_there_would_be_too_many_statistics():
     wide = network(nn.Conv2d(3, 500, 3), nn.ReLU(), nn.Conv2d(500, 20, 3), nn.ReLU(), nn.Flatten(), nn.Linear(3840, 2))
     assert statistics_count(wide, (16, 20, 3)) == 2 * (3 + 500) < MOST_STATISTICS
-    assert map_statistics(wide, IMAGES[:2]).shape == (2, 1006)
+    assert map_statistics(engine.maps, wide, IMAGES[:2]).shape == (2, 1006)
+
+
+@pytest.mark.skipif(native.available() is not None, reason=str(native.available()))
+@pytest.mark.parametrize("name", SHAPES)
+def test_the_native_engine_gives_the_same_statistics(name):
+    model = lenet(SHAPES[name], (20, 24, 3), 4).eval()
+    images = np.random.default_rng(1).integers(0, 256, (300, 20, 24, 3), np.uint8)
+    expected = map_statistics(engine.maps, model, images)
+    assert np.allclose(map_statistics(native_network.maps, plain(model), images), expected, atol=1e-5)

@@ -11,8 +11,9 @@ from torch.nn import functional
 from lenet.config import TrainingConfig
 from lenet.data.augment import augmented
 from lenet.data.plan import dropout_keep, epoch_plan
-from lenet.engine import Settings, choose
 from lenet.engine import torch as engine
+from lenet.engine.base import Settings
+from lenet.engine.choice import choose
 from lenet.models import SHAPES, lenet
 from lenet.training.training import initialised
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from lenet.engine import Settings
 from lenet.engine import torch as torch_engine
+from lenet.engine.base import Settings
 from lenet.errors import InputError
 from lenet.exports import c_run
 from lenet.exports.formats import FORMATS

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from lenet.data.fit import fit_array
-from lenet.engine import Settings
 from lenet.engine import torch as torch_engine
+from lenet.engine.base import Settings
 from lenet.errors import InputError
 from lenet.evaluation.scores import probabilities
 from lenet.exports.network import exported

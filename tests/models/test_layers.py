@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from lenet import extension
 from lenet.engine import native
 from lenet.errors import InputError
-from lenet.models import KINDS, Normalize, build, describe, kind_of, output_shapes, trace
+from lenet.models import KINDS, MODULES, Normalize, build, describe, kind_of, output_shapes, trace
 
 SIDES = st.integers(1, 3)
 PAIRS = st.one_of(SIDES, st.tuples(SIDES, SIDES))
@@ -23,7 +23,7 @@ def layer_and_shape(draw, kind):
     """A layer of this kind with random arguments, and an input shape that it may not accept."""
     channels, height, width = draw(st.sampled_from([1, 3, 4])), draw(st.integers(1, 12)), draw(st.integers(1, 12))
     maps, features = (channels, height, width), (channels * 5,)
-    module = kind.module
+    module = MODULES[kind.name]
     if module is nn.Conv2d:
         groups = channels if draw(st.booleans()) else 1
         if draw(st.booleans()):  # PyTorch warns of even kernels here
@@ -56,7 +56,7 @@ def layer_and_shape(draw, kind):
 def test_shapes_costs_and_tensors_equal_pytorchs(kind, data):
     layer, shape = data.draw(layer_and_shape(kind))
     model = nn.Sequential(layer).eval()
-    pixels = kind.module is Normalize
+    pixels = MODULES[kind.name] is Normalize
     x = torch.zeros(2, *(shape[1:] + shape[:1] if pixels else shape), dtype=torch.uint8 if pixels else torch.float32)
     try:
         with FlopCounterMode(display=False) as counter, torch.no_grad():
@@ -83,7 +83,8 @@ def test_every_argument_is_checked(kind):
         nn.BatchNorm1d: nn.BatchNorm1d(3), nn.MaxPool2d: nn.MaxPool2d(2), nn.AvgPool2d: nn.AvgPool2d(2),
         nn.AdaptiveAvgPool2d: nn.AdaptiveAvgPool2d(1), nn.Dropout: nn.Dropout(0.5),
     }  # fmt: skip
-    layer = layers[kind.module] if kind.module in layers else kind.module(*[[0.5], [0.5]][: 2 * bool(kind.statistics)])
+    module = MODULES[kind.name]
+    layer = layers[module] if module in layers else module(*[[0.5], [0.5]][: 2 * bool(kind.statistics)])
     (described,) = describe(nn.Sequential(layer))
     assert set(described) == {"kind", *kind.arguments}
     for name in kind.arguments:

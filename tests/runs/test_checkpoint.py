@@ -10,14 +10,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from lenet.engine import Settings
 from lenet.engine import torch as engine
+from lenet.engine.base import Settings
 from lenet.engine.statistics import statistics_count
 from lenet.errors import InputError
 from lenet.evaluation.likeness import likeness
 from lenet.evaluation.rejection import Accepted
 from lenet.models import SHAPES, describe, lenet
-from lenet.runs.checkpoint import Checkpoint, load_checkpoint, read_tensors, save_checkpoint, write_tensors
+from lenet.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from lenet.runs.tensors import read_tensors, write_tensors
 from lenet.training.training import initialised
 
 INPUT = (16, 20, 1)
@@ -26,9 +27,9 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (6, *INPUT), np.uint8)
 
 
 def looks(template, number):
-    random = torch.Generator().manual_seed(number)
+    random = np.random.default_rng(number)
     count = statistics_count(template, INPUT)
-    return likeness(torch.randn(50, count, generator=random), torch.randn(30 + number, count, generator=random))
+    return likeness(*(random.normal(0, 1, (images, count)).astype(np.float32) for images in (50, 30 + number)))
 
 
 def made(count=1, name="lenet5-modern"):
@@ -67,7 +68,7 @@ def test_loaded_checkpoint_equals_saved_one(tmp_path, count, name):
     assert (after.seeds, after.val_accuracy) == (before.seeds, before.val_accuracy)
     assert (after.temperature, after.acceptance) == (before.temperature, before.acceptance)
     for one, other in zip(after.likeness, before.likeness, strict=True):
-        assert all(torch.equal(tensor, vars(other)[name]) for name, tensor in vars(one).items())
+        assert all(np.array_equal(array, vars(other)[name]) for name, array in vars(one).items())
     assert after.config == {"data": "fruit", "maps": [6, 16], "size": None}
     assert after.versions == {"torch": "1"}
 

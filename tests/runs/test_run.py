@@ -14,6 +14,7 @@ from lenet.models import SHAPES, build, describe, lenet
 from lenet.runs.metrics import EpochRow
 from lenet.runs.opening import open_run
 from lenet.runs.run import Run
+from lenet.runs.tensors import save_state, saved_state
 
 
 def started(path):
@@ -120,14 +121,14 @@ def test_config_toml_is_a_recipe_of_the_same_config(tmp_path):
 
 def test_layers_state_and_metrics_are_read_as_written(tmp_path):
     run = open_run(tmp_path)
-    assert (run.layers(), run.state(3), run.result) == (None, None, None)
+    assert (run.layers(), saved_state(run, 3), run.result) == (None, None, None)
     network = lenet(SHAPES["lenet5-modern"], (16, 16, 1), 10)
     run.write_layers(network)
     assert describe(build(run.layers())) == describe(network)
     run.make_state_folder()
-    run.write_state(3, {"model:weight": torch.arange(4.0)})
-    assert torch.equal(run.state(3)["model:weight"], torch.arange(4.0))
-    assert run.state(4) is None
+    save_state(run, 3, {"model:weight": torch.arange(4.0)})
+    assert torch.equal(saved_state(run, 3)["model:weight"], torch.arange(4.0))
+    assert saved_state(run, 4) is None
     rows = [EpochRow(seed, 1, "torch", 0.5, 0.25, 0.75, 1 / 3, 1.5, 0.5) for seed in (0, 1)]
     run.write_metrics([*rows, replace(rows[1], epoch=2, failed_step=7, val_loss=float("nan"))])
     read = run.metrics()

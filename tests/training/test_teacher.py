@@ -11,8 +11,8 @@ import lenet
 from lenet.config import Config
 from lenet.data.augment import augmented
 from lenet.data.plan import epoch_plan
-from lenet.engine import Settings
 from lenet.engine import torch as torch_engine
+from lenet.engine.base import Settings
 from lenet.errors import InputError
 from lenet.training import teacher as module
 from lenet.training.setup import make_setup

@@ -11,10 +11,11 @@ from torch.nn import functional
 
 from lenet.config import Config
 from lenet.data.plan import epoch_plan
-from lenet.engine import Settings, choose
 from lenet.engine import torch as torch_engine
+from lenet.engine.base import Settings
+from lenet.engine.choice import choose
 from lenet.models import SHAPES, lenet
-from lenet.runs.checkpoint import read_tensors, write_tensors
+from lenet.runs.tensors import read_tensors, write_tensors
 from lenet.training.setup import Setup
 from lenet.training.training import Stopped, Training, initialised
 

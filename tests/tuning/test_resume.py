@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from lenet.files import is_left_over
-from lenet.runs.checkpoint import read_tensors
+from lenet.runs.tensors import read_tensors
 from lenet.tuning.search import read_search
 from lenet.tuning.trials import Trials
 

@@ -12,7 +12,7 @@ from torch import nn
 import lenet
 from lenet.config import options
 from lenet.errors import InputError
-from lenet.runs.checkpoint import read_tensors
+from lenet.runs.tensors import read_tensors
 from lenet.tuning.folder import write_recipe
 from lenet.tuning.space import NOT_SEARCHED
 from lenet.tuning.trial import results_of, state_path, training_of, trial_seed

@@ -18,8 +18,8 @@ from lenet.data.folders import Split
 from lenet.data.identity import check_images
 from lenet.data.memory import Images, in_memory
 from lenet.data.source import MEMORY, Source
-from lenet.engine import Settings
 from lenet.engine import torch as torch_engine
+from lenet.engine.base import Settings
 from lenet.engine.preserved import preserved_torch
 from lenet.errors import InputError, did_you_mean
 from lenet.evaluation.evaluation import Evaluation, Predicted

@@ -1,32 +1,36 @@
 """Predict: the most probable classes of images, by a network of a run."""
 
 import math
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Union
+from typing import TYPE_CHECKING, TypeGuard, Union
 
 import numpy as np
-import torch
 from PIL import Image
 
+from lenet import extension
 from lenet.data.fit import fit_image, open_image, reason, to_8bit
 from lenet.data.stream import Decoded, stream
-from lenet.engine import Settings
-from lenet.engine import torch as torch_engine
-from lenet.engine.preserved import preserved_torch
+from lenet.engine import native_network
+from lenet.engine.base import Settings
 from lenet.engine.statistics import map_statistics
 from lenet.errors import InputError
 from lenet.evaluation.likeness import FEWEST_VALIDATION, unlike_rate
 from lenet.evaluation.rejection import UNLIKE, UNSURE, Limits, error_rate, rejection
 from lenet.evaluation.scores import probabilities
-from lenet.runs.checkpoint import Checkpoint
+from lenet.layers.table import Layer
+from lenet.runs.checkpoint import Checkpoint, Networks
 from lenet.runs.run import Run
 
 _BATCH = 256  # images whose logits are computed at once
 
-Picture = Union[str, Path, Image.Image, np.ndarray, torch.Tensor]  # noqa: UP007 (shown in help as written)
+if TYPE_CHECKING:
+    import torch
+
+Picture = Union[str, Path, Image.Image, np.ndarray, "torch.Tensor"]
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,7 @@ def load(run: str | Path | Run) -> Checkpoint:
 
     Raises InputError if the run does not exist, is not finished, or is damaged.
     """
-    with preserved_torch():
-        return (run if isinstance(run, Run) else Run(run)).checkpoint()
+    return (run if isinstance(run, Run) else Run(run)).checkpoint()
 
 
 def predict(
@@ -82,27 +85,26 @@ def predict(
     if `top` is below 1, if the run does not have the network, or if no threshold is strict enough for `reject_error` or
     `reject_unlike`.
     """
-    with preserved_torch():
-        checkpoint = run if isinstance(run, Checkpoint) else load(run)
-        number = chosen_network(checkpoint, network)
-        _check_top(top)
-        limits = limits_of(checkpoint, number, reject_error, reject_unlike)
-        size, _, channels = checkpoint.input_shape
+    checkpoint = run if isinstance(run, Checkpoint) else load(run)
+    number = chosen_network(checkpoint, network)
+    _check_top(top)
+    limits = limits_of(checkpoint, number, reject_error, reject_unlike)
+    size, _, channels = checkpoint.input_shape
 
-        def decoded() -> Iterator[Decoded]:
-            for position, image in enumerate(_single(images)):
-                name = str(image) if isinstance(image, (str, Path)) else f"image {position}"
-                try:
-                    yield name, fit_image(_opened(image), size, channels, checkpoint.fit)
-                except InputError as error:
-                    yield name, error
+    def decoded() -> Iterator[Decoded]:
+        for position, image in enumerate(_single(images)):
+            name = str(image) if isinstance(image, (str, Path)) else f"image {position}"
+            try:
+                yield name, fit_image(_opened(image), size, channels, checkpoint.fit)
+            except InputError as error:
+                yield name, error
 
-        predictions = list(_by_batch(checkpoint, number, decoded(), top, calibrated, limits))
-        errors = [one.error for one in predictions if one.error is not None]
-        if errors and len(errors) == len(predictions):
-            more = f" (and {len(errors) - 1} more images cannot be read)" if len(errors) > 1 else ""
-            raise InputError(f"{errors[0]}{more}")
-        return predictions
+    predictions = list(_by_batch(checkpoint, number, decoded(), top, calibrated, limits))
+    errors = [one.error for one in predictions if one.error is not None]
+    if errors and len(errors) == len(predictions):
+        more = f" (and {len(errors) - 1} more images cannot be read)" if len(errors) > 1 else ""
+        raise InputError(f"{errors[0]}{more}")
+    return predictions
 
 
 def predict_files(
@@ -151,8 +153,7 @@ def _by_batch(
 ) -> Iterator[Prediction]:
     while batch := list(islice(images, _BATCH)):
         pixels = [image for _, image in batch if not isinstance(image, InputError)]
-        with preserved_torch():
-            predicted = iter(_predicted(checkpoint, number, pixels, top, calibrated, limits) if pixels else [])
+        predicted = iter(_predicted(checkpoint, number, pixels, top, calibrated, limits) if pixels else [])
         for path, image in batch:
             if isinstance(image, InputError):
                 yield Prediction(path, error=str(image))
@@ -163,25 +164,53 @@ def _by_batch(
 def _predicted(
     checkpoint: Checkpoint, number: int, pixels: list[np.ndarray], top: int, calibrated: bool, limits: Limits
 ) -> list[tuple[tuple[str, ...], tuple[float, ...], None, bool, str | None]]:
-    """All but the name of the predictions of these images, uint8 [size, size, C] each, by network `number`.
-
-    The torch engine computes the logits also where the native one is faster: decoding takes far longer, and results
-    depend neither on the instruction set nor on whether the native engine is installed.
-    """
-    network, images = checkpoint.networks[number], np.stack(pixels)
-    logits = torch_engine.logits(network, images, Settings())
+    """All but the name of the predictions of these images, uint8 [size, size, C] each, by network `number`."""
+    logits, statistics = _computed(checkpoint, number, np.stack(pixels), limits.distance < math.inf)
     scaled = probabilities(logits / checkpoint.temperature[number])
     ranked = _ranked(scaled if calibrated else probabilities(logits), checkpoint.classes, top)
     reasons = np.where(scaled.max(axis=1) < limits.confidence, UNSURE, "").astype(object)
     likeness = checkpoint.likeness[number]
-    if likeness and limits.distance < math.inf:
-        reasons[likeness.distance(map_statistics(network, images)) > limits.distance] = UNLIKE
+    if likeness and statistics is not None:
+        reasons[likeness.distance(statistics) > limits.distance] = UNLIKE
     return [(*one, None, bool(reason), reason or None) for one, reason in zip(ranked, reasons, strict=True)]
 
 
 def _check_top(top: int) -> None:
     if type(top) is not int or top < 1:
         raise InputError(f"top must be a whole number of at least 1, not {top}")
+
+
+def _computed(
+    checkpoint: Checkpoint, number: int, images: np.ndarray, described: bool
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The logits of uint8 [N, size, size, C] images and, if `described`, the statistics of their maps.
+
+    The native engine computes them where it can, since it is loaded in a fraction of the time that PyTorch takes. The
+    results differ by rounding.
+    """
+    if layers := _native(checkpoint, number):
+        logits = native_network.logits(layers, images)
+        return logits, map_statistics(native_network.maps, layers, images) if described else None
+    from lenet.engine import torch as torch_engine  # only here PyTorch is loaded
+    from lenet.engine.preserved import preserved_torch
+
+    with preserved_torch():
+        network = checkpoint.networks[number]
+        logits = torch_engine.logits(network, images, Settings())
+        return logits, map_statistics(torch_engine.maps, network, images) if described else None
+
+
+def _native(checkpoint: Checkpoint, number: int) -> list[Layer] | None:
+    """The layers of a network that the native engine supports, if it is installed; otherwise None."""
+    networks, (height, width, channels) = checkpoint.networks, checkpoint.input_shape
+    layers = networks.layers(number) if isinstance(networks, Networks) else None
+    if layers is None or native_network.covers(layers, shape=(channels, height, width)):
+        return None
+    try:
+        extension.engine()
+    except InputError:  # not installed, or LENET_ISA names a level that this processor lacks
+        return None
+    return layers
 
 
 def chosen_network(checkpoint: Checkpoint, network: int | None) -> int:
@@ -206,11 +235,17 @@ def _ranked(
 
 def _single(images: Picture | Sequence[Picture]) -> Iterator[Picture]:
     """The single images."""
-    if isinstance(images, (np.ndarray, torch.Tensor)) and images.ndim == 4:
+    if (isinstance(images, np.ndarray) or _is_tensor(images)) and images.ndim == 4:
         return (images[index] for index in range(len(images)))
     if isinstance(images, Sequence) and not isinstance(images, (str, bytes)):
         return iter(images)
     return iter([images])
+
+
+def _is_tensor(value: object) -> "TypeGuard[torch.Tensor]":
+    """Whether this is a tensor, which can only be if PyTorch is loaded."""
+    loaded = sys.modules.get("torch")
+    return loaded is not None and isinstance(value, loaded.Tensor)
 
 
 def _opened(image: Picture) -> Image.Image:
@@ -224,7 +259,7 @@ def _opened(image: Picture) -> Image.Image:
             raise InputError(f"cannot read the PIL image ({reason(error)})") from None
     if isinstance(image, (str, Path)):
         return open_image(Path(image))
-    if isinstance(image, torch.Tensor):
+    if _is_tensor(image):
         image = image.detach().cpu().numpy()
     if not isinstance(image, np.ndarray):
         raise InputError(f"an image must be a path, a PIL image, an array or a tensor, not {type(image).__name__}")

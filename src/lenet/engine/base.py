@@ -9,21 +9,23 @@ nothing between calls.
 """
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import torch
-from torch import nn
 
 from lenet.config import TrainingConfig
 from lenet.data.plan import Plan
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 ADAM_BETAS = (0.9, 0.999)
 ADAM_EPS = 1e-8
 
 # Parameter name, a slash, and PyTorch's name of the state tensor, such as "4.weight/exp_avg". Empty before the first
 # step. Adam's step count is kept per parameter, since a layer may be trained only from a later epoch on.
-OptimizerState = dict[str, torch.Tensor]
+OptimizerState = dict[str, "torch.Tensor"]
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class Engine(Protocol):
 
     def train(
         self,
-        model: nn.Sequential,
+        model: "nn.Sequential",
         optimizer_state: OptimizerState,
         images: np.ndarray,
         targets: np.ndarray,
@@ -96,5 +98,5 @@ class Engine(Protocol):
         targets: int64 [N] classes by image, or float32 [P, classes] soft targets by position in `plan.order`
         """
 
-    def logits(self, model: nn.Sequential, images: np.ndarray, settings: Settings) -> np.ndarray:
+    def logits(self, model: "nn.Sequential", images: np.ndarray, settings: Settings) -> np.ndarray:
         """float32 [N, classes] in eval mode, of uint8 [N, H, W, C] images or float32 [N, features]."""

@@ -1,10 +1,8 @@
 """The native engine: the same training as the torch engine, many steps per C++ call (native/, docs/engine.md).
 
-This module checks all arguments (native_checks.py), describes the layers by the layer table and passes the model's own
-tensors to C++, which changes them in place.
+This module checks all arguments (native_checks.py), describes the layers by the layer table (native_network.py) and
+passes the model's own tensors to C++, which changes them in place.
 """
-
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,10 +12,11 @@ from lenet import extension
 from lenet.data.plan import Plan
 from lenet.engine.base import ADAM_BETAS, ADAM_EPS, Metrics, OptimizerState, Settings
 from lenet.engine.native_checks import check_batch_norm, check_class_weights, check_model, check_plan, check_tensor
+from lenet.engine.native_network import call_of, outputs
 from lenet.errors import InputError
 from lenet.extension import available as available
 from lenet.extension import level as level
-from lenet.models import kind_of
+from lenet.models import plain
 
 _STATE = {"sgd": ("momentum_buffer",), "adam": ("exp_avg", "exp_avg_sq"), "adamw": ("exp_avg", "exp_avg_sq")}
 
@@ -42,7 +41,8 @@ def train(
         layer.train(number >= settings.frozen)
 
     state = _state_for(model, optimizer_state, settings)
-    call = _call(model, images, state, settings, classes)
+    pieces = {name: tensor.numpy() for name, tensor in state.items()}
+    call = call_of(plain(model), images, classes, threads=settings.threads, frozen=settings.frozen, state=pieces)
     soft = targets.ndim == 2
     (call.set_soft_targets if soft else call.set_labels)(targets)
     call.set_plan(
@@ -75,15 +75,9 @@ def train(
 
 def logits(model: nn.Sequential, images: np.ndarray, settings: Settings) -> np.ndarray:
     """See lenet.engine.base.Engine.logits."""
-    engine = extension.engine()
     classes = check_model(model, images, settings)
     model.eval()
-    result = np.empty((len(images), classes), np.float32)
-    if len(images):
-        call = _call(model, images, {}, settings, classes)
-        call.set_logits(result)
-        engine.logits(call)
-    return result
+    return outputs(plain(model), images, classes, settings.threads)
 
 
 def _state_for(model: nn.Sequential, optimizer_state: OptimizerState, settings: Settings) -> OptimizerState:
@@ -106,47 +100,3 @@ def _state_for(model: nn.Sequential, optimizer_state: OptimizerState, settings: 
             if state[key].dtype != torch.float32 or state[key].dim() or state[key].device.type != "cpu":
                 raise InputError(f"optimizer state {key} must be a single float32 on the CPU")
     return state
-
-
-def _call(model: nn.Sequential, images: np.ndarray, state: OptimizerState, settings: Settings, classes: int) -> Any:
-    """The extension's description of the network and its images."""
-    call = extension.module.Call()
-    call.set_network(
-        layers=[_described(number, layer, state) for number, layer in enumerate(model)],
-        is_double=next(iter(model.parameters())).dtype == torch.float64,
-        classes=classes,
-        threads=settings.threads,
-        frozen=settings.frozen,
-    )
-    (call.set_pixels if images.ndim == 4 else call.set_features)(images)
-    return call
-
-
-def _described(number: int, layer: Any, state: OptimizerState) -> Any:
-    """The extension's description of a layer, by its entry in the layer table."""
-    kind = kind_of(layer, number)
-    parameters = {name: getattr(layer, name, None) for name in ("weight", "bias")}
-    statistics = (getattr(layer, name).numpy() for name in kind.statistics)
-    return extension.module.Layer(
-        kind=getattr(extension.module.Kind, str(kind.native)),
-        index=number,
-        **{name: _parameter(f"{number}.{name}", value, state) for name, value in parameters.items()},
-        **dict(zip(("mean", "variance", "batches_tracked"), statistics, strict=False)),
-        **kind.fields(layer),
-    )
-
-
-def _parameter(name: str, parameter: torch.Tensor | None, state: OptimizerState) -> Any:
-    """The extension's description of a parameter and its optimizer state."""
-    if parameter is None:
-        return extension.module.Parameter()
-
-    def piece(*names: str) -> np.ndarray | None:
-        return next((state[f"{name}/{each}"].numpy() for each in names if f"{name}/{each}" in state), None)
-
-    return extension.module.Parameter(
-        value=parameter.detach().numpy(),
-        first=piece("momentum_buffer", "exp_avg"),
-        second=piece("exp_avg_sq"),
-        steps=piece("step"),
-    )

@@ -1,4 +1,4 @@
-"""Which networks the native engine supports, and checks of all arguments before native code runs.
+"""Checks of all arguments before native code trains or evaluates an nn.Sequential.
 
 The C++ code checks nothing: wrong shapes, types or indices would read or write outside of arrays.
 """
@@ -12,55 +12,16 @@ from torch import nn
 
 from lenet.data.plan import Plan
 from lenet.engine.base import Settings
+from lenet.engine.native_network import covers, image_shape, too_large
 from lenet.errors import InputError
-from lenet.models import Normalize, kind_of, output_shapes, padding_of
+from lenet.models import Normalize, kind_of, output_shapes
 
 _DTYPES = (torch.float32, torch.float64)
 
-# Offsets within one image's activations and within one weight are 32-bit numbers in C++. Both bounds leave room for the
-# padding of vectors, at most 64 times the values, and 16 times for weights.
-_MOST_VALUES = 1 << 24
-_MOST_WEIGHTS = 1 << 26
 # Pixels of an image that a 31-bit number can index with 8 bits of fraction; sums in 32 bits with room for rounding.
 _MOST_WARPED = 1 << 23
 _MOST_PLACE = 1 << 30
 _MOST_COLOUR = 1 << 21
-
-
-def covers(model: nn.Sequential, settings: Settings | None = None, shape: tuple[int, ...] | None = None) -> str | None:
-    """Why this engine cannot train the model with these settings, naming the layer; None if it can.
-
-    shape: (channels, height, width) of an image, or (features,); without it the layers' sizes are not checked
-    """
-    if settings is not None and settings.device != "cpu":
-        return f"device {settings.device} (the native engine runs on the CPU)"
-    if not any(isinstance(layer, nn.Linear) for layer in model):
-        return "the model has no linear layer"
-    flat = not isinstance(model[0], Normalize)
-    for number, layer in enumerate(model):
-        kind = kind_of(layer, number)
-        reason = kind.uncovered(layer, flat) if kind.native else "is not supported"
-        if isinstance(layer, Normalize) and number:
-            reason = "is not the first layer"
-        if reason:
-            return f"layer {number} ({kind.name}) {reason}"
-        flat = flat or isinstance(layer, nn.Flatten)
-    return _too_large(model, shape) if shape else None
-
-
-def _too_large(model: nn.Sequential, shape: tuple[int, ...]) -> str | None:
-    """Which layer's weight, or activations for an image of this shape, are too large to index; None if none are."""
-    for number, (layer, output) in enumerate(zip(model, output_shapes(model, shape), strict=True)):
-        padded = list(shape)
-        if isinstance(layer, nn.Conv2d):
-            padded[1:] = [side + 2 * pad for side, pad in zip(shape[1:], padding_of(layer), strict=True)]
-        values = max(prod(padded), prod(output))
-        weights = max((p.numel() for p in layer.parameters()), default=0)
-        for count, most, what in ((values, _MOST_VALUES, "values per image"), (weights, _MOST_WEIGHTS, "weights")):
-            if count > most:
-                return f"layer {number} ({kind_of(layer, number).name}) has {count:,} {what}; at most {most:,} work"
-        shape = output
-    return None
 
 
 def check_model(model: nn.Sequential, images: np.ndarray, settings: Settings) -> int:
@@ -73,18 +34,13 @@ def check_model(model: nn.Sequential, images: np.ndarray, settings: Settings) ->
     pixels = isinstance(model[0], Normalize)
     _check_array("images", images, np.uint8 if pixels else np.float32, 4 if pixels else 2)
     _check_tensors(model)
-    shape = _image_shape(images)
+    shape = image_shape(images)
     output = output_shapes(model, shape)[-1]
     if len(output) != 1:
         raise InputError(f"the model returns maps of shape {output}, not logits: end it with Flatten and Linear")
-    if reason := _too_large(model, shape):
+    if reason := too_large(model, shape):
         raise InputError(f"the native engine does not support this model: {reason}")
     return output[0]
-
-
-def _image_shape(images: np.ndarray) -> tuple[int, ...]:
-    """The shape of one image of [N, H, W, C], or [N, features], as layers see it."""
-    return (images.shape[3], *images.shape[1:3]) if images.ndim == 4 else images.shape[1:]
 
 
 def _check_tensors(model: nn.Sequential) -> None:
@@ -205,7 +161,7 @@ def check_batch_norm(model: nn.Sequential, images: np.ndarray, plan: Plan, setti
     smallest = int((plan.steps[:, 1] - plan.steps[:, 0]).min())
     if smallest > 1:
         return
-    for number, (layer, shape) in enumerate(zip(model, output_shapes(model, _image_shape(images)), strict=True)):
+    for number, (layer, shape) in enumerate(zip(model, output_shapes(model, image_shape(images)), strict=True)):
         single = prod(shape[1:]) == 1
         if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) and number >= settings.frozen and single:
             raise ValueError(

@@ -1,55 +1,53 @@
 """Statistics of a network's maps, which describe what an image looks like to its first layers."""
 
-import numpy as np
-import torch
-from torch import nn
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from lenet.models import Normalize
-from lenet.models.layers import ACTIVATIONS
-from lenet.models.network import output_shapes
+import numpy as np
+
+from lenet.layers.network import output_shapes
+from lenet.layers.table import ACTIVATIONS, kind_of
 
 MOST_STATISTICS = 1024  # per image; their covariance has the square of this number of values
 _BATCH = 256
 
+# `maps` of the torch engine or of native_network.py: (network, uint8 [N, H, W, C], numbers of layers) -> their outputs,
+# float32 [N, pixels, channels] each, computed on one thread.
+Maps = Callable[[Any, np.ndarray, Sequence[int]], list[np.ndarray]]
 
-def statistics_count(model: nn.Sequential, input_shape: tuple[int, int, int]) -> int:
+
+def statistics_count(network: Sequence[Any], input_shape: tuple[int, int, int]) -> int:
     """Number of values per image that `map_statistics` gives for images of (height, width, channels)."""
-    return 2 * sum(_described(model, input_shape).values())
+    return 2 * sum(_described(network, input_shape).values())
 
 
-def map_statistics(model: nn.Sequential, images: np.ndarray) -> torch.Tensor:
-    """Means, then standard deviations, over the pixels of each map: float32 [N, statistics], computed on one thread.
+def map_statistics(maps: Maps, network: Any, images: np.ndarray) -> np.ndarray:
+    """Means, then standard deviations, over the pixels of each map: float32 [N, statistics].
 
     The maps are the normalised image's channels and the outputs of the activations, as many of these from the first
     on as give at most 1,024 statistics.
 
-    model: its first layer is Normalize; it is moved to the CPU and set to eval mode
+    maps: computes them; network: as it takes it, its first layer Normalize
     images: uint8 [N, H, W, C]
     """
-    torch.set_num_threads(1)
-    model.cpu().eval()
-    described = _described(model, images.shape[1:])
+    numbers = list(_described(network, images.shape[1:]))
     parts = []
-    with torch.no_grad():
-        for begin in range(0, len(images), _BATCH):
-            x = torch.from_numpy(np.array(images[begin : begin + _BATCH]))
-            found = []
-            for number, layer in enumerate(list(model)[: max(described) + 1]):
-                x = layer(x)
-                if number in described:
-                    pixels = x.flatten(2)
-                    mean = pixels.mean(dim=2)  # torch.var_mean takes ten times as long
-                    found += [mean, (pixels - mean[:, :, None]).square().mean(dim=2).sqrt()]
-            parts.append(torch.cat(found, dim=1))
-        return torch.cat(parts)
+    for begin in range(0, len(images), _BATCH):
+        found = []
+        for pixels in maps(network, np.array(images[begin : begin + _BATCH]), numbers):
+            mean = pixels.mean(axis=1, dtype=np.float64).astype(np.float32)
+            squares = np.square(pixels - mean[:, None])
+            found += [mean, np.sqrt(squares.mean(axis=1, dtype=np.float64)).astype(np.float32)]
+        parts.append(np.concatenate(found, axis=1))
+    return np.concatenate(parts)
 
 
-def _described(model: nn.Sequential, input_shape: tuple[int, ...]) -> dict[int, int]:
+def _described(network: Sequence[Any], input_shape: tuple[int, ...]) -> dict[int, int]:
     """The layers whose outputs are described, by number, with their numbers of maps."""
     height, width, channels = input_shape
     found: dict[int, int] = {}
-    for number, shape in enumerate(output_shapes(model, (channels, height, width))):
-        if len(shape) == 3 and isinstance(model[number], (Normalize, *ACTIVATIONS)):
+    for number, shape in enumerate(output_shapes(network, (channels, height, width))):
+        if len(shape) == 3 and kind_of(network[number], number).name in ("Normalize", *ACTIVATIONS):
             if found and 2 * (sum(found.values()) + shape[0]) > MOST_STATISTICS:
                 break
             found[number] = shape[0]

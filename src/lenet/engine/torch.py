@@ -1,6 +1,6 @@
 """The torch engine: autograd on any nn.Sequential and device. Its results define what is correct."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -69,6 +69,22 @@ def logits(model: nn.Sequential, images: np.ndarray, settings: Settings) -> np.n
     with torch.inference_mode():
         parts = [model(_tensor(images[i : i + _EVAL_BATCH]).to(device)) for i in range(0, len(images), _EVAL_BATCH)]
         return torch.cat(parts).float().cpu().numpy()
+
+
+def maps(model: nn.Sequential, images: np.ndarray, numbers: Sequence[int]) -> list[np.ndarray]:
+    """What the layers with these numbers, in ascending order, return for uint8 [N, H, W, C], on the CPU and one thread.
+
+    float32 [N, pixels, channels] each.
+    """
+    torch.set_num_threads(1)
+    model.cpu().eval()
+    found, x = [], _tensor(images)
+    with torch.inference_mode():
+        for number, layer in enumerate(list(model)[: numbers[-1] + 1]):
+            x = layer(x)
+            if number in numbers:
+                found.append(x.float().flatten(2).transpose(1, 2).numpy())
+    return found
 
 
 def _forward(model: nn.Sequential, x: torch.Tensor, plan: Plan, begin: int, frozen: int) -> torch.Tensor:

@@ -10,7 +10,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from lenet.errors import InputError
 from lenet.evaluation.rejection import fraction
@@ -31,14 +30,16 @@ class Likeness:
     distances: float32 [V], those of the validation images, ascending
     """
 
-    mean: torch.Tensor
-    whitening: torch.Tensor
-    distances: torch.Tensor
+    mean: np.ndarray
+    whitening: np.ndarray
+    distances: np.ndarray
 
-    def distance(self, statistics: torch.Tensor) -> np.ndarray:
+    def distance(self, statistics: np.ndarray) -> np.ndarray:
         """float32 [N], 0 or more, for statistics float32 [N, F]; infinite where they are not finite."""
-        squared = ((statistics - self.mean) @ self.whitening).square().sum(dim=1)
-        return squared.nan_to_num(math.inf, math.inf).numpy()
+        with np.errstate(all="ignore"):
+            squared: np.ndarray = np.square((statistics - self.mean) @ self.whitening).sum(axis=1)
+        squared[~np.isfinite(squared)] = math.inf
+        return squared
 
     def threshold(self, rate: float | str) -> float:
         """The distance above which at most `rate` of images like the validation images lie, on average over them.
@@ -64,28 +65,28 @@ class Likeness:
 
     def rejected(self, threshold: float) -> float:
         """The fraction of the validation images that lie above the threshold."""
-        return float((self.distances > threshold).double().mean())
+        return float((self.distances > threshold).mean())
 
 
-def likeness(train: torch.Tensor, val: torch.Tensor) -> Likeness | None:
+def likeness(train: np.ndarray, val: np.ndarray) -> Likeness | None:
     """The likeness from the statistics of training and validation images, float32 [N, F] and [V, F].
 
     None with fewer than 20 validation images, and for statistics that are not finite.
     """
-    if len(val) < FEWEST_VALIDATION or not train.isfinite().all() or not val.isfinite().all():
+    if len(val) < FEWEST_VALIDATION or not np.isfinite(train).all() or not np.isfinite(val).all():
         return None
-    wide = train.double()
-    mean = wide.mean(dim=0)
-    deviation = wide.std(dim=0, correction=0).clamp(min=_LEAST_DEVIATION)
+    wide = train.astype(np.float64)
+    mean = wide.mean(axis=0)
+    deviation = wide.std(axis=0).clip(min=_LEAST_DEVIATION)
     scaled = (wide - mean) / deviation
     correlation = scaled.T @ scaled / len(scaled)
-    correlation.fill_diagonal_(1 + _RIDGE)
+    np.fill_diagonal(correlation, 1 + _RIDGE)
     # With correlation = L Lᵀ, the rows of L⁻¹ whiten: the squared length of L⁻¹ x is xᵀ correlation⁻¹ x.
-    lower = torch.linalg.cholesky(correlation)
-    inverse = torch.linalg.solve_triangular(lower, torch.eye(len(lower), dtype=torch.float64), upper=False)
-    found = Likeness(mean.float(), (inverse.T / deviation[:, None]).float().contiguous(), torch.empty(0))
-    distances = torch.from_numpy(np.sort(found.distance(val)))
-    return Likeness(found.mean, found.whitening, distances) if distances.isfinite().all() else None
+    inverse = np.linalg.inv(np.linalg.cholesky(correlation))
+    whitening = np.ascontiguousarray(inverse.T / deviation[:, None], np.float32)
+    found = Likeness(mean.astype(np.float32), whitening, np.empty(0, np.float32))
+    distances = np.sort(found.distance(val))
+    return Likeness(found.mean, found.whitening, distances) if np.isfinite(distances).all() else None
 
 
 def unlike_rate(value: float | str) -> float:

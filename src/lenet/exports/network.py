@@ -32,7 +32,7 @@ from lenet.exports.steps import (
     Span,
     Step,
 )  # fmt: skip
-from lenet.models import KINDS, Normalize, kind_of, output_shapes, padding_of
+from lenet.models import KINDS, MODULES, Normalize, kind_of, output_shapes, padding_of
 from lenet.runs.checkpoint import Checkpoint
 from lenet.runs.run import Run
 
@@ -140,7 +140,7 @@ def steps_of(network: nn.Sequential, input_shape: tuple[int, int, int]) -> tuple
         if isinstance(layer, Normalize) and number:
             raise InputError(f"{where} cannot be exported: only the first layer may be Normalize")
         if type(layer) not in READERS:
-            names = ", ".join(kind.name for kind in KINDS if kind.module in READERS)
+            names = ", ".join(kind.name for kind in KINDS if MODULES[kind.name] in READERS)
             raise InputError(f"{where} cannot be exported (supported: {names})")
         for name, tensor in layer.state_dict().items():
             if not bool(tensor.isfinite().all()):

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lenet.data.fit import fit_array
-from lenet.engine import Settings
 from lenet.engine import torch as torch_engine
+from lenet.engine.base import Settings
 from lenet.errors import InputError, counted
 from lenet.evaluation.scores import probabilities
 from lenet.exports.network import Exported

@@ -1,15 +1,17 @@
-"""Networks: the layer table, and the LeNet family as nn.Sequential."""
+"""Networks as nn.Sequential: layers by the layer table, and the LeNet family."""
 
-from lenet.models.layers import KINDS, Kind, Normalize, kind_of, padding_of
-from lenet.models.network import Layer, build, describe, has_batch_norm, output_shapes, parameter_count, trace
+from lenet.layers.network import Row, describe, has_batch_norm, output_shapes, trace
+from lenet.layers.table import KINDS, Kind, kind_of, padding_of
+from lenet.models.modules import MODULES, Normalize, build, parameter_count, plain, with_tensors
 from lenet.models.shapes import SHAPES, Shape, fitted, lenet, shape_named
 
 __all__ = [
     "KINDS",
+    "MODULES",
     "SHAPES",
     "Kind",
-    "Layer",
     "Normalize",
+    "Row",
     "Shape",
     "build",
     "describe",
@@ -20,6 +22,8 @@ __all__ = [
     "output_shapes",
     "padding_of",
     "parameter_count",
+    "plain",
     "shape_named",
     "trace",
+    "with_tensors",
 ]

@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from lenet.errors import InputError, did_you_mean
-from lenet.models.layers import Normalize, kind_of
-from lenet.models.network import describe, trace
+from lenet.layers.network import describe, trace
+from lenet.layers.table import kind_of
+from lenet.models.modules import Normalize
 
 
 @dataclass(frozen=True)

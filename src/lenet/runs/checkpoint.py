@@ -6,18 +6,13 @@ NAME.json holds the list of layers, the class names, the input's shape and fit, 
 versions.
 """
 
-import copy
-import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
-import safetensors.torch
-import torch
-from safetensors import SafetensorError
-from torch import nn
+import numpy as np
 
 from lenet.data.fit import FITS, MAX_SIZE, MIN_SIZE
 from lenet.engine.statistics import statistics_count
@@ -25,12 +20,46 @@ from lenet.errors import InputError
 from lenet.evaluation.calibration import HIGHEST, LOWEST
 from lenet.evaluation.likeness import Likeness
 from lenet.evaluation.rejection import LEVELS, Accepted
-from lenet.files import open_regular, read_json, write_whole
-from lenet.models import build, describe, trace
+from lenet.files import read_json, write_whole
+from lenet.layers.network import describe, parsed, trace
+from lenet.layers.table import Layer
+from lenet.runs.arrays import read_arrays, type_of, write_arrays
 from lenet.runs.metrics import best_of
+
+if TYPE_CHECKING:
+    from torch import nn
 
 FORMAT = 1
 _LIKENESS = "likeness."
+
+
+class Networks(Sequence["nn.Sequential"]):
+    """Networks that were read from a file. Each becomes an nn.Sequential when it is first asked for."""
+
+    def __init__(self, layers: Sequence[list[Layer]]) -> None:
+        self._layers = layers
+        self._built: dict[int, nn.Sequential] = {}
+
+    def __len__(self) -> int:
+        return len(self._layers)
+
+    @overload
+    def __getitem__(self, index: int) -> "nn.Sequential": ...
+    @overload
+    def __getitem__(self, index: slice) -> "list[nn.Sequential]": ...
+    def __getitem__(self, index: int | slice) -> "nn.Sequential | list[nn.Sequential]":
+        from lenet.models import with_tensors  # here PyTorch is loaded
+
+        if isinstance(index, slice):
+            return [self[number] for number in range(len(self))[index]]
+        number = range(len(self))[index]
+        if number not in self._built:
+            self._built[number] = with_tensors(self._layers[number])
+        return self._built[number]
+
+    def layers(self, number: int) -> list[Layer] | None:
+        """The layers of a network without PyTorch; None once it is an nn.Sequential, which its user may change."""
+        return None if number in self._built else self._layers[number]
 
 
 @dataclass
@@ -47,7 +76,7 @@ class Checkpoint:
         in older checkpoints
     """
 
-    networks: list[nn.Sequential]
+    networks: Sequence["nn.Sequential"]
     classes: tuple[str, ...]
     input_shape: tuple[int, int, int]
     fit: str
@@ -64,14 +93,14 @@ class Checkpoint:
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write `path`.safetensors, then `path`.json. Raises InputError if they cannot be written."""
     many = len(checkpoint.networks) > 1
-    tensors = {
-        f"{number}.{name}" if many else name: tensor.contiguous()
+    arrays = {
+        f"{number}.{name}" if many else name: tensor.detach().cpu().numpy()
         for number, network in enumerate(checkpoint.networks)
         for name, tensor in network.state_dict().items()
     }
     for number, likeness in enumerate(checkpoint.likeness):
         prefix = f"{number}.{_LIKENESS}" if many else _LIKENESS
-        tensors |= {prefix + name: tensor for name, tensor in vars(likeness).items()} if likeness else {}
+        arrays |= {prefix + name: array for name, array in vars(likeness).items()} if likeness else {}
     facts = {
         "format": FORMAT,
         "layers": describe(checkpoint.networks[0]),
@@ -86,7 +115,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "config": checkpoint.config,
         "versions": checkpoint.versions,
     }
-    write_tensors(path.with_suffix(".safetensors"), tensors)
+    write_arrays(path.with_suffix(".safetensors"), arrays)
     write_whole(path.with_suffix(".json"), json.dumps(facts, indent=1) + "\n")
 
 
@@ -105,12 +134,12 @@ def load_checkpoint(path: Path) -> Checkpoint:
         checkpoint, template = _parsed(read_json(text, "restore it or train again"))
     except InputError as error:
         raise InputError(f"{text}: {error}") from None
-    _fill(checkpoint, template, read_tensors(weights, needs_digest=False), weights, text)
+    _fill(checkpoint, template, read_arrays(weights, needs_digest=False), weights, text)
     return checkpoint
 
 
-def _parsed(facts: Any) -> tuple[Checkpoint, nn.Sequential]:
-    """The checkpoint that the JSON file describes, still without networks, and one network on the meta device.
+def _parsed(facts: Any) -> tuple[Checkpoint, list[Layer]]:
+    """The checkpoint that the JSON file describes, still without networks, and the layers of one, without tensors.
 
     Raises InputError for a value that is missing or impossible. The message lacks the file's name.
     """
@@ -128,8 +157,7 @@ def _parsed(facts: Any) -> tuple[Checkpoint, nn.Sequential]:
         facts = {"temperature": [1.0] * len(count), "acceptance": [[] for _ in count]} | facts
     fact("format", f"{FORMAT}, as this version of lenet writes it", lambda value: value == FORMAT)
     seeds = fact("seeds", "a list of whole numbers", _list_of(int))
-    with torch.device("meta"):
-        template = build(facts.get("layers")).eval()
+    template = parsed(facts.get("layers"))
     checkpoint = Checkpoint(
         networks=[],
         classes=tuple(fact("classes", "a list of names", _list_of(str))),
@@ -194,89 +222,53 @@ def _is_input_shape(value: Any) -> bool:
     return sides and all(MIN_SIZE <= side <= MAX_SIZE for side in value[:2])
 
 
-def _is_likeness(tensors: dict[str, torch.Tensor], count: int) -> bool:
-    """Whether these are the tensors of a Likeness of `count` statistics."""
+def _is_likeness(arrays: dict[str, np.ndarray], count: int) -> bool:
+    """Whether these are the arrays of a Likeness of `count` statistics."""
     names = {"mean", "whitening", "distances"}
-    numbers = all(one.dtype == torch.float32 and bool(one.isfinite().all()) for one in tensors.values())
-    if tensors.keys() != names or not numbers:
+    numbers = all(one.dtype == np.float32 and bool(np.isfinite(one).all()) for one in arrays.values())
+    if arrays.keys() != names or not numbers:
         return False
-    distances = tensors["distances"]
-    fits = tensors["mean"].shape == (count,) and tensors["whitening"].shape == (count, count)
+    distances = arrays["distances"]
+    fits = arrays["mean"].shape == (count,) and arrays["whitening"].shape == (count, count)
     ordered = distances.ndim == 1 and len(distances) > 0 and bool((distances[1:] >= distances[:-1]).all())
     return fits and ordered and float(distances[0]) >= 0
 
 
-def write_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
-    """Write a safetensors file whose metadata holds the tensors' digest. Equal tensors give identical files."""
-    write_whole(path, safetensors.torch.save(tensors, {_DIGEST: digest_of(tensors)}))
-
-
-def read_tensors(
-    path: Path, *, mend: str = "restore it or train again", needs_digest: bool = True
-) -> dict[str, torch.Tensor]:
-    """The tensors of a safetensors file, by name.
-
-    mend: what the user should do, the end of the error message
-    needs_digest: refuse a file without a digest, which other programs write
-
-    Raises InputError if the file cannot be read, or its tensors do not match their digest.
-    """
-    try:
-        with open_regular(path) as file:
-            content = file.read()
-        tensors = safetensors.torch.load(content)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read ({error}): {mend}") from None
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])  # safetensors has checked it
-    digest = header.get("__metadata__", {}).get(_DIGEST)
-    if digest is None and needs_digest:
-        raise InputError(f"{path} has no digest: another version of lenet or another program wrote it; {mend}")
-    if digest not in (None, digest_of(tensors)):
-        raise InputError(f"{path} is damaged (its tensors do not match their digest): {mend}")
-    return tensors
-
-
-_DIGEST = "sha256"
-
-
-def digest_of(tensors: Mapping[str, torch.Tensor]) -> str:
-    """The SHA-256 of the tensors' names, dtypes, shapes and bytes, in the order of their names."""
-    sha256 = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        sha256.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
-        if tensor.numel():  # an empty one may have a stride that `view` refuses
-            sha256.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return sha256.hexdigest()
-
-
 def _fill(
-    checkpoint: Checkpoint, template: nn.Sequential, tensors: dict[str, torch.Tensor], weights: Path, text: Path
+    checkpoint: Checkpoint, template: list[Layer], arrays: dict[str, np.ndarray], weights: Path, text: Path
 ) -> None:
-    """Append the networks: copies of the template with the tensors. Raises InputError if names or shapes differ."""
-    wanted, many = template.state_dict(), len(checkpoint.seeds) > 1
+    """Set the networks: copies of the template with the arrays. Raises InputError if names or shapes differ."""
+    wanted = {
+        f"{number}.{name}": shape
+        for number, layer in enumerate(template)
+        for name, shape in layer.kind.tensors(layer).items()
+    }
+    many, networks = len(checkpoint.seeds) > 1, []
     checkpoint.likeness = []
     for number in range(len(checkpoint.seeds)):
         prefix = f"{number}.{_LIKENESS}" if many else _LIKENESS
-        parts = {name.removeprefix(prefix): tensors.pop(name) for name in list(tensors) if name.startswith(prefix)}
+        parts = {name.removeprefix(prefix): arrays.pop(name) for name in list(arrays) if name.startswith(prefix)}
         if parts and not _is_likeness(parts, statistics_count(template, checkpoint.input_shape)):
             raise InputError(f"{weights}: {prefix} does not fit the network; restore it or train again")
         checkpoint.likeness.append(Likeness(**parts) if parts else None)
-    if len(tensors) != len(wanted) * len(checkpoint.seeds):  # compared before memory is allocated for each network
+    if len(arrays) != len(wanted) * len(checkpoint.seeds):  # compared before memory is allocated for each network
         raise InputError(
-            f"{weights} and {text.name} contradict each other: {len(tensors)} tensors instead of "
+            f"{weights} and {text.name} contradict each other: {len(arrays)} tensors instead of "
             f"{len(checkpoint.seeds)} x {len(wanted)}; restore the pair from one run"
         )
     for number in range(len(checkpoint.seeds)):
         prefix = f"{number}." if many else ""
-        own = {name: tensors.get(prefix + name) for name in wanted}
-        for name, tensor in own.items():
-            shape, dtype = tuple(wanted[name].shape), wanted[name].dtype
-            if tensor is None or tuple(tensor.shape) != shape or tensor.dtype != dtype:
-                found = "nothing" if tensor is None else f"shape {tuple(tensor.shape)}, {tensor.dtype}"
+        network = [Layer(layer.kind, layer.arguments) for layer in template]
+        for name, shape in wanted.items():
+            array = arrays.get(prefix + name)
+            dtype = "torch.int64" if name.endswith("num_batches_tracked") else "torch.float32"
+            if array is None or array.shape != shape or type_of(array) != dtype:
+                found = "nothing" if array is None else f"shape {array.shape}, {type_of(array)}"
                 raise InputError(
                     f"{weights} and {text.name} contradict each other: {prefix}{name} should have shape {shape}, "
                     f"{dtype}, found {found}; restore the pair from one run"
                 )
-        network = copy.deepcopy(template)
-        network.load_state_dict(own, assign=True)
-        checkpoint.networks.append(network)
+            index, _, attribute = name.partition(".")
+            setattr(network[int(index)], attribute, array)
+        networks.append(network)
+    checkpoint.networks = Networks(networks)

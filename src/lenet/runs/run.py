@@ -8,21 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from lenet.config import Config, resolve, to_toml
 from lenet.data.dataset import Dataset
 from lenet.errors import InputError
 from lenet.files import MOST_CSV, gone, make_folder, read_json, read_regular, write_whole
-from lenet.models import describe
-from lenet.runs.checkpoint import Checkpoint, load_checkpoint, read_tensors, save_checkpoint, write_tensors
+from lenet.layers.network import describe
+from lenet.runs.arrays import read_arrays, write_arrays
+from lenet.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from lenet.runs.figures import result_fault
 from lenet.runs.metrics import EpochRow, append_metrics, read_metrics, write_metrics
 from lenet.runs.split import read_split, same_config, split_sizes, trained_digests, write_split
-
-STATE_MEND = "restore it, or remove it to train this network again from its first epoch"
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,7 @@ class Run:
             raise InputError(f"{path} is damaged (not a list of layers): {mend}")
         return layers
 
-    def write_layers(self, model: nn.Sequential) -> None:
+    def write_layers(self, model: Iterable[Any]) -> None:
         """Write layers.json, from which a resumed run builds a network that the user gave as nn.Sequential."""
         write_whole(self.path / "layers.json", json.dumps(describe(model), indent=1) + "\n")
 
@@ -110,32 +107,14 @@ class Run:
         """The config with the run's copy of its labels. The copy is for reading; config.toml names the original."""
         return replace(config, labels=str(self._labels)) if config.labels and self._labels.is_file() else config
 
-    def state(self, seed: int) -> dict[str, torch.Tensor] | None:
-        """The state that the network with this seed resumes from; None if it has not completed an epoch."""
-        path = self.state_path(seed)
-        return read_tensors(path, mend=STATE_MEND) if path.is_file() else None
-
     def make_state_folder(self) -> None:
         """Make state/, once, before the first epoch: a run that is deleted while it trains must not reappear."""
         make_folder(self.path / "state")
 
-    def write_state(self, seed: int, state: dict[str, torch.Tensor]) -> None:
-        """Write one network's state as one file, so that weights, optimizer and history are of the same epoch."""
-        write_tensors(self.state_path(seed), state)
-
-    def start(self) -> dict[str, torch.Tensor] | None:
-        """The tensors that a transfer starts all networks from; None if there are none, or none are saved yet."""
-        path = self.state_path("start")
-        return read_tensors(path, mend="restore it or start over with --overwrite") if path.is_file() else None
-
-    def write_start(self, body: dict[str, torch.Tensor]) -> None:
-        """Save the tensors that all networks start from, so that the run can resume without the run they are from."""
-        write_tensors(self.state_path("start"), body)
-
     def write_predictions(self, predictions: np.ndarray, labels: np.ndarray, indices: np.ndarray) -> None:
         """Write predicted classes, int64 [networks, N], and the N test images' labels and indices, int64 [N]."""
-        tensors = {"predictions": predictions, "labels": labels, "indices": indices}
-        write_tensors(self.path / "predictions.safetensors", {n: torch.from_numpy(t) for n, t in tensors.items()})
+        arrays = {"predictions": predictions, "labels": labels, "indices": indices}
+        write_arrays(self.path / "predictions.safetensors", arrays)
 
     def predictions(self) -> dict[str, np.ndarray]:
         """The arrays of `write_predictions`, by name. Raises InputError if the file is missing or damaged."""
@@ -144,7 +123,7 @@ class Run:
             raise InputError(
                 f"{self.path} has no {path.name}: the run is not finished, or an older version of lenet wrote it"
             )
-        kept = {name: tensor.numpy() for name, tensor in read_tensors(path).items()}
+        kept = read_arrays(path)
         dimensions = {"predictions": 2, "labels": 1, "indices": 1}
         valid = kept.keys() == dimensions.keys() and all(
             kept[name].dtype == np.int64 and kept[name].ndim == count and kept[name].shape[-1:] == kept["labels"].shape

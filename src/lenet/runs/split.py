@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from lenet.config import Config
@@ -18,7 +17,7 @@ from lenet.data.dataset import Dataset
 from lenet.data.identity import check_images
 from lenet.data.splits import splits_from
 from lenet.errors import InputError
-from lenet.runs.checkpoint import read_tensors, write_tensors
+from lenet.runs.arrays import read_arrays, write_arrays
 
 MAY_CHANGE = ("engine", "device", "data_dir")  # options that may differ when a run is resumed
 _MEND = "restore it or start over with --overwrite"
@@ -29,18 +28,18 @@ def write_split(path: Path, dataset: Dataset, config: Config | None = None) -> N
     parts = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
     for number, (train, val) in enumerate(dataset.folds):
         parts |= {f"{number}.train": train, f"{number}.val": val}
-    tensors = {name: torch.from_numpy(indices.astype(np.int64)) for name, indices in parts.items()}
-    tensors["sha256"] = _bytes(bytes.fromhex(dataset.sha256))
+    arrays: dict[str, np.ndarray] = {name: indices.astype(np.int64) for name, indices in parts.items()}
+    arrays["sha256"] = _bytes(bytes.fromhex(dataset.sha256))
     if config is not None:
-        tensors["config"] = _bytes(_identity(config))
+        arrays["config"] = _bytes(_identity(config))
     if dataset.files is not None and dataset.facts is not None:  # single images may change, or be evaluated elsewhere
-        tensors["digests"] = torch.from_numpy(dataset.facts.digests.copy())
-    write_tensors(path, tensors)
+        arrays["digests"] = dataset.facts.digests
+    write_arrays(path, arrays)
 
 
 def read_split(path: Path, dataset: Dataset) -> Dataset:
     """The dataset with the saved split. Raises InputError if its images have changed, or the file is damaged."""
-    kept = {name: tensor.numpy() for name, tensor in read_tensors(path, mend=_MEND).items()}
+    kept = read_arrays(path, mend=_MEND)
     check_images(dataset, kept.pop("sha256", np.empty(0)).tobytes().hex(), f"{path.parent} was started with")
     for name in ("config", "digests"):
         kept.pop(name, None)
@@ -54,14 +53,14 @@ def read_split(path: Path, dataset: Dataset) -> Dataset:
 
 def split_sizes(path: Path) -> dict[str, int]:
     """The number of training, validation and test images. Raises as `read_split`."""
-    kept = read_tensors(path, mend=_MEND)
+    kept = read_arrays(path, mend=_MEND)
     return {name: len(kept[name]) for name in ("train", "val", "test") if name in kept}
 
 
 def same_config(path: Path, config: Config) -> bool:
     """Whether the split was written for this config, options in `MAY_CHANGE` aside; True if that is not known."""
-    kept = read_tensors(path, mend=_MEND).get("config") if path.is_file() else None
-    return kept is None or kept.numpy().tobytes() == _identity(config)
+    kept = read_arrays(path, mend=_MEND).get("config") if path.is_file() else None
+    return kept is None or kept.tobytes() == _identity(config)
 
 
 def trained_digests(path: Path) -> NDArray[np.uint8] | None:
@@ -69,15 +68,15 @@ def trained_digests(path: Path) -> NDArray[np.uint8] | None:
 
     See `image_digest`.
     """
-    kept = read_tensors(path, mend=_MEND)
+    kept = read_arrays(path, mend=_MEND)
     digests = kept.get("digests")
     if digests is None:
         return None
-    used = np.unique(np.concatenate([t.numpy() for name, t in kept.items() if name.endswith(("train", "val"))]))
-    fitting = digests.dtype == torch.uint8 and digests.ndim == 2 and digests.shape[1] == 16
+    used = np.unique(np.concatenate([array for name, array in kept.items() if name.endswith(("train", "val"))]))
+    fitting = digests.dtype == np.uint8 and digests.ndim == 2 and digests.shape[1] == 16
     if not fitting or not len(used) or used.min() < 0 or used.max() >= len(digests):
         raise InputError(f"{path} is damaged (its digests do not fit its indices): {_MEND}")
-    found: NDArray[np.uint8] = digests.numpy()[used]
+    found: NDArray[np.uint8] = digests[used]
     return found
 
 
@@ -95,5 +94,5 @@ def _identity(config: Config) -> bytes:
     return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).digest()
 
 
-def _bytes(content: bytes) -> torch.Tensor:
-    return torch.frombuffer(bytearray(content), dtype=torch.uint8)
+def _bytes(content: bytes) -> NDArray[np.uint8]:
+    return np.frombuffer(content, np.uint8)

@@ -8,7 +8,8 @@ from torch import nn
 
 from lenet.data.allocation import allocate
 from lenet.data.dataset import Dataset
-from lenet.engine import Choice, OptimizerState, Settings, choose
+from lenet.engine.base import OptimizerState, Settings
+from lenet.engine.choice import Choice, choose
 from lenet.errors import InputError, did_you_mean
 
 _SOME = 2048  # images whose features are computed at once; a multiple of what an engine takes at once

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from lenet.engine import torch as torch_engine
 from lenet.engine.statistics import map_statistics
 from lenet.errors import InputError
 from lenet.evaluation.calibration import Calibration, fit_temperature, reliability
@@ -99,7 +100,9 @@ def likeness_of(training: Training) -> Likeness | None:
     """What the training images look like to a network with its best weights; None with too few validation images."""
     dataset = training.dataset
     described = [indices[:: 1 + (len(indices) - 1) // _DESCRIBED] for indices in (dataset.train, dataset.val)]
-    return likeness(*(map_statistics(training.model, dataset.images[indices]) for indices in described))
+    return likeness(
+        *(map_statistics(torch_engine.maps, training.model, dataset.images[indices]) for indices in described)
+    )
 
 
 def result_of(setup: Setup, trainings: Sequence[Training], tested: Tested, clock: Clock) -> dict[str, Any]:

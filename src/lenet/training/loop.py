@@ -7,7 +7,8 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import replace
 
 from lenet.errors import InputError
-from lenet.runs.run import STATE_MEND, Clock, Run
+from lenet.runs.run import Clock, Run
+from lenet.runs.tensors import STATE_MEND, save_state, saved_state
 from lenet.training.setup import Setup, threads_each
 from lenet.training.training import Stopped, Training
 
@@ -23,7 +24,7 @@ def load_trainings(setup: Setup, run: Run) -> list[Training]:
     """
     trainings = [Training(setup, number) for number in range(len(setup.networks))]
     for training in trainings:
-        state = run.state(training.seed)
+        state = saved_state(run, training.seed)
         if state is None:
             continue
         try:
@@ -59,7 +60,7 @@ def train_all(
             threads = threads_each(setup.config, setup.choice, min(left, setup.workers))
             training.settings = replace(training.settings, threads=threads)
             row = training.advance()
-            run.write_state(training.seed, training.state())
+            save_state(run, training.seed, training.state())
             with saving:  # the networks share these files
                 run.append_metrics(row)
                 run.write_clock(clock())

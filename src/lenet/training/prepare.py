@@ -13,6 +13,7 @@ from lenet.data.source import Source
 from lenet.errors import InputError
 from lenet.runs.run import Run
 from lenet.runs.split import MAY_CHANGE
+from lenet.runs.tensors import save_body, saved_body
 from lenet.training.loop import load_trainings
 from lenet.training.setup import Setup, make_setup
 from lenet.training.start import config_from_start, read_start
@@ -39,7 +40,7 @@ def prepare(
     saved = run.config()
     run.check_config()
     config = _resumed(run, saved, request, or_digits) if saved else request.config()
-    begun = run.start() is not None and run.layers() is not None
+    begun = saved_body(run) is not None and run.layers() is not None
     start = read_start(config.start) if config.start and not begun else None
     if start and own is not None:
         raise InputError(f"the network comes from {config.start}: leave model out", options=["start"])
@@ -70,8 +71,8 @@ def begin(setup: Setup, run: Run) -> list[Training]:
     run.write_layers(setup.networks[0])
     run.keep_labels(setup.config)
     run.make_state_folder()
-    if setup.body is not None and run.start() is None:
-        run.write_start(dict(setup.body))
+    if setup.body is not None and saved_body(run) is None:
+        save_body(run, setup.body)
     run.kept_split(setup.dataset, setup.config)
     trainings = load_trainings(setup, run)
     # The whole file, since the process may have been killed after it wrote a state and before it appended the row.

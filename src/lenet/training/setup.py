@@ -16,10 +16,12 @@ from lenet.cores import usable_cores
 from lenet.data.catalog import SETS
 from lenet.data.dataset import Dataset
 from lenet.data.statistics import pixel_statistics
-from lenet.engine import Choice, Settings, choose
+from lenet.engine.base import Settings
+from lenet.engine.choice import Choice, choose
 from lenet.errors import InputError
 from lenet.models import build, fitted, lenet, shape_named
 from lenet.runs.run import Run
+from lenet.runs.tensors import saved_body
 from lenet.training.checks import check_batch_size, check_device, check_memory
 from lenet.training.features import frozen_layers
 from lenet.training.start import Start, check_body, with_new_head
@@ -95,7 +97,7 @@ def make_setup(
     notes = (*notes, *_augmentation_notes(asked, config, dataset))
     networks = _networks(config, dataset, own, start, statistics, run)
     frozen_layers(config.freeze, len(networks[0]))
-    body = start.body if start else run.start() if run else None
+    body = start.body if start else saved_body(run) if run else None
     if body is not None and not start and run:
         check_body(body, networks[0], run.state_path("start"))
     trained = min((len(train) for train, _ in dataset.folds), default=len(dataset.train))

@@ -11,8 +11,8 @@ from torch import nn
 from lenet.config import SHAPING, Config, checked
 from lenet.errors import InputError
 from lenet.models import build, describe, parameter_count
-from lenet.runs.checkpoint import digest_of
 from lenet.runs.run import Run
+from lenet.runs.tensors import tensors_digest
 from lenet.training.state import check_like
 
 
@@ -61,7 +61,7 @@ def read_start(path: str | Path) -> Start:
         fit=checkpoint.fit,
         settings=kept,
         description=f"{path}{of}: {height}x{width} {colour}, {len(checkpoint.classes)} classes",
-        sha256=digest_of(body),
+        sha256=tensors_digest(body),
     )
 
 

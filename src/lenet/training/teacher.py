@@ -19,10 +19,11 @@ from lenet.cores import free_memory
 from lenet.data.augment import augmented
 from lenet.data.dataset import Dataset
 from lenet.data.plan import Plan
-from lenet.engine import Engine, Settings, choose
+from lenet.engine.base import Engine, Settings
+from lenet.engine.choice import choose
 from lenet.errors import InputError
-from lenet.runs.checkpoint import digest_of
 from lenet.runs.run import Run
+from lenet.runs.tensors import tensors_digest
 
 _IMAGES = 512  # per call of the engine
 _PART_OF_MEMORY = 4  # the table takes at most this part of the free memory; without it logits are computed anew
@@ -138,7 +139,7 @@ def read_teacher(config: Config, dataset: Dataset, settings: Settings) -> Teache
         for network in checkpoint.networks:
             networks.append(network)
             engines.append(choose("auto", network, settings, checkpoint.input_shape).engine)
-            digests.update(bytes.fromhex(digest_of(network.state_dict())))
+            digests.update(bytes.fromhex(tensors_digest(network.state_dict())))
     sha256 = digests.hexdigest()
     if sha256 != (config.teacher_sha256 or sha256):
         raise InputError("the networks of --teacher are not those of teacher_sha256: restore the runs, or remove "

@@ -12,7 +12,7 @@ from torch import nn
 
 from lenet.config import drawn
 from lenet.data.plan import Plan, epoch_plan
-from lenet.engine import Metrics, OptimizerState
+from lenet.engine.base import Metrics, OptimizerState
 from lenet.evaluation.scores import Scores, scores
 from lenet.models import has_batch_norm
 from lenet.runs.metrics import SELECT, EpochRow, best_row

@@ -8,8 +8,9 @@ from typing import Any
 
 from lenet.config import Config, recipe_values, to_toml
 from lenet.files import make_folder, write_whole
-from lenet.runs.checkpoint import Checkpoint, read_tensors, save_checkpoint
+from lenet.runs.checkpoint import Checkpoint, save_checkpoint
 from lenet.runs.metrics import SELECT
+from lenet.runs.tensors import read_tensors
 from lenet.training.finish import calibrated, likeness_of, versions
 from lenet.tuning.search import Search
 from lenet.tuning.trial import Job, state_path, training_of

@@ -20,8 +20,8 @@ from lenet.data.dataset import Dataset
 from lenet.errors import InputError
 from lenet.files import make_folder
 from lenet.models import build
-from lenet.runs.checkpoint import read_tensors, write_tensors
 from lenet.runs.metrics import EpochRow
+from lenet.runs.tensors import read_tensors, write_tensors
 from lenet.training.setup import Statistics, make_setup, resolved
 from lenet.training.training import Training
 from lenet.tuning.search import Search

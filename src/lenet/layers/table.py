@@ -1,56 +1,31 @@
 """The layer table: one entry for each kind of layer, with everything that lenet knows about it.
 
 Checkpoints, shape checks and costs (network.py) and the native engine read this table. docs/engine.md describes how to
-add a layer.
+add a layer. Its functions read a layer's attributes, which are PyTorch's, of a module as well as of a `Layer`; nothing
+here loads PyTorch, so that a prediction need not wait for it.
 
 Shapes are those of one image: (channels, height, width) before Flatten, (features,) after it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import ceil, prod
-from typing import Any
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from lenet.errors import InputError, counted
-from lenet.models.arguments import Check, flag, must_be_true, number, one_of, optional, pair, per_channel, whole
+from lenet.layers.arguments import Check, flag, must_be_true, number, one_of, optional, pair, per_channel, whole
 
 Shape = tuple[int, ...]
-
-_LEAST_DEVIATION = 1 / 255  # avoids division by zero for a constant channel
-
-
-class Normalize(nn.Module):
-    """First layer of every model: uint8 [B, H, W, C] to float [B, C, H, W] by (pixel / 255 - mean) / std.
-
-    mean, std: one value per channel, of pixels scaled to 0..1; a std below 1/255 is raised to it.
-    """
-
-    mean: torch.Tensor
-    std: torch.Tensor
-
-    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.tensor([float(m) for m in mean]))
-        self.register_buffer("std", torch.tensor([max(float(s), _LEAST_DEVIATION) for s in std]))
-
-    def forward(self, images_nhwc: torch.Tensor) -> torch.Tensor:
-        images_nchw = images_nhwc.permute(0, 3, 1, 2).to(self.mean.dtype)
-        return (images_nchw / 255 - self.mean[:, None, None]) / self.std[:, None, None]
-
-    def extra_repr(self) -> str:
-        return f"channels={len(self.mean)}"
 
 
 @dataclass(frozen=True)
 class Kind:
     """What lenet knows about one kind of layer.
 
-    module: PyTorch class
+    name: that of the PyTorch class, in checkpoints and messages
     output: (layer, input shape) -> output shape; raises ValueError if the layer does not accept the input
     arguments: constructor arguments that a checkpoint stores, by name, each with its check
+    together: arguments -> None; raises ValueError if they contradict each other
     tensors: layer -> shapes of its parameters and buffers by name, as its arguments imply them
     dense: whether its weight is applied at every position of the output, which gives its multiply-adds
     native: name in the native engine; None if that has no such layer
@@ -59,9 +34,10 @@ class Kind:
     statistics: names of the buffers that the native engine takes as mean, variance and number of batches
     """
 
-    module: type[nn.Module]
+    name: str
     output: Callable[[Any, Shape], Shape] = lambda layer, shape: shape
     arguments: Mapping[str, Check] = field(default_factory=dict)
+    together: Callable[[Mapping[str, Any]], None] = lambda arguments: None
     tensors: Callable[[Any], dict[str, Shape]] = lambda layer: {}
     dense: bool = False
     native: str | None = None
@@ -69,27 +45,40 @@ class Kind:
     fields: Callable[[Any], dict[str, Any]] = lambda layer: {}
     statistics: tuple[str, ...] = ()
 
-    @property
-    def name(self) -> str:
-        """The name in checkpoints and messages."""
-        return self.module.__name__
+
+class Layer:
+    """A layer without PyTorch: its kind's arguments and tensors are its attributes, the tensors as NumPy arrays.
+
+    Without a bias, `bias` is None, as in PyTorch.
+    """
+
+    def __init__(self, kind: Kind, arguments: Mapping[str, Any]) -> None:
+        self.kind = kind
+        self.arguments = dict(arguments)
+        vars(self).update(arguments)
+        if "bias" in arguments and not arguments["bias"]:
+            self.bias = None
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
 
 
 # Output shapes.
 
 
 def _both(value: Any) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else value
+    return (value, value) if isinstance(value, int) else (value[0], value[1])
 
 
-def padding_of(layer: nn.Conv2d) -> tuple[int, int]:
+def padding_of(layer: Any) -> tuple[int, int]:
     """(rows, columns) of zeros that a convolution adds on each side; "same" and "valid" are resolved."""
     if layer.padding == "valid":
         return 0, 0
     if layer.padding == "same":  # stride 1 only, as PyTorch demands
-        return layer.dilation[0] * (layer.kernel_size[0] - 1) // 2, layer.dilation[1] * (layer.kernel_size[1] - 1) // 2
-    assert not isinstance(layer.padding, str)
-    return layer.padding[0], layer.padding[1]
+        (tall, wide), (down, right) = map(_both, (layer.kernel_size, layer.dilation))
+        return down * (tall - 1) // 2, right * (wide - 1) // 2
+    return _both(layer.padding)
 
 
 def _takes(what: str, expected: int, found: int) -> None:
@@ -115,18 +104,19 @@ def _windows(size: int, kernel: int, stride: int, padding: int, dilation: int = 
     return count
 
 
-def _normalized(layer: Normalize, shape: Shape) -> Shape:
+def _normalized(layer: Any, shape: Shape) -> Shape:
     channels, height, width = _maps(shape)
     _takes("channel", len(layer.mean), channels)
     return channels, height, width
 
 
-def _convolved(layer: nn.Conv2d, shape: Shape) -> Shape:
+def _convolved(layer: Any, shape: Shape) -> Shape:
     channels, *sides = _maps(shape)
     _takes("channel", layer.in_channels, channels)
     if layer.padding == "same":
         return layer.out_channels, *sides
-    rest = zip(sides, layer.kernel_size, layer.stride, padding_of(layer), layer.dilation, strict=True)
+    parts = (layer.kernel_size, layer.stride, padding_of(layer), layer.dilation)
+    rest = zip(sides, *map(_both, parts), strict=True)
     return layer.out_channels, *(_windows(*one) for one in rest)
 
 
@@ -137,31 +127,31 @@ def _pooled(layer: Any, shape: Shape) -> Shape:
     return channels, *(_windows(*one, up=layer.ceil_mode) for one in rest)
 
 
-def _pooled_to(layer: nn.AdaptiveAvgPool2d, shape: Shape) -> Shape:
+def _pooled_to(layer: Any, shape: Shape) -> Shape:
     channels, *sides = _maps(shape)
     wanted = layer.output_size if isinstance(layer.output_size, tuple) else (layer.output_size,) * 2
     return channels, *(side if want is None else int(want) for want, side in zip(wanted, sides, strict=True))
 
 
-def _normalized_maps(layer: nn.BatchNorm2d, shape: Shape) -> Shape:
+def _normalized_maps(layer: Any, shape: Shape) -> Shape:
     _takes("channel", layer.num_features, _maps(shape)[0])
     return shape
 
 
-def _normalized_features(layer: nn.BatchNorm1d, shape: Shape) -> Shape:
+def _normalized_features(layer: Any, shape: Shape) -> Shape:
     if len(shape) != 1:
         raise ValueError("expects features, but its input has maps: put it after Flatten")
     _takes("feature", layer.num_features, shape[0])
     return shape
 
 
-def _flattened(layer: nn.Flatten, shape: Shape) -> Shape:
+def _flattened(layer: Any, shape: Shape) -> Shape:
     if (layer.start_dim, layer.end_dim) != (1, -1):
         raise ValueError("must have start_dim=1 and end_dim=-1")
     return (prod(shape),)
 
 
-def _multiplied(layer: nn.Linear, shape: Shape) -> Shape:
+def _multiplied(layer: Any, shape: Shape) -> Shape:
     if len(shape) != 1:
         raise ValueError(
             f"expects {counted(layer.in_features, 'feature')}, but its input has maps: put a Flatten before it"
@@ -186,6 +176,17 @@ def _running(layer: Any) -> dict[str, Shape]:
     return learned | {"running_mean": each, "running_var": each, "num_batches_tracked": ()}
 
 
+# Arguments that contradict each other, in PyTorch's words.
+
+
+def _conv_together(arguments: Mapping[str, Any]) -> None:
+    for name in ("in_channels", "out_channels"):
+        if arguments[name] % arguments["groups"]:
+            raise ValueError(f"{name} must be divisible by groups")
+    if arguments["padding"] == "same" and _both(arguments["stride"]) != (1, 1):
+        raise ValueError("padding='same' is not supported for strided convolutions")
+
+
 # What the native engine does not support.
 
 
@@ -193,10 +194,10 @@ def _only_maps(layer: Any, flat: bool) -> str | None:
     return "comes after Flatten" if flat else None
 
 
-def _conv_uncovered(layer: nn.Conv2d, flat: bool) -> str | None:
-    if layer.kernel_size not in ((3, 3), (5, 5)):
-        return f"has kernel size {layer.kernel_size} (supported: 3x3 and 5x5)"
-    if layer.stride != (1, 1) or layer.dilation != (1, 1) or layer.groups != 1:
+def _conv_uncovered(layer: Any, flat: bool) -> str | None:
+    if (kernel := _both(layer.kernel_size)) not in ((3, 3), (5, 5)):
+        return f"has kernel size {kernel} (supported: 3x3 and 5x5)"
+    if _both(layer.stride) != (1, 1) or _both(layer.dilation) != (1, 1) or layer.groups != 1:
         return "has a stride, dilation or groups other than 1"
     if layer.padding_mode != "zeros":
         return f"has padding mode '{layer.padding_mode}' (supported: 'zeros')"
@@ -213,12 +214,15 @@ def _pool_uncovered(layer: Any, flat: bool) -> str | None:
     return _only_maps(layer, flat)
 
 
-def _norm_uncovered(layer: Any, flat: bool) -> str | None:
-    if not layer.affine:
-        return "has affine=False"
-    if flat != isinstance(layer, nn.BatchNorm1d):
-        return "comes after Flatten" if flat else "needs a Flatten before it"
-    return None
+def _norm_uncovered(flattened: bool) -> Callable[[Any, bool], str | None]:
+    def uncovered(layer: Any, flat: bool) -> str | None:
+        if not layer.affine:
+            return "has affine=False"
+        if flat != flattened:
+            return "comes after Flatten" if flat else "needs a Flatten before it"
+        return None
+
+    return uncovered
 
 
 _BATCH_NORM = {
@@ -233,15 +237,15 @@ _NORM_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 KINDS: tuple[Kind, ...] = (
     Kind(
-        Normalize,
+        "Normalize",
         output=_normalized,
         arguments={"mean": per_channel, "std": per_channel},
-        tensors=lambda layer: dict.fromkeys(("mean", "std"), layer.mean.shape),
+        tensors=lambda layer: dict.fromkeys(("mean", "std"), (len(layer.mean),)),
         native="normalize",
         statistics=("mean", "std"),
     ),
     Kind(
-        nn.Conv2d,
+        "Conv2d",
         output=_convolved,
         arguments={
             "in_channels": whole(1),
@@ -254,25 +258,28 @@ KINDS: tuple[Kind, ...] = (
             "padding_mode": one_of("zeros", "reflect", "replicate", "circular"),
             "bias": flag,
         },
-        tensors=_weighted(lambda layer: (layer.out_channels, layer.in_channels // layer.groups, *layer.kernel_size)),
+        together=_conv_together,
+        tensors=_weighted(
+            lambda layer: (layer.out_channels, layer.in_channels // layer.groups, *_both(layer.kernel_size))
+        ),
         dense=True,
         native="conv",
         uncovered=_conv_uncovered,
         fields=lambda layer: {
             "inputs": layer.in_channels,
             "outputs": layer.out_channels,
-            "kernel": layer.kernel_size[0],
+            "kernel": _both(layer.kernel_size)[0],
             **dict(zip(("pad_y", "pad_x"), padding_of(layer), strict=True)),
         },
     ),
     *(
         Kind(
-            module,
+            name,
             output=output,
             arguments=_BATCH_NORM,
             tensors=_running,
             native="batch_norm",
-            uncovered=_norm_uncovered,
+            uncovered=_norm_uncovered(flattened),
             fields=lambda layer: {
                 "inputs": layer.num_features,
                 "outputs": layer.num_features,
@@ -281,26 +288,29 @@ KINDS: tuple[Kind, ...] = (
             },
             statistics=_NORM_STATISTICS,
         )
-        for module, output in ((nn.BatchNorm2d, _normalized_maps), (nn.BatchNorm1d, _normalized_features))
+        for name, output, flattened in (
+            ("BatchNorm2d", _normalized_maps, False),
+            ("BatchNorm1d", _normalized_features, True),
+        )
     ),
-    Kind(nn.ReLU, native="relu"),
-    Kind(nn.Tanh, native="tanh"),
+    Kind("ReLU", native="relu"),
+    Kind("Tanh", native="tanh"),
     Kind(
-        nn.LeakyReLU,
+        "LeakyReLU",
         arguments={"negative_slope": number(0, 1)},
         native="leaky_relu",
         fields=lambda layer: {"slope": layer.negative_slope},
     ),
-    Kind(nn.GELU, arguments={"approximate": one_of("none", "tanh")}),
+    Kind("GELU", arguments={"approximate": one_of("none", "tanh")}),
     Kind(
-        nn.MaxPool2d,
+        "MaxPool2d",
         output=_pooled,
         arguments={**_POOL, "dilation": pair(1), "ceil_mode": flag},
         native="max_pool",
         uncovered=_pool_uncovered,
     ),
     Kind(
-        nn.AvgPool2d,
+        "AvgPool2d",
         output=_pooled,
         arguments={
             **_POOL,
@@ -312,7 +322,7 @@ KINDS: tuple[Kind, ...] = (
         uncovered=_pool_uncovered,
     ),
     Kind(
-        nn.AdaptiveAvgPool2d,
+        "AdaptiveAvgPool2d",
         output=_pooled_to,
         arguments={"output_size": pair(1)},
         native="global_average_pool",
@@ -321,13 +331,13 @@ KINDS: tuple[Kind, ...] = (
         ),
     ),
     Kind(
-        nn.Flatten,
+        "Flatten",
         output=_flattened,
         arguments={"start_dim": whole(0, 4), "end_dim": whole(-4, 4)},
         native="flatten",
     ),
     Kind(
-        nn.Linear,
+        "Linear",
         output=_multiplied,
         arguments={"in_features": whole(1), "out_features": whole(1), "bias": flag},
         tensors=_weighted(lambda layer: (layer.out_features, layer.in_features)),
@@ -337,7 +347,7 @@ KINDS: tuple[Kind, ...] = (
         fields=lambda layer: {"inputs": layer.in_features, "outputs": layer.out_features},
     ),
     Kind(
-        nn.Dropout,
+        "Dropout",
         arguments={"p": number(0, 0.999)},
         native="dropout",
         uncovered=lambda layer, flat: None if layer.p < 1 else "has p=1",
@@ -345,12 +355,15 @@ KINDS: tuple[Kind, ...] = (
     ),
 )
 BY_NAME = {kind.name: kind for kind in KINDS}
-BY_MODULE = {kind.module: kind for kind in KINDS}
-ACTIVATIONS = (nn.ReLU, nn.Tanh, nn.LeakyReLU, nn.GELU)
+ACTIVATIONS = ("ReLU", "Tanh", "LeakyReLU", "GELU")
+_HOMES = ("torch.nn.modules.", "lenet.models.")  # a class of the same name elsewhere may compute something else
 
 
-def kind_of(layer: nn.Module, number: int) -> Kind:
-    """The table's entry for a layer. Raises InputError, with the layer's number, if there is none."""
-    if type(layer) not in BY_MODULE:
-        raise InputError(f"layer {number}: {type(layer).__name__} is not supported (supported: {', '.join(BY_NAME)})")
-    return BY_MODULE[type(layer)]
+def kind_of(layer: Any, number: int) -> Kind:
+    """The table's entry for a module or `Layer`. Raises InputError, with the layer's number, if there is none."""
+    if isinstance(layer, Layer):
+        return layer.kind
+    name, home = type(layer).__name__, type(layer).__module__
+    if name not in BY_NAME or not home.startswith(_HOMES):
+        raise InputError(f"layer {number}: {name} is not supported (supported: {', '.join(BY_NAME)})")
+    return BY_NAME[name]

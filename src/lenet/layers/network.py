@@ -1,18 +1,21 @@
-"""A network's description for checkpoints, its shapes and its costs, layer by layer, by the layer table."""
+"""A network's description for checkpoints, its shapes and its costs, layer by layer, by the layer table.
 
+A network is an nn.Sequential or, without PyTorch, a list of `Layer`.
+"""
+
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-import torch
-from torch import nn
-
 from lenet.errors import InputError
-from lenet.models.layers import BY_NAME, Kind, Shape, kind_of
+from lenet.layers.table import BY_NAME, Kind, Layer, Shape, kind_of
+
+_PARAMETERS = ("weight", "bias")  # what is learned; a layer's other tensors are buffers
 
 
-def describe(model: nn.Sequential) -> list[dict[str, Any]]:
-    """The layers as JSON values: {"kind", argument: value, ...} each. `build` makes the same network from them.
+def describe(model: Iterable[Any]) -> list[dict[str, Any]]:
+    """The layers as JSON values: {"kind", argument: value, ...} each, of which `build` makes the network again.
 
     Raises InputError, naming the layer, for a layer or argument that lenet does not support.
     """
@@ -23,11 +26,11 @@ def describe(model: nn.Sequential) -> list[dict[str, Any]]:
     return found
 
 
-def build(layers: Any) -> nn.Sequential:
-    """The network for a list from `describe`, with newly initialized weights. Raises InputError, naming the layer."""
+def parsed(layers: Any) -> list[Layer]:
+    """The layers for a list from `describe`, without tensors. Raises InputError, naming the layer."""
     if not isinstance(layers, list) or not layers:
         raise InputError("its layers must be a list with at least one layer")
-    return nn.Sequential(*(_built(number, description) for number, description in enumerate(layers)))
+    return [_parsed(number, description) for number, description in enumerate(layers)]
 
 
 def _described(kind: Kind, layer: Any, where: str) -> dict[str, Any]:
@@ -36,12 +39,12 @@ def _described(kind: Kind, layer: Any, where: str) -> dict[str, Any]:
     for name, value in values.items():
         if name == "bias":
             values[name] = value is not None
-        elif isinstance(value, torch.Tensor):  # the statistics of Normalize
+        elif hasattr(value, "tolist"):  # the statistics of Normalize
             values[name] = value.tolist()
     return {"kind": kind.name, **_checked(kind, values, where)}
 
 
-def _built(number: int, description: Any) -> nn.Module:
+def _parsed(number: int, description: Any) -> Layer:
     """The layer for its description."""
     found = description.get("kind") if isinstance(description, dict) else description
     kind = BY_NAME.get(found) if isinstance(found, str) else None
@@ -52,10 +55,12 @@ def _built(number: int, description: Any) -> nn.Module:
     if given.keys() != kind.arguments.keys():
         wrong = sorted(given.keys() ^ kind.arguments.keys())[0]
         raise InputError(f"{where}: argument '{wrong:.60}' is {'missing' if wrong in kind.arguments else 'unknown'}")
+    arguments = _checked(kind, given, where)
     try:
-        return kind.module(**_checked(kind, given, where))
-    except (TypeError, ValueError, RuntimeError) as error:  # arguments that do not go together
-        raise InputError(f"{where}: {str(error).splitlines()[0]}") from None
+        kind.together(arguments)
+    except ValueError as error:
+        raise InputError(f"{where}: {error}") from None
+    return Layer(kind, arguments)
 
 
 def _checked(kind: Kind, given: dict[str, Any], where: str) -> dict[str, Any]:
@@ -70,7 +75,7 @@ def _checked(kind: Kind, given: dict[str, Any], where: str) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Layer:
+class Row:
     """A layer's kind, its output shape for one image, its number of parameters, and its multiply-adds per image."""
 
     kind: str
@@ -79,7 +84,7 @@ class Layer:
     multiply_adds: int
 
 
-def trace(model: nn.Sequential, input_shape: tuple[int, int, int]) -> list[Layer]:
+def trace(model: Iterable[Any], input_shape: tuple[int, int, int]) -> list[Row]:
     """Output shape and costs of each layer for images of (height, width, channels), without computing anything.
 
     Raises InputError, naming the first layer that does not accept the previous layer's output.
@@ -88,12 +93,13 @@ def trace(model: nn.Sequential, input_shape: tuple[int, int, int]) -> list[Layer
     rows = []
     for number, (layer, output) in enumerate(zip(model, output_shapes(model, (channels, height, width)), strict=True)):
         kind = kind_of(layer, number)
-        adds = prod(kind.tensors(layer)["weight"]) * prod(output[1:]) if kind.dense else 0
-        rows.append(Layer(kind.name, output, parameter_count(layer), adds))
+        learned = {name: prod(shape) for name, shape in kind.tensors(layer).items() if name in _PARAMETERS}
+        adds = learned["weight"] * prod(output[1:]) if kind.dense else 0
+        rows.append(Row(kind.name, output, sum(learned.values()), adds))
     return rows
 
 
-def output_shapes(model: nn.Sequential, shape: Shape) -> list[Shape]:
+def output_shapes(model: Iterable[Any], shape: Shape) -> list[Shape]:
     """Output shape of each layer for an input of (channels, height, width) or (features,).
 
     Raises InputError, naming the first layer that does not accept the previous layer's output.
@@ -109,11 +115,6 @@ def output_shapes(model: nn.Sequential, shape: Shape) -> list[Shape]:
     return found
 
 
-def parameter_count(model: nn.Module) -> int:
-    """Number of values in the model's parameters."""
-    return sum(p.numel() for p in model.parameters())
-
-
-def has_batch_norm(model: nn.Sequential) -> bool:
+def has_batch_norm(model: Iterable[Any]) -> bool:
     """Whether the model has a batch norm layer, which may be unable to train on a batch of one image."""
-    return any(isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)) for layer in model)
+    return any(kind_of(layer, number).native == "batch_norm" for number, layer in enumerate(model))

@@ -1,0 +1,143 @@
+"""The native engine's view of a network: which networks it supports, and a network's description for C++.
+
+Nothing here loads PyTorch: `logits` and `maps` compute a prediction in a process that has not loaded it.
+"""
+
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from lenet import extension
+from lenet.engine.base import Settings
+from lenet.layers.network import output_shapes
+from lenet.layers.table import Layer, kind_of, padding_of
+
+# Offsets within one image's activations and within one weight are 32-bit numbers in C++. Both bounds leave room for the
+# padding of vectors, at most 64 times the values, and 16 times for weights.
+_MOST_VALUES = 1 << 24
+_MOST_WEIGHTS = 1 << 26
+
+
+def covers(model: Any, settings: Settings | None = None, shape: tuple[int, ...] | None = None) -> str | None:
+    """Why this engine cannot train the model with these settings, naming the layer; None if it can.
+
+    shape: (channels, height, width) of an image, or (features,); without it the layers' sizes are not checked
+    """
+    if settings is not None and settings.device != "cpu":
+        return f"device {settings.device} (the native engine runs on the CPU)"
+    kinds = [kind_of(layer, number) for number, layer in enumerate(model)]
+    if "linear" not in [kind.native for kind in kinds]:
+        return "the model has no linear layer"
+    flat = kinds[0].native != "normalize"
+    for number, (layer, kind) in enumerate(zip(model, kinds, strict=True)):
+        reason = kind.uncovered(layer, flat) if kind.native else "is not supported"
+        if kind.native == "normalize" and number:
+            reason = "is not the first layer"
+        if reason:
+            return f"layer {number} ({kind.name}) {reason}"
+        flat = flat or kind.native == "flatten"
+    return too_large(model, shape) if shape else None
+
+
+def too_large(model: Any, shape: tuple[int, ...]) -> str | None:
+    """Which layer's weight, or activations for an image of this shape, are too large to index; None if none are."""
+    for number, (layer, output) in enumerate(zip(model, output_shapes(model, shape), strict=True)):
+        kind, padded = kind_of(layer, number), list(shape)
+        if kind.native == "conv":
+            padded[1:] = [side + 2 * pad for side, pad in zip(shape[1:], padding_of(layer), strict=True)]
+        values = max(prod(padded), prod(output))
+        weights = max(map(prod, kind.tensors(layer).values()), default=0)
+        for count, most, what in ((values, _MOST_VALUES, "values per image"), (weights, _MOST_WEIGHTS, "weights")):
+            if count > most:
+                return f"layer {number} ({kind.name}) has {count:,} {what}; at most {most:,} work"
+        shape = output
+    return None
+
+
+def image_shape(images: np.ndarray) -> tuple[int, ...]:
+    """The shape of one image of [N, H, W, C], or [N, features], as layers see it."""
+    return (images.shape[3], *images.shape[1:3]) if images.ndim == 4 else images.shape[1:]
+
+
+def call_of(
+    layers: Sequence[Layer],
+    images: np.ndarray,
+    classes: int,
+    *,
+    threads: int = 1,
+    frozen: int = 0,
+    state: Mapping[str, np.ndarray] | None = None,
+) -> Any:
+    """The extension's description of the network and its images, which `covers` and the caller have checked.
+
+    state: optimizer state by "NUMBER.NAME/PIECE", as `lenet.engine.base.OptimizerState`
+    """
+    call = extension.module.Call()
+    call.set_network(
+        layers=[_described(number, layer, state or {}) for number, layer in enumerate(layers)],
+        is_double=any(layer.weight.dtype == np.float64 for layer in layers if layer.kind.dense),
+        classes=classes,
+        threads=threads,
+        frozen=frozen,
+    )
+    (call.set_pixels if images.ndim == 4 else call.set_features)(images)
+    return call
+
+
+def outputs(layers: Sequence[Layer], images: np.ndarray, count: int, threads: int = 1) -> np.ndarray:
+    """float32 [N, count]: what the last layer returns in eval mode, in memory's order."""
+    result = np.empty((len(images), count), np.float32)
+    if len(images):
+        call = call_of(layers, images, count, threads=threads)
+        call.set_logits(result)
+        extension.engine().logits(call)
+    return result
+
+
+def logits(layers: Sequence[Layer], images: np.ndarray) -> np.ndarray:
+    """float32 [N, classes] of uint8 [N, H, W, C], on one thread."""
+    return outputs(layers, images, output_shapes(layers, image_shape(images))[-1][0])
+
+
+def maps(layers: Sequence[Layer], images: np.ndarray, numbers: Sequence[int]) -> list[np.ndarray]:
+    """What the layers with these numbers return for uint8 [N, H, W, C], float32 [N, pixels, channels] each.
+
+    The engine keeps only the last layer's output, so it computes the network up to each of them.
+    """
+    shapes = output_shapes(layers, image_shape(images))
+    return [
+        outputs(layers[: number + 1], images, prod(shapes[number])).reshape(len(images), -1, shapes[number][0])
+        for number in numbers
+    ]
+
+
+def _described(number: int, layer: Layer, state: Mapping[str, np.ndarray]) -> Any:
+    """The extension's description of a layer, by its entry in the layer table."""
+    kind = layer.kind
+    parameters = {name: getattr(layer, name, None) for name in ("weight", "bias")}
+    statistics = (getattr(layer, name) for name in kind.statistics)
+    return extension.module.Layer(
+        kind=getattr(extension.module.Kind, str(kind.native)),
+        index=number,
+        **{name: _parameter(f"{number}.{name}", value, state) for name, value in parameters.items()},
+        **dict(zip(("mean", "variance", "batches_tracked"), statistics, strict=False)),
+        **kind.fields(layer),
+    )
+
+
+def _parameter(name: str, value: np.ndarray | None, state: Mapping[str, np.ndarray]) -> Any:
+    """The extension's description of a parameter and its optimizer state."""
+    if value is None:
+        return extension.module.Parameter()
+
+    def piece(*names: str) -> np.ndarray | None:
+        return next((state[f"{name}/{each}"] for each in names if f"{name}/{each}" in state), None)
+
+    return extension.module.Parameter(
+        value=value,
+        first=piece("momentum_buffer", "exp_avg"),
+        second=piece("exp_avg_sq"),
+        steps=piece("step"),
+    )

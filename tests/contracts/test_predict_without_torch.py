@@ -1,0 +1,77 @@
+"""A prediction of a network that the native engine supports does not load PyTorch, and equals PyTorch's."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lenet.engine import native
+
+pytestmark = pytest.mark.skipif(native.available() is not None, reason=str(native.available()))
+
+_PREDICT = """
+import sys
+from lenet import extension
+from lenet.cli import main
+if sys.argv.pop(1) == "torch":
+    extension.module = None  # as where it is not installed
+code = main(sys.argv[1:])
+print(code, *{"torch", "scipy", "matplotlib"} & set(sys.modules), file=sys.stderr)
+"""
+
+
+@pytest.fixture
+def images(digits):
+    """Paths of three digits, a grey rectangle and a damaged file."""
+    for number in range(3):
+        Image.fromarray(digits.images[number][:, :, 0]).save(f"{number}.png")
+    Image.fromarray(np.full((30, 50, 3), 90, np.uint8)).save("grey.png")
+    with open("damaged.png", "wb") as file:  # noqa: PTH123
+        file.write(b"no image")
+    return ["0.png", "1.png", "2.png", "grey.png", "damaged.png"]
+
+
+def predicted(engine, *words):
+    """Exit code, standard output and error, and which slow libraries were loaded."""
+    command = [sys.executable, "-c", _PREDICT, engine, "predict", *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    code, *loaded = done.stderr.splitlines()[-1].split()
+    return int(code), done.stdout, done.stderr.splitlines()[:-1], loaded
+
+
+@pytest.mark.parametrize(
+    "options", [(), ("--network", "1", "--reject-unlike", "none"), ("--uncalibrated", "--reject-unlike", "5%")]
+)
+def test_the_native_engine_predicts_what_pytorch_predicts_without_loading_it(digits_run, images, options):
+    code, out, err, loaded = predicted("native", digits_run.path, *images, *options)
+    assert (code, loaded) == (2, [])
+    assert "damaged.png" in err[-1]
+    other = predicted("torch", digits_run.path, *images, *options)
+    assert other == (2, out, err, ["torch"])
+
+
+def test_probabilities_differ_by_rounding_alone(digits_run, images):
+    found = []
+    for engine in ("native", "torch"):
+        _, out, _, _ = predicted(engine, digits_run.path, *images[:4], "--format", "jsonl", "--top", "10")
+        found.append([json.loads(line) for line in out.splitlines() if line.startswith("{")])
+    for one, other in zip(*found, strict=True):
+        assert (one["image"], one["unknown"], one["reason"]) == (other["image"], other["unknown"], other["reason"])
+        pairs = [dict(zip(each["classes"], each["probabilities"], strict=True)) for each in (one, other)]
+        assert pairs[0] == pytest.approx(pairs[1], abs=1e-6)
+
+
+def test_a_layer_that_the_native_engine_lacks_is_computed_by_pytorch(digits_run, images, tmp_path):
+    shutil.copytree(digits_run.path, tmp_path / "run")
+    facts = json.loads((tmp_path / "run" / "model.json").read_text())
+    for layer in facts["layers"]:
+        if layer["kind"] == "ReLU":
+            layer.update(kind="GELU", approximate="none")
+    (tmp_path / "run" / "model.json").write_text(json.dumps(facts))
+    code, out, _, loaded = predicted("native", tmp_path / "run", *images[:3])
+    assert (code, loaded) == (0, ["torch"])
+    assert out.startswith("image")
