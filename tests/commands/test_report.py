@@ -222,4 +222,45 @@ def test_what_cannot_be_written_is_one_line(lenet, refused, copied, tmp_path):
     (copied.path / "model.json").unlink()
     refused(lenet("report", copied.path), "is not finished", "--resume")
     (copied.path / "search.toml").touch()
-    refused(lenet("report", copied.path), "is a search, not a run")
+    refused(lenet("report", copied.path), "search.toml is damaged")
+
+
+def test_a_search_a_study_and_a_folder_have_pages(lenet, search_folder, small_study, tmp_path):
+    search = search_folder()
+    study = shutil.copytree(small_study, tmp_path / "study")
+    assert lenet("report", study / "low").code == 0
+    for folder, wanted in ((search, "Trials"), (study, "Comparisons"), (tmp_path, "Runs")):
+        outcome = lenet("report", folder)
+        assert outcome.code == 0, outcome
+        assert f"report  {folder / 'report.html'}, " in outcome.out
+        text = (folder / "report.html").read_text(encoding="utf-8")
+        assert f">{wanted}</h2>" in text
+        assert lenet("report", folder).code == 0  # its own page is replaced
+    assert 'href="low/report.html"' in (study / "report.html").read_text()
+    index = (tmp_path / "report.html").read_text()
+    assert 'href="search/report.html"' in index
+    assert 'href="study/report.html"' in index
+    other = package.write_report(study, tmp_path / "study.html").file
+    assert 'href="study/low/report.html"' in other.read_text()
+
+
+def test_an_interrupted_search_says_what_it_lacks(lenet, search_folder):
+    outcome = lenet("report", search_folder(finished=False, over=6))
+    assert outcome.code == 0
+    assert "without confirmation: The search is not finished: 6 of 12 trials have ended." in outcome.out
+
+
+def test_options_of_a_run_are_refused_for_others(lenet, refused, search_folder, small_study, tmp_path):
+    search = search_folder()
+    refused(lenet("report", search, "--card"), f"--card is for a run, and {search} is a search")
+    refused(lenet("report", small_study, "--data", "x"), "--data is for a run", "is a study")
+    refused(lenet("report", tmp_path, "--data-dir", "x"), "--data-dir is for a run", "is a folder of runs")
+    assert not (search / "report.html").exists()
+
+
+def test_a_folder_without_runs_and_a_damaged_study_are_refused(lenet, refused, tmp_path):
+    (tmp_path / "photos").mkdir()
+    refused(lenet("report", tmp_path), f"{tmp_path} has no runs in it")
+    assert not (tmp_path / "report.html").exists()
+    (tmp_path / "study.json").write_text("{}")
+    refused(lenet("report", tmp_path), "study.json is damaged (it has no runs)")

@@ -1,4 +1,4 @@
-"""A run's report in Chromium, from a file: cells open images, tables sort, the network runs, nothing is requested."""
+"""Reports in Chromium, from a file: cells open images, tables sort, the network runs, nothing is requested."""
 
 import re
 
@@ -82,3 +82,23 @@ def test_it_fits_the_screen_and_follows_its_colours(opened, digits_run, width, s
     assert (red > 200) == (scheme == "light")
     ids = page.evaluate("Array.from(document.querySelectorAll('[id]'), node => node.id)")
     assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (1300, "dark")])
+def test_a_search_a_study_and_a_folder(opened, search_folder, small_study, width, scheme):
+    search = search_folder()
+    lenet.write_report(search, overwrite=True)
+    for folder, table, rows in ((search, "trials", 12), (small_study, "runs", 4), (search.parent, "runs", 1)):
+        page = opened(folder, width, scheme)
+        assert page.locator(f"#{table} tbody tr").count() == rows
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        first = lambda: page.locator(f"#{table} tbody tr").first.inner_text()  # noqa: B023, E731
+        page.locator(f"#{table} th button").first.click()
+        up = first()
+        page.locator(f"#{table} th button").first.click()
+        assert rows == 1 or first() != up
+        drawn = page.locator("svg.chart").all()
+        assert all(one.get_attribute("aria-label") for one in drawn)
+        assert len(drawn) == {"search": 6}.get(folder.name, len(drawn))
+        assert all(one.bounding_box()["width"] > 200 for one in drawn)
+    assert page.evaluate("document.querySelector('#runs tbody a').href") == (search / "report.html").as_uri()

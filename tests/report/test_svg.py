@@ -5,7 +5,21 @@ from xml.etree import ElementTree
 
 import pytest
 
-from lenet.report.svg import HEIGHT, LEFT, RIGHT, WIDTH, Axis, Dots, Line, axis_of, bars, chart, rows
+from lenet.report.svg import (
+    HEIGHT,
+    LEFT,
+    RIGHT,
+    WIDTH,
+    Axis,
+    Dots,
+    Line,
+    axis_of,
+    bars,
+    chart,
+    intervals,
+    lengths,
+    rows,
+)
 
 
 @pytest.mark.parametrize(
@@ -20,6 +34,32 @@ from lenet.report.svg import HEIGHT, LEFT, RIGHT, WIDTH, Axis, Dots, Line, axis_
 )
 def test_ticks_are_round(low, high, whole, ticks):
     assert Axis("", low, high, whole=whole).ticks() == pytest.approx(ticks)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (1e-4, 1e-2, [1e-4, 1e-3, 1e-2]),
+        (0.002, 0.06, [0.002, 0.005, 0.01, 0.02, 0.05]),
+        (8, 64, [10, 20, 50]),
+        (10, 100, [10, 100]),
+        (3, 4, [3, 4]),
+    ],
+)
+def test_logarithmic_ticks(low, high, ticks):
+    found = Axis("", low, high, log=True).ticks()
+    assert len(found) > 1
+    assert set(ticks) <= {round(value, 12) for value in found}
+    assert all(low * 0.999 <= value <= high * 1.001 for value in found)
+
+
+def test_places_on_logarithmic_and_named_axes():
+    axis = Axis("", 0.01, 1, log=True)
+    assert [axis.at(value) for value in (0.001, 0.01, 0.1, 1, 2)] == pytest.approx([0, 0, 0.5, 1, 1])
+    named = Axis("", -0.5, 1.5, names=("a < b", "x" * 99))
+    texts = [one.text for one in svg_of(chart(named, Axis("", 0, 1), [Dots("best", [(1, 0.5)])], "")).iter("text")]
+    assert "a < b" in texts
+    assert any(text.endswith("x…") and len(text) < 40 for text in texts if text)
 
 
 def test_the_axis_of_values():
@@ -59,3 +99,15 @@ def test_bars_and_rows():
     assert tall == pytest.approx(2 * low, abs=0.2)
     svg = svg_of(rows(Axis("", 0, 1), [("a", "val", [0.2, 0.4]), ("b", "test", [0.5])], ""))
     assert len(svg.findall("circle")) == 3
+
+
+def test_lengths_and_intervals():
+    svg = svg_of(lengths(Axis("", 0, 1), [("a", 0.2), ("b", 0.4)], ""))
+    short, long = (float(one.get("width")) for one in svg.iter("rect"))
+    assert long == pytest.approx(2 * short, abs=0.2)
+    svg = svg_of(intervals(Axis("", -2, 2), [("a < b", "shown", 1, 0.5, 1.5), ("c", "open", 0, -1, 1)], "told"))
+    ends = [tuple(map(float, pair.split(","))) for pair in svg.find("polyline").get("points").split()]
+    dot, zero = float(svg.find("circle").get("cx")), float(svg.find("line[@class='axis']").get("x1"))
+    assert zero < ends[0][0] < dot < ends[1][0]
+    assert dot == pytest.approx((ends[0][0] + ends[1][0]) / 2, abs=0.1)
+    assert svg.get("aria-label") == "told"

@@ -17,6 +17,7 @@ from lenet.report.markdown import markdown_table
 from lenet.report.plots import draw_runs
 from lenet.runs.metrics import selected
 from lenet.runs.run import Run
+from lenet.runs.study import FIGURES
 
 
 @dataclass(frozen=True)
@@ -33,16 +34,11 @@ class Comparison:
 
     def values(self) -> dict[str, Any]:
         """The comparison in plain values, as in comparison.json."""
-        keys = (
-            *("data", "parameters", "learning_parameters", "epochs", "failed", "seconds"),
-            *("val_accuracy", "val_balanced_accuracy", "val_macro_f1", "val_loss"),
-            *("test_accuracy", "test_balanced_accuracy", "test_macro_f1", "test_loss"),
-        )
         pairs = [
             {"first": one, "second": another, **asdict(pair), "covers_seeds": pair.covers_seeds, "better": pair.better}
             for (one, another), pair in self.pairs.items()
         ]
-        runs = {name: {key: run.figures().get(key) for key in keys} for name, run in self.runs.items()}
+        runs = {name: {key: run.figures().get(key) for key in FIGURES} for name, run in self.runs.items()}
         return {"runs": runs, "pairs": pairs}
 
 

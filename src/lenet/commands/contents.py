@@ -28,7 +28,6 @@ from lenet.report.markdown import repeating
 from lenet.runs.checkpoint import Checkpoint
 from lenet.runs.metrics import EpochRow
 from lenet.runs.run import Run
-from lenet.tuning.search import SEARCH_FILE
 
 _SAMPLES = 18  # check images of the live network
 _MOST_PARAMETERS = 400_000  # of a network that a report contains, 1.6 MB
@@ -58,10 +57,6 @@ class _Gathering:
 
     def contents(self) -> Contents:
         run = self.run
-        if (run.path / SEARCH_FILE).is_file():
-            runs = sorted(path.parent for path in run.path.glob("confirm/*/result.json"))
-            hint = runs[-1] if runs else run.path / "keep" / "NUMBER"
-            raise InputError(f"{run.path} is a search, not a run: give a run in it, such as {hint}")
         result, checkpoint = run.result, self.checkpoint()
         if result is None and (checkpoint is None or run.split_sizes()):
             run.figures()  # raises; a trial that a search kept has neither

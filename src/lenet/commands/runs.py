@@ -7,12 +7,12 @@ from typing import Literal
 
 from lenet.errors import InputError, did_you_mean
 from lenet.evaluation.scores import mean_sd
-from lenet.files import locked
-from lenet.runs.listing import Listed, Listing, State
+from lenet.runs.kinds import SEARCH_FILE, kind_of, state_of
+from lenet.runs.listing import Listed, Listing
 from lenet.runs.metrics import EpochRow, best_row, selected
 from lenet.runs.opening import RUNS
 from lenet.runs.run import Run
-from lenet.tuning.search import SEARCH_FILE, read_search
+from lenet.tuning.search import read_search
 
 
 def list_runs(folder: str | Path = "runs") -> Listing:
@@ -42,13 +42,13 @@ def list_runs(folder: str | Path = "runs") -> Listing:
 
 
 def _is_run(path: Path) -> bool:
-    return any((path / name).is_file() for name in ("config.toml", "result.json", SEARCH_FILE))
+    return kind_of(path) in ("run", "search")
 
 
 def _listed(path: Path) -> Listed:
     """Raises InputError if a file that is read is damaged."""
     run = Run(path)
-    kind: Literal["run", "search"] = "search" if (path / SEARCH_FILE).is_file() else "run"
+    kind: Literal["run", "search"] = "search" if kind_of(path) == "search" else "run"
     result = run.result
     if result is None:
         return _unfinished_search(path) if kind == "search" else _unfinished(run)
@@ -71,7 +71,8 @@ def _listed(path: Path) -> Listed:
 
 def _unfinished(run: Run) -> Listed:
     config = run.config()
-    assert config is not None  # otherwise it is no run
+    if config is None:
+        raise InputError(f"{run.path} has no config.toml: restore it")
     file = run.path / "metrics.csv"
     rows = run.rows() if file.is_file() else []
     by_seed: dict[int, list[EpochRow]] = {}
@@ -83,7 +84,7 @@ def _unfinished(run: Run) -> Listed:
     return Listed(
         path=run.path,
         kind="run",
-        state=_state(run.path),
+        state=state_of(run.path),
         data=Path(config.data).name,
         model=config.model,
         epochs=config.epochs,
@@ -104,7 +105,7 @@ def _unfinished_search(path: Path) -> Listed:
     return Listed(
         path=path,
         kind="search",
-        state=_state(path),
+        state=state_of(path),
         data=Path(config.data).name,
         model=config.model,
         epochs=config.epochs,
@@ -116,15 +117,6 @@ def _unfinished_search(path: Path) -> Listed:
         seconds=0.0,
         resume=f"lenet tune --resume --out {shlex.quote(str(path))}",
     )
-
-
-def _state(path: Path) -> State:
-    """Whether a process has the folder's lock, or it waits to be resumed."""
-    try:
-        with locked(path, wait=False):
-            return "interrupted"
-    except BlockingIOError:
-        return "running"
 
 
 def _date(path: Path) -> datetime:

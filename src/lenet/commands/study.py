@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -17,8 +18,11 @@ from lenet.report.comparison import comparison_lines, table_of
 from lenet.report.console import PlainConsole
 from lenet.report.plots import draw_accuracies, draw_per_class
 from lenet.report.progress import Printer
+from lenet.runs.kinds import STUDY_FILE
 from lenet.runs.opening import RUNS
 from lenet.runs.run import Run
+from lenet.runs.study import Part
+from lenet.training.finish import command
 from lenet.training.loop import Watch
 
 
@@ -63,7 +67,7 @@ def study(
             Printer(console).show_result(run)
         runs[entry.name] = run
     comparison = compared(runs, plan.compare)
-    write_whole(folder / "study.json", json.dumps({"study": plan.name, **comparison.values()}, indent=1) + "\n")
+    write_whole(folder / STUDY_FILE, json.dumps(_facts(plan, comparison), indent=1) + "\n")
     pictures = _draw(plan, runs, folder)
     if console:
         console.print()
@@ -91,6 +95,16 @@ def _run(
     if entry.transfer:
         return transfer(folder / entry.transfer, verbose=verbose, watch=watch, **given)
     return train(verbose=verbose, watch=watch, **given)
+
+
+def _facts(plan: Study, comparison: Comparison) -> dict[str, Any]:
+    """study.json, which `lenet.runs.study` reads."""
+    parts = {
+        entry.name: asdict(Part(entry.transfer, entry.label, run.figures()["config"]["per_class"]))
+        for entry, run in zip(plan.entries, comparison.runs.values(), strict=True)
+    }
+    own = {"study": plan.name, "title": plan.title, "command": command(), "parts": parts}
+    return {**own, **comparison.values(), "notes": comparison.notes}
 
 
 def _draw(plan: Study, runs: Mapping[str, Run], folder: Path) -> list[str]:

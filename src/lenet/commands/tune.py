@@ -19,19 +19,14 @@ from lenet.engine.preserved import preserved_torch
 from lenet.errors import InputError
 from lenet.models import describe
 from lenet.report.progress import both
+from lenet.runs.kinds import SEARCH_FILE
 from lenet.runs.opening import opened_run
 from lenet.runs.run import Run
 from lenet.training.setup import OWN_MODEL
 from lenet.tuning import folder
 from lenet.tuning.display import SearchPrinter, Watch, figure
 from lenet.tuning.results import best_trial, facts_of, fresh_seed, result_of
-from lenet.tuning.search import (
-    SEARCH_FILE,
-    read_search,
-    request_of,
-    resumed_search,
-    wanted_search,
-)
+from lenet.tuning.search import read_search, request_of, resumed_search, wanted_search
 from lenet.tuning.session import Machine, check_ray, ray_session, workers_here
 from lenet.tuning.setup import SearchSetup, begin, prepare
 from lenet.tuning.trials import TrialRecord

@@ -21,7 +21,12 @@ def comparison_lines(
 ) -> list[str]:
     """The paired differences in words, then what is to be known about them."""
     differences = [line for (first, second), pair in pairs.items() for line in said(pair, first, second)]
-    return [*differences, *diverged_notes(runs), *notes, *legend(pairs.values())]
+    return [
+        *differences,
+        *diverged_notes({name: run.figures() for name, run in runs.items()}),
+        *notes,
+        *legend(pairs.values()),
+    ]
 
 
 def said(pair: Paired, first: str, second: str) -> list[str]:
@@ -34,12 +39,16 @@ def said(pair: Paired, first: str, second: str) -> list[str]:
         claim = "no difference shown between" if pair.covers_seeds else "no verdict on"
         verdict = f"{claim} {first} and {second}: {second} {100 * pair.difference:+.2f} points"
     scope = "" if pair.covers_seeds else "; test images only, not the choice of seed"
-    p = "p < 0.001" if pair.p < 0.001 else f"p = {pair.p:.3f}"
     return [
         f"{verdict} (95%: {100 * low:.2f} to {100 * high:.2f}{scope})",
         f"  only {first} correct: {counted(pair.only_first, 'image')}; only {second} correct: {pair.only_second}; "
-        f"McNemar {p}",
+        f"McNemar {p_value(pair)}",
     ]
+
+
+def p_value(pair: Paired) -> str:
+    """The p-value of McNemar's test: "p = 0.012"."""
+    return "p < 0.001" if pair.p < 0.001 else f"p = {pair.p:.3f}"
 
 
 def legend(pairs: Iterable[Paired]) -> list[str]:
@@ -60,9 +69,9 @@ def legend(pairs: Iterable[Paired]) -> list[str]:
     return [*lines, "Only ... correct, McNemar: one network of each run, the best by validation."]
 
 
-def diverged_notes(runs: Mapping[str, Run]) -> list[str]:
-    """A line for each run of which a network is missing from the figures."""
-    notes = {name: diverged(run.figures()) for name, run in runs.items()}
+def diverged_notes(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A line for each run of which a network is missing from these figures."""
+    notes = {name: diverged(figures) for name, figures in runs.items()}
     return [f"{name}: {note}" for name, note in notes.items() if note]
 
 
@@ -72,10 +81,8 @@ def table_of(runs: Mapping[str, Run], width: int) -> Table:
     Balanced accuracy and macro F1 are shown if one of the runs has test classes of different sizes; `width`, in columns
     of the terminal, decides which other columns are left out for them.
     """
-    rows = [_cells(name, run.figures()) for name, run in runs.items()]
+    rows = rows_of({name: run.figures() for name, run in runs.items()})
     columns = list(rows[0])
-    if not any(_uneven(run.figures()) for run in runs.values()):
-        columns = [column for column in columns if column not in _BY_CLASS]
     for column in _LEAVE_OUT:
         if sum(max(len(column), *(len(row[column]) for row in rows)) + 1 for column in columns) - 1 <= width:
             break
@@ -92,10 +99,18 @@ def table_of(runs: Mapping[str, Run], width: int) -> Table:
     return table
 
 
+def rows_of(runs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
+    """A row for each run, by column, from the figures of its result.json; see `table_of`."""
+    rows = [_cells(name, figures) for name, figures in runs.items()]
+    left_out = set() if any(map(_uneven, runs.values())) else _BY_CLASS
+    return [{column: cell for column, cell in row.items() if column not in left_out} for row in rows]
+
+
 def _cells(name: str, result: Mapping[str, Any]) -> dict[str, str]:
     """A run's row, by column."""
     n, failed = len(result["test_accuracy"]["each"]), len(result.get("failed") or [])
-    learn, whole = result.get("learning_parameters", result["parameters"]), result["parameters"]
+    whole = result["parameters"]
+    learn = whole if result.get("learning_parameters") is None else result["learning_parameters"]
     balanced, f1 = (result.get(name) for name in ("test_balanced_accuracy", "test_macro_f1"))
     return {
         "run": visible(name),

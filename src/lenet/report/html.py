@@ -1,24 +1,19 @@
-"""A run's report: one HTML page without network access and other files. report_source/ contains its CSS and script."""
+"""The report of a run: its sections, and the network itself."""
 
 import json
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lenet.errors import counted
-from lenet.exports.page import SOURCE as PAGE
-from lenet.exports.page import filled, live_parts, source_text
+from lenet.exports.page import live_parts, source_text
 from lenet.report.contents import Contents
 from lenet.report.figures import curves_section, filters_section, network_line, reliability_section, seeds_section
-from lenet.report.markup import definitions, escaped, hint, left_out, section, table
+from lenet.report.markup import command_block, definitions, escaped, hint, left_out, section, table
 from lenet.report.matrix import confident_section, confusion_section, mistakes_json, shown_mistakes, sprite_style
+from lenet.report.page import SOURCE, framed
 from lenet.report.text import clock, diverged, interval, percent, plus_minus
 
-SOURCE = Path(__file__).with_name("report_source")
-REPORT = "report.html"  # its name in a run's folder
-MADE_BY = '<meta name="generator" content="lenet report">'
 _MOST_BYTES = 4_400_000  # of the live network and the images
 _MOST_IMAGES = 2_200_000  # of the PNG
 
@@ -41,19 +36,12 @@ def report_bytes(contents: Contents) -> bytes:
         data_section(contents),
         repeat_section(contents),
     ]
-    style = [source_text(PAGE / "base.css"), live.get("STYLE", ""), source_text(SOURCE / "report.css")]
-    parts = {
-        "MADE_BY": MADE_BY,
-        "TITLE": escaped(title),
-        "STYLE": "\n".join([*style, sprite_style(shown)]),
-        "RUN": escaped(contents.path),
-        "LENET": escaped(version("lenet")),
-        "SECTIONS": "\n".join(sections),
-        "MISTAKES": mistakes_json(contents, shown),
-        "SCRIPT": source_text(SOURCE / "report.js"),
-        "LIVE": live.get("SCRIPTS", ""),
-    }
-    return filled(source_text(SOURCE / "report.html"), parts).encode("utf-8", "replace")
+    return framed(
+        title, f"Report of {contents.path}", sections,
+        style=[live.get("STYLE", ""), sprite_style(shown)],
+        data=f'<script type="application/json" id="mistakes">{mistakes_json(contents, shown)}</script>',
+        script=source_text(SOURCE / "report.js"), after=live.get("SCRIPTS", ""),
+    )  # fmt: skip
 
 
 def result_section(contents: Contents) -> str:
@@ -170,11 +158,11 @@ def repeat_section(contents: Contents) -> str:
     recipe = f"lenet train --recipe {json.dumps(f'{contents.path}/config.toml')}"
     parts = []
     if contents.command:
-        parts.append(f"<pre><code>{escaped(contents.command)}</code></pre>")
+        parts.append(command_block(contents.command))
     if contents.config:
         text = "With the settings below as a file, in every detail:" if contents.command else "From its settings:"
         parts.append(hint(text))
-        parts.append(f"<pre><code>{escaped(recipe)}</code></pre>")
+        parts.append(command_block(recipe))
         lines = "\n".join(map(escaped, contents.config.split("\n")))
         parts.append(f"<details><summary>config.toml</summary><pre><code>{lines}</code></pre></details>")
     versions = ", ".join(f"{name} {number}" for name, number in contents.versions.items())

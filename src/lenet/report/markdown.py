@@ -33,9 +33,14 @@ def repeating(command: str, run: Run) -> str:
 
     A resumed run knows only the command that resumed it; its config.toml repeats it.
     """
+    return as_given(command) or shlex.join(["lenet", "train", "--recipe", str(run.path / "config.toml")])
+
+
+def as_given(command: str) -> str:
+    """The command without the options that say where files are; empty if it resumed something."""
     words, kept, skip = shlex.split(command), list[str](), 0
     if "--resume" in words:
-        return shlex.join(["lenet", "train", "--recipe", str(run.path / "config.toml")])
+        return ""
     for word in words:
         name, given, _ = word.partition("=")
         if skip:
@@ -71,5 +76,5 @@ def _legend(runs: Mapping[str, Run]) -> Sequence[str]:
     return [
         "Mean ± sample standard deviation over n seeds; the epoch is chosen by validation. These runs evaluated "
         f"the test set {counted(networks, 'time')}: once for each network. Time excludes the PyTorch import.",
-        *diverged_notes(runs),
+        *diverged_notes({name: run.figures() for name, run in runs.items()}),
     ]

@@ -2,11 +2,33 @@
 
 import html
 from base64 import b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from os import fsencode, path
+from pathlib import Path
+from urllib.parse import quote
 
 from lenet.report.console import visible
 
 _TALL = 25  # rows of a table, from which on it scrolls by itself
+
+
+@dataclass(frozen=True)
+class Link:
+    """A text of a table that leads to another file, as an address relative to the page."""
+
+    text: str
+    href: str
+
+
+Cell = str | Link
+
+
+def link_to(text: str, file: Path, page: Path) -> Cell:
+    """A link from the page to the file, or the text alone if there is no such file."""
+    if not file.is_file():
+        return text
+    return Link(text, quote(fsencode(path.relpath(file, page.parent))))
 
 
 def escaped(text: object) -> str:
@@ -40,20 +62,34 @@ def definitions(rows: Iterable[tuple[str, str]]) -> str:
     return "<dl>" + "".join(f"<dt>{escaped(name)}</dt><dd>{value}</dd>" for name, value in rows) + "</dl>"
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, sortable: bool = False) -> str:
-    """A table of texts; all but the first column are numbers.
+def table(
+    header: Sequence[str], rows: Iterable[Sequence[Cell]], *, sortable: bool = False, words: Collection[str] = ()
+) -> str:
+    """A table of texts and links; all columns but the first and those named in `words` are numbers.
 
     sortable: a click on a column's name sorts the rows by it, where scripts run
     """
     lines = list(rows)
     kind = ' class="sortable"' if sortable else ""
     tall = " tall" if len(lines) > _TALL else ""
-    head = "".join(f'<th scope="col">{escaped(name)}</th>' for name in header)
+    of = [' class="words"' if name in words else "" for name in header]
+    head = "".join(f'<th scope="col"{one}>{escaped(name)}</th>' for name, one in zip(header, of, strict=True))
     body = "".join(
-        f'<tr><th scope="row">{escaped(row[0])}</th>{"".join(f"<td>{escaped(cell)}</td>" for cell in row[1:])}</tr>'
+        f'<tr><th scope="row">{linked(row[0])}</th>'
+        f"{''.join(f'<td{one}>{linked(cell)}</td>' for one, cell in zip(of[1:], row[1:], strict=True))}</tr>"
         for row in lines
     )
     return f'<div class="scroll{tall}"><table{kind}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def linked(cell: Cell) -> str:
+    """The cell as HTML."""
+    return f'<a href="{escaped(cell.href)}">{escaped(cell.text)}</a>' if isinstance(cell, Link) else escaped(cell)
+
+
+def command_block(command: str) -> str:
+    """A command on a line of its own."""
+    return f"<pre><code>{escaped(command)}</code></pre>"
 
 
 def png_url(content: bytes) -> str:

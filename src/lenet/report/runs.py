@@ -11,25 +11,31 @@ from lenet.report.console import visible
 from lenet.report.text import clock, plus_minus
 from lenet.runs.listing import Listed, Listing
 
+COLUMNS = ("run", "data", "model", "ep.", "n", "val %", "test %", "date", "time")
 _COMMANDS = 5  # unfinished runs whose command is printed
 
 
 def runs_table(listing: Listing) -> Table:
     """A row for each run. An unfinished one has its state in place of the test accuracy."""
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for name in ("run", "data", "model"):
+    for name in COLUMNS[:3]:
         table.add_column(name, overflow="fold")
-    for name in ("ep.", "n", "val %", "test %", "date", "time"):
+    for name in COLUMNS[3:]:
         table.add_column(name, justify="right", no_wrap=True)
     for run in listing.runs:
-        name = visible(run.path.name) + (" (search)" if run.kind == "search" else "")
-        epochs = str(run.epochs) if run.state == "finished" or run.kind == "search" else f"{run.done}/{run.epochs}"
-        test = _accuracy(run.test_accuracy) if run.state == "finished" else run.state
-        table.add_row(
-            name, visible(run.data), visible(run.model), epochs, str(run.seeds), _accuracy(run.val_accuracy), test,
-            f"{run.date:%Y-%m-%d}", clock(run.seconds) if run.seconds else "-",
-        )  # fmt: skip
+        table.add_row(*map(visible, cells_of(run)))
     return table
+
+
+def cells_of(run: Listed) -> list[str]:
+    """A run's row of `COLUMNS`."""
+    name = run.path.name + (" (search)" if run.kind == "search" else "")
+    epochs = str(run.epochs) if run.state == "finished" or run.kind == "search" else f"{run.done}/{run.epochs}"
+    test = _accuracy(run.test_accuracy) if run.state == "finished" else run.state
+    return [
+        name, run.data, run.model, epochs, str(run.seeds), _accuracy(run.val_accuracy), test,
+        f"{run.date:%Y-%m-%d}", clock(run.seconds) if run.seconds else "-",
+    ]  # fmt: skip
 
 
 def _accuracy(values: Mapping[str, Any] | None) -> str:

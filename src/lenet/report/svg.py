@@ -2,26 +2,40 @@
 
 import html
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+from lenet.report.console import visible
 
 WIDTH, HEIGHT = 420, 260  # of a chart, in user units
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 10, 40  # its margins
+_ROW = 34  # height of a row of `rows`, `lengths` and `intervals`
+_LETTER = 6.5  # width of a letter of a label, about
 Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis from `low` to `high`. whole: its values are whole numbers; unit: follows the numbers at the ticks."""
+    """An axis from `low` to `high`.
+
+    whole: its values are whole numbers; unit: follows the numbers at the ticks; log: logarithmic, `low` above 0
+    names: of the values 0, 1, 2, ..., which are written in place of numbers
+    """
 
     label: str
     low: float
     high: float
     whole: bool = False
     unit: str = ""
+    log: bool = False
+    names: Sequence[str] = ()
 
     def ticks(self) -> list[float]:
-        """About five round values."""
+        """About five round values; of a logarithmic axis powers of ten, or more if these are fewer than two."""
+        if self.names:
+            return [float(number) for number in range(len(self.names))]
+        if self.log:
+            return _log_ticks(self.low, self.high)
         step = _step((self.high - self.low) / 5)
         step = max(1.0, math.ceil(step)) if self.whole else step
         first = math.ceil(self.low / step - 1e-9)
@@ -30,7 +44,10 @@ class Axis:
 
     def at(self, value: float) -> float:
         """The value's place on the axis, 0 to 1; what lies beyond the axis is at its end."""
-        return min(1.0, max(0.0, (value - self.low) / (self.high - self.low)))
+        low, high = self.low, self.high
+        if self.log:
+            value, low, high = math.log10(max(value, low)), math.log10(low), math.log10(high)
+        return min(1.0, max(0.0, (value - low) / (high - low)))
 
 
 @dataclass(frozen=True)
@@ -93,15 +110,49 @@ def bars(x: Axis, y: Axis, edges: Sequence[float], heights: Sequence[float], des
 
 def rows(x: Axis, groups: Sequence[tuple[str, str, Sequence[float]]], description: str) -> str:
     """An SVG element with a row of dots for each (name, CSS class, values), and a tick at their mean."""
-    height = TOP + BOTTOM + 34 * len(groups)
+
+    def marks(number: int, middle: int) -> list[str]:
+        _, kind, values = groups[number]
+        dots = [f'<circle class="{kind}" cx="{_x(x, value):.1f}" cy="{middle}" r="4"/>' for value in values]
+        mean = _x(x, sum(values) / len(values))
+        return [*dots, f'<line class="mean" x1="{mean:.1f}" x2="{mean:.1f}" y1="{middle - 9}" y2="{middle + 9}"/>']
+
+    return _stacked(x, [name for name, _, _ in groups], marks, description)
+
+
+def lengths(x: Axis, values: Sequence[tuple[str, float]], description: str) -> str:
+    """An SVG element with a horizontal bar for each (name, value)."""
+
+    def marks(number: int, middle: int) -> list[str]:
+        left, right = _x(x, x.low), _x(x, values[number][1])
+        return [f'<rect class="bar" x="{left:.1f}" y="{middle - 5}" width="{max(right - left, 1):.1f}" height="11"/>']
+
+    return _stacked(x, [name for name, _ in values], marks, description)
+
+
+def intervals(x: Axis, found: Sequence[tuple[str, str, float, float, float]], description: str) -> str:
+    """An SVG element with a dot and a line for each (name, CSS class, value, low, high), and a line at zero."""
+
+    def marks(number: int, middle: int) -> list[str]:
+        _, kind, value, low, high = found[number]
+        zero = f'<line class="axis" x1="{_x(x, 0):.1f}" x2="{_x(x, 0):.1f}" y1="{middle - 17}" y2="{middle + 17}"/>'
+        points = f"{_x(x, low):.1f},{middle} {_x(x, high):.1f},{middle}"
+        return [zero, f'<polyline class="{kind}" points="{points}"/>',
+                f'<circle class="{kind}" cx="{_x(x, value):.1f}" cy="{middle}" r="4"/>']  # fmt: skip
+
+    return _stacked(x, [name for name, *_ in found], marks, description)
+
+
+def _stacked(x: Axis, names: Sequence[str], marks: Callable[[int, int], list[str]], description: str) -> str:
+    """An SVG element with a row for each name. marks: what is in a row, by its number and its middle in user units."""
+    height = TOP + BOTTOM + _ROW * len(names)
     parts = [f'<line class="grid" x1="{_x(x, t):.1f}" x2="{_x(x, t):.1f}" y1="{TOP}" y2="{height - BOTTOM}"/>'
              for t in x.ticks()]  # fmt: skip
-    for number, (name, kind, values) in enumerate(groups):
-        middle = TOP + 34 * number + 22
-        parts.append(f'<text class="start" x="{LEFT}" y="{middle - 10}">{html.escape(name)}</text>')
-        parts += [f'<circle class="{kind}" cx="{_x(x, value):.1f}" cy="{middle}" r="4"/>' for value in values]
-        mean = _x(x, sum(values) / len(values))
-        parts.append(f'<line class="mean" x1="{mean:.1f}" x2="{mean:.1f}" y1="{middle - 9}" y2="{middle + 9}"/>')
+    for number, name in enumerate(names):
+        middle = TOP + _ROW * number + 22
+        shown = html.escape(_short(name, WIDTH - LEFT - RIGHT))
+        parts.append(f'<text class="start" x="{LEFT}" y="{middle - 10}">{shown}</text>')
+        parts += marks(number, middle)
     parts += _x_labels(x, height)
     return _svg(parts, height, description)
 
@@ -155,10 +206,33 @@ def _legend(drawn: Sequence[Line | Dots]) -> str:
 
 
 def _numbers(axis: Axis) -> list[str]:
+    """What is written at the ticks, escaped."""
     ticks = axis.ticks()
+    if axis.names:
+        return [html.escape(_short(name, (WIDTH - LEFT - RIGHT) / len(ticks))) for name in axis.names]
+    if axis.log:
+        return [f"{tick:g}{axis.unit}" for tick in ticks]
     step = ticks[1] - ticks[0] if len(ticks) > 1 else 1.0
     digits = max(0, -math.floor(math.log10(step) + 1e-9)) if step < 1 else 0
     return [f"{tick:.{digits}f}{axis.unit}" for tick in ticks]
+
+
+def _short(name: str, room: float) -> str:
+    """The name, cut to the room in user units."""
+    most = max(2, int(room / _LETTER))
+    shown = visible(name)
+    return shown if len(shown) <= most else f"{shown[: most - 1]}…"
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """Powers of ten, then also their double and fivefold, from `low` to `high`; at least the two ends."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for factors in ((1,), (1, 2, 5)):
+        found = [float(f"{factor}e{power}") for power in powers for factor in factors]
+        inside = [value for value in found if low * (1 - 1e-9) <= value <= high * (1 + 1e-9)]
+        if len(inside) > 1:
+            return inside
+    return [low, high]
 
 
 def _step(least: float) -> float:

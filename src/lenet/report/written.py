@@ -8,6 +8,7 @@ from lenet.errors import counted
 _PARTS = {
     "scores": "confusion matrix and classes", "mistakes": "images of mistakes", "calibration": "reliability",
     "filters": "filters", "live": "live network", "curves": "learning curves", "copies": "copies",
+    "importance": "what mattered", "confirmation": "confirmation",
 }  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """result.json, checked when it is read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 _Check = Callable[[Any], bool]
@@ -10,11 +10,20 @@ def result_fault(result: Any) -> str | None:
     """What is wrong with the content of a result.json; None if all that lenet reads of it has the right type."""
     if not isinstance(result, dict):
         return "not a table of figures"
-    for name, fits in _CHECKS.items():
-        if not fits(result.get(name)):
-            return f"{name} is {result.get(name)!r:.60}" if name in result else f"{name} is missing"
+    if fault := figures_fault(result, _CHECKS):
+        return fault
     if (result.get("best_network") or 0) >= len(result["val_accuracy"]["each"]):
         return f"best_network is {result['best_network']}"
+    return None
+
+
+def figures_fault(figures: Any, names: Iterable[str]) -> str | None:
+    """What is wrong with these figures of a run; None if each of them has the right type."""
+    if not isinstance(figures, dict):
+        return "not a table of figures"
+    for name in names:
+        if not _CHECKS[name](figures.get(name)):
+            return f"{name} is {figures.get(name)!r:.60}" if name in figures else f"{name} is missing"
     return None
 
 

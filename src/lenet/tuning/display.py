@@ -151,6 +151,17 @@ def shown_metric(metric: str, value: float) -> str:
     return f"{value:.4f}" if metric.endswith("loss") else f"{100 * value:.1f}%"
 
 
+def metric_label(metric: str) -> str:
+    """A metric with its unit, for an axis."""
+    split = "validation " if metric.startswith("val") else ""
+    return f"{split}{metric_name(metric)} {'(nats)' if metric.endswith('loss') else '(%)'}"
+
+
+def scaled(metric: str, row: EpochRow) -> float:
+    """A metric of an epoch in the unit of its axis: losses in nats, all others in percent."""
+    return float(getattr(row, metric)) * (1 if metric.endswith("loss") else 100)
+
+
 def result_lines(path: Path, result: Mapping[str, Any]) -> list[str]:
     """A finished search: its best values, their accuracy in the search and with fresh seeds. result: result.json."""
     facts = result["search"]

@@ -3,15 +3,18 @@
 import os
 import shlex
 import shutil
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from lenet.config import Config, recipe_values, to_toml
+from lenet.data.source import MEMORY
 from lenet.files import make_folder, write_whole
 from lenet.runs.checkpoint import Checkpoint, save_checkpoint
 from lenet.runs.metrics import SELECT
 from lenet.runs.tensors import read_tensors
 from lenet.training.finish import calibrated, likeness_of, versions
+from lenet.training.setup import OWN_MODEL
 from lenet.tuning.search import Search
 from lenet.tuning.trial import Job, state_path, training_of
 from lenet.tuning.trials import DIED, TrialRecord, Trials
@@ -67,6 +70,34 @@ def how_to_train(recipe: Path, config: Config) -> str:
 def how_to_resume(folder: Path) -> str:
     """The command that resumes the search."""
     return f"lenet tune --resume --out {shlex.quote(str(folder))}"
+
+
+def how_to_search(search: Search) -> str:
+    """The command of a new search with these settings; empty if its data or network were passed from Python."""
+    config = search.config
+    if config.data == MEMORY or config.model == OWN_MODEL:
+        return ""
+    words = ["lenet", "tune", config.data, "--recipe", "none", "--epochs", str(config.epochs)]
+    for name, text in search.space.texts().items():
+        words += ["--space", f"{name}={text}"]
+    words += [] if search.searcher == "grid" else ["--trials", str(search.trials)]
+    usual = {"metric": SELECT[config.select]}
+    for one in fields(Search):
+        value, flag = getattr(search, one.name), {"searcher": "search"}.get(one.name, one.name)
+        unused = one.name in ("grace_period", "reduction_factor") and search.scheduler == "none"
+        if one.name not in ("config", "space", "trials") and not unused and value != usual.get(one.name, one.default):
+            words += [f"--{flag.replace('_', '-')}", str(value)]
+    hidden = {"data", "data_sha256", "start_sha256", "teacher_sha256", "data_dir", "epochs", *search.space.names}
+    for name, value in vars(config).items():
+        if name not in hidden and value is not None and value != getattr(Config(), name):
+            words += _flag(name.replace("_", "-"), value)
+    return shlex.join(words)
+
+
+def _flag(name: str, value: Any) -> list[str]:
+    if isinstance(value, bool):
+        return [f"--{name}" if value else f"--no-{name}"]
+    return [f"--{name}", *(list(map(str, value)) or ["none"] if isinstance(value, tuple) else [str(value)])]
 
 
 def confirmation_path(folder: Path, number: int, seeds: int) -> Path:

@@ -18,12 +18,12 @@ from matplotlib.ticker import MaxNLocator
 
 from lenet.files import make_folder, write_whole
 from lenet.report.plots import axis_end
-from lenet.report.text import metric_name
 from lenet.runs.metrics import METRICS
+from lenet.tuning.display import metric_label, scaled
 from lenet.tuning.space import Axis, Space, shown
-from lenet.tuning.trials import TrialRecord, Trials
+from lenet.tuning.trials import Trials
 
-_LEAST = 8  # trials of which Optuna's plots say something
+LEAST = 8  # trials of which Optuna's plots say something
 
 
 def draw_search(trials: Trials, space: Space, folder: Path) -> None:
@@ -32,10 +32,9 @@ def draw_search(trials: Trials, space: Space, folder: Path) -> None:
     _save(courses_figure(trials), folder / "trials.png")
     _save(values_figure(trials, space), folder / "values.png")
     epoch, study = study_of(trials, space)
-    if len(study.trials) < _LEAST or len({trial.value for trial in study.trials}) == 1:
+    if not _enough(study):
         return
-    draw, name = optuna.visualization.matplotlib, _label(trials.metric)
-    evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+    draw, name, evaluator = optuna.visualization.matplotlib, metric_label(trials.metric), _evaluator()
     for file, plot in (
         ("parallel", lambda: draw.plot_parallel_coordinate(study, target_name=name)),
         ("importance", lambda: draw.plot_param_importances(study, evaluator=evaluator, target_name=name)),
@@ -52,7 +51,7 @@ def courses_figure(trials: Trials) -> Figure:
         top = trial.best(trials.metric)
         if top is None:
             continue
-        values = [_scaled(trials.metric, row) for row in rows]
+        values = [scaled(trials.metric, row) for row in rows]
         colour = {"stopped": "0.65", "failed": "tab:red"}.get(trial.status, "tab:blue")
         colour, width, order = ("tab:orange", 2.5, 3) if trial in best else (colour, 1.2, 2)
         axes.plot(range(1, len(rows) + 1), values, color=colour, lw=width, zorder=order)
@@ -76,11 +75,11 @@ def courses_figure(trials: Trials) -> Figure:
 def values_figure(trials: Trials, space: Space) -> Figure:
     """The metric of each trial's best epoch against each searched option; the colour is its number of epochs."""
     rows = [(trial, row) for trial in trials if (row := trial.best(trials.metric)) is not None]
-    heights = [_scaled(trials.metric, row) for _, row in rows]
+    heights = [scaled(trials.metric, row) for _, row in rows]
     figure = Figure(figsize=(3 * len(space.axes) + 1.5, 3.2), layout="constrained")
     panels = figure.subplots(1, len(space.axes), sharey=True, squeeze=False)[0]
     for axes, axis in zip(panels, space.axes, strict=True):
-        places, epochs = [_place(axis, trial) for trial, _ in rows], [trial.epoch for trial, _ in rows]
+        places, epochs = [axis.place(trial.values[axis.name]) for trial, _ in rows], [trial.epoch for trial, _ in rows]
         dots = axes.scatter(places, heights, c=epochs, cmap="viridis_r", vmin=1, vmax=max(trials.epochs, 2), s=24,
                             edgecolors="0.4", linewidths=0.4)  # fmt: skip
         if axis.kind == "choice":
@@ -92,9 +91,33 @@ def values_figure(trials: Trials, space: Space) -> Figure:
         _finish(axes, trials, [row for _, row in rows])
     for axes in panels[1:]:
         axes.set_ylabel("")
-    panels[0].set_ylabel(f"{_label(trials.metric)}\nof the best epoch")
+    panels[0].set_ylabel(f"{metric_label(trials.metric)}\nof the best epoch")
     figure.colorbar(dots, ax=panels, label="epochs trained", ticks=MaxNLocator(integer=True))
     return figure
+
+
+def importances(trials: Trials, space: Space) -> tuple[int, int, dict[str, float]]:
+    """(the last epoch that all trials reached, the number of trials there, each option's importance, 0 to 1).
+
+    Without importances if there are too few trials, or all have the same value.
+    """
+    epoch, study = study_of(trials, space)
+    if not _enough(study):
+        return epoch, len(study.trials), {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = optuna.importance.get_param_importances(study, evaluator=_evaluator())
+    return epoch, len(study.trials), {name: float(value) for name, value in found.items()}
+
+
+def _enough(study: "optuna.Study") -> bool:
+    return len(study.trials) >= LEAST and len({trial.value for trial in study.trials}) > 1
+
+
+def _evaluator() -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Optuna calls it experimental
+        return optuna.importance.PedAnovaImportanceEvaluator()
 
 
 def study_of(trials: Trials, space: Space) -> tuple[int, "optuna.Study"]:
@@ -103,11 +126,11 @@ def study_of(trials: Trials, space: Space) -> tuple[int, "optuna.Study"]:
     study = optuna.create_study(direction="maximize" if METRICS[trials.metric] > 0 else "minimize")
     epoch = min((trial.epoch for trial in trials if trial.status != "failed" and trial.epoch), default=1)
     rows = [(trial, row) for trial in trials if (row := trial.at(epoch)) is not None]
-    end = axis_end([_scaled(trials.metric, row) for _, row in rows])
+    end = axis_end([scaled(trials.metric, row) for _, row in rows])
     distributions: dict[str, Any] = {axis.name: _distribution(axis) for axis in space.axes}
     for trial, row in rows:
         values = {axis.name: _category(axis, trial.values[axis.name]) for axis in space.axes}
-        value = min(_scaled(trials.metric, row), end)
+        value = min(scaled(trials.metric, row), end)
         study.add_trial(optuna.trial.create_trial(params=values, distributions=distributions, value=value))
     return epoch, study
 
@@ -125,26 +148,12 @@ def _category(axis: Axis, value: Any) -> Any:
     return shown(value) if axis.kind == "choice" and not isinstance(value, (int, float)) else value
 
 
-def _place(axis: Axis, trial: TrialRecord) -> float:
-    value = trial.values[axis.name]
-    return float(axis.values.index(value)) if axis.kind == "choice" else float(value)
-
-
-def _scaled(metric: str, row: Any) -> float:
-    return float(getattr(row, metric)) * (1 if metric.endswith("loss") else 100)
-
-
-def _label(metric: str) -> str:
-    split = "validation " if metric.startswith("val") else ""
-    return f"{split}{metric_name(metric)} {'(nats)' if metric.endswith('loss') else '(%)'}"
-
-
 def _finish(axes: Axes, trials: Trials, rows: Sequence[Any]) -> None:
     """End an axis of losses below what is too high to show: one trial that diverges leaves the others readable."""
-    end = axis_end([_scaled(trials.metric, row) for row in rows])
+    end = axis_end([scaled(trials.metric, row) for row in rows])
     if axes.get_ylim()[1] > 1.1 * end:
         axes.set_ylim(-0.05 * end, 1.05 * end)
-    axes.set_ylabel(_label(trials.metric))
+    axes.set_ylabel(metric_label(trials.metric))
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
 

@@ -14,7 +14,6 @@ from lenet.files import read_toml
 from lenet.runs.metrics import METRICS, SELECT
 from lenet.tuning.space import DEFAULT, Space, check_effects, has_dropout, parse_space
 
-SEARCH_FILE = "search.toml"  # marks a folder as a search's
 STUDY = "cifar10-lenet"
 _TRIALS = 10
 _MAY_CHANGE = ("confirm", "keep", "data_dir")  # on resume: no trial depends on them

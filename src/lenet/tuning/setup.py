@@ -16,10 +16,11 @@ from lenet.data.statistics import pixel_statistics
 from lenet.errors import InputError
 from lenet.files import write_whole
 from lenet.models import build, describe
+from lenet.runs.kinds import SEARCH_FILE
 from lenet.runs.run import Run
 from lenet.training.setup import OWN_MODEL, Statistics, make_setup, resolved
 from lenet.tuning.folder import read_trials
-from lenet.tuning.search import SEARCH_FILE, STUDY, Search, read_search
+from lenet.tuning.search import STUDY, Search, read_search
 from lenet.tuning.trial import Job
 from lenet.tuning.trials import Trials
 

@@ -85,6 +85,10 @@ class Axis:
         count = int((self.high - self.low) / step + 1e-9) + 1
         return tuple(self._number(self.low + i * step) for i in range(count))
 
+    def place(self, value: Any) -> float:
+        """Where a plot shows a value: the number itself, or its position among the choices."""
+        return float(self.values.index(value)) if self.kind == "choice" else float(value)
+
     def encoded(self, value: Any) -> Any:
         """A value as searchers take it: Optuna's categories are numbers, text and booleans."""
         return json.dumps(value) if isinstance(value, tuple) else value

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from lenet.errors import InputError
 from lenet.files import write_whole
@@ -122,6 +122,8 @@ class Trials:
             with path.open(encoding="utf-8", newline="") as file:
                 for line in csv.DictReader(file):
                     trial = self.trial(int(line["trial"]))
+                    if line["status"] not in get_args(Status):
+                        raise ValueError(f"status '{line['status']}'")
                     trial.status = line["status"]  # type: ignore[assignment]
                     trial.seed, trial.host, trial.error = int(line["seed"]), line["host"], line["error"]
                     if epoch := int(line["epoch"]):
@@ -130,9 +132,20 @@ class Trials:
                             for name in _FIGURES
                             if name in line  # an older version wrote fewer
                         }
+                        _check_figures(figures)
+                        if epoch != len(trial.rows) + 1:
+                            raise ValueError(f"trial {trial.number} has no epoch {len(trial.rows) + 1}")
                         trial.rows.append(EpochRow(seed=trial.seed, epoch=epoch, **figures))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
             raise InputError(f"{path} is damaged ({error}): restore it or start over with --overwrite") from None
+
+
+def _check_figures(figures: Mapping[str, Any]) -> None:
+    """Raises ValueError if a figure is missing, or not a number."""
+    optional = {one.name for one in fields(EpochRow) if one.default is None}
+    for name, value in figures.items():
+        if name != "engine" and type(value) not in (int, float) and not (value is None and name in optional):
+            raise ValueError(f"{name} is {value!r:.40}")
 
 
 def _text(value: Any) -> str:

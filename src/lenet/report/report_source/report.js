@@ -1,5 +1,4 @@
-"use strict";
-/* The images behind a cell of the confusion matrix, tables that sort, and the list of sections. */
+/* The images behind a cell of the confusion matrix. */
 
 (() => {
   const element = (id) => document.getElementById(id);
@@ -60,38 +59,5 @@
     element("cell").addEventListener("click", (event) => {
       if (event.target === element("cell")) element("cell").close(); // beside its content
     });
-  }
-
-  /* Sorting: names by name, numbers by number; a second click reverses. */
-  const valueOf = (row, column) => {
-    const text = row.cells[column].textContent;
-    const number = parseFloat(text.replace(/,/g, ""));
-    return column > 0 ? (Number.isNaN(number) ? -1 : number) : text;
-  };
-  for (const table of document.querySelectorAll("table.sortable")) {
-    const heads = Array.from(table.tHead.rows[0].cells);
-    heads.forEach((head, column) => {
-      const button = made("button", "", head.textContent);
-      button.type = "button";
-      head.replaceChildren(button);
-      button.addEventListener("click", () => {
-        const up = head.getAttribute("aria-sort") !== "ascending";
-        for (const other of heads) other.removeAttribute("aria-sort");
-        head.setAttribute("aria-sort", up ? "ascending" : "descending");
-        const body = table.tBodies[0], sorted = Array.from(body.rows);
-        sorted.sort((one, other) => {
-          const a = valueOf(one, column), b = valueOf(other, column);
-          const order = typeof a === "string" ? a.localeCompare(b, "en", { numeric: true }) : a - b;
-          return up ? order : -order;
-        });
-        body.append(...sorted);
-      });
-    });
-  }
-
-  for (const heading of document.querySelectorAll("main h2")) {
-    const link = made("a", "", heading.textContent);
-    link.href = `#${heading.parentElement.id}`;
-    element("contents").append(link);
   }
 })();
