@@ -25,7 +25,7 @@ PARAMETERS = {
     "check": "data data_dir near",
     "compare": "runs out verbose",
     "evaluate": "run data data_dir network split augment",
-    "export": "run file network overwrite input data_dir",
+    "export": "run file network overwrite input int8 data_dir",
     "list_runs": "folder",
     "load": "run",
     "predict": "run images top network calibrated reject_error reject_unlike",

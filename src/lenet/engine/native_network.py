@@ -88,11 +88,12 @@ def call_of(
 
 def outputs(layers: Sequence[Layer], images: np.ndarray, count: int, threads: int = 1) -> np.ndarray:
     """float32 [N, count]: what the last layer returns in eval mode, in memory's order."""
+    engine = extension.engine()
     result = np.empty((len(images), count), np.float32)
     if len(images):
         call = call_of(layers, images, count, threads=threads)
         call.set_logits(result)
-        extension.engine().logits(call)
+        engine.logits(call)
     return result
 
 
