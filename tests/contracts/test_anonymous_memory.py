@@ -1,4 +1,4 @@
-"""50,000 images are read, trained on and evaluated without one copy of their pixels in anonymous memory."""
+"""100,000 images are read, trained on and evaluated without one copy of their pixels in anonymous memory."""
 
 import json
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-COUNT = 50_000
+COUNT = 100_000
 PIXELS = COUNT * 32 * 32 * 3
 
 CHILD = """
