@@ -26,7 +26,7 @@ def index_page(listing: Listing, links: dict[str, Cell]) -> bytes:
     )
     sections = []
     if rows:
-        parts = [table(header, rows, sortable=True, words=("data", "model", "date")), hint(said)]
+        parts = [table(header, rows, sortable=True, words=("data", "model")), hint(said)]
         if without:
             parts.append(hint(f"{counted(without, 'run')} without a report: 'lenet report RUN' writes it."))
         sections.append(section("runs", "Runs", *parts, wide=True))
