@@ -180,7 +180,25 @@ def low_run(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def small_study(tmp_path_factory):
+def runs_of_study():
+    """Four runs on digits, with transfers, as the end of a study's file; lenet gives them the settings of [all]."""
+    return """
+[runs.low]
+classes = "0,1,2,3,4"
+[runs.last]
+transfer = "low"
+label = "last layer"
+classes = "5,6,7,8,9"
+vary = { per_class = [10, 20] }
+[runs.scratch-10]
+label = "from scratch"
+classes = "5,6,7,8,9"
+per_class = 10
+"""
+
+
+@pytest.fixture(scope="session")
+def small_study(runs_of_study, tmp_path_factory):
     """The folder of a finished study of four runs on digits, with transfers. Tests must not change it."""
     import lenet
 
@@ -194,18 +212,8 @@ data = "digits"
 batch_size = 32
 epochs = 1
 optimizer = "adam"
-[runs.low]
-classes = "0,1,2,3,4"
-[runs.last]
-transfer = "low"
-label = "last layer"
-classes = "5,6,7,8,9"
-vary = { per_class = [10, 20] }
-[runs.scratch-10]
-label = "from scratch"
-classes = "5,6,7,8,9"
-per_class = 10
 """
+        + runs_of_study
     )
     lenet.study(folder / "small.toml", out=folder / "made", seeds=2)
     return folder / "made"

@@ -20,17 +20,6 @@ model = "lenet5-tuned"
 batch_size = 32
 epochs = 2
 optimizer = "adam"
-[runs.low]
-classes = "0,1,2,3,4"
-[runs.last]
-transfer = "low"
-label = "last layer"
-classes = "5,6,7,8,9"
-vary = { per_class = [10, 20] }
-[runs.scratch-10]
-label = "from scratch"
-classes = "5,6,7,8,9"
-per_class = 10
 """
 
 
@@ -38,10 +27,10 @@ RUNS = ("low", "last-10", "last-20", "scratch-10")
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(runs_of_study, tmp_path_factory):
     """(the study's file, the folder of its runs, the printed text, the returned comparison)."""
     folder = tmp_path_factory.mktemp("study")
-    (folder / "small.toml").write_text(STUDY)
+    (folder / "small.toml").write_text(STUDY + runs_of_study)
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         comparison = api.study(folder / "small.toml", out=folder / "made", verbose=True)
     return folder / "small.toml", folder / "made", printed.getvalue(), comparison

@@ -81,14 +81,27 @@ def prove(
         indices = np.arange(len(images))
     names = names or [f"{what} {number}" for number in range(len(indices))]
     comparison = _Comparison(exported, network)
+    for some, called in in_turn(images, indices, names):
+        comparison.add(compute(some), some, called)
+    others = list(other_sizes_in_turn(images, indices)) if any_size else []
+    for some, called in others:
+        comparison.add(compute(some), some, called)
+    return Proof(len(indices), what, comparison.ties, len(others), comparison.difference, reason)
+
+
+Named = tuple[NDArray[np.uint8], Sequence[str]]  # uint8 [N, H, W, C], and what a message calls each of them
+
+
+def in_turn(images: NDArray[np.uint8], indices: NDArray[np.int64], names: Sequence[str]) -> Iterator[Named]:
+    """The images with these indices, many at once."""
     for begin in range(0, len(indices), SOME):
-        some = np.ascontiguousarray(images[indices[begin : begin + SOME]])
-        comparison.add(compute(some), some, names[begin : begin + SOME])
-    sizes = 0
-    for image in of_other_sizes(images[indices[:32]]) if any_size else ():
-        comparison.add(compute(image[None]), image[None], [f"an image of {image.shape[1]}x{image.shape[0]} pixels"])
-        sizes += 1
-    return Proof(len(indices), what, comparison.ties, sizes, comparison.difference, reason)
+        yield np.ascontiguousarray(images[indices[begin : begin + SOME]]), names[begin : begin + SOME]
+
+
+def other_sizes_in_turn(images: NDArray[np.uint8], indices: NDArray[np.int64]) -> Iterator[Named]:
+    """Images of other sizes, made from those with these indices, one at once."""
+    for image in of_other_sizes(images[indices[:32]]):
+        yield image[None], [f"an image of {image.shape[1]}x{image.shape[0]} pixels"]
 
 
 class _Comparison:

@@ -13,7 +13,7 @@ from lenet.engine.base import Settings
 from lenet.errors import InputError, counted
 from lenet.evaluation.scores import probabilities
 from lenet.exports.network import Exported
-from lenet.exports.proof import SOME, TOLERANCE, Compute, of_other_sizes
+from lenet.exports.proof import SOME, TOLERANCE, Compute, in_turn, other_sizes_in_turn
 from lenet.exports.quantized import Quantized, logits_of
 from lenet.exports.steps import Floats
 
@@ -114,13 +114,12 @@ def prove_integers(
                              "no file was written")  # fmt: skip
         largest = max(largest, float(each.max(initial=0)))
 
-    for begin in range(0, len(indices), SOME):
-        compare(np.ascontiguousarray(images[indices[begin : begin + SOME]]), names[begin : begin + SOME])
-    sizes = 0
-    for image in of_other_sizes(images[indices[:32]]) if any_size else ():
-        compare(image[None], [f"an image of {image.shape[1]}x{image.shape[0]} pixels"])
-        sizes += 1
-    return IntegerProof(len(indices), sizes, largest)
+    for some, called in in_turn(images, indices, names):
+        compare(some, called)
+    others = list(other_sizes_in_turn(images, indices)) if any_size else []
+    for some, called in others:
+        compare(some, called)
+    return IntegerProof(len(indices), len(others), largest)
 
 
 def accuracies(
