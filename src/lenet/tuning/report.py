@@ -135,9 +135,10 @@ def _axis(found: SearchContents, drawn: list[EpochRow]) -> Axis:
     """The axis of the metric, which ends below losses that are too high to show."""
     metric = found.trials.metric
     values = [scaled(metric, row) for row in drawn]
-    end = axis_end(values) if metric.endswith("loss") else 100.0
-    return axis_of(metric_label(metric), [min(value, end) for value in values], most=None if end > 100 else end * 1.02
-                   if metric.endswith("loss") else 100.0)  # fmt: skip
+    if not metric.endswith("loss"):
+        return axis_of(metric_label(metric), values, most=100.0)
+    end = axis_end(values)
+    return axis_of(metric_label(metric), [min(value, end) for value in values], most=None if end > 100 else 1.02 * end)
 
 
 def _courses_section(found: SearchContents) -> str:
