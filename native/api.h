@@ -39,7 +39,7 @@ struct LenetLayer {
   LenetKind kind;
   int32_t index;              // position in the nn.Sequential
   int32_t inputs, outputs;    // channels or features
-  int32_t kernel, pad_y, pad_x;
+  int32_t kernel, stride_y, stride_x, pad_y, pad_x;
   double eps, momentum;       // batch norm
   double p;                   // dropout probability
   double slope;               // of leaky ReLU for negative inputs

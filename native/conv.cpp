@@ -75,7 +75,8 @@ class Conv : public Layer<T> {
   void image_backward(int n, int slice) {
     const Layout &from = in->layout, &to = out->layout;
     const Gradients<T> dz = {out->image_gradient(n) + to.at(0, 0), to.height, to.width, to.row(), to.channels, 1};
-    conv_weight_gradient(weights_, in->image(n), from.row(), from.channels, dz, weights_.weight_gradient(slice));
+    const int x_column = weights_.stride_x * from.channels;
+    conv_weight_gradient(weights_, in->image(n), from.row(), x_column, dz, weights_.weight_gradient(slice));
     for (int y = 0; y < to.height; y++)
       conv_bias_gradient(dz.data + y * dz.row, to.width, to.channels, weights_.bias_gradient(slice));
     if (!in->needs_gradient) return;

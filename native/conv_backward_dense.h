@@ -32,7 +32,8 @@ void conv_bias_gradient(const T* dz, int positions, int channels, T* sums) {
     for (int c = 0; c < channels; c++) sums[c] += dz[i * channels + c];
 }
 
-// dw[c][ky][t] += sum over positions of dz[y][x][c] * input[y + ky][x][t], for C channels and Q vectors of a run.
+// dw[c][ky][t] += sum over positions of dz[y][x][c] * value t of the window of (y, x), for C channels and Q vectors of a
+// run; windows are x_row and x_column apart.
 template <class T, int C, int Q>
 inline void weight_gradient_tile(const T* x, int x_row, int x_column, const Gradients<T>& dz, int c0, T* dw, int dw_step) {
   Vec<T> sum[C][Q];
@@ -56,7 +57,8 @@ inline void weight_gradient_tile(const T* x, int x_row, int x_column, const Grad
 }
 
 // Adds to the weight's gradient, [outputs][kernel][run_width]. `x` is the top left corner of the first output's window;
-// the next output's window is x_column values further on.
+// the next output's window is x_column values further on,
+// that of the next row of outputs w.stride_y rows.
 template <class T>
 void conv_weight_gradient(const ConvWeights<T>& w, const T* x, int x_row, int x_column, const Gradients<T>& dz, T* dw) {
   const int dw_step = w.kernel * w.run_width;
@@ -67,14 +69,14 @@ void conv_weight_gradient(const ConvWeights<T>& w, const T* x, int x_row, int x_
         const int part = even_part(w.outputs, kChannels);
         for (int c = 0; c < w.outputs; c += part)
           with_constant<kChannels>(w.outputs - c < part ? w.outputs - c : part, [&](auto size) {
-            weight_gradient_tile<T, size, q>(x + ky * x_row + t, x_row, x_column, dz, c,
+            weight_gradient_tile<T, size, q>(x + ky * x_row + t, w.stride_y * x_row, x_column, dz, c,
                                              dw + c * dw_step + ky * w.run_width + t, dw_step);
           });
       });
 }
 
-// dx[ky][x + t] += sum over c of dz[x][c] * w[c][ky][t], for P positions of one column and Q vectors of a run. Short
-// vectors, since runs are not aligned.
+// dx[p][t] += sum over c of dz[p][c] * w[c][ky][t], for P positions of one column, whose windows are dx_row apart, and Q
+// vectors of a run. Short vectors, since runs are not aligned.
 template <class T, int P, int Q>
 inline void input_gradient_tile(const ConvWeights<T>& w, const T* weights, const Gradients<T>& dz, const T* d, T* dx,
                                 int dx_row) {
@@ -110,9 +112,9 @@ void conv_input_gradient(const ConvWeights<T>& w, T* dx, int dx_row, const Gradi
         for (int x = 0; x < dz.columns; x++)
           for (int y = 0; y < dz.rows; y += part)
             with_constant<kPositions>(dz.rows - y < part ? dz.rows - y : part, [&](auto size) {
+              T* const to = dx + (y * w.stride_y + ky) * dx_row + x * w.stride_x * w.inputs + t;
               input_gradient_tile<T, size, q>(w, w.weight.value + ky * w.run_width + t, dz,
-                                              dz.data + y * dz.row + x * dz.column,
-                                              dx + (y + ky) * dx_row + x * w.inputs + t, dx_row);
+                                              dz.data + y * dz.row + x * dz.column, to, w.stride_y * dx_row);
             });
       });
 }

@@ -18,13 +18,13 @@ inline void conv_channels_tile(const ConvWeights<T>& w, const T* x, int x_row, i
   for (int p = 0; p < P; p++)
     for (int q = 0; q < Q; q++) sum[p][q] = load(w.bias.value + channel + q * kLanes<T>);
   const T* weights = w.by_output + w.tile_start(channel);
-  const int inputs = w.inputs, run = w.run, width = w.width;
+  const int column = w.stride_x * w.inputs, run = w.run, width = w.width;
   for (int ky = 0; ky < w.kernel; ky++, x += x_row)
     for (int t = 0; t < run; t++, weights += Q * kLanes<T>) {
       Vec<T> row[Q];
       for (int q = 0; q < Q; q++) row[q] = load(weights + q * kLanes<T>);
       for (int p = 0; p < P; p++) {
-        const Vec<T> value = broadcast(x[p * inputs + t]);
+        const Vec<T> value = broadcast(x[p * column + t]);
         for (int q = 0; q < Q; q++) sum[p][q] += value * row[q];
       }
     }
@@ -43,8 +43,8 @@ void conv_channels(const ConvWeights<T>& w, const T* x, int x_row, int rows, int
       for (int y = 0; y < rows; y++)
         for (int p = 0; p < columns; p += part)
           with_constant<kPositions>(columns - p < part ? columns - p : part, [&](auto size) {
-            conv_channels_tile<T, size, q>(w, x + y * x_row + p * w.inputs, x_row, channel,
-                                           z + y * z_row + p * w.width);
+            const T* const from = x + y * w.stride_y * x_row + p * w.stride_x * w.inputs;
+            conv_channels_tile<T, size, q>(w, from, x_row, channel, z + y * z_row + p * w.width);
           });
     });
 }

@@ -22,6 +22,8 @@ class ConvWeights {
  public:
   ConvWeights(const LenetLayer& spec, bool trained)
       : kernel(spec.kernel),
+        stride_y(spec.stride_y),
+        stride_x(spec.stride_x),
         inputs(spec.inputs),
         outputs(spec.outputs),
         run(spec.kernel * spec.inputs),
@@ -32,7 +34,7 @@ class ConvWeights {
         trained(trained),
         spec_(spec) {}
 
-  const int kernel, inputs, outputs;
+  const int kernel, stride_y, stride_x, inputs, outputs;
   const int run, run_width;  // values under one row of the kernel, contiguous in an image; and padded to vectors
   const int width;           // output channels, padded to vectors
   const int window;          // values under one row of the kernels of a 2x2 pool window, padded to short vectors

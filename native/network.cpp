@@ -70,8 +70,8 @@ void Network<T>::build() {
         const bool first = i == 1;
         in.layout.border_y = spec.pad_y;
         in.layout.border_x = spec.pad_x;
-        out.layout.height = in.layout.height + 2 * spec.pad_y - spec.kernel + 1;
-        out.layout.width = in.layout.width + 2 * spec.pad_x - spec.kernel + 1;
+        out.layout.height = (in.layout.height + 2 * spec.pad_y - spec.kernel) / spec.stride_y + 1;
+        out.layout.width = (in.layout.width + 2 * spec.pad_x - spec.kernel) / spec.stride_x + 1;
         out.layout.channels = spec.outputs;
         out.needs_gradient |= trained;
         BlockSpec block;
@@ -132,6 +132,7 @@ void Network<T>::build() {
 template <class T>
 int Network<T>::block_at(int i, BlockSpec& block) const {
   const LenetCall& call = context_.call;
+  if (call.layers[i].stride_y != 1 || call.layers[i].stride_x != 1) return 0;
   const auto is = [&](int at, LenetKind a, LenetKind b) {
     return at < call.layer_count && (call.layers[at].kind == a || call.layers[at].kind == b);
   };

@@ -21,7 +21,7 @@ class Winograd {
   // save.
   static bool pays(const ConvWeights<T>& w) {
     const bool many = w.inputs >= std::max(kLeastChannels, kLanes<T>) && w.outputs >= kLeastChannels;
-    return many && (w.kernel == 3 || w.kernel == 5);
+    return many && (w.kernel == 3 || w.kernel == 5) && w.stride_y == 1 && w.stride_x == 1;
   }
 
   explicit Winograd(const ConvWeights<T>& weights) : w_(weights) {}

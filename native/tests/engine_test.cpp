@@ -44,6 +44,7 @@ struct LayerDesign {
   LenetKind kind;
   int outputs = 0, kernel = 0, pad_y = 0, pad_x = 0;
   double p = 0;
+  int stride_y = 1, stride_x = 1;
 };
 
 struct Design {
@@ -87,6 +88,10 @@ const std::vector<Design> kDesigns = {
     {"Winograd 3x3", 14, 17, 3, 4, 0, true,
      {{kNormalize}, {kConv, 17, 3}, {kRelu}, {kMaxPool}, {kConv, 16, 3}, {kBatchNorm}, {kTanh}, {kAveragePool},
       {kConv, 35, 3, 1, 1}, {kTanh}, {kGlobalAveragePool}, {kFlatten}, {kLinear, 4}}},
+    {"strides and 1x1", 15, 18, 3, 4, 0, true,
+     {{kNormalize}, {kConv, 6, 3, 1, 1, 0, 2, 2}, {kBatchNorm}, {kRelu}, {kConv, 19, 1}, {kTanh}, {kMaxPool},
+      {kConv, 9, 1, 0, 1, 0, 2, 1}, {kConv, 5, 5, 2, 2, 0, 1, 2}, {kTanh}, {kConv, 20, 1, 1, 1}, {kFlatten},
+      {kLinear, 4}}},
     {"frozen prefix", 17, 16, 3, 5, 5, true,
      {{kNormalize}, {kConv, 6, 5}, {kBatchNorm}, {kRelu}, {kMaxPool}, {kConv, 8, 3}, {kBatchNorm}, {kRelu}, {kMaxPool},
       {kFlatten}, {kLinear, 15}, {kRelu}, {kLinear, 5}}},
@@ -119,6 +124,8 @@ class Model {
       layer.kind = from.kind;
       layer.index = index;
       layer.kernel = from.kernel;
+      layer.stride_y = from.stride_y;
+      layer.stride_x = from.stride_x;
       layer.pad_y = from.pad_y;
       layer.pad_x = from.pad_x;
       layer.p = from.p;
@@ -144,8 +151,10 @@ class Model {
         channels = layer.outputs = from.outputs;
         layer.weight = parameter(fan * channels, true, -bound, bound);
         layer.bias = parameter(channels, false, -0.1, 0.1);
-        height += from.kernel ? 2 * from.pad_y - from.kernel + 1 : 0;
-        width += from.kernel ? 2 * from.pad_x - from.kernel + 1 : 0;
+        if (from.kernel) {
+          height = (height + 2 * from.pad_y - from.kernel) / from.stride_y + 1;
+          width = (width + 2 * from.pad_x - from.kernel) / from.stride_x + 1;
+        }
       } else if (from.kind == kBatchNorm) {
         layer.weight = parameter(channels, true, 0.5, 1.5);
         layer.bias = parameter(channels, false, -0.2, 0.2);

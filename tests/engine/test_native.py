@@ -211,6 +211,28 @@ LAYERS = {
     "Winograd, 5x5, norm before pool": lambda: [*winograd(5, 0), nn.BatchNorm2d(21), nn.ReLU(), nn.MaxPool2d(2)],
     "Winograd, 3x3": lambda: [*winograd(3, 1), nn.Tanh(), nn.AvgPool2d(2)],
     "Winograd, 3x3, no pool": lambda: [*winograd(3, 0), nn.BatchNorm2d(21), nn.ReLU()],
+    "strides": lambda: [
+        nn.Conv2d(3, 20, 3, 2, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(20, 17, 3, (1, 2)),
+        nn.Conv2d(17, 9, 5, 2, 2),
+    ],
+    "1x1": lambda: [nn.Conv2d(3, 17, 1), nn.BatchNorm2d(17), nn.ReLU(), nn.Conv2d(17, 8, 1, padding=1), nn.Tanh()],
+    "1x1 with strides": lambda: [
+        nn.Conv2d(3, 6, 1, 2),
+        nn.ReLU(),
+        nn.Conv2d(6, 9, 1, (2, 1), padding=(0, 2)),
+        nn.ReLU(),
+    ],
+    "1x1 and pool": lambda: [
+        nn.Conv2d(3, 6, 1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(6, 20, 1),
+        nn.Tanh(),
+        nn.AvgPool2d(2),
+    ],
+    "strides and pool": lambda: [nn.Conv2d(3, 9, 3, 2, 1), nn.BatchNorm2d(9), nn.ReLU(), nn.MaxPool2d(2)],
     "nothing": lambda: [],
 }
 
@@ -240,8 +262,8 @@ def test_frozen_layers(frozen):
 
 @st.composite
 def networks(draw):
-    """A random LeNet, images and labels for it."""
-    kernel = draw(st.sampled_from([3, 5]))
+    """A random network of convolutions and linear layers, images and labels for it."""
+    kernel = draw(st.sampled_from([1, 3, 5]))
     height, width = draw(st.integers(16, 40)), draw(st.integers(16, 40))
     if draw(st.integers(0, 9)) == 0:
         height, width = draw(st.sampled_from([(64, 64), (96, 96), (33, 96)]))
@@ -254,10 +276,15 @@ def networks(draw):
     norm, average = draw(st.booleans()), draw(st.booleans())
     activation = draw(st.sampled_from([nn.ReLU, nn.Tanh]))
     layers = [Normalize([0.5] * channels, [0.25] * channels)]
+    side = min(height, width)
     for inputs, outputs in ((channels, maps[0]), maps):
-        layers.append(nn.Conv2d(inputs, outputs, kernel, padding=padding))
+        stride, pooled = draw(st.sampled_from([1, 1, 2, (1, 2)])), draw(st.sampled_from([True, True, False]))
+        side = ((side + 2 * padding - kernel) // (1 if stride == 1 else 2) + 1) // (1 + pooled)
+        assume(side > 0)
+        layers.append(nn.Conv2d(inputs, outputs, kernel, stride, padding))
         layers += [nn.BatchNorm2d(outputs)] * norm
-        layers += [activation(), nn.AvgPool2d(2) if average else nn.MaxPool2d(2)]
+        layers.append(activation())
+        layers += [nn.AvgPool2d(2) if average else nn.MaxPool2d(2)] * pooled
     layers.append(nn.Flatten())
     features = nn.Sequential(*layers)(torch.zeros(2, height, width, channels, dtype=torch.uint8)).shape[1]
     hidden = draw(st.integers(1, 140))

@@ -42,7 +42,7 @@ def good_call(count=16, name="lenet5"):
 
 
 UNCOVERED = {
-    "layer 1 (Conv2d) has a stride": nn.Conv2d(3, 4, 3, stride=2),
+    "layer 1 (Conv2d) has stride (3, 3)": nn.Conv2d(3, 4, 3, stride=3),
     "layer 1 (Conv2d) has kernel size (7, 7)": nn.Conv2d(3, 4, 7),
     "layer 1 (Conv2d) has padding mode 'reflect'": nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect"),
     "layer 1 (MaxPool2d) is not 2x2 pooling": nn.MaxPool2d(3),

@@ -195,10 +195,12 @@ def _only_maps(layer: Any, flat: bool) -> str | None:
 
 
 def _conv_uncovered(layer: Any, flat: bool) -> str | None:
-    if (kernel := _both(layer.kernel_size)) not in ((3, 3), (5, 5)):
-        return f"has kernel size {kernel} (supported: 3x3 and 5x5)"
-    if _both(layer.stride) != (1, 1) or _both(layer.dilation) != (1, 1) or layer.groups != 1:
-        return "has a stride, dilation or groups other than 1"
+    if (kernel := _both(layer.kernel_size)) not in ((1, 1), (3, 3), (5, 5)):
+        return f"has kernel size {kernel} (supported: 1x1, 3x3 and 5x5)"
+    if max(stride := _both(layer.stride)) > 2:
+        return f"has stride {stride} (supported: 1 and 2)"
+    if _both(layer.dilation) != (1, 1) or layer.groups != 1:
+        return "has a dilation or groups other than 1"
     if layer.padding_mode != "zeros":
         return f"has padding mode '{layer.padding_mode}' (supported: 'zeros')"
     return _only_maps(layer, flat)
@@ -269,6 +271,7 @@ KINDS: tuple[Kind, ...] = (
             "inputs": layer.in_channels,
             "outputs": layer.out_channels,
             "kernel": _both(layer.kernel_size)[0],
+            **dict(zip(("stride_y", "stride_x"), _both(layer.stride), strict=True)),
             **dict(zip(("pad_y", "pad_x"), padding_of(layer), strict=True)),
         },
     ),
