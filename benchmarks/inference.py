@@ -6,7 +6,7 @@ RUN is a run folder; by default the default network is trained on CIFAR-10 for o
 speed. All candidates use one core and take turns on the same test images. The tables show medians of images per second,
 of milliseconds per image, and of the ratio to eager PyTorch within each round.
 
-native       lenet's native engine: logits
+native       lenet's native engine, packed once
 eager        the network in PyTorch
 onnx         the exported .onnx file (--input network) in ONNX Runtime
 C -O2        the exported .c file, one image per call
@@ -32,11 +32,12 @@ from comparison import machine, table
 
 import lenet
 from lenet.commands.predict import chosen_network
-from lenet.config import DataConfig, TrainingConfig
+from lenet.config import DataConfig
 from lenet.data.dataset import load_dataset
 from lenet.engine import native as native_engine
-from lenet.engine.base import Settings
+from lenet.engine.native_network import Inference
 from lenet.exports.c_run import c_compiler
+from lenet.models import plain
 
 _SLICE = 0.25  # least duration of a measurement, in seconds
 _IMAGES = 4096
@@ -53,9 +54,8 @@ void many(const unsigned char *pixels, int count, int size, float *probabilities
 Classify = Callable[[np.ndarray], object]
 
 
-def native(network: torch.nn.Sequential) -> Classify:
-    settings = Settings(TrainingConfig(), threads=1)
-    return lambda images: native_engine.logits(network, images, settings)
+def native(network: torch.nn.Sequential, input_shape: tuple[int, int, int]) -> Classify:
+    return Inference(plain(network), input_shape).logits
 
 
 def eager(network: torch.nn.Sequential) -> Classify:
@@ -99,7 +99,7 @@ def candidates(run: str | Path, folder: Path) -> dict[str, Classify]:
     """What is measured, by name."""
     checkpoint = lenet.load(run)
     network = checkpoint.networks[chosen_network(checkpoint, None)]
-    found = {"native": native(network), "eager": eager(network)}
+    found = {"native": native(network, checkpoint.input_shape), "eager": eager(network)}
     for suffix, files in exported(run, folder).items():
         found[f"onnx{suffix}"] = onnx(files["onnx"])
         if compiler := c_compiler():

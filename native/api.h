@@ -1,4 +1,4 @@
-// The interface between the Python binding and the engine of one instruction set level: plain structs and two
+// The interface between the Python binding and the engine of one instruction set level: plain structs and four
 // functions.
 //
 // Python checks everything first (lenet/engine/native_checks.py); the engine checks nothing. The caller owns all memory
@@ -83,7 +83,6 @@ struct LenetCall {
   double momentum, beta1, beta2, eps, weight_decay, label_smoothing;
   bool nesterov;
 
-  float* logits;  // [images, classes], for lenet_logits
 };
 
 struct LenetMetrics {
@@ -92,7 +91,17 @@ struct LenetMetrics {
   int64_t nonfinite_step;  // first step with a loss that is not finite, which ended training; -1: none
 };
 
-// Both return 0, or 1 if memory could not be allocated; nothing has been changed then.
+// Returns 0, or 1 if memory could not be allocated; nothing has been changed then.
 int lenet_train(const LenetCall* call, LenetMetrics* metrics);
-int lenet_logits(const LenetCall* call);
+
+// A network in evaluation, built and packed once for any number of calls. It has its own copy of all parameters, so that
+// nothing that `call` points to is needed after lenet_open. One thread at a time may use it.
+struct LenetInference;
+
+// Reads the network, the images' shape and which of `pixels` and `features` is not null, but no image. Returns null if
+// memory could not be allocated.
+LenetInference* lenet_open(const LenetCall* call);
+// images: as `pixels` or `features` of LenetCall; logits: [images, classes]. Returns 0, or 1 as lenet_train.
+int lenet_infer(LenetInference* inference, const void* images, int64_t image_count, float* logits);
+void lenet_close(LenetInference* inference);
 }

@@ -6,9 +6,11 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
+#include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
 
 #include <cstdint>
+#include <memory>
 #include <new>
 #include <optional>
 #include <stdexcept>
@@ -18,16 +20,14 @@
 #include <vector>
 
 #include "api.h"
+#include "binding_inference.h"
 
 namespace nb = nanobind;
 using namespace nanobind::literals;
 
 namespace {
 
-// nanobind accepts only contiguous arrays on the CPU of exactly this type and number of dimensions. A Call keeps
-// references to its arrays, so that their memory outlives it.
-template <class T, int Dimensions>
-using Array = nb::ndarray<T, nb::ndim<Dimensions>, nb::c_contig, nb::device::cpu>;
+// A Call keeps references to its arrays, so that their memory outlives it.
 template <class T, int Dimensions>
 using MaybeArray = std::optional<Array<T, Dimensions>>;
 // A tensor of the model: float or double, which `pointer_of` checks.
@@ -178,11 +178,6 @@ class Call {
     call_.label_smoothing = label_smoothing;
   }
 
-  void set_logits(Array<float, 2> logits) {
-    logits_ = std::move(logits);
-    call_.logits = logits_->data();
-  }
-
   const LenetCall& plain_call() const { return call_; }
 
  private:
@@ -199,7 +194,6 @@ class Call {
   MaybeArray<const int16_t, 2> boxes_;
   MaybeArray<const int64_t, 2> steps_;
   MaybeArray<const double, 1> learning_rates_, class_weights_;
-  MaybeArray<float, 2> logits_;
 };
 
 // The engine of one level. It is never unloaded.
@@ -209,8 +203,8 @@ class Engine {
     void* const library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (!library) throw std::runtime_error(dlerror());
     train_ = reinterpret_cast<decltype(train_)>(dlsym(library, "lenet_train"));
-    logits_ = reinterpret_cast<decltype(logits_)>(dlsym(library, "lenet_logits"));
-    if (!train_ || !logits_) throw std::runtime_error(path + " is not a native engine");
+    inference_ = InferenceFunctions::of(library);
+    if (!train_ || !inference_.all()) throw std::runtime_error(path + " is not a native engine");
   }
 
   // Returns (images, loss_sum, correct, nonfinite_step or -1).
@@ -221,14 +215,13 @@ class Engine {
     return {metrics.images, metrics.loss_sum, metrics.correct, metrics.nonfinite_step};
   }
 
-  void logits(const Call& call) const {
-    const nb::gil_scoped_release released;
-    if (logits_(&call.plain_call())) throw std::bad_alloc();
+  std::unique_ptr<Inference> inference(const Call& call) const {
+    return std::make_unique<Inference>(inference_, call.plain_call());
   }
 
  private:
   int (*train_)(const LenetCall*, LenetMetrics*) = nullptr;
-  int (*logits_)(const LenetCall*) = nullptr;
+  InferenceFunctions inference_;
 };
 
 }  // namespace
@@ -302,11 +295,12 @@ NB_MODULE(_native, m) {
       .def("set_soft_targets", &Call::set_soft_targets)
       .def("set_class_weights", &Call::set_class_weights)
       .def("set_optimizer", &Call::set_optimizer, nb::kw_only(), "kind"_a, "momentum"_a, "nesterov"_a, "beta1"_a,
-           "beta2"_a, "eps"_a, "weight_decay"_a, "label_smoothing"_a)
-      .def("set_logits", &Call::set_logits);
+           "beta2"_a, "eps"_a, "weight_decay"_a, "label_smoothing"_a);
+
+  Inference::define(m);
 
   nb::class_<Engine>(m, "Engine")
       .def(nb::init<const std::string&>())
       .def("train", &Engine::train)
-      .def("logits", &Engine::logits);
+      .def("inference", &Engine::inference);
 }

@@ -1,4 +1,4 @@
-// The two functions that the shared object of an instruction set level exports.
+// Training, as the shared object of an instruction set level exports it; inference.cpp has evaluation.
 #include <cstdint>
 #include <new>
 
@@ -6,9 +6,6 @@
 #include "network.h"
 
 namespace {
-
-// Large enough for full tiles, small enough for the L2 cache.
-constexpr int kEvaluationBatch = 32;
 
 template <class T>
 LenetMetrics train(const LenetCall& call) {
@@ -25,18 +22,6 @@ LenetMetrics train(const LenetCall& call) {
 __attribute__((visibility("default"))) int lenet_train(const LenetCall* call, LenetMetrics* metrics) {
   try {
     *metrics = call->is_double ? train<double>(*call) : train<float>(*call);
-    return 0;
-  } catch (const std::bad_alloc&) {
-    return 1;
-  }
-}
-
-__attribute__((visibility("default"))) int lenet_logits(const LenetCall* call) {
-  try {
-    if (call->is_double)
-      lenet::Network<double>(*call, false, kEvaluationBatch).logits();
-    else
-      lenet::Network<float>(*call, false, kEvaluationBatch).logits();
     return 0;
   } catch (const std::bad_alloc&) {
     return 1;

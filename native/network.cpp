@@ -201,7 +201,7 @@ LenetMetrics Network<T>::train() {
 }
 
 template <class T>
-void Network<T>::logits() {
+void Network<T>::logits(float* to) {
   const LenetCall& call = context_.call;
   const int batch = context_.most_images, each = forward_.stages();
   Step step = {};
@@ -210,7 +210,7 @@ void Network<T>::logits() {
       const Blob<T>& out = blobs_.back();
       if (stage > 0)
         for (int n = 0; n < step.images; n++)
-          for (int c = 0; c < call.classes; c++) call.logits[(step.begin + n) * call.classes + c] = float(out.image(n)[c]);
+          for (int c = 0; c < call.classes; c++) to[(step.begin + n) * call.classes + c] = float(out.image(n)[c]);
       const int64_t begin = stage / each * batch;
       if (begin >= call.image_count) return 0;
       step = {int(std::min<int64_t>(batch, call.image_count - begin)), begin, 0, 0.0};

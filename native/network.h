@@ -1,4 +1,4 @@
-// The network of one call: built from the caller's layers, trained for the plan's steps or evaluated.
+// A network: built from the caller's layers, then trained for the plan's steps or evaluated, any number of times.
 #pragma once
 
 #include <deque>
@@ -22,7 +22,8 @@ class Network {
   Network(const LenetCall& call, bool training, int most_images);
 
   LenetMetrics train();  // changes the caller's parameters, statistics and optimizer state
-  void logits();         // writes the caller's logits
+  // Writes [images, classes] for the images that `call` names now.
+  void logits(float* to);
 
  private:
   void build();

@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from lenet.engine import native, native_network
+from lenet.engine import native
 from lenet.engine import torch as engine
+from lenet.engine.native_network import Inference
 from lenet.engine.statistics import MOST_STATISTICS, map_statistics, statistics_count
 from lenet.models import SHAPES, Normalize, lenet, plain
 
@@ -48,4 +49,6 @@ def test_the_native_engine_gives_the_same_statistics(name):
     model = lenet(SHAPES[name], (20, 24, 3), 4).eval()
     images = np.random.default_rng(1).integers(0, 256, (300, 20, 24, 3), np.uint8)
     expected = map_statistics(engine.maps, model, images)
-    assert np.allclose(map_statistics(native_network.maps, plain(model), images), expected, atol=1e-5)
+    inference = Inference(plain(model), images.shape[1:])
+    found = map_statistics(lambda _, *asked: inference.maps(*asked), inference.layers, images)
+    assert np.allclose(found, expected, atol=1e-5)

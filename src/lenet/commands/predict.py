@@ -11,18 +11,16 @@ from typing import TYPE_CHECKING, TypeGuard, Union
 import numpy as np
 from PIL import Image
 
-from lenet import extension
 from lenet.data.fit import fit_image, open_image, reason, to_8bit
 from lenet.data.stream import Decoded, stream
-from lenet.engine import native_network
 from lenet.engine.base import Settings
 from lenet.engine.statistics import map_statistics
 from lenet.errors import InputError
 from lenet.evaluation.likeness import FEWEST_VALIDATION, unlike_rate
 from lenet.evaluation.rejection import UNLIKE, UNSURE, Limits, error_rate, rejection
 from lenet.evaluation.scores import probabilities
-from lenet.layers.table import Layer
-from lenet.runs.checkpoint import Checkpoint, Networks
+from lenet.runs.checkpoint import Checkpoint
+from lenet.runs.networks import Networks
 from lenet.runs.run import Run
 
 _BATCH = 256  # images whose logits are computed at once
@@ -188,29 +186,19 @@ def _computed(
     The native engine computes them where it can, since it is loaded in a fraction of the time that PyTorch takes. The
     results differ by rounding.
     """
-    if layers := _native(checkpoint, number):
-        logits = native_network.logits(layers, images)
-        return logits, map_statistics(native_network.maps, layers, images) if described else None
+    networks = checkpoint.networks
+    if isinstance(networks, Networks) and (inference := networks.inference(number, checkpoint.input_shape)):
+        logits = inference.logits(images)
+        if not described:
+            return logits, None
+        return logits, map_statistics(lambda _, *asked: inference.maps(*asked), inference.layers, images)
     from lenet.engine import torch as torch_engine  # only here PyTorch is loaded
     from lenet.engine.preserved import preserved_torch
 
     with preserved_torch():
-        network = checkpoint.networks[number]
+        network = networks[number]
         logits = torch_engine.logits(network, images, Settings())
         return logits, map_statistics(torch_engine.maps, network, images) if described else None
-
-
-def _native(checkpoint: Checkpoint, number: int) -> list[Layer] | None:
-    """The layers of a network that the native engine supports, if it is installed; otherwise None."""
-    networks, (height, width, channels) = checkpoint.networks, checkpoint.input_shape
-    layers = networks.layers(number) if isinstance(networks, Networks) else None
-    if layers is None or native_network.covers(layers, shape=(channels, height, width)):
-        return None
-    try:
-        extension.engine()
-    except InputError:  # not installed, or LENET_ISA names a level that this processor lacks
-        return None
-    return layers
 
 
 def chosen_network(checkpoint: Checkpoint, network: int | None) -> int:

@@ -12,7 +12,7 @@ from lenet import extension
 from lenet.data.plan import Plan
 from lenet.engine.base import ADAM_BETAS, ADAM_EPS, Metrics, OptimizerState, Settings
 from lenet.engine.native_checks import check_batch_norm, check_class_weights, check_model, check_plan, check_tensor
-from lenet.engine.native_network import call_of, outputs
+from lenet.engine.native_network import Inference, call_of
 from lenet.errors import InputError
 from lenet.extension import available as available
 from lenet.extension import level as level
@@ -75,9 +75,9 @@ def train(
 
 def logits(model: nn.Sequential, images: np.ndarray, settings: Settings) -> np.ndarray:
     """See lenet.engine.base.Engine.logits."""
-    classes = check_model(model, images, settings)
+    check_model(model, images, settings)
     model.eval()
-    return outputs(plain(model), images, classes, settings.threads)
+    return Inference(plain(model), images.shape[1:], settings.threads).logits(images)
 
 
 def _state_for(model: nn.Sequential, optimizer_state: OptimizerState, settings: Settings) -> OptimizerState:

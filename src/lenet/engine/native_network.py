@@ -1,6 +1,6 @@
 """The native engine's view of a network: which networks it supports, and a network's description for C++.
 
-Nothing here loads PyTorch: `logits` and `maps` compute a prediction in a process that has not loaded it.
+Nothing here loads PyTorch: an `Inference` predicts in a process that has not loaded it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,6 +11,7 @@ import numpy as np
 
 from lenet import extension
 from lenet.engine.base import Settings
+from lenet.errors import InputError
 from lenet.layers.network import output_shapes
 from lenet.layers.table import Layer, kind_of, padding_of
 
@@ -86,32 +87,43 @@ def call_of(
     return call
 
 
-def outputs(layers: Sequence[Layer], images: np.ndarray, count: int, threads: int = 1) -> np.ndarray:
-    """float32 [N, count]: what the last layer returns in eval mode, in memory's order."""
-    engine = extension.engine()
-    result = np.empty((len(images), count), np.float32)
-    if len(images):
-        call = call_of(layers, images, count, threads=threads)
-        call.set_logits(result)
-        engine.logits(call)
-    return result
+class Inference:
+    """A network in eval mode, described and packed once and then used for any number of images.
 
-
-def logits(layers: Sequence[Layer], images: np.ndarray) -> np.ndarray:
-    """float32 [N, classes] of uint8 [N, H, W, C], on one thread."""
-    return outputs(layers, images, output_shapes(layers, image_shape(images))[-1][0])
-
-
-def maps(layers: Sequence[Layer], images: np.ndarray, numbers: Sequence[int]) -> list[np.ndarray]:
-    """What the layers with these numbers return for uint8 [N, H, W, C], float32 [N, pixels, channels] each.
-
-    The engine keeps only the last layer's output, so it computes the network up to each of them.
+    It has copies of the tensors: later changes of the layers do not reach it. Threads may share it; their calls take
+    turns. Equal images have equal results, bit for bit, whatever was computed before.
     """
-    shapes = output_shapes(layers, image_shape(images))
-    return [
-        outputs(layers[: number + 1], images, prod(shapes[number])).reshape(len(images), -1, shapes[number][0])
-        for number in numbers
-    ]
+
+    def __init__(self, layers: Sequence[Layer], shape: tuple[int, ...], threads: int = 1) -> None:
+        """shape: of one image, (height, width, channels) of uint8 or (features,) of float32, which `covers` checked."""
+        self.layers, self._shape, self._threads = layers, shape, threads
+        self._outputs = output_shapes(layers, (shape[-1], *shape[:-1]))
+        self._engine = extension.engine()
+        self._packed: dict[int, Any] = {}  # the extension's networks up to a layer, by its number
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """float32 [N, classes] of [N, *shape]. Raises InputError for images of another shape."""
+        return self._up_to(len(self.layers) - 1, images)
+
+    def maps(self, images: np.ndarray, numbers: Sequence[int]) -> list[np.ndarray]:
+        """What the layers with these numbers return for uint8 [N, H, W, C], float32 [N, pixels, channels] each.
+
+        The engine keeps only the last layer's output, so it computes the network up to each of them.
+        """
+        return [self._up_to(number, images).reshape(len(images), -1, self._outputs[number][0]) for number in numbers]
+
+    def _up_to(self, number: int, images: np.ndarray) -> np.ndarray:
+        """float32 [N, values]: what layer `number` returns, in memory's order."""
+        if images.shape[1:] != self._shape:
+            raise InputError(f"images must have the shape {list(self._shape)}, not {list(images.shape[1:])}")
+        count = prod(self._outputs[number])
+        if number not in self._packed:
+            any_images = np.empty((1, *self._shape), np.uint8 if len(self._shape) == 3 else np.float32)
+            call = call_of(self.layers[: number + 1], any_images, count, threads=self._threads)
+            self._packed[number] = self._engine.inference(call)
+        result = np.empty((len(images), count), np.float32)
+        self._packed[number].logits(images, result)
+        return result
 
 
 def _described(number: int, layer: Layer, state: Mapping[str, np.ndarray]) -> Any:

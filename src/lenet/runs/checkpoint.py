@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,41 +25,13 @@ from lenet.layers.network import describe, parsed, trace
 from lenet.layers.table import Layer
 from lenet.runs.arrays import read_arrays, type_of, write_arrays
 from lenet.runs.metrics import best_of
+from lenet.runs.networks import Networks
 
 if TYPE_CHECKING:
     from torch import nn
 
 FORMAT = 1
 _LIKENESS = "likeness."
-
-
-class Networks(Sequence["nn.Sequential"]):
-    """Networks that were read from a file. Each becomes an nn.Sequential when it is first asked for."""
-
-    def __init__(self, layers: Sequence[list[Layer]]) -> None:
-        self._layers = layers
-        self._built: dict[int, nn.Sequential] = {}
-
-    def __len__(self) -> int:
-        return len(self._layers)
-
-    @overload
-    def __getitem__(self, index: int) -> "nn.Sequential": ...
-    @overload
-    def __getitem__(self, index: slice) -> "list[nn.Sequential]": ...
-    def __getitem__(self, index: int | slice) -> "nn.Sequential | list[nn.Sequential]":
-        from lenet.models import with_tensors  # here PyTorch is loaded
-
-        if isinstance(index, slice):
-            return [self[number] for number in range(len(self))[index]]
-        number = range(len(self))[index]
-        if number not in self._built:
-            self._built[number] = with_tensors(self._layers[number])
-        return self._built[number]
-
-    def layers(self, number: int) -> list[Layer] | None:
-        """The layers of a network without PyTorch; None once it is an nn.Sequential, which its user may change."""
-        return None if number in self._built else self._layers[number]
 
 
 @dataclass

@@ -1,0 +1,72 @@
+"""A network of the native engine that is packed once: every call gives the same bits."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from lenet.engine import native
+from lenet.engine import torch as reference
+from lenet.engine.base import Settings
+from lenet.engine.native_network import Inference
+from lenet.errors import InputError
+from lenet.models import SHAPES, lenet, plain
+
+pytestmark = pytest.mark.skipif(native.available() is not None, reason=str(native.available()))
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (77, 20, 24, 3), np.uint8)
+
+
+@pytest.fixture(params=SHAPES)
+def model(request):
+    torch.manual_seed(0)
+    return lenet(SHAPES[request.param], (20, 24, 3), 4).eval()
+
+
+def test_all_calls_give_the_same_bits_as_a_fresh_network(model):
+    inference = Inference(plain(model), (20, 24, 3))
+    expected = Inference(plain(model), (20, 24, 3)).logits(IMAGES)
+    np.testing.assert_allclose(expected, reference.logits(model, IMAGES, Settings()), rtol=1e-4, atol=1e-5)
+    assert np.array_equal(native.logits(model, IMAGES, Settings()), expected)
+    for begin, end in ((0, 77), (5, 6), (0, 0), (30, 70), (76, 77), (0, 77)):
+        assert np.array_equal(inference.logits(IMAGES[begin:end]), expected[begin:end])
+
+
+def test_threads_do_not_change_the_bits(model):
+    one, two = (Inference(plain(model), (20, 24, 3), threads) for threads in (1, 2))
+    assert np.array_equal(one.logits(IMAGES), two.logits(IMAGES))
+
+
+def test_it_has_its_own_weights(model):
+    inference = Inference(plain(model), (20, 24, 3))
+    expected = inference.logits(IMAGES)
+    with torch.no_grad():
+        for tensor in (*model.parameters(), *model.buffers()):
+            tensor.zero_()
+    assert np.array_equal(inference.logits(IMAGES), expected)
+
+
+def test_threads_may_share_it(model):
+    inference = Inference(plain(model), (20, 24, 3))
+    expected = inference.logits(IMAGES)
+    with ThreadPoolExecutor(4) as pool:
+        for begin, found in enumerate(pool.map(lambda begin: inference.logits(IMAGES[begin : begin + 9]), range(60))):
+            assert np.array_equal(found, expected[begin : begin + 9])
+
+
+def test_a_head_on_features():
+    features = np.random.default_rng(1).normal(size=(40, 12)).astype(np.float32)
+    head = nn.Sequential(nn.Linear(12, 7), nn.ReLU(), nn.Linear(7, 3)).eval()
+    inference = Inference(plain(head), (12,))
+    expected = reference.logits(head, features, Settings())
+    for count in (40, 1):
+        np.testing.assert_allclose(inference.logits(features[:count]), expected[:count], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(24, 20, 3), (20, 24, 1), (20, 24), (1440,)])
+def test_images_of_another_shape_are_refused(shape):
+    inference = Inference(plain(lenet(SHAPES["lenet5"], (20, 24, 3), 4)), (20, 24, 3))
+    with pytest.raises(InputError, match=r"images must have the shape \[20, 24, 3\]"):
+        inference.logits(np.zeros((2, *shape), np.uint8))
