@@ -17,7 +17,7 @@ from lenet.data.dataset import load_dataset
 from lenet.data.plan import epoch_plan
 from lenet.engine import native
 from lenet.engine.base import Settings
-from lenet.models import SHAPES, lenet
+from lenet.models import SHAPES, network_of
 
 LISTS = ("none", "flip-shift", *AUGMENTATIONS[2:], "flip-shift-rotate-scale", "-".join(AUGMENTATIONS))
 
@@ -33,7 +33,7 @@ def main() -> None:
     data = load_dataset(Config(data="cifar10", data_dir=options.data_dir), download=False)
     images, labels = np.ascontiguousarray(data.images[: options.images]), data.labels[: options.images]
     torch.manual_seed(0)
-    model = lenet(SHAPES["lenet5-modern"], images.shape[1:], 10)
+    model = network_of(SHAPES["lenet5-modern"], images.shape[1:], 10)
     settings = Settings(TrainingConfig())
     print(f"{machine()}; native {native.level()}; {options.images:,} images, medians of {options.rounds} rounds")
     rows = []

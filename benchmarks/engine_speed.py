@@ -26,7 +26,7 @@ import copy
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import median
 from typing import Any, Literal
 
@@ -42,7 +42,8 @@ from lenet.data.plan import epoch_plan
 from lenet.engine import native as native_engine
 from lenet.engine import torch as torch_engine
 from lenet.engine.base import OptimizerState, Settings
-from lenet.models import SHAPES, Shape, lenet, trace
+from lenet.models import SHAPES, Shape, network_of, shape_named, trace
+from lenet.models.lenet import LeNet
 
 _SLICE = 0.25  # least duration of a measurement, in seconds
 _BLOCK = 256  # measurements use a multiple of this many images, rounded up to whole batches
@@ -65,12 +66,12 @@ ROWS = [
     Row("cifar10-lenet", SHAPES["lenet-dropout"]),
     Row("cifar100-vanilla", SHAPES["lenet5"], classes=100, optimizer="adam"),
     Row("cifar100-tuned", SHAPES["lenet5-tuned"], classes=100, optimizer="adam"),
-    Row("max pool alone", replace(SHAPES["lenet5-tuned"], fc=(120, 84), batch_norm="none")),
+    Row("max pool alone", shape_named("lenet5-tuned", fc=(120, 84), batch_norm="none")),
     Row("default", SHAPES["lenet5-modern"]),
     Row("digits", SHAPES["lenet5-modern"], data="digits"),
-    Row("wide (64, 128)", replace(SHAPES["lenet5-modern"], maps=(64, 128))),
+    Row("wide (64, 128)", shape_named("lenet5-modern", maps=(64, 128))),
     *(
-        Row(f"{a}-{b} {norm}", replace(SHAPES["lenet5-modern"], maps=(a, b), fc=(), norm=norm))
+        Row(f"{a}-{b} {norm}", shape_named("lenet5-modern", maps=(a, b), fc=(), norm=norm))
         for a, b in ((32, 56), (64, 128))
         for norm in _NORMS
     ),
@@ -85,7 +86,7 @@ class Candidates:
         self.row, self.batch_size, self.images, self.labels = row, batch_size, images, labels % row.classes
         self.block = -(-_BLOCK // batch_size) * batch_size
         height, width, channels = images.shape[1:]
-        self.network = lenet(row.shape, (height, width, channels), row.classes)
+        self.network = network_of(row.shape, (height, width, channels), row.classes)
         cores = usable_cores()
         self.run: dict[str, Callable[[int], None]] = {
             "plain": self._plain(),
@@ -167,6 +168,7 @@ class Candidates:
         from jax_peer import jax_trainer
 
         height, width, channels = self.images.shape[1:]
+        assert isinstance(self.row.shape, LeNet)
         train = jax_trainer(self.row.shape, (height, width, channels), self.row.classes, self.batch_size, self.block)
 
         def several(count: int) -> None:

@@ -15,11 +15,11 @@ import numpy as np
 from jax import lax
 from jax import numpy as jnp
 
-from lenet.models import Shape
+from lenet.models.lenet import LeNet
 
 
 def jax_trainer(
-    shape: Shape, input_shape: tuple[int, int, int], classes: int, batch_size: int, images: int
+    shape: LeNet, input_shape: tuple[int, int, int], classes: int, batch_size: int, images: int
 ) -> Callable[[np.ndarray, np.ndarray], None]:
     """A compiled function that trains on uint8 [images, H, W, C] and int64 [images] labels by SGD with momentum.
 

@@ -12,7 +12,7 @@ from lenet.data.dataset import load_dataset
 from lenet.data.plan import epoch_plan
 from lenet.engine.base import Settings
 from lenet.engine.choice import choose
-from lenet.models import SHAPES, lenet
+from lenet.models import SHAPES, network_of
 from lenet.training.training import initialised
 
 
@@ -23,7 +23,7 @@ def main() -> None:
 
     config = resolve(given={"optimizer": options.optimizer, "engine": options.engine, "lr": 1e-3})
     data = load_dataset(DataConfig(data="cifar10", data_dir=options.data_dir), download=False)
-    model = initialised(lenet(SHAPES[options.model], (32, 32, 3), 10), 0)
+    model = initialised(network_of(SHAPES[options.model], (32, 32, 3), 10), 0)
     settings = Settings(config, threads=options.threads)
     choice = choose(options.engine, model, settings)
     plan = epoch_plan(

@@ -19,7 +19,7 @@ from lenet.config import drawn, resolve
 from lenet.config.options import SHAPING
 from lenet.data.dataset import load_dataset
 from lenet.data.plan import learning_rates
-from lenet.models import Normalize, lenet, shape_named
+from lenet.models import Normalize, network_of, shape_named
 
 
 def accuracy(model: nn.Sequential, loader: DataLoader[tuple[torch.Tensor, int]], count: int) -> float:
@@ -60,7 +60,7 @@ def main() -> None:
         )
 
     shape = shape_named(config.model, **{name: getattr(config, name) for name in SHAPING})
-    layers = lenet(shape, (32, 32, 3), 10)
+    layers = network_of(shape, (32, 32, 3), 10)
     model = nn.Sequential(*[layer for layer in layers if not isinstance(layer, Normalize)])
     loss_of = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
     train, val = loader(data.train, True), loader(data.val, False)

@@ -18,7 +18,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from lenet.config import DataConfig
 from lenet.data.dataset import load_dataset
-from lenet.models import SHAPES, Normalize, lenet
+from lenet.models import SHAPES, Normalize, network_of
 
 
 class Images(TorchDataset[tuple[torch.Tensor, int]]):
@@ -90,7 +90,7 @@ def main() -> None:
     data = load_dataset(DataConfig(data="cifar10", data_dir=options.data_dir), download=False)
     images, labels = data.images[data.train[: options.images]], data.labels[data.train[: options.images]]
     held = data.val[: options.validate]
-    script = PlainScript(lenet(SHAPES[options.model], (32, 32, 3), 10), options.batch_size, options.optimizer)
+    script = PlainScript(network_of(SHAPES[options.model], (32, 32, 3), 10), options.batch_size, options.optimizer)
     warm = 10 * options.batch_size
     script.train(images[:warm], labels[:warm])  # the first call allocates memory and selects kernels
     started = time.perf_counter()

@@ -112,7 +112,7 @@ def photos(folder, classes=("cat", "dog"), each=12):
         ("train digits --lr nan", ["lr must lie between"]),
         ("train digits --lr=-1", ["lr must lie between"]),
         ("train digits --schedule cosin", ["--schedule", "cosin", "cosine"]),
-        ("train digits --maps 6", ["--maps"]),
+        ("train digits --maps 6", ["maps takes 2 numbers for lenet5-modern, such as 6 16, not 1"]),
         ("train digits --maps 6 0", ["maps must lie between"]),
         ("train digits --size 8", ["size must lie between 16 and 96, not 8"]),
         ("train digits --channels 2", ["--channels", "1, 3"]),

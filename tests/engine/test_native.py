@@ -23,7 +23,7 @@ from lenet.engine import native
 from lenet.engine import torch as reference
 from lenet.engine.base import Settings
 from lenet.errors import InputError
-from lenet.models import SHAPES, Normalize, lenet
+from lenet.models import SHAPES, Normalize, network_of
 
 pytestmark = pytest.mark.skipif(native.available() is not None, reason=str(native.available()))
 
@@ -54,7 +54,7 @@ def make_plan(count, batch_size, *, learning_rate=0.0, **options):
 
 def make_model(name="lenet5-tuned", input_shape=(32, 32, 3), classes=10, seed=0, **changes):
     torch.manual_seed(seed)
-    return lenet(replace(SHAPES[name], **changes), input_shape, classes).double()
+    return network_of(replace(SHAPES[name], **changes), input_shape, classes).double()
 
 
 def before_batch_norm(model):
@@ -443,10 +443,10 @@ from pathlib import Path
 from lenet.data.plan import epoch_plan
 from lenet.engine import native
 from lenet.engine.base import Settings
-from lenet.models import SHAPES, lenet
+from lenet.models import SHAPES, network_of
 
 torch.manual_seed(0)
-model = lenet(SHAPES["lenet5-modern"], (16, 16, 1), 10)
+model = network_of(SHAPES["lenet5-modern"], (16, 16, 1), 10)
 images = np.random.default_rng(0).integers(0, 256, (64, 16, 16, 1), dtype=np.uint8)
 plan = epoch_plan(np.arange(64), seed=0, epoch=0, epochs=1, batch_size=32, learning_rate=0.1)
 if sys.argv[1] == "limited":  # enough memory for the call, but not for the stacks of 200 threads

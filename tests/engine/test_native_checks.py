@@ -16,13 +16,13 @@ from lenet.engine.base import Settings
 from lenet.engine.choice import choose
 from lenet.engine.native_network import covers
 from lenet.errors import InputError
-from lenet.models import SHAPES, Normalize, lenet, output_shapes
+from lenet.models import SHAPES, Normalize, network_of, output_shapes
 
 pytestmark = pytest.mark.skipif(native.available() is not None, reason=str(native.available()))
 
 
 def make_model(name="lenet5-tuned"):
-    return lenet(SHAPES[name], (32, 32, 3), 10)
+    return network_of(SHAPES[name], (32, 32, 3), 10)
 
 
 def good_call(count=16, name="lenet5"):

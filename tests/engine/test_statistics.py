@@ -9,7 +9,7 @@ from lenet.engine import native
 from lenet.engine import torch as engine
 from lenet.engine.native_network import Inference
 from lenet.engine.statistics import MOST_STATISTICS, map_statistics, statistics_count
-from lenet.models import SHAPES, Normalize, lenet, plain
+from lenet.models import SHAPES, Normalize, network_of, plain
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (300, 16, 20, 3), np.uint8)
 
@@ -19,7 +19,7 @@ def network(*layers):
 
 
 def test_statistics_are_of_the_normalised_image_and_of_the_maps_after_each_activation():
-    model = lenet(SHAPES["lenet5-modern"], (16, 20, 3), 4)
+    model = network_of(SHAPES["lenet5-modern"], (16, 20, 3), 4)
     found = map_statistics(engine.maps, model.train(), IMAGES)
     assert found.shape == (300, 2 * (3 + 6 + 16)) == (300, statistics_count(model, (16, 20, 3)))
     with torch.no_grad():
@@ -46,7 +46,7 @@ def test_later_layers_are_left_out_where_there_would_be_too_many_statistics():
 @pytest.mark.skipif(native.available() is not None, reason=str(native.available()))
 @pytest.mark.parametrize("name", SHAPES)
 def test_the_native_engine_gives_the_same_statistics(name):
-    model = lenet(SHAPES[name], (20, 24, 3), 4).eval()
+    model = network_of(SHAPES[name], (20, 24, 3), 4).eval()
     images = np.random.default_rng(1).integers(0, 256, (300, 20, 24, 3), np.uint8)
     expected = map_statistics(engine.maps, model, images)
     inference = Inference(plain(model), images.shape[1:])

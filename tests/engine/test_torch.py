@@ -14,7 +14,7 @@ from lenet.data.plan import dropout_keep, epoch_plan
 from lenet.engine import torch as engine
 from lenet.engine.base import Settings
 from lenet.engine.choice import choose
-from lenet.models import SHAPES, lenet
+from lenet.models import SHAPES, network_of
 from lenet.training.training import initialised
 
 GREY = (16, 16, 1)
@@ -30,7 +30,7 @@ def settings_for(optimizer="adam", frozen=0, class_weights=None, **training):
 
 
 def network(name="lenet5-modern", seed=0, **changes):
-    return initialised(lenet(replace(SHAPES[name], **changes), GREY, 10), seed)
+    return initialised(network_of(replace(SHAPES[name], **changes), GREY, 10), seed)
 
 
 def plan(count=50, **changes):

@@ -1,4 +1,4 @@
-"""The LeNet family: published sizes, descriptions for checkpoints, and checks of the user's networks."""
+"""The named networks: published sizes, descriptions for checkpoints, and checks of the user's networks."""
 
 import importlib.util
 import json
@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from lenet.config import SHAPING
 from lenet.errors import InputError
 from lenet.models import (
     SHAPES,
@@ -16,7 +17,7 @@ from lenet.models import (
     describe,
     fitted,
     has_batch_norm,
-    lenet,
+    network_of,
     parameter_count,
     shape_named,
     trace,
@@ -38,14 +39,16 @@ def random_images(shape, count=4):
         ("lenet5-modern", RGB, 10, 62_006 + 2 * (6 + 16 + 120 + 84)),
         # The CIFAR-100 study: two convolutions, 400 -> 64 with batch norm -> 128 -> 100.
         ("lenet5-tuned", RGB, 100, 456 + 2_416 + 25_664 + 128 + 8_320 + 12_900),
+        # The weights of six convolutions; each map's bias, batch norm's factor and shift; the linear layer.
+        ("small-vgg", RGB, 10, 9 * (48 + 256 + 512 + 1_024 + 1_792 + 3_136) + 3 * 2 * (16 + 32 + 56) + 570),
     ],
 )
 def test_parameters_are_as_counted_by_hand(name, input_shape, classes, parameters):
-    assert parameter_count(lenet(SHAPES[name], input_shape, classes)) == parameters
+    assert parameter_count(network_of(SHAPES[name], input_shape, classes)) == parameters
 
 
 def kinds(name):
-    return [type(layer).__name__ for layer in lenet(SHAPES[name], RGB, 10)]
+    return [type(layer).__name__ for layer in network_of(SHAPES[name], RGB, 10)]
 
 
 def test_layers_are_in_the_order_of_the_studies():
@@ -67,6 +70,10 @@ def test_layers_are_in_the_order_of_the_studies():
         "Normalize", *block, *block, "Flatten",
         "Linear", "BatchNorm1d", "ReLU", "Linear", "BatchNorm1d", "ReLU", "Linear",
     ]  # fmt: skip
+    stage = ["Conv2d", "BatchNorm2d", "ReLU"] * 2
+    assert kinds("small-vgg") == [
+        "Normalize", *stage, "MaxPool2d", *stage, "MaxPool2d", *stage, "AdaptiveAvgPool2d", "Flatten", "Linear",
+    ]  # fmt: skip
 
 
 def test_model_py_equals_the_named_network(root):
@@ -75,22 +82,45 @@ def test_model_py_equals_the_named_network(root):
     spec.loader.exec_module(study)
     mean, std = (0.4, 0.5, 0.6), (0.2, 0.3, 0.4)
     own = fitted(study.lenet(), RGB, 10, mean, std)
-    assert describe(own) == describe(lenet(SHAPES["lenet-dropout"], RGB, 10, mean=mean, std=std))
+    assert describe(own) == describe(network_of(SHAPES["lenet-dropout"], RGB, 10, mean=mean, std=std))
 
 
 def test_shape_named_changes_fields_and_keeps_them_for_none():
     shape = shape_named("lenet5-modern", maps=(12, 32), fc=None, dropout=0.1)
-    network = lenet(shape, RGB, 7)
+    network = network_of(shape, RGB, 7)
     widths = [layer.weight.shape[0] for layer in network if isinstance(layer, (nn.Conv2d, nn.Linear))]
     assert widths == [12, 32, 120, 84, 7]
     assert [layer.p for layer in network if isinstance(layer, nn.Dropout)] == [0.1, 0.1]
+
+
+def test_a_deep_network_takes_widths_and_dropout():
+    network = network_of(shape_named("small-vgg", maps=(4, 6, 8), dropout=0.3), RGB, 7)
+    widths = [layer.out_channels for layer in network if isinstance(layer, nn.Conv2d)]
+    assert widths == [4, 4, 6, 6, 8, 8]
+    assert [layer.p for layer in network if isinstance(layer, nn.Dropout)] == [0.3]
+    assert isinstance(network[-2], nn.Dropout)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("small-vgg", {"kernel": 3}, "kernel does not change small-vgg, which takes maps and dropout: leave it out"),
+        ("small-vgg", {"pool_sizes": (2, 4)}, "pool-sizes does not change small-vgg"),
+        ("small-vgg", {"maps": (8, 16)}, "maps takes 3 numbers for small-vgg, such as 16 32 56, not 2"),
+        ("lenet5", {"maps": (8,)}, "maps takes 2 numbers for lenet5, such as 6 16, not 1"),
+    ],
+)
+def test_an_option_that_does_not_apply_to_the_shape_is_refused(name, changes, message):
+    every = dict.fromkeys(SHAPING)  # as a config has them
+    with pytest.raises(InputError, match=message):
+        shape_named(name, **(every | changes))
 
 
 @pytest.mark.parametrize("fc", [(), (30,), (30, 20)])
 @pytest.mark.parametrize("padding", [0, 2])
 def test_hidden_layers_kernel_padding_and_place_of_batch_norm(fc, padding):
     shape = shape_named("lenet5-modern", maps=(4, 8), fc=fc, kernel=3, padding=padding, norm="after-pool")
-    network = lenet(shape, RGB, 7)
+    network = network_of(shape, RGB, 7)
     kinds = [type(layer).__name__ for layer in network]
     block = ["Conv2d", "ReLU", "MaxPool2d", "BatchNorm2d"]
     assert kinds == ["Normalize", *block, *block, "Flatten", *["Linear", "BatchNorm1d", "ReLU"] * len(fc), "Linear"]
@@ -110,7 +140,7 @@ def test_hidden_layers_kernel_padding_and_place_of_batch_norm(fc, padding):
 )
 def test_a_pool_of_any_size_is_made_of_pools_of_two(pool, whole):
     shape = shape_named("lenet5-modern", fc=(), padding=2, pool=pool, pool_sizes=(2, 8))
-    network = lenet(shape, RGB, 7)
+    network = network_of(shape, RGB, 7)
     assert network[-1].in_features == 16 * 2 * 2
     maps = torch.randn(3, 16, 16, 16)
     torch.testing.assert_close(nn.Sequential(*network[-5:-2])(maps), whole(maps))
@@ -128,7 +158,7 @@ def test_a_pool_of_any_size_is_made_of_pools_of_two(pool, whole):
 )
 def test_an_option_of_a_layer_that_is_not_there_is_refused(changes, message):
     with pytest.raises(InputError, match=message):
-        lenet(shape_named("lenet5-modern", **changes), RGB, 7)
+        network_of(shape_named("lenet5-modern", **changes), RGB, 7)
 
 
 def test_an_unknown_name_suggests_a_similar_one():
@@ -139,13 +169,13 @@ def test_an_unknown_name_suggests_a_similar_one():
 @pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize("input_shape", [(16, 16, 1), (16, 16, 3), (20, 16, 1), (33, 47, 3), (96, 96, 1)])
 def test_networks_take_uint8_images_and_return_logits(name, input_shape):
-    network = lenet(SHAPES[name], input_shape, 5)
+    network = network_of(SHAPES[name], input_shape, 5)
     assert network(random_images(input_shape)).shape == (4, 5)
 
 
 def test_images_below_16_pixels_are_refused():
     with pytest.raises(InputError, match="15x15 pixels are too small"):
-        lenet(SHAPES["lenet5"], (15, 15, 1), 10)
+        network_of(SHAPES["lenet5"], (15, 15, 1), 10)
 
 
 def test_normalize_scales_pixels_and_puts_channels_first():
@@ -184,7 +214,7 @@ def uncommon():
     )
 
 
-@pytest.mark.parametrize("make", [uncommon, *(lambda s=s: lenet(s, (26, 23, 1), 5) for s in SHAPES.values())])
+@pytest.mark.parametrize("make", [uncommon, *(lambda s=s: network_of(s, (26, 23, 1), 5) for s in SHAPES.values())])
 def test_build_restores_a_described_network(make):
     network = make()
     layers = json.loads(json.dumps(describe(network)))  # as in a file
@@ -227,13 +257,13 @@ def test_build_refuses_an_invalid_description(layers, message):
 
 
 def test_multiply_adds_of_lenet5_equal_those_by_hand():
-    rows = trace(lenet(SHAPES["lenet5"], RGB, 10), RGB)
+    rows = trace(network_of(SHAPES["lenet5"], RGB, 10), RGB)
     by_hand = 28 * 28 * 6 * 75 + 10 * 10 * 16 * 150 + 400 * 120 + 120 * 84 + 84 * 10
     assert sum(row.multiply_adds for row in rows) == by_hand == 651_720
 
 
 def test_trace_does_not_change_batch_norm():
-    network = lenet(SHAPES["lenet5-modern"], RGB, 10).train()
+    network = network_of(SHAPES["lenet5-modern"], RGB, 10).train()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     trace(network, RGB)
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
@@ -322,6 +352,6 @@ def test_fitted_refuses_what_the_engines_would_treat_differently(make, message):
 
 
 def test_has_batch_norm():
-    has = {name: has_batch_norm(lenet(shape, RGB, 10)) for name, shape in SHAPES.items()}
+    has = {name: has_batch_norm(network_of(shape, RGB, 10)) for name, shape in SHAPES.items()}
     without = {"lenet5": False, "lenet-dropout": False}
-    assert has == without | {"lenet5-tuned": True, "lenet5-modern": True, "lenet-62k": True}
+    assert has == without | dict.fromkeys(("lenet5-tuned", "lenet5-modern", "lenet-62k", "small-vgg"), True)

@@ -16,7 +16,7 @@ from lenet.engine.statistics import statistics_count
 from lenet.errors import InputError
 from lenet.evaluation.likeness import likeness
 from lenet.evaluation.rejection import Accepted
-from lenet.models import SHAPES, describe, lenet
+from lenet.models import SHAPES, describe, network_of
 from lenet.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from lenet.runs.tensors import read_tensors, write_tensors
 from lenet.training.training import initialised
@@ -33,7 +33,7 @@ def looks(template, number):
 
 
 def made(count=1, name="lenet5-modern"):
-    template = lenet(SHAPES[name], INPUT, len(CLASSES), mean=[0.3], std=[0.2])
+    template = network_of(SHAPES[name], INPUT, len(CLASSES), mean=[0.3], std=[0.2])
     return Checkpoint(
         networks=[initialised(template, seed) for seed in range(count)],
         classes=CLASSES,

@@ -10,7 +10,7 @@ import torch
 
 from lenet.config import Config, resolve
 from lenet.errors import InputError
-from lenet.models import SHAPES, build, describe, lenet
+from lenet.models import SHAPES, build, describe, network_of
 from lenet.runs.metrics import EpochRow
 from lenet.runs.opening import open_run
 from lenet.runs.run import Run
@@ -122,7 +122,7 @@ def test_config_toml_is_a_recipe_of_the_same_config(tmp_path):
 def test_layers_state_and_metrics_are_read_as_written(tmp_path):
     run = open_run(tmp_path)
     assert (run.layers(), saved_state(run, 3), run.result) == (None, None, None)
-    network = lenet(SHAPES["lenet5-modern"], (16, 16, 1), 10)
+    network = network_of(SHAPES["lenet5-modern"], (16, 16, 1), 10)
     run.write_layers(network)
     assert describe(build(run.layers())) == describe(network)
     run.make_state_folder()

@@ -14,7 +14,7 @@ from lenet.data.plan import epoch_plan
 from lenet.engine import torch as torch_engine
 from lenet.engine.base import Settings
 from lenet.engine.choice import choose
-from lenet.models import SHAPES, lenet
+from lenet.models import SHAPES, network_of
 from lenet.runs.tensors import read_tensors, write_tensors
 from lenet.training.setup import Setup
 from lenet.training.training import Stopped, Training, initialised
@@ -37,7 +37,7 @@ def start(few_digits):
         }
         config = Config(**({"seed": seed} | usual | options))
         settings = Settings(config)
-        network = lenet(replace(SHAPES[shape], dropout=config.dropout), GREY, 10, mean=[0.3], std=[0.4])
+        network = network_of(replace(SHAPES[shape], dropout=config.dropout), GREY, 10, mean=[0.3], std=[0.4])
         choice = choose(engine, network, settings)
         return Training(Setup(config, dataset, [network], choice, settings, workers=1))
 
@@ -144,7 +144,7 @@ def test_advance_trains_the_plan_of_seed_and_epoch(start, few_digits):
     training.advance()
     settings = Settings(training.config)
     model, state = (
-        initialised(lenet(replace(SHAPES["lenet5-modern"], dropout=0.2), GREY, 10, mean=[0.3], std=[0.4]), 0),
+        initialised(network_of(replace(SHAPES["lenet5-modern"], dropout=0.2), GREY, 10, mean=[0.3], std=[0.4]), 0),
         {},
     )
     for epoch in range(2):
@@ -303,7 +303,7 @@ def test_state_of_another_network_is_refused(start):
 
 
 def test_initialised_depends_on_seed_alone_and_leaves_original():
-    template = lenet(SHAPES["lenet5-modern"], GREY, 10)
+    template = network_of(SHAPES["lenet5-modern"], GREY, 10)
     before = {name: tensor.clone() for name, tensor in template.state_dict().items()}
     torch.manual_seed(3)
     generator = torch.get_rng_state()

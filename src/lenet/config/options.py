@@ -76,9 +76,16 @@ class DataConfig:
 class ModelConfig:
     """Network: a named shape, and what is changed in it."""
 
-    model: str = option("lenet5-modern", "Named network; 'lenet models' lists them.")
-    maps: tuple[int, int] | None = option(
-        None, "Output channels of the two convolutions. Default: the model's.", 1, 4096
+    model: str = option(
+        "lenet5-modern",
+        "Named network; 'lenet models' lists them. Of these options, the deep ones take --maps and --dropout.",
+    )
+    maps: tuple[int, ...] | None = option(
+        None,
+        "Output channels: of both convolutions, or of each stage of a deep network. Default: the model's.",
+        1,
+        4096,
+        most=4,
     )
     fc: tuple[int, ...] | None = option(
         None, "Widths of the hidden linear layers: one, two, or none. Default: the model's.", 1, 65536, most=2
@@ -88,7 +95,11 @@ class ModelConfig:
         None, "Width of the border of zeros around a convolution's input. Default: the model's.", 0, 2
     )
     dropout: float | None = option(
-        None, "Dropout probability after each hidden linear layer. Default: the model's.", 0, 0.95
+        None,
+        "Dropout probability after each hidden linear layer; in deep networks, before the last layer. Default: the "
+        "model's.",
+        0,
+        0.95,
     )
     activation: Literal["relu", "tanh"] | None = option(None, "Activation function. Default: the model's.")
     pool: Literal["max", "average", "max-average"] | None = option(

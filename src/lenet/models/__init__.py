@@ -3,7 +3,7 @@
 from lenet.layers.network import Row, describe, has_batch_norm, output_shapes, trace
 from lenet.layers.table import KINDS, Kind, kind_of, padding_of
 from lenet.models.modules import MODULES, Normalize, build, parameter_count, plain, with_tensors
-from lenet.models.shapes import SHAPES, Shape, fitted, lenet, shape_named
+from lenet.models.shapes import SHAPES, Shape, fitted, network_of, shape_named
 
 __all__ = [
     "KINDS",
@@ -18,7 +18,7 @@ __all__ = [
     "fitted",
     "has_batch_norm",
     "kind_of",
-    "lenet",
+    "network_of",
     "output_shapes",
     "padding_of",
     "parameter_count",

@@ -19,7 +19,7 @@ from lenet.data.statistics import pixel_statistics
 from lenet.engine.base import Settings
 from lenet.engine.choice import Choice, choose
 from lenet.errors import InputError
-from lenet.models import build, fitted, lenet, shape_named
+from lenet.models import build, fitted, network_of, shape_named
 from lenet.runs.run import Run
 from lenet.runs.tensors import saved_body
 from lenet.training.checks import check_batch_size, check_device, check_memory
@@ -187,8 +187,8 @@ def network_for(
     if own is None:
         shape = shape_named(config.model, **{name: getattr(config, name) for name in SHAPING})
         with torch.device("meta"):  # allocates no memory, however large the network is
-            check_memory(config, lenet(shape, input_shape, classes, mean=mean, std=std), input_shape)
-        return lenet(shape, input_shape, classes, mean=mean, std=std)
+            check_memory(config, network_of(shape, input_shape, classes, mean=mean, std=std), input_shape)
+        return network_of(shape, input_shape, classes, mean=mean, std=std)
     for name in SHAPING:
         if name != "dropout" and getattr(config, name) is not None:
             raise InputError(f"{name} changes a named model: change the nn.Sequential itself", options=[name])
