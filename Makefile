@@ -9,10 +9,10 @@ INSTALLED := $(VENV)/.installed
 install: $(INSTALLED)
 
 # Again whenever the dependencies or the native engine's sources change. A missing compiler is no error: lenet then
-# trains with PyTorch, and says so.
+# trains with PyTorch, and says so. --no-compile: Python compiles the files that it imports, a tenth of all, by itself.
 $(INSTALLED): pyproject.toml constraints.txt $(wildcard CMakeLists.txt native/*)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 run: install

@@ -8,7 +8,8 @@ target is reached if the mean test accuracy is at least as high. The plain scrip
 network, optimizer, learning rates and augmentation, and writes no files; it is timed over --peer-epochs epochs of one
 seed, and the others are extrapolated from them. Both use the same --cores cores, and find CIFAR-10 in lenet's cache.
 
-DIR receives time_to_accuracy.json, rewritten after each target, and time_to_accuracy.png.
+DIR receives time_to_accuracy.json, rewritten after each target, and time_to_accuracy.png. Targets that the file already
+has from this machine, with the same options, are kept: the long ones can be measured another time.
 """
 
 import argparse
@@ -121,17 +122,28 @@ def main() -> None:
     load_dataset(DataConfig(data="cifar10", data_dir=options.data_dir), download=False)  # writes the cache if need be
     options.out.mkdir(parents=True, exist_ok=True)
     facts = {"machine": machine(), "cores": cores, "seeds": options.seeds, "peer_epochs": options.peer_epochs}
-    found: list[Measured] = []
+    file = options.out / "time_to_accuracy.json"
+    by_target = {one.target: one for one in kept(file, facts)}
     for target in sorted(set(options.targets)):
-        found.append(measured(target, options, cores, where))
-        print(f"{target}%: {mean(found[-1].seconds):.1f} s, test {mean(found[-1].accuracies):.1f}%", flush=True)
+        one = by_target[target] = measured(target, options, cores, where)
+        print(f"{target}%: {mean(one.seconds):.1f} s, test {mean(one.accuracies):.1f}%", flush=True)
+        found = [by_target[target] for target in sorted(by_target)]
         written = facts | {"targets": [asdict(one) | {"reached": one.reached} for one in found]}
-        (options.out / "time_to_accuracy.json").write_text(json.dumps(written, indent=1) + "\n")
+        file.write_text(json.dumps(written, indent=1) + "\n")
     print(f"\n{machine()}, {cores} core{'s' * (cores > 1)}, lenet: {options.seeds} seed{'s' * (options.seeds > 1)}")
     print(table([one.row() for one in found]))
     print("\n".join(notes(found, options.peer_epochs)))
     drawn(found, cores).savefig(options.out / "time_to_accuracy.png", dpi=130)
     print(f"files   {options.out}: time_to_accuracy.json, time_to_accuracy.png")
+
+
+def kept(file: Path, facts: dict[str, Any]) -> list[Measured]:
+    """The targets in a file from this machine with these options; none if it is missing or of another kind."""
+    written = json.loads(file.read_text()) if file.exists() else {}
+    if any(written.get(name) != value for name, value in facts.items()):
+        return []
+    fields = Measured.__dataclass_fields__
+    return [Measured(**{name: one[name] for name in fields}) for one in written["targets"]]
 
 
 def keep_to(cores: int) -> int:

@@ -305,10 +305,16 @@ def photos():
 
 
 @pytest.fixture
-def no_pictures(monkeypatch):
-    """Runs in this test draw no plots, which take most of the time of short runs."""
-    for name in ("plots.draw_curves", "plots.draw_confusion", "reliability.draw_reliability"):
-        monkeypatch.setattr(f"lenet.report.{name}", lambda *_: None)
+def plots():
+    """Runs in this test draw their plots."""
+
+
+@pytest.fixture(autouse=True)
+def _no_plots(request, monkeypatch):
+    """Runs draw no plots, which take most of the time of short runs, unless the test asks for `plots`."""
+    if "plots" not in request.fixturenames:
+        for name in ("plots.draw_curves", "plots.draw_confusion", "reliability.draw_reliability"):
+            monkeypatch.setattr(f"lenet.report.{name}", lambda *_: None)
 
 
 @pytest.fixture(scope="session")

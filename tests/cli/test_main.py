@@ -268,7 +268,7 @@ def one_of_each(path):
     ],
 )
 def test_a_full_disk_is_one_line_and_once_there_is_room_the_run_goes_on(
-    lenet, tmp_path, monkeypatch, digits_run_files, file
+    lenet, tmp_path, monkeypatch, digits_run_files, plots, file
 ):
     sync = os.fsync
 
@@ -378,7 +378,7 @@ def test_resume_with_neither_words_nor_folder_takes_the_newest_run(lenet):
     assert "epoch 1/1" not in outcome.out  # it was finished
 
 
-def test_overwrite_starts_over(lenet, tmp_path):
+def test_overwrite_starts_over(lenet, tmp_path, plots):
     words = ["train", "digits", "--epochs", 1, "--out", tmp_path / "run"]
     assert lenet(*words).code == 0
     (tmp_path / "run" / "plots" / "mark").touch()

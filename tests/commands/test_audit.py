@@ -80,7 +80,7 @@ def test_files_of_an_audit_list_all_images_and_the_suspect_ones(audited):
     assert (facts["folds"], facts["networks"], facts["images"]) == (3, 3, 900)
 
 
-def test_labels_are_edited_and_trained_on(planted, audited, tmp_path, no_pictures):
+def test_labels_are_edited_and_trained_on(planted, audited, tmp_path):
     found, out = audited
     path, suspects = tmp_path / "labels.csv", rows(out / "labels.csv")
     unedited = package.train(planted[0], labels=out / "labels.csv", epochs=1, out=tmp_path / "unedited")

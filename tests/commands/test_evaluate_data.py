@@ -13,7 +13,7 @@ from lenet.errors import InputError
 
 
 @pytest.fixture
-def trained(tmp_path, monkeypatch, lenet, no_pictures, photos):
+def trained(tmp_path, monkeypatch, lenet, photos):
     """A run of two networks on a flat folder, given as a relative path: 32 training, 4 validation, 4 test images."""
     photos(tmp_path / "photos")
     monkeypatch.chdir(tmp_path)

@@ -62,7 +62,7 @@ def test_a_file_that_differs_is_not_written(lenet, refused, digits_run, tmp_path
     assert file.read_text() == "mine"
 
 
-def test_without_its_images_a_run_is_proven_on_others(lenet, photos, tmp_path, no_pictures):
+def test_without_its_images_a_run_is_proven_on_others(lenet, photos, tmp_path):
     folder = photos(tmp_path / "photos")
     package.train(folder, size=16, epochs=1, out=tmp_path / "run")
     folder.rename(tmp_path / "moved")
@@ -72,7 +72,7 @@ def test_without_its_images_a_run_is_proven_on_others(lenet, photos, tmp_path, n
     assert "note     the run's test images were not found: " in outcome.out
 
 
-def test_an_image_that_differs_is_named_by_its_file(lenet, refused, photos, tmp_path, no_pictures, monkeypatch):
+def test_an_image_that_differs_is_named_by_its_file(lenet, refused, photos, tmp_path, monkeypatch):
     package.train(photos(tmp_path / "photos"), size=16, epochs=1, out=tmp_path / "run")
     wrong = replace(FORMATS[".onnx"], computer=lambda path, scratch: lambda images: np.ones((len(images), 2)))
     monkeypatch.setitem(FORMATS, ".onnx", wrong)
@@ -192,7 +192,7 @@ def test_integers_are_for_onnx_and_c_files(lenet, refused, digits_run, tmp_path,
     refused(outcome, f"--int8 is for .onnx and .c files, not .{ending}: leave it out or choose another ending")
 
 
-def test_integers_need_the_training_images(lenet, refused, photos, tmp_path, no_pictures):
+def test_integers_need_the_training_images(lenet, refused, photos, tmp_path):
     folder = photos(tmp_path / "photos")
     package.train(folder, size=16, epochs=1, out=tmp_path / "run")
     folder.rename(tmp_path / "moved")

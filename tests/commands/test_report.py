@@ -11,8 +11,6 @@ import lenet as package
 from lenet.commands.contents import contents_of
 from lenet.runs.run import Run
 
-pytestmark = pytest.mark.usefixtures("no_pictures")
-
 
 @pytest.fixture
 def copied(digits_run, tmp_path):

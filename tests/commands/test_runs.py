@@ -14,8 +14,6 @@ from lenet.files import locked
 from lenet.tuning.search import Search
 from lenet.tuning.space import parse_space
 
-pytestmark = pytest.mark.usefixtures("no_pictures")
-
 
 @pytest.fixture(scope="module")
 def stopped_run(tmp_path_factory):

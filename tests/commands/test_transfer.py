@@ -12,8 +12,6 @@ from torch import nn
 import lenet as api
 from lenet.runs.run import Run
 
-pytestmark = pytest.mark.usefixtures("no_pictures")
-
 HIGH = ("--classes", "5,6,7,8,9", "--per-class", "20", "--batch-size", "16")
 
 

@@ -50,7 +50,7 @@ print(json.dumps(found))
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells how much memory is anonymous")
-def test_no_step_takes_a_copy_of_the_pixels(tmp_path, no_pictures):
+def test_no_step_takes_a_copy_of_the_pixels(tmp_path):
     random = np.random.default_rng(0)
     images = np.empty((COUNT, 32, 32, 3), dtype=np.uint8)
     some = random.integers(0, 256, (1000, 32, 32, 3), dtype=np.uint8)

@@ -8,8 +8,6 @@ import pytest
 import lenet as api
 from lenet.runs.run import Run
 
-pytestmark = pytest.mark.usefixtures("no_pictures")
-
 COUNTS = (60, 60, 10)
 OPTIONS = {"epochs": 3, "batch_size": 8, "augment": "none", "model": "lenet5-tuned", "label_smoothing": 0.1}
 WEIGHTS = {"0": 0.5, "1": 1.0, "2": 4.0}

@@ -12,7 +12,6 @@ import lenet
 from lenet.exports.c_run import c_compiler
 
 FORMATS = ("onnx", pytest.param("c", marks=pytest.mark.skipif(c_compiler() is None, reason="there is no C compiler")))
-pytestmark = pytest.mark.usefixtures("no_pictures")
 
 
 def deep_network():

@@ -8,8 +8,6 @@ from lenet.config import DataConfig
 from lenet.data.stl10 import read_folds
 from lenet.runs.run import Run
 
-pytestmark = pytest.mark.usefixtures("no_pictures")
-
 WORDS = ("stl10", "--protocol", "folds", "--epochs", "2", "--batch-size", "8", "--augment", "none")
 
 

@@ -22,7 +22,7 @@ def places(tmp_path, monkeypatch, photos):
 
 
 @pytest.fixture
-def trained(places, lenet, no_pictures):
+def trained(places, lenet):
     """A run on the first directory's `photos`, given as a relative path."""
     assert lenet("train", "photos", *WORDS, "--out", places[0] / "run").code == 0
     return places[0] / "run"
@@ -35,7 +35,7 @@ def test_config_holds_absolute_path_and_hash_of_images(places, trained):
     assert run.result["data"] == "photos"
 
 
-def test_config_holds_absolute_data_dir(small_stl10, lenet, monkeypatch, no_pictures):
+def test_config_holds_absolute_data_dir(small_stl10, lenet, monkeypatch):
     monkeypatch.chdir(small_stl10.parent.parent)
     assert lenet("train", "stl10", *WORDS, "--data-dir", small_stl10.parent.name, "--out", "run").code == 0
     assert (Run("run").config().data, Run("run").config().data_dir) == ("stl10", str(small_stl10.parent))
@@ -109,9 +109,7 @@ def test_train_refuses_images_that_do_not_match_data_sha256(places, trained, len
         package.train(str(places[1] / "photos"), data_sha256=sha256, **quiet)
 
 
-def test_folder_named_like_a_dataset_is_not_taken_for_the_dataset(
-    tmp_path, monkeypatch, lenet, no_pictures, refused, photos
-):
+def test_folder_named_like_a_dataset_is_not_taken_for_the_dataset(tmp_path, monkeypatch, lenet, refused, photos):
     photos(tmp_path / "digits")
     monkeypatch.chdir(tmp_path)
     assert lenet("train", "digits", *WORDS, "--out", "set").code == 0
@@ -131,7 +129,7 @@ def search(lenet, *words):
     return lenet("tune", *words, *fixed, *space)
 
 
-def test_search_finds_its_images_from_any_directory(tmp_path, monkeypatch, lenet, no_pictures, refused, photos):
+def test_search_finds_its_images_from_any_directory(tmp_path, monkeypatch, lenet, refused, photos):
     pytest.importorskip("ray", reason='no ray here: pip install "lenet[tune]"')
     from lenet.tuning.search import read_search
 
@@ -163,9 +161,7 @@ def test_search_finds_its_images_from_any_directory(tmp_path, monkeypatch, lenet
     refused(lenet("tune", "--resume", "--out", path), str(tmp_path / "photos"), "restore")
 
 
-def test_confirmation_refuses_images_changed_during_the_trials(
-    tmp_path, monkeypatch, lenet, no_pictures, refused, photos
-):
+def test_confirmation_refuses_images_changed_during_the_trials(tmp_path, monkeypatch, lenet, refused, photos):
     pytest.importorskip("ray", reason='no ray here: pip install "lenet[tune]"')
     from lenet.tuning import plots
 

@@ -24,7 +24,7 @@ def labels(tmp_path, digits):
 
 
 @pytest.fixture
-def trained(labels, lenet, no_pictures):
+def trained(labels, lenet):
     """A run with these labels, given as a relative path."""
     outcome = lenet(*WORDS, "--labels", labels, "--out", "run")
     assert (outcome.code, outcome.err) == (0, "")

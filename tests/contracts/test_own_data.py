@@ -8,7 +8,7 @@ import pytest
 
 import lenet as package
 
-pytestmark = pytest.mark.usefixtures("no_pictures", "no_data")
+pytestmark = pytest.mark.usefixtures("no_data")
 
 
 def test_python_in_the_page_on_own_data_runs(root):

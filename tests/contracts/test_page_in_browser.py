@@ -9,7 +9,6 @@ from PIL import Image
 import lenet
 
 sync = pytest.importorskip("playwright.sync_api")
-pytestmark = pytest.mark.usefixtures("no_pictures")
 
 
 @pytest.fixture(scope="module")

@@ -56,14 +56,14 @@ def test_error_names_recipe_that_sets_shape_of_own_network(tmp_path):
         api.train("digits", recipe=path, model=network)
 
 
-def test_resume_without_a_run_starts_one_with_a_note(lenet, no_pictures):
+def test_resume_without_a_run_starts_one_with_a_note(lenet):
     note = "note    nothing to resume in new: starting a new run\n"
     assert note in lenet("train", "digits", "--epochs", 1, "--resume", "--out", "new").out
     assert note not in lenet("train", "digits", "--epochs", 1, "--resume", "--out", "new").out
     assert note not in lenet("train", "digits", "--epochs", 1, "--overwrite", "--out", "new").out
 
 
-def test_new_study_shows_no_note_on_resuming(lenet, tmp_path, no_pictures):
+def test_new_study_shows_no_note_on_resuming(lenet, tmp_path):
     (tmp_path / "two.toml").write_text('[all]\ndata = "digits"\nepochs = 1\n[runs.one]\n[runs.two]\nseed = 5\n')
     assert "resume" not in lenet("study", tmp_path / "two.toml", "--out", tmp_path / "study").out
 

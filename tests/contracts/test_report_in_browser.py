@@ -7,7 +7,6 @@ import pytest
 import lenet
 
 sync = pytest.importorskip("playwright.sync_api")
-pytestmark = pytest.mark.usefixtures("no_pictures")
 HOSTILE = ('<script>bad("</script>', "a&b'c\"d", "{{SCRIPT}}")
 
 

@@ -143,7 +143,7 @@ RESULT_AND_MODEL = ("result.json", "model.*", "plots")
         ("result.json", "model.json"),
     ],
 )
-def test_resume_from_any_subset_of_files_is_bit_identical(lenet, run_without, digits_run, gone):
+def test_resume_from_any_subset_of_files_is_bit_identical(lenet, run_without, digits_run, plots, gone):
     path = run_without(*gone)
     assert (path / "config.toml").exists()
     assert lenet("train", "--resume", "--out", path).code == 0

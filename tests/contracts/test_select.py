@@ -13,8 +13,6 @@ from lenet.runs.metrics import METRICS, SELECT
 from lenet.runs.run import Run
 from lenet.runs.tensors import read_tensors, write_tensors
 
-pytestmark = pytest.mark.usefixtures("no_pictures")
-
 OPTIONS = {"epochs": 5, "batch_size": 16, "seeds": 3, "augment": "none", "class_weights": "balanced", "model": "lenet5"}
 NEW = ("val_balanced_accuracy", "val_macro_f1")
 

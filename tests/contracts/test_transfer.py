@@ -10,8 +10,6 @@ from safetensors.torch import load_file
 from lenet.runs.run import Run
 from lenet.runs.tensors import saved_state
 
-pytestmark = pytest.mark.usefixtures("no_pictures")
-
 WORDS = ("digits", "--classes", "5,6,7,8,9", "--batch-size", "16", "--per-class", "60", "--seeds", "2")
 
 

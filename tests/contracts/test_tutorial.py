@@ -26,7 +26,7 @@ def commands(root):
             yield words
 
 
-@pytest.mark.usefixtures("no_data", "no_pictures")
+@pytest.mark.usefixtures("no_data")
 def test_the_commands_of_the_tutorial_run(root, lenet):
     said = ""
     for program, *words in commands(root):

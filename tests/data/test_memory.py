@@ -187,7 +187,6 @@ def test_wrong_images_and_labels_are_named(data, message):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_a_run_on_images_in_memory_asks_for_the_same_images(tmp_path):
     run = lenet.train((COLOUR, LABELS), epochs=1, out="a")
     config = run.config()
@@ -206,7 +205,6 @@ def test_a_run_on_images_in_memory_asks_for_the_same_images(tmp_path):
             lenet.train((255 - COLOUR, LABELS), **changed)
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_transfer_takes_images_in_memory():
     run = lenet.train((COLOUR, LABELS), epochs=1, out="a")
     names = np.array(["x", "y", "z"])[np.arange(40) % 3]

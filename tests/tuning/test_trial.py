@@ -99,7 +99,7 @@ def test_every_searchable_option_has_a_test():
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_trials_that_differ_in_one_option_train_differently_and_their_recipes_repeat_them(
-    job_of, tmp_path, oblong_images, no_pictures, digits_run, name
+    job_of, tmp_path, oblong_images, digits_run, name
 ):
     values, others = PAIRS[name]
     data = {"data": str(oblong_images), "size": 16} if name == "fit" else {}

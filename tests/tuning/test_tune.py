@@ -49,7 +49,7 @@ def test_a_search_returns_and_writes_its_trials(search):
     assert watched[-1] == [(trial["status"], len(trial["rows"])) for trial in search.trials]
 
 
-def test_a_trials_recipe_repeats_it_bit_identically(search, tmp_path, no_pictures):
+def test_a_trials_recipe_repeats_it_bit_identically(search, tmp_path):
     search, _ = search
     stopped = next(trial for trial in search.trials if trial["status"] == "stopped")
     for trial in (stopped, search.best):
@@ -140,7 +140,7 @@ def test_a_trial_whose_worker_always_dies_is_retried_a_bounded_number_of_times(t
     assert len(killed) >= 2
 
 
-def test_a_network_of_the_users_own_is_searched_with_other_asha_settings(tuned, tmp_path, no_pictures):
+def test_a_network_of_the_users_own_is_searched_with_other_asha_settings(tuned, tmp_path):
     own = nn.Sequential(nn.Flatten(), nn.Linear(256, 16), nn.ReLU(), nn.Dropout(0.1), nn.Linear(16, 10))
     options = {"model": own, "space": {"dropout": "choice(0.0, 0.3, 0.6)"}, "trials": 4, "epochs": 4, "batch_size": 32}
     search = tuned(**options, grace_period=2, reduction_factor=3, confirm=1)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from lenet.engine import torch as torch_engine
-from lenet.engine.statistics import map_statistics
+from lenet.engine.statistics import map_statistics, statistics_count
 from lenet.errors import InputError
 from lenet.evaluation.calibration import Calibration, fit_temperature, reliability
 from lenet.evaluation.likeness import Likeness, likeness
@@ -26,7 +26,8 @@ from lenet.training.setup import Setup
 from lenet.training.start import trained_parameters
 from lenet.training.training import Training
 
-_DESCRIBED = 5000  # training images, and validation images, of which statistics are computed: a second for both
+_DESCRIBED_TRAIN, _DESCRIBED_VAL = 2000, 5000  # images of which statistics are computed; more make little difference
+_PER_STATISTIC = 5  # training images at least: a covariance needs a multiple of the number of statistics
 _LIBRARIES = ("lenet", "torch", "numpy", "pillow")
 
 
@@ -98,11 +99,14 @@ def calibrated(training: Training) -> tuple[float, list[Accepted]]:
 
 def likeness_of(training: Training) -> Likeness | None:
     """What the training images look like to a network with its best weights; None with too few validation images."""
-    dataset = training.dataset
-    described = [indices[:: 1 + (len(indices) - 1) // _DESCRIBED] for indices in (dataset.train, dataset.val)]
-    return likeness(
-        *(map_statistics(torch_engine.maps, training.model, dataset.images[indices]) for indices in described)
-    )
+    dataset, model = training.dataset, training.model
+    height, width, channels = dataset.images.shape[1:]
+    train = max(_DESCRIBED_TRAIN, _PER_STATISTIC * statistics_count(list(model), (height, width, channels)))
+    described = [
+        dataset.images[indices[:: 1 + (len(indices) - 1) // most]]
+        for indices, most in ((dataset.train, train), (dataset.val, _DESCRIBED_VAL))
+    ]
+    return likeness(*(map_statistics(torch_engine.maps, model, images) for images in described))
 
 
 def result_of(setup: Setup, trainings: Sequence[Training], tested: Tested, clock: Clock) -> dict[str, Any]:
