@@ -23,6 +23,10 @@ enum LenetKind : int32_t {
   kFlatten,
   kLinear,
   kDropout,
+  // A residual block: kBody, the layers of its body, kShortcut, those of its shortcut, kAdd.
+  kBody,
+  kShortcut,
+  kAdd,
 };
 
 enum LenetOptimizer : int32_t { kSgd, kAdam, kAdamW };
@@ -37,7 +41,8 @@ struct LenetParameter {
 
 struct LenetLayer {
   LenetKind kind;
-  int32_t index;              // position in the nn.Sequential
+  int32_t index;              // position in the nn.Sequential; in a residual block, the block's
+  int32_t number;             // of a dropout layer, which its masks depend on
   int32_t inputs, outputs;    // channels or features
   int32_t kernel, stride_y, stride_x, pad_y, pad_x;
   double eps, momentum;       // batch norm

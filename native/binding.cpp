@@ -242,7 +242,10 @@ NB_MODULE(_native, m) {
       .value("global_average_pool", kGlobalAveragePool)
       .value("flatten", kFlatten)
       .value("linear", kLinear)
-      .value("dropout", kDropout);
+      .value("dropout", kDropout)
+      .value("body", kBody)
+      .value("shortcut", kShortcut)
+      .value("add", kAdd);
 
   nb::enum_<LenetOptimizer>(m, "Optimizer").value("sgd", kSgd).value("adam", kAdam).value("adamw", kAdamW);
 
@@ -258,12 +261,14 @@ NB_MODULE(_native, m) {
   nb::class_<Layer>(m, "Layer")
       .def(
           "__init__",
-          [](Layer* self, LenetKind kind, int index, int inputs, int outputs, int kernel, int stride_y, int stride_x,
-             int pad_y, int pad_x, double eps, double momentum, double p, double slope, const Parameter& weight, const Parameter& bias,
-             MaybeTensor mean, MaybeTensor variance, MaybeArray<int64_t, 0> batches_tracked) {
+          [](Layer* self, LenetKind kind, int index, int number, int inputs, int outputs, int kernel, int stride_y,
+             int stride_x, int pad_y, int pad_x, double eps, double momentum, double p, double slope,
+             const Parameter& weight, const Parameter& bias, MaybeTensor mean, MaybeTensor variance,
+             MaybeArray<int64_t, 0> batches_tracked) {
             LenetLayer numbers = {};
             numbers.kind = kind;
             numbers.index = index;
+            numbers.number = number;
             numbers.inputs = inputs;
             numbers.outputs = outputs;
             numbers.kernel = kernel;
@@ -277,10 +282,10 @@ NB_MODULE(_native, m) {
             numbers.slope = slope;
             new (self) Layer{numbers, weight, bias, std::move(mean), std::move(variance), std::move(batches_tracked)};
           },
-          nb::kw_only(), "kind"_a, "index"_a, "inputs"_a = 0, "outputs"_a = 0, "kernel"_a = 0, "stride_y"_a = 1,
-          "stride_x"_a = 1, "pad_y"_a = 0, "pad_x"_a = 0, "eps"_a = 0.0, "momentum"_a = 0.0, "p"_a = 0.0, "slope"_a = 0.0, "weight"_a = Parameter{},
-          "bias"_a = Parameter{}, "mean"_a.none() = nb::none(), "variance"_a.none() = nb::none(),
-          "batches_tracked"_a.none() = nb::none());
+          nb::kw_only(), "kind"_a, "index"_a, "number"_a = 0, "inputs"_a = 0, "outputs"_a = 0, "kernel"_a = 0,
+          "stride_y"_a = 1, "stride_x"_a = 1, "pad_y"_a = 0, "pad_x"_a = 0, "eps"_a = 0.0, "momentum"_a = 0.0,
+          "p"_a = 0.0, "slope"_a = 0.0, "weight"_a = Parameter{}, "bias"_a = Parameter{}, "mean"_a.none() = nb::none(),
+          "variance"_a.none() = nb::none(), "batches_tracked"_a.none() = nb::none());
 
   nb::class_<Call>(m, "Call")
       .def(nb::init<>())

@@ -35,6 +35,8 @@ struct Blob {
   // After Flatten: the same memory, read as `values()` columns; `layout.unit` gives PyTorch's index of each.
   bool flat = false;
   bool alias = false;  // shares the memory of the previous blob
+  // If this is a term of a sum: that blob, whose gradient is this one's too, so that both have one layout.
+  const Blob* sum = nullptr;
   int stride = 0;
   T* data = nullptr;  // [images][stride]
   T* gradient = nullptr;
@@ -47,7 +49,7 @@ struct Blob {
   void allocate(Arena& arena, int images) {
     stride = layout.stride<T>();
     data = arena.array<T>(size_t(images) * stride);
-    if (needs_gradient) gradient = arena.array<T>(size_t(images) * stride);
+    if (needs_gradient && !sum) gradient = arena.array<T>(size_t(images) * stride);
   }
 };
 

@@ -27,7 +27,7 @@ class Dropout : public Layer<T> {
   }
 
   void forward(Schedule& schedule) override {
-    const uint64_t layer = uint64_t(this->spec_.index) << 32;
+    const uint64_t layer = uint64_t(this->spec_.number) << 32;
     each_run(schedule, *in, *out, [this, layer](const Step& step, int n, const Run& run) {
       uint64_t row = this->context_.call.dropout_key + (layer + uint64_t(step.begin + n)) * 0x9E3779B97F4A7C15u;
       row = (row ^ row >> 30) * 0xBF58476D1CE4E5B9u;

@@ -38,7 +38,8 @@ class Layer {
   virtual void pack() {}
   virtual void unpack() {}
   virtual void forward(Schedule&) = 0;
-  // Computes the gradients of this layer's parameters, and of its input where `in->needs_gradient`.
+  // Computes the gradients of this layer's parameters, and of its input where `in->needs_gradient`. Does not change
+  // `out`: the other branch of a residual block may share its gradient.
   virtual void backward(Schedule&) {}
   // Updates the parameters that `backward` has not updated. Runs after the whole backward pass, so that its phases by
   // slices stay in one stage.

@@ -8,6 +8,7 @@
 
 #include "conv_block.h"
 #include "optimizer.h"
+#include "residual.h"
 #include "team.h"
 
 namespace lenet {
@@ -56,6 +57,8 @@ void Network<T>::build() {
   const bool pixels = call.pixels != nullptr;
   blobs_.emplace_back();
   input_ = std::make_unique<Input<T>>(call, pixels ? &call.layers[0] : nullptr, blobs_.back());
+  Fork<T>* fork = nullptr;   // of the residual block at hand
+  Blob<T>* body = nullptr;   // its body's output
   for (int i = pixels ? 1 : 0; i < call.layer_count; i++) {
     const LenetLayer& spec = call.layers[i];
     const bool trained = context_.training && spec.index >= call.frozen;
@@ -104,8 +107,8 @@ void Network<T>::build() {
         break;
       case kMaxPool:
       case kAveragePool:
-        out.layout.height /= 2;
-        out.layout.width /= 2;
+        out.layout.height = (in.layout.height + 2 * spec.pad_y - spec.kernel) / spec.stride_y + 1;
+        out.layout.width = (in.layout.width + 2 * spec.pad_x - spec.kernel) / spec.stride_x + 1;
         add(make_pool(context_, spec, trained), out);
         break;
       case kGlobalAveragePool:
@@ -119,10 +122,42 @@ void Network<T>::build() {
       case kDropout:
         if (trained && spec.p > 0) add(make_dropout(context_, spec, trained), out);
         break;
+      case kBody: {
+        auto layer = std::make_unique<Fork<T>>(context_, spec);
+        fork = layer.get();
+        fork->in = &in;
+        layers_.push_back(std::move(layer));
+        break;
+      }
+      case kShortcut:
+        body = &in;
+        fork->copies = call.layers[i + 1].kind != kAdd;
+        if (!fork->copies) break;
+        out.layout = fork->in->layout;
+        out.layout.border_y = out.layout.border_x = 0;
+        out.needs_gradient = fork->in->needs_gradient;
+        blobs_.push_back(out);
+        fork->out = &blobs_.back();
+        break;
+      case kAdd: {
+        Blob<T>& other = fork->copies ? in : *fork->in;
+        out.needs_gradient = body->needs_gradient || other.needs_gradient;
+        add(std::make_unique<Add<T>>(context_, spec, other), out);
+        layers_.back()->in = body;
+        body->sum = &blobs_.back();
+        if (fork->copies)
+          other.sum = &blobs_.back();
+        else
+          fork->out = &blobs_.back();
+        break;
+      }
       case kNormalize:
         break;
     }
   }
+  // Only now all borders are known.
+  for (auto& blob : blobs_)
+    if (blob.sum) blob.layout = blob.sum->layout;
   // The loss writes the logits' gradient even if nothing is trained.
   blobs_.back().needs_gradient = context_.training;
   loss_ = std::make_unique<Loss<T>>(call, blobs_.back());
@@ -139,6 +174,8 @@ int Network<T>::block_at(int i, BlockSpec& block) const {
   const bool norm = is(i + 1, kBatchNorm, kBatchNorm);
   const int activation = i + 1 + norm, pool = activation + 1;
   if (!is(activation, kRelu, kTanh) || !is(pool, kMaxPool, kAveragePool)) return 0;
+  const LenetLayer& window = call.layers[pool];
+  if (window.kernel != 2 || window.stride_y != 2 || window.stride_x != 2 || window.pad_y || window.pad_x) return 0;
   block = {&call.layers[i], norm ? &call.layers[i + 1] : nullptr, &call.layers[activation], &call.layers[pool]};
   return pool + 1 - i;
 }

@@ -3,6 +3,7 @@
 // compares gradients with finite differences of the loss. Every array is its own heap block of exactly its size, so
 // that the sanitizers detect overruns.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -92,6 +93,21 @@ const std::vector<Design> kDesigns = {
      {{kNormalize}, {kConv, 6, 3, 1, 1, 0, 2, 2}, {kBatchNorm}, {kRelu}, {kConv, 19, 1}, {kTanh}, {kMaxPool},
       {kConv, 9, 1, 0, 1, 0, 2, 1}, {kConv, 5, 5, 2, 2, 0, 1, 2}, {kTanh}, {kConv, 20, 1, 1, 1}, {kFlatten},
       {kLinear, 4}}},
+    {"pools that overlap", 13, 16, 3, 4, 0, true,
+     {{kNormalize}, {kMaxPool, 0, 3, 1, 1, 0, 2, 2}, {kConv, 6, 3, 1, 1}, {kRelu}, {kAveragePool, 0, 3, 1, 0, 0, 1, 2},
+      {kBatchNorm}, {kMaxPool, 0, 3}, {kFlatten}, {kLinear, 4}}},
+    {"residual blocks", 12, 15, 3, 4, 0, true,
+     {{kNormalize}, {kConv, 6, 3, 1, 1}, {kRelu},
+      {kBody}, {kConv, 6, 3, 1, 1}, {kBatchNorm}, {kRelu}, {kConv, 6, 3, 1, 1}, {kShortcut}, {kAdd}, {kRelu},
+      {kBody}, {kConv, 9, 3, 1, 1, 0, 2, 2}, {kBatchNorm}, {kTanh}, {kConv, 9, 3, 1, 1}, {kBatchNorm},
+      {kShortcut}, {kConv, 9, 1, 0, 0, 0, 2, 2}, {kAdd},
+      {kBody}, {kDropout, 0, 0, 0, 0, 0.2}, {kConv, 9, 3, 1, 1}, {kShortcut}, {kDropout, 0, 0, 0, 0, 0.2}, {kAdd},
+      {kConv, 8, 3, 1, 1}, {kGlobalAveragePool}, {kFlatten}, {kLinear, 4}}},
+    {"residual blocks of pixels, ending in pools, frozen", 10, 12, 3, 4, 9, true,
+     {{kNormalize}, {kBody}, {kConv, 3, 3, 1, 1}, {kShortcut}, {kAdd},
+      {kBody}, {kBatchNorm}, {kShortcut}, {kAdd},
+      {kBody}, {kConv, 18, 3, 1, 1}, {kRelu}, {kMaxPool}, {kShortcut}, {kMaxPool}, {kConv, 18, 3, 1, 1}, {kRelu}, {kAdd},
+      {kMaxPool}, {kFlatten}, {kLinear, 4}}},
     {"frozen prefix", 17, 16, 3, 5, 5, true,
      {{kNormalize}, {kConv, 6, 5}, {kBatchNorm}, {kRelu}, {kMaxPool}, {kConv, 8, 3}, {kBatchNorm}, {kRelu}, {kMaxPool},
       {kFlatten}, {kLinear, 15}, {kRelu}, {kLinear, 5}}},
@@ -118,14 +134,16 @@ class Model {
   Model(const Design& design, bool has_first, bool has_second) : design(design) {
     Noise noise(11);
     int height = design.height, width = design.width, channels = design.channels;
+    std::array<int, 3> block = {};  // the input's size of the residual block at hand
     for (const LayerDesign& from : design.layers) {
       const int index = int(layers.size());
       LenetLayer layer = {};
       layer.kind = from.kind;
-      layer.index = index;
-      layer.kernel = from.kernel;
-      layer.stride_y = from.stride_y;
-      layer.stride_x = from.stride_x;
+      layer.index = layer.number = index;
+      const bool pool = from.kind == kMaxPool || from.kind == kAveragePool, usual = pool && !from.kernel;
+      layer.kernel = usual ? 2 : from.kernel;
+      layer.stride_y = usual ? 2 : from.stride_y;
+      layer.stride_x = usual ? 2 : from.stride_x;
       layer.pad_y = from.pad_y;
       layer.pad_x = from.pad_x;
       layer.p = from.p;
@@ -151,10 +169,6 @@ class Model {
         channels = layer.outputs = from.outputs;
         layer.weight = parameter(fan * channels, true, -bound, bound);
         layer.bias = parameter(channels, false, -0.1, 0.1);
-        if (from.kernel) {
-          height = (height + 2 * from.pad_y - from.kernel) / from.stride_y + 1;
-          width = (width + 2 * from.pad_x - from.kernel) / from.stride_x + 1;
-        }
       } else if (from.kind == kBatchNorm) {
         layer.weight = parameter(channels, true, 0.5, 1.5);
         layer.bias = parameter(channels, false, -0.2, 0.2);
@@ -165,14 +179,21 @@ class Model {
       } else if (from.kind == kNormalize) {
         layer.mean = statistics(0.4, 0.5);
         layer.variance = statistics(0.2, 0.3);
-      } else if (from.kind == kMaxPool || from.kind == kAveragePool) {
-        height /= 2;
-        width /= 2;
+      } else if (from.kind == kBody) {
+        block = {height, width, channels};
+      } else if (from.kind == kShortcut && design.layers[index + 1].kind != kAdd) {
+        height = block[0];
+        width = block[1];
+        channels = block[2];
       } else if (from.kind == kGlobalAveragePool) {
         height = width = 1;
       } else if (from.kind == kFlatten) {
         channels *= height * width;
         height = width = 1;
+      }
+      if (layer.kernel) {
+        height = (height + 2 * layer.pad_y - layer.kernel) / layer.stride_y + 1;
+        width = (width + 2 * layer.pad_x - layer.kernel) / layer.stride_x + 1;
       }
       layers.push_back(layer);
     }

@@ -24,12 +24,13 @@ if TYPE_CHECKING:
     from lenet.commands.tune import tune
     from lenet.data.memory import Images
     from lenet.errors import InputError
-    from lenet.models import Normalize
+    from lenet.models import Normalize, Residual
 
 __all__ = [
     "Images",
     "InputError",
     "Normalize",
+    "Residual",
     "audit",
     "augment",
     "check",
@@ -51,6 +52,7 @@ _MODULES = {
     "Images": "lenet.data.memory",
     "InputError": "lenet.errors",
     "Normalize": "lenet.models",
+    "Residual": "lenet.models",
     "audit": "lenet.commands.audit",
     "augment": "lenet.commands.augment",
     "check": "lenet.commands.check",

@@ -23,7 +23,7 @@ from lenet.engine import native
 from lenet.engine import torch as reference
 from lenet.engine.base import Settings
 from lenet.errors import InputError
-from lenet.models import SHAPES, Normalize, network_of
+from lenet.models import SHAPES, Normalize, Residual, network_of
 
 pytestmark = pytest.mark.skipif(native.available() is not None, reason=str(native.available()))
 
@@ -193,6 +193,17 @@ def winograd(kernel, padding):
     return [nn.Conv2d(3, 18, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(18, 21, kernel, padding=padding)]
 
 
+def conv(inputs, outputs, kernel=3):
+    """A convolution that keeps the size of the maps."""
+    return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
+
+
+def basic(inputs, outputs, stride=1):
+    """The body of a basic residual block."""
+    first = nn.Conv2d(inputs, outputs, 3, stride, padding=1)
+    return nn.Sequential(first, nn.BatchNorm2d(outputs), nn.ReLU(), conv(outputs, outputs))
+
+
 LAYERS = {
     "pool before activation": lambda: [nn.Conv2d(3, 5, 3), nn.MaxPool2d(2), nn.Tanh()],
     "no pool": lambda: [nn.Conv2d(3, 5, 3), nn.ReLU(), nn.Conv2d(5, 4, 5), nn.Tanh()],
@@ -233,6 +244,37 @@ LAYERS = {
         nn.AvgPool2d(2),
     ],
     "strides and pool": lambda: [nn.Conv2d(3, 9, 3, 2, 1), nn.BatchNorm2d(9), nn.ReLU(), nn.MaxPool2d(2)],
+    "pools that overlap": lambda: [nn.Conv2d(3, 5, 3), nn.MaxPool2d(3, 2, 1), nn.Tanh(), nn.AvgPool2d(3, 1, 1)],
+    "pools of any window": lambda: [nn.MaxPool2d(5, (1, 2), (2, 1)), nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(3)],
+    "block without shortcut": lambda: [nn.Conv2d(3, 5, 3), nn.ReLU(), Residual(basic(5, 5)), nn.ReLU()],
+    "block with shortcut": lambda: [
+        conv(3, 5),
+        Residual(basic(5, 7, 2), nn.Sequential(nn.Conv2d(5, 7, 1, 2))),
+        nn.Tanh(),
+    ],
+    "block of pixels": lambda: [
+        Residual(basic(3, 3)),
+        nn.ReLU(),
+        Residual(nn.Sequential(conv(3, 18)), nn.Sequential(conv(3, 18, 5))),
+    ],
+    "blocks in a row": lambda: [conv(3, 6), Residual(basic(6, 6)), Residual(basic(6, 6)), conv(6, 4, 5)],
+    "block of a fused pool": lambda: [
+        conv(3, 4),
+        Residual(nn.Sequential(conv(4, 7), nn.ReLU(), nn.MaxPool2d(2)), nn.Sequential(conv(4, 7), nn.MaxPool2d(2))),
+        nn.BatchNorm2d(7),
+        nn.ReLU(),
+    ],
+    "block with dropout": lambda: [
+        conv(3, 4),
+        Residual(nn.Sequential(nn.Dropout(0.3), conv(4, 4)), nn.Sequential(nn.Dropout(0.2))),
+        nn.Dropout(0.1),
+    ],
+    "activations at the ends": lambda: [
+        conv(3, 4),
+        Residual(nn.Sequential(nn.BatchNorm2d(4), nn.ReLU()), nn.Sequential(nn.LeakyReLU(0.1), nn.Tanh())),
+        nn.AdaptiveAvgPool2d(1),
+        Residual(nn.Sequential(nn.BatchNorm2d(4), nn.Tanh())),
+    ],
     "nothing": lambda: [],
 }
 

@@ -16,7 +16,7 @@ from lenet.engine.base import Settings
 from lenet.engine.choice import choose
 from lenet.engine.native_network import covers
 from lenet.errors import InputError
-from lenet.models import SHAPES, Normalize, network_of, output_shapes
+from lenet.models import SHAPES, Normalize, Residual, network_of, output_shapes
 
 pytestmark = pytest.mark.skipif(native.available() is not None, reason=str(native.available()))
 
@@ -45,13 +45,18 @@ UNCOVERED = {
     "layer 1 (Conv2d) has stride (3, 3)": nn.Conv2d(3, 4, 3, stride=3),
     "layer 1 (Conv2d) has kernel size (7, 7)": nn.Conv2d(3, 4, 7),
     "layer 1 (Conv2d) has padding mode 'reflect'": nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect"),
-    "layer 1 (MaxPool2d) is not 2x2 pooling": nn.MaxPool2d(3),
+    "layer 1 (MaxPool2d) has kernel size (2, 3)": nn.MaxPool2d((2, 3)),
+    "layer 1 (MaxPool2d) has kernel size (16, 16)": nn.MaxPool2d(16),
+    "layer 1 (MaxPool2d) has ceil_mode or a dilation": nn.MaxPool2d(2, ceil_mode=True),
+    "layer 1 (AvgPool2d) has padding and count_include_pad=False": nn.AvgPool2d(3, 1, 1, count_include_pad=False),
     "layer 1 (AvgPool2d) has divisor_override": nn.AvgPool2d(2, divisor_override=3),
     "layer 1 (BatchNorm2d) has affine=False": nn.BatchNorm2d(3, affine=False),
     "layer 1 (BatchNorm1d) needs a Flatten before it": nn.BatchNorm1d(3),
     "layer 1 (Linear) needs a Flatten": nn.Linear(32, 4),
     "layer 1 (GELU) is not supported": nn.GELU(),
     "layer 1 (Dropout) has p=1": nn.Dropout(1.0),
+    "layer 1 (Residual) has only Dropout in its body": Residual(nn.Sequential(nn.Dropout(0.1))),
+    "layer 1, shortcut 0 (GELU) is not supported": Residual(nn.Sequential(nn.ReLU()), nn.Sequential(nn.GELU())),
     "layer 1 (Normalize) is not the first layer": Normalize([0.5], [0.5]),
 }
 

@@ -12,7 +12,18 @@ from torch.utils.flop_counter import FlopCounterMode
 from lenet import extension
 from lenet.engine import native
 from lenet.errors import InputError
-from lenet.models import KINDS, MODULES, Normalize, build, describe, kind_of, output_shapes, trace
+from lenet.models import (
+    KINDS,
+    MODULES,
+    Normalize,
+    Residual,
+    build,
+    describe,
+    every_layer,
+    kind_of,
+    output_shapes,
+    trace,
+)
 
 SIDES = st.integers(1, 3)
 PAIRS = st.one_of(SIDES, st.tuples(SIDES, SIDES))
@@ -46,6 +57,10 @@ def layer_and_shape(draw, kind):
     if module is Normalize:
         channels = draw(st.sampled_from([1, 3]))
         return module([0.5] * channels, [0.2] * channels), (channels, height, width)
+    if module is Residual:
+        stride = draw(SIDES)
+        body = nn.Sequential(nn.Conv2d(channels, 6, 3, stride, 1), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 4, 1))
+        return module(body, nn.Sequential(nn.Conv2d(channels, 4, 1, stride))), maps
     arguments = {nn.Dropout: (0.3,), nn.LeakyReLU: (0.2,), nn.GELU: (draw(st.sampled_from(["none", "tanh"])),)}
     return module(*arguments.get(module, ())), maps
 
@@ -67,10 +82,14 @@ def test_shapes_costs_and_tensors_equal_pytorchs(kind, data):
         return
     assert output_shapes(model, shape) == [expected]
     if len(shape) == 3:
-        (row,) = trace(model, (*shape[1:], shape[0]))
-        assert row.parameters == sum(p.numel() for p in layer.parameters())
-        assert row.multiply_adds == counter.get_total_flops() // 2 // len(x)
-    assert {name: tuple(tensor.shape) for name, tensor in layer.state_dict().items()} == kind.tensors(layer)
+        rows = trace(model, (*shape[1:], shape[0]))
+        assert sum(row.parameters for row in rows) == sum(p.numel() for p in layer.parameters())
+        assert sum(row.multiply_adds for row in rows) == counter.get_total_flops() // 2 // len(x)
+    assert {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()} == {
+        f"{place.name}.{name}": size
+        for place in every_layer(model)
+        for name, size in place.kind.tensors(place.layer).items()
+    }
     again = build(json.loads(json.dumps(describe(model))))
     assert describe(again) == describe(model)
     assert repr(again) == repr(model)
@@ -82,14 +101,15 @@ def test_every_argument_is_checked(kind):
         nn.Conv2d: nn.Conv2d(3, 4, 3), nn.Linear: nn.Linear(3, 4), nn.BatchNorm2d: nn.BatchNorm2d(3),
         nn.BatchNorm1d: nn.BatchNorm1d(3), nn.MaxPool2d: nn.MaxPool2d(2), nn.AvgPool2d: nn.AvgPool2d(2),
         nn.AdaptiveAvgPool2d: nn.AdaptiveAvgPool2d(1), nn.Dropout: nn.Dropout(0.5),
+        Residual: Residual(nn.Sequential(nn.ReLU())),
     }  # fmt: skip
     module = MODULES[kind.name]
     layer = layers[module] if module in layers else module(*[[0.5], [0.5]][: 2 * bool(kind.statistics)])
     (described,) = describe(nn.Sequential(layer))
-    assert set(described) == {"kind", *kind.arguments}
-    for name in kind.arguments:
+    assert set(described) == {"kind", *kind.arguments, *kind.branches}
+    for name in (*kind.arguments, *kind.branches):
         for wrong in ({}, [1, 2, 3, 4], -7, 1e300, float("nan"), 10**30, "words"):
-            with pytest.raises(InputError, match=rf"layer 0 \({kind.name}\)"):
+            with pytest.raises(InputError, match=rf"layer 0( \({kind.name}\)|, body 0|, shortcut 0)"):
                 build([{**described, name: wrong}])
         with pytest.raises(InputError, match=f"argument '{name}' is missing"):
             build([{key: value for key, value in described.items() if key != name}])

@@ -47,7 +47,8 @@ def models(*, size: Whole = 32, channels: Whole = 3, classes: Whole = 10, layers
                 table.add_column(column, justify="left" if column == "  layer" else "right")
             for row in rows:
                 output = "x".join(map(str, row.output))
-                table.add_row(f"  {row.kind}", output, f"{row.parameters:,}", f"{row.multiply_adds:,}")
+                indent = "  " * len(row.name.split("."))  # a branch's layers are set in; their block follows them
+                table.add_row(f"{indent}{row.kind}", output, f"{row.parameters:,}", f"{row.multiply_adds:,}")
             console.print(table)
 
 

@@ -203,7 +203,8 @@ class _Gathering:
         """float32 [count, height, width, channels] of the first layer with weights, if that is a convolution."""
         if checkpoint is None:
             return None
-        first = next((layer for layer in checkpoint.networks[best] if isinstance(layer, nn.Conv2d | nn.Linear)), None)
+        layers = checkpoint.networks[best].modules()
+        first = next((layer for layer in layers if isinstance(layer, nn.Conv2d | nn.Linear)), None)
         if not isinstance(first, nn.Conv2d) or first.weight.shape[1] not in (1, 3) or max(first.kernel_size) < 2:
             self.missing["filters"] = "The network does not begin with a convolution of the image."
             return None

@@ -171,10 +171,11 @@ def learning_rates(schedule: Schedule, peak: float, first: int, count: int, tota
 def dropout_keep(key: int, layer: int, positions: np.ndarray, units: int, p: float) -> np.ndarray:
     """bool [n, units]: which units of dropout layer number `layer` are kept, for each of the n positions.
 
-    A unit is kept if hash(key, layer, position, unit) >= p * 2^32 (rounded down). `layer` is the layer's index in the
-    nn.Sequential, a position is one in the epoch's order, and units count in PyTorch's C, H, W order. The hash mixes
-    key, layer and position into 64 bits (the finaliser of SplitMix64; Steele et al. 2014), then each unit with both
-    halves in 32-bit arithmetic, which vectorises well (after the "lowbias32" constants; Wellons 2018):
+    A unit is kept if hash(key, layer, position, unit) >= p * 2^32 (rounded down). `layer` counts all layers of the
+    network in the order of lenet.layers.network.every_layer, a position is one in the epoch's order, and units count in
+    PyTorch's C, H, W order. The hash mixes key, layer and position into 64 bits (the finaliser of SplitMix64; Steele et
+    al. 2014), then each unit with both halves in 32-bit arithmetic, which vectorises well (after the "lowbias32"
+    constants; Wellons 2018):
 
         row = splitmix64(key + (layer * 2^32 + position) * 0x9E3779B97F4A7C15)    unsigned, 64 bits
         x = low(row) + unit * 0x9E3779B1                                          unsigned, 32 bits from here on

@@ -14,7 +14,7 @@ from lenet.data.plan import Plan
 from lenet.engine.base import Settings
 from lenet.engine.native_network import covers, image_shape, too_large
 from lenet.errors import InputError
-from lenet.models import Normalize, kind_of, output_shapes
+from lenet.models import Normalize, every_layer, output_shapes, shaped_layers
 
 _DTYPES = (torch.float32, torch.float64)
 
@@ -46,18 +46,17 @@ def check_model(model: nn.Sequential, images: np.ndarray, settings: Settings) ->
 def _check_tensors(model: nn.Sequential) -> None:
     """Raises InputError if a tensor does not have the shape that its layer implies, by which C++ indexes it."""
     dtype = next(p.dtype for layer in reversed(model) for p in layer.parameters())
-    for number, layer in enumerate(model):
-        kind, found = kind_of(layer, number), {**layer._parameters, **layer._buffers}
-        expected = kind.tensors(layer)
+    for place in every_layer(model):
+        expected, found = place.kind.tensors(place.layer), {**place.layer._parameters, **place.layer._buffers}
         for name, tensor in found.items():
             if tensor is None:
                 continue
             if name not in expected:
-                raise InputError(f"layer {number} ({kind.name}) has an unknown tensor '{name}'")
+                raise InputError(f"{place} has an unknown tensor '{name}'")
             counts = name == "num_batches_tracked"
-            check_tensor(f"{number}.{name}", tensor, expected[name], torch.int64 if counts else dtype)
+            check_tensor(f"{place.name}.{name}", tensor, expected[name], torch.int64 if counts else dtype)
         if missing := [name for name in expected if found.get(name) is None]:
-            raise InputError(f"layer {number} ({kind.name}) has no {missing[0]}")
+            raise InputError(f"{place} has no {missing[0]}")
 
 
 def check_tensor(name: str, tensor: torch.Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> None:
@@ -161,10 +160,9 @@ def check_batch_norm(model: nn.Sequential, images: np.ndarray, plan: Plan, setti
     smallest = int((plan.steps[:, 1] - plan.steps[:, 0]).min())
     if smallest > 1:
         return
-    for number, (layer, shape) in enumerate(zip(model, output_shapes(model, image_shape(images)), strict=True)):
-        single = prod(shape[1:]) == 1
-        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) and number >= settings.frozen and single:
+    for one in shaped_layers(model, image_shape(images)):
+        if one.kind.native == "batch_norm" and one.number >= settings.frozen and prod(one.output[1:]) == 1:
             raise ValueError(
-                f"Expected more than 1 value per channel when training, got a batch of 1 at layer {number} "
-                f"({type(layer).__name__}): use drop_single, or another batch size"
+                f"Expected more than 1 value per channel when training, got a batch of 1 at {one}: use drop_single, or "
+                "another batch size"
             )

@@ -3,7 +3,8 @@
 Nothing here loads PyTorch: an `Inference` predicts in a process that has not loaded it.
 """
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -12,8 +13,9 @@ import numpy as np
 from lenet import extension
 from lenet.engine.base import Settings
 from lenet.errors import InputError
-from lenet.layers.network import output_shapes
-from lenet.layers.table import Layer, kind_of, padding_of
+from lenet.layers.network import Place, every_layer, output_shapes, shaped_layers
+from lenet.layers.outputs import padding_of
+from lenet.layers.table import Layer, kind_of
 
 # Offsets within one image's activations and within one weight are 32-bit numbers in C++. Both bounds leave room for the
 # padding of vectors, at most 64 times the values, and 16 times for weights.
@@ -28,32 +30,34 @@ def covers(model: Any, settings: Settings | None = None, shape: tuple[int, ...] 
     """
     if settings is not None and settings.device != "cpu":
         return f"device {settings.device} (the native engine runs on the CPU)"
-    kinds = [kind_of(layer, number) for number, layer in enumerate(model)]
-    if "linear" not in [kind.native for kind in kinds]:
+    places = list(every_layer(model))
+    if "linear" not in [place.kind.native for place in places]:
         return "the model has no linear layer"
-    flat = kinds[0].native != "normalize"
-    for number, (layer, kind) in enumerate(zip(model, kinds, strict=True)):
-        reason = kind.uncovered(layer, flat) if kind.native else "is not supported"
-        if kind.native == "normalize" and number:
+    flat = places[0].kind.native != "normalize"
+    for place in places:
+        kind = place.kind
+        reason = kind.uncovered(place.layer, flat) if kind.native else "is not supported"
+        if kind.native == "normalize" and place.number:
             reason = "is not the first layer"
+        if kind.branches and all(kind_of(layer, 0).native == "dropout" for layer in place.layer.body):
+            reason = "has only Dropout in its body"
         if reason:
-            return f"layer {number} ({kind.name}) {reason}"
+            return f"{place} {reason}"
         flat = flat or kind.native == "flatten"
     return too_large(model, shape) if shape else None
 
 
 def too_large(model: Any, shape: tuple[int, ...]) -> str | None:
     """Which layer's weight, or activations for an image of this shape, are too large to index; None if none are."""
-    for number, (layer, output) in enumerate(zip(model, output_shapes(model, shape), strict=True)):
-        kind, padded = kind_of(layer, number), list(shape)
-        if kind.native == "conv":
-            padded[1:] = [side + 2 * pad for side, pad in zip(shape[1:], padding_of(layer), strict=True)]
-        values = max(prod(padded), prod(output))
-        weights = max(map(prod, kind.tensors(layer).values()), default=0)
+    for one in shaped_layers(model, shape):
+        padded = list(one.input)
+        if one.kind.native == "conv":
+            padded[1:] = [side + 2 * pad for side, pad in zip(one.input[1:], padding_of(one.layer), strict=True)]
+        values = max(prod(padded), prod(one.output))
+        weights = max(map(prod, one.kind.tensors(one.layer).values()), default=0)
         for count, most, what in ((values, _MOST_VALUES, "values per image"), (weights, _MOST_WEIGHTS, "weights")):
             if count > most:
-                return f"layer {number} ({kind.name}) has {count:,} {what}; at most {most:,} work"
-        shape = output
+                return f"{one} has {count:,} {what}; at most {most:,} work"
     return None
 
 
@@ -75,10 +79,10 @@ def call_of(
 
     state: optimizer state by "NUMBER.NAME/PIECE", as `lenet.engine.base.OptimizerState`
     """
-    call = extension.module.Call()
+    call, places = extension.module.Call(), list(every_layer(layers))
     call.set_network(
-        layers=[_described(number, layer, state or {}) for number, layer in enumerate(layers)],
-        is_double=any(layer.weight.dtype == np.float64 for layer in layers if layer.kind.dense),
+        layers=list(_described(layers, state or {}, itertools.count())),
+        is_double=any(place.layer.weight.dtype == np.float64 for place in places if place.kind.dense),
         classes=classes,
         threads=threads,
         frozen=frozen,
@@ -126,18 +130,29 @@ class Inference:
         return result
 
 
-def _described(number: int, layer: Layer, state: Mapping[str, np.ndarray]) -> Any:
-    """The extension's description of a layer, by its entry in the layer table."""
-    kind = layer.kind
-    parameters = {name: getattr(layer, name, None) for name in ("weight", "bias")}
-    statistics = (getattr(layer, name) for name in kind.statistics)
-    return extension.module.Layer(
-        kind=getattr(extension.module.Kind, str(kind.native)),
-        index=number,
-        **{name: _parameter(f"{number}.{name}", value, state) for name, value in parameters.items()},
-        **dict(zip(("mean", "variance", "batches_tracked"), statistics, strict=False)),
-        **kind.fields(layer),
-    )
+def _described(
+    layers: Sequence[Layer], state: Mapping[str, np.ndarray], numbers: Iterator[int], inside: str = ""
+) -> Iterator[Any]:
+    """The extension's descriptions of the layers, by the layer table, in the order of `every_layer`.
+
+    A mark comes before each branch. numbers: counts the layers, without the marks; inside: as for `every_layer`
+    """
+    described, kinds = extension.module.Layer, extension.module.Kind
+    for number, layer in enumerate(layers):
+        place = Place(f"{inside}{number}", layer, layer.kind)
+        for branch in layer.kind.branches:
+            yield described(kind=getattr(kinds, branch), index=place.number)
+            yield from _described(getattr(layer, branch), state, numbers, f"{place.name}.{branch}.")
+        parameters = {name: getattr(layer, name, None) for name in ("weight", "bias")}
+        statistics = (getattr(layer, name) for name in layer.kind.statistics)
+        yield described(
+            kind=getattr(kinds, str(layer.kind.native)),
+            index=place.number,
+            number=next(numbers),
+            **{name: _parameter(f"{place.name}.{name}", value, state) for name, value in parameters.items()},
+            **dict(zip(("mean", "variance", "batches_tracked"), statistics, strict=False)),
+            **layer.kind.fields(layer),
+        )
 
 
 def _parameter(name: str, value: np.ndarray | None, state: Mapping[str, np.ndarray]) -> Any:

@@ -1,6 +1,7 @@
 """The torch engine: autograd on any nn.Sequential and device. Its results define what is correct."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import count
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from lenet.config import TrainingConfig
 from lenet.data.augment import augmented
 from lenet.data.plan import Plan, dropout_keep
 from lenet.engine.base import ADAM_BETAS, ADAM_EPS, Metrics, OptimizerState, Settings
+from lenet.models import Residual
 
 # Images are gathered and augmented this many at a time: for a batch of 8, NumPy's overhead per call would dominate.
 _CHUNK = 512
@@ -91,18 +93,25 @@ def _forward(model: nn.Sequential, x: torch.Tensor, plan: Plan, begin: int, froz
     """The logits of the batch at position `begin` of the plan; dropout masks come from the plan. Layers before `frozen`
     compute no gradient.
     """
+    numbers = count()  # of layers, in the order of `every_layer`: those in branches count too
+    positions = np.arange(begin, begin + len(x))
+
+    def through(layers: Iterable[nn.Module], x: torch.Tensor) -> torch.Tensor:
+        for layer in layers:
+            if isinstance(layer, Residual):
+                x = through(layer.body, x) + through(layer.shortcut, x)
+            number = next(numbers)
+            if isinstance(layer, nn.Dropout) and layer.training:
+                keep = dropout_keep(plan.dropout_key, number, positions, x[0].numel(), layer.p)
+                x = x * torch.from_numpy(keep).to(x.device).view(x.shape) / (1 - layer.p)
+            elif not isinstance(layer, Residual):
+                x = layer(x)
+        return x
+
     layers = list(model)
     with torch.no_grad():
-        for layer in layers[:frozen]:
-            x = layer(x)
-    for number, layer in enumerate(layers[frozen:], frozen):
-        if isinstance(layer, nn.Dropout):
-            positions = np.arange(begin, begin + len(x))
-            keep = dropout_keep(plan.dropout_key, number, positions, x[0].numel(), layer.p)
-            x = x * torch.from_numpy(keep).to(x.device).view(x.shape) / (1 - layer.p)
-        else:
-            x = layer(x)
-    return x
+        x = through(layers[:frozen], x)
+    return through(layers[frozen:], x)
 
 
 def _batches(images: np.ndarray, plan: Plan) -> Iterator[tuple[int, int, torch.Tensor]]:

@@ -3,81 +3,94 @@
 A network is an nn.Sequential or, without PyTorch, a list of `Layer`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 from lenet.errors import InputError
-from lenet.layers.table import BY_NAME, Kind, Layer, Shape, kind_of
+from lenet.layers.outputs import Shape
+from lenet.layers.table import Kind, Layer, kind_named, kind_of, where
 
 _PARAMETERS = ("weight", "bias")  # what is learned; a layer's other tensors are buffers
 
 
-def describe(model: Iterable[Any]) -> list[dict[str, Any]]:
-    """The layers as JSON values: {"kind", argument: value, ...} each, of which `build` makes the network again.
+@dataclass(frozen=True)
+class Place:
+    """A layer, its kind, and its name in a network's state dict: "3", or "3.body.0" for a layer in a branch."""
 
-    Raises InputError, naming the layer, for a layer or argument that lenet does not support.
+    name: str
+    layer: Any
+    kind: Kind
+
+    @property
+    def number(self) -> int:
+        """Number of the network's layer that this one is, or is in."""
+        return int(self.name.split(".")[0])
+
+    def __str__(self) -> str:
+        return f"{where(self.name)} ({self.kind.name})"
+
+
+@dataclass(frozen=True)
+class Shaped(Place):
+    """A layer with the shapes of its input and its output, for one image."""
+
+    input: Shape
+    output: Shape
+
+
+def every_layer(model: Iterable[Any], inside: str = "") -> Iterator[Place]:
+    """Every layer in the order of computation: those of a branch before the layer that the branch belongs to.
+
+    inside: what the layers' names begin with, such as "3.body."
+
+    Raises InputError, with its place, for a layer that is not supported.
     """
-    found = []
     for number, layer in enumerate(model):
-        kind = kind_of(layer, number)
-        found.append(_described(kind, layer, f"layer {number} ({kind.name})"))
-    return found
+        place = Place(f"{inside}{number}", layer, kind_of(layer, f"{inside}{number}"))
+        for branch in place.kind.branches:
+            yield from every_layer(getattr(layer, branch), f"{place.name}.{branch}.")
+        yield place
 
 
-def parsed(layers: Any) -> list[Layer]:
-    """The layers for a list from `describe`, without tensors. Raises InputError, naming the layer."""
-    if not isinstance(layers, list) or not layers:
-        raise InputError("its layers must be a list with at least one layer")
-    return [_parsed(number, description) for number, description in enumerate(layers)]
+def shaped_layers(model: Iterable[Any], shape: Shape, inside: str = "") -> Iterator[Shaped]:
+    """`every_layer` with shapes, for an input of (channels, height, width) or (features,).
 
-
-def _described(kind: Kind, layer: Any, where: str) -> dict[str, Any]:
-    """The description of one layer."""
-    values = {name: getattr(layer, name) for name in kind.arguments}
-    for name, value in values.items():
-        if name == "bias":
-            values[name] = value is not None
-        elif hasattr(value, "tolist"):  # the statistics of Normalize
-            values[name] = value.tolist()
-    return {"kind": kind.name, **_checked(kind, values, where)}
-
-
-def _parsed(number: int, description: Any) -> Layer:
-    """The layer for its description."""
-    found = description.get("kind") if isinstance(description, dict) else description
-    kind = BY_NAME.get(found) if isinstance(found, str) else None
-    if kind is None:
-        raise InputError(f"layer {number}: kind {found!r:.60} is not supported (supported: {', '.join(BY_NAME)})")
-    where = f"layer {number} ({kind.name})"
-    given = {name: value for name, value in description.items() if name != "kind"}
-    if given.keys() != kind.arguments.keys():
-        wrong = sorted(given.keys() ^ kind.arguments.keys())[0]
-        raise InputError(f"{where}: argument '{wrong:.60}' is {'missing' if wrong in kind.arguments else 'unknown'}")
-    arguments = _checked(kind, given, where)
-    try:
-        kind.together(arguments)
-    except ValueError as error:
-        raise InputError(f"{where}: {error}") from None
-    return Layer(kind, arguments)
-
-
-def _checked(kind: Kind, given: dict[str, Any], where: str) -> dict[str, Any]:
-    """The arguments, each checked by the table. Raises InputError."""
-    arguments = {}
-    for name, check in kind.arguments.items():
+    Raises InputError, with its place, for the first layer that does not accept its input.
+    """
+    for number, layer in enumerate(model):
+        place = Place(f"{inside}{number}", layer, kind_of(layer, f"{inside}{number}"))
+        ends = []
+        for branch in place.kind.branches:
+            end = shape
+            for one in shaped_layers(getattr(layer, branch), shape, f"{place.name}.{branch}."):
+                yield one
+                end = one.output
+            ends.append(end)
         try:
-            arguments[name] = check(given[name])
+            output = place.kind.output(layer, shape, *ends)
         except ValueError as error:
-            raise InputError(f"{where}: {name} {error}, not {given[name]!s:.60}") from None
-    return arguments
+            raise InputError(f"{place} {error}") from None
+        yield Shaped(**vars(place), input=shape, output=output)
+        shape = output
+
+
+def output_shapes(model: Iterable[Any], shape: Shape) -> list[Shape]:
+    """Output shape of each of the network's own layers, without those in branches; see `shaped_layers`."""
+    return [one.output for one in shaped_layers(model, shape) if one.name.isdecimal()]
+
+
+def has_batch_norm(model: Iterable[Any]) -> bool:
+    """Whether the model has a batch norm layer, which may be unable to train on a batch of one image."""
+    return any(place.kind.native == "batch_norm" for place in every_layer(model))
 
 
 @dataclass(frozen=True)
 class Row:
-    """A layer's kind, its output shape for one image, its number of parameters, and its multiply-adds per image."""
+    """A layer's name and kind, its output shape, its number of parameters, and its multiply-adds, for one image."""
 
+    name: str
     kind: str
     output: Shape
     parameters: int
@@ -85,36 +98,87 @@ class Row:
 
 
 def trace(model: Iterable[Any], input_shape: tuple[int, int, int]) -> list[Row]:
-    """Output shape and costs of each layer for images of (height, width, channels), without computing anything.
+    """Output shape and costs of every layer for images of (height, width, channels), without computing anything.
 
-    Raises InputError, naming the first layer that does not accept the previous layer's output.
+    Raises InputError, with its place, for the first layer that does not accept its input.
     """
     height, width, channels = input_shape
     rows = []
-    for number, (layer, output) in enumerate(zip(model, output_shapes(model, (channels, height, width)), strict=True)):
-        kind = kind_of(layer, number)
-        learned = {name: prod(shape) for name, shape in kind.tensors(layer).items() if name in _PARAMETERS}
-        adds = learned["weight"] * prod(output[1:]) if kind.dense else 0
-        rows.append(Row(kind.name, output, sum(learned.values()), adds))
+    for one in shaped_layers(model, (channels, height, width)):
+        tensors = one.kind.tensors(one.layer)
+        learned = {name: prod(shape) for name, shape in tensors.items() if name in _PARAMETERS}
+        adds = learned["weight"] * prod(one.output[1:]) if one.kind.dense else 0
+        rows.append(Row(one.name, one.kind.name, one.output, sum(learned.values()), adds))
     return rows
 
 
-def output_shapes(model: Iterable[Any], shape: Shape) -> list[Shape]:
-    """Output shape of each layer for an input of (channels, height, width) or (features,).
+def describe(model: Iterable[Any], inside: str = "") -> list[dict[str, Any]]:
+    """The layers as JSON values: {"kind", argument: value, ...} each, of which `build` makes the network again.
 
-    Raises InputError, naming the first layer that does not accept the previous layer's output.
+    inside: as for `every_layer`
+
+    Raises InputError, with its place, for a layer or argument that lenet does not support.
     """
-    found = []
-    for number, layer in enumerate(model):
-        kind = kind_of(layer, number)
+    return [_described(layer, f"{inside}{number}") for number, layer in enumerate(model)]
+
+
+def parsed(layers: Any) -> list[Layer]:
+    """The layers for a list from `describe`, without tensors. Raises InputError, with the layer's place."""
+    if not isinstance(layers, list) or not layers:
+        raise InputError("its layers must be a list with at least one layer")
+    return [_parsed(description, str(number)) for number, description in enumerate(layers)]
+
+
+def _described(layer: Any, name: str) -> dict[str, Any]:
+    """The description of one layer."""
+    place = Place(name, layer, kind_of(layer, name))
+    values = {argument: getattr(layer, argument) for argument in place.kind.arguments}
+    for argument, value in values.items():
+        if argument == "bias":
+            values[argument] = value is not None
+        elif hasattr(value, "tolist"):  # the statistics of Normalize
+            values[argument] = value.tolist()
+    branches = {branch: describe(getattr(layer, branch), f"{name}.{branch}.") for branch in place.kind.branches}
+    return {"kind": place.kind.name, **_checked(place, values), **_checked_branches(place, branches)}
+
+
+def _parsed(description: Any, name: str) -> Layer:
+    """The layer for its description."""
+    found = description.get("kind") if isinstance(description, dict) else description
+    place = Place(name, None, kind_named(found, name, f"kind {found!r:.60}"))
+    given = {key: value for key, value in description.items() if key != "kind"}
+    expected = (*place.kind.arguments, *place.kind.branches)
+    if given.keys() != set(expected):
+        wrong = sorted(given.keys() ^ set(expected))[0]
+        raise InputError(f"{place}: argument '{wrong:.60}' is {'missing' if wrong in expected else 'unknown'}")
+    arguments = _checked(place, given)
+    try:
+        place.kind.together(arguments)
+    except ValueError as error:
+        raise InputError(f"{place}: {error}") from None
+    branches = _checked_branches(place, {branch: given[branch] for branch in place.kind.branches})
+    for branch, layers in branches.items():
+        inner = enumerate(layers)
+        arguments[branch] = tuple(_parsed(layer, f"{name}.{branch}.{number}") for number, layer in inner)
+    return Layer(place.kind, arguments)
+
+
+def _checked(place: Place, given: dict[str, Any]) -> dict[str, Any]:
+    """The arguments, each checked by the table. Raises InputError."""
+    arguments = {}
+    for name, check in place.kind.arguments.items():
         try:
-            shape = kind.output(layer, shape)
+            arguments[name] = check(given[name])
         except ValueError as error:
-            raise InputError(f"layer {number} ({kind.name}) {error}") from None
-        found.append(shape)
-    return found
+            raise InputError(f"{place}: {name} {error}, not {given[name]!s:.60}") from None
+    return arguments
 
 
-def has_batch_norm(model: Iterable[Any]) -> bool:
-    """Whether the model has a batch norm layer, which may be unable to train on a batch of one image."""
-    return any(kind_of(layer, number).native == "batch_norm" for number, layer in enumerate(model))
+def _checked_branches(place: Place, branches: dict[str, Any]) -> dict[str, list[Any]]:
+    """The branches. Raises InputError if one is not a list, or if there are no layers in the first."""
+    for branch, layers in branches.items():
+        if not isinstance(layers, list):
+            raise InputError(f"{place}: {branch} must be a list of layers, not {layers!s:.60}")
+        if not layers and branch == place.kind.branches[0]:
+            raise InputError(f"{place}: {branch} has no layers")
+    return branches

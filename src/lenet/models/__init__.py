@@ -1,9 +1,11 @@
 """Networks as nn.Sequential: layers by the layer table, and the LeNet family."""
 
-from lenet.layers.network import Row, describe, has_batch_norm, output_shapes, trace
-from lenet.layers.table import KINDS, Kind, kind_of, padding_of
-from lenet.models.modules import MODULES, Normalize, build, parameter_count, plain, with_tensors
-from lenet.models.shapes import SHAPES, Shape, fitted, network_of, shape_named
+from lenet.layers.network import Row, describe, every_layer, has_batch_norm, output_shapes, shaped_layers, trace
+from lenet.layers.outputs import padding_of
+from lenet.layers.table import KINDS, Kind, kind_of
+from lenet.models.modules import MODULES, Normalize, Residual, build, parameter_count, plain, with_tensors
+from lenet.models.own import fitted
+from lenet.models.shapes import SHAPES, Shape, network_of, shape_named
 
 __all__ = [
     "KINDS",
@@ -11,10 +13,12 @@ __all__ = [
     "SHAPES",
     "Kind",
     "Normalize",
+    "Residual",
     "Row",
     "Shape",
     "build",
     "describe",
+    "every_layer",
     "fitted",
     "has_batch_norm",
     "kind_of",
@@ -24,6 +28,7 @@ __all__ = [
     "parameter_count",
     "plain",
     "shape_named",
+    "shaped_layers",
     "trace",
     "with_tensors",
 ]

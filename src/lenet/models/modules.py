@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from lenet.errors import InputError
-from lenet.layers.network import parsed
-from lenet.layers.table import BY_NAME, Layer, kind_of
+from lenet.layers.network import every_layer, parsed
+from lenet.layers.table import BY_NAME, Layer, kind_of, where
 
 _LEAST_DEVIATION = 1 / 255  # avoids division by zero for a constant channel
 
@@ -35,19 +35,50 @@ class Normalize(nn.Module):
         return f"channels={len(self.mean)}"
 
 
-MODULES: dict[str, type[nn.Module]] = {"Normalize": Normalize} | {
-    name: getattr(nn, name) for name in BY_NAME if name != "Normalize"
-}
+class Residual(nn.Module):
+    """A residual block: body(x) + shortcut(x). Without layers in the shortcut, that is body(x) + x (He et al. 2016).
+
+    No activation follows; give one as the network's next layer.
+
+    body, shortcut: layers that take maps [B, C, H, W] and return maps; both must return the same shape
+
+    Raises InputError if one of them is not an nn.Sequential.
+    """
+
+    body: nn.Sequential
+    shortcut: nn.Sequential
+
+    def __init__(self, body: nn.Sequential, shortcut: nn.Sequential | None = None) -> None:
+        super().__init__()
+        for name, branch in (("body", body), ("shortcut", nn.Sequential() if shortcut is None else shortcut)):
+            if not isinstance(branch, nn.Sequential):
+                raise InputError(f"the {name} of a Residual must be an nn.Sequential, not a {type(branch).__name__}")
+            self.add_module(name, branch)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The sum, of the shape of both branches' outputs."""
+        return self.body(x) + self.shortcut(x)  # type: ignore[no-any-return]
+
+
+_OWN: dict[str, type[nn.Module]] = {"Normalize": Normalize, "Residual": Residual}
+MODULES: dict[str, type[nn.Module]] = {name: _OWN.get(name) or getattr(nn, name) for name in BY_NAME}
 
 
 def build(layers: Any) -> nn.Sequential:
     """The network for a list from `describe`, with newly initialized weights. Raises InputError, naming the layer."""
+    return _modules(parsed(layers))
+
+
+def _modules(layers: Iterable[Layer], inside: str = "") -> nn.Sequential:
+    """New modules for these layers. inside: as for `every_layer`."""
     built = []
-    for number, layer in enumerate(parsed(layers)):
+    for number, layer in enumerate(layers):
+        name = f"{inside}{number}"
+        branches = {branch: _modules(getattr(layer, branch), f"{name}.{branch}.") for branch in layer.kind.branches}
         try:
-            built.append(MODULES[layer.kind.name](**layer.arguments))
+            built.append(MODULES[layer.kind.name](**(layer.arguments | branches)))
         except (TypeError, ValueError, RuntimeError) as error:  # what PyTorch refuses besides
-            raise InputError(f"layer {number} ({layer.kind.name}): {str(error).splitlines()[0]}") from None
+            raise InputError(f"{where(name)} ({layer.kind.name}): {str(error).splitlines()[0]}") from None
     return nn.Sequential(*built)
 
 
@@ -55,25 +86,31 @@ def with_tensors(layers: Iterable[Layer]) -> nn.Sequential:
     """The network in eval mode, whose tensors share memory with those of the layers."""
     layers = list(layers)
     with torch.device("meta"):  # draws no weights
-        network = nn.Sequential(*(MODULES[layer.kind.name](**layer.arguments) for layer in layers)).eval()
+        network = _modules(layers).eval()
     tensors = {
-        f"{number}.{name}": torch.from_numpy(getattr(layer, name))
-        for number, layer in enumerate(layers)
-        for name in layer.kind.tensors(layer)
+        f"{place.name}.{name}": torch.from_numpy(getattr(place.layer, name))
+        for place in every_layer(layers)
+        for name in place.kind.tensors(place.layer)
     }
     network.load_state_dict(tensors, assign=True)
     return network
 
 
-def plain(network: nn.Sequential) -> list[Layer]:
-    """The layers without PyTorch, whose arrays share memory with the network's tensors. These must be on the CPU."""
+def plain(network: nn.Sequential, inside: str = "") -> list[Layer]:
+    """The layers without PyTorch, whose arrays share memory with the network's tensors. These must be on the CPU.
+
+    inside: as for `every_layer`
+    """
     found = []
     for number, module in enumerate(network):
-        kind = kind_of(module, number)
+        kind = kind_of(module, f"{inside}{number}")
         tensors: dict[str, Any] = {name: getattr(module, name).detach().numpy() for name in kind.tensors(module)}
         if "bias" in kind.arguments:
             tensors.setdefault("bias", None)
-        layer = Layer(kind, {name: getattr(module, name) for name in kind.arguments if name not in ("bias", *tensors)})
+        arguments = {name: getattr(module, name) for name in kind.arguments if name not in ("bias", *tensors)}
+        for branch in kind.branches:
+            arguments[branch] = tuple(plain(getattr(module, branch), f"{inside}{number}.{branch}."))
+        layer = Layer(kind, arguments)
         vars(layer).update(tensors)
         found.append(layer)
     return found

@@ -21,7 +21,7 @@ from lenet.evaluation.calibration import HIGHEST, LOWEST
 from lenet.evaluation.likeness import Likeness
 from lenet.evaluation.rejection import LEVELS, Accepted
 from lenet.files import read_json, write_whole
-from lenet.layers.network import describe, parsed, trace
+from lenet.layers.network import describe, every_layer, parsed, trace
 from lenet.layers.table import Layer
 from lenet.runs.arrays import read_arrays, type_of, write_arrays
 from lenet.runs.metrics import best_of
@@ -211,9 +211,9 @@ def _fill(
 ) -> None:
     """Set the networks: copies of the template with the arrays. Raises InputError if names or shapes differ."""
     wanted = {
-        f"{number}.{name}": shape
-        for number, layer in enumerate(template)
-        for name, shape in layer.kind.tensors(layer).items()
+        f"{place.name}.{name}": shape
+        for place in every_layer(template)
+        for name, shape in place.kind.tensors(place.layer).items()
     }
     many, networks = len(checkpoint.seeds) > 1, []
     checkpoint.likeness = []
@@ -230,7 +230,8 @@ def _fill(
         )
     for number in range(len(checkpoint.seeds)):
         prefix = f"{number}." if many else ""
-        network = [Layer(layer.kind, layer.arguments) for layer in template]
+        network = [layer.without_tensors() for layer in template]
+        layers = {place.name: place.layer for place in every_layer(network)}
         for name, shape in wanted.items():
             array = arrays.get(prefix + name)
             dtype = "torch.int64" if name.endswith("num_batches_tracked") else "torch.float32"
@@ -240,7 +241,7 @@ def _fill(
                     f"{weights} and {text.name} contradict each other: {prefix}{name} should have shape {shape}, "
                     f"{dtype}, found {found}; restore the pair from one run"
                 )
-            index, _, attribute = name.partition(".")
-            setattr(network[int(index)], attribute, array)
+            layer, _, attribute = name.rpartition(".")
+            setattr(layers[layer], attribute, array)
         networks.append(network)
     checkpoint.networks = Networks(networks)

@@ -68,7 +68,7 @@ def features_of(
     That is the case if they are not vectors, or if the tail has dropout, whose units are drawn by the layer's number.
     """
     head, tail = nn.Sequential(*list(model)[:frozen]), nn.Sequential(*list(model)[frozen:])
-    drops = any(isinstance(layer, nn.Dropout) and layer.p > 0 for layer in tail)
+    drops = any(isinstance(layer, nn.Dropout) and layer.p > 0 for layer in tail.modules())
     width = _width(head, dataset)
     if not frozen or drops or width is None:
         return None

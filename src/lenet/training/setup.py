@@ -193,7 +193,7 @@ def network_for(
         if name != "dropout" and getattr(config, name) is not None:
             raise InputError(f"{name} changes a named model: change the nn.Sequential itself", options=[name])
     network = copy.deepcopy(fitted(own, input_shape, classes, mean, std))
-    for layer in network:
+    for layer in network.modules():
         if isinstance(layer, nn.Dropout) and config.dropout is not None:
             layer.p = config.dropout
     return network
