@@ -39,7 +39,7 @@ PARAMETERS = {
 
 
 def test_public_names_have_not_changed():
-    assert set(package.__all__) == {"Images", "InputError", "Normalize", *PARAMETERS}
+    assert set(package.__all__) == {"Images", "InputError", "Normalize", "Residual", *PARAMETERS}
     for name in package.__all__:
         assert getattr(package, name).__doc__, name
         assert name in dir(package)
