@@ -8,8 +8,6 @@ from torch import nn
 import lenet
 from lenet.runs.run import Run
 
-pytestmark = pytest.mark.usefixtures("no_pictures")
-
 OPTIONS = {"epochs": 2, "batch_size": 32}
 
 

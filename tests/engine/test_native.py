@@ -36,7 +36,7 @@ def settings_for(optimizer="adam", *, frozen=0, threads=1, class_weights=None, *
 
 # After one step of SGD with momentum, the momentum is the gradient.
 GRADIENT = settings_for(optimizer="sgd", momentum=0.9)
-WITHOUT_BATCH_NORM = [name for name, shape in SHAPES.items() if shape.batch_norm == "none"]
+WITHOUT_BATCH_NORM = [name for name, shape in SHAPES.items() if getattr(shape, "batch_norm", "all") == "none"]
 
 
 def make_images(count, shape=(32, 32, 3), seed=0):
