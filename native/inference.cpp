@@ -26,6 +26,7 @@ class Inference : public LenetInference {
         network_(call_, false, kEvaluationBatch) {}
 
   void logits(const void* images, int64_t image_count, float* logits) override {
+    if (image_count == 0) return;  // `images` may be null, which would say that the other kind is meant
     if (call_.pixels)
       call_.pixels = static_cast<const uint8_t*>(images);
     else
