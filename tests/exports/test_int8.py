@@ -16,8 +16,8 @@ from lenet.exports.formats import FORMATS
 from lenet.exports.onnx import onnx_bytes
 from lenet.exports.proof_int8 import integer_results, prove_integers
 from lenet.exports.quantize import quantized
-from lenet.exports.quantized import LIMIT, Averaged, Looked, Moved, Weighted, logits_of
-from lenet.exports.steps import Conv, Scale
+from lenet.exports.quantized import LIMIT, WIDE_LIMIT, Averaged, Looked, Moved, Weighted, logits_of
+from lenet.exports.steps import Conv, Linear, Scale
 from lenet.models import Normalize
 
 runtime = pytest.importorskip("onnxruntime")
@@ -27,7 +27,7 @@ needs_compiler = pytest.mark.skipif(c_run.c_compiler() is None, reason="there is
 NAMES = (
     *("lenet", "norm after pool", "norm before zeros", "norm before mirrored", "strides", "padding modes"),
     *("no linear layer", "one linear layer", "maps to classes", "grey", "dead", "means of one", "activation first"),
-    "tiny weights",
+    *("tiny weights", "wide sums"),
 )
 # The fastest code that the compiler makes, which may fuse products and sums; and code that stops at any wrong access.
 WARNINGS = ("-Wall", "-Wextra", "-Werror", "-pedantic", "-Wconversion", "-Wshadow", "-Wmissing-prototypes")
@@ -61,6 +61,12 @@ def more_networks(name, normalized):
         conv, linear = nn.Conv2d(3, 4, 3), nn.Linear(784, 5)
         with torch.no_grad():
             conv.weight[0], conv.bias[0], linear.weight[3], linear.bias[3] = 1e-42, 0, 1e-41, 0
+        return normalized(conv, nn.ReLU(), nn.Flatten(), linear)
+    if name == "wide sums":  # of the linear layer: beyond 2^24, and odd, so that float32 rounds them
+        conv, linear = nn.Conv2d(3, 12, 3), nn.Linear(2352, 5)
+        with torch.no_grad():
+            conv.bias.add_(1)
+            linear.weight.add_(0.2).mul_(0.015)
         return normalized(conv, nn.ReLU(), nn.Flatten(), linear)
     if name == "means of one":  # of one channel, to one number
         layers = nn.Conv2d(3, 1, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, 5), nn.GELU()
@@ -133,7 +139,8 @@ def test_no_sum_reaches_the_limit(case):
         if isinstance(step, Weighted):
             farthest = np.maximum(step.zeros, 255 - step.zeros.astype(int)).max()
             sums = np.abs(step.weight.astype(int)).reshape(len(step.weight), -1).sum(axis=1) * farthest
-            assert (sums + np.abs(step.bias.astype(int))).max() < LIMIT
+            largest = (sums + np.abs(step.bias.astype(int))).max()
+            assert largest == step.largest_sum < (WIDE_LIMIT if isinstance(step.step, Linear) else LIMIT)
 
 
 def kinds(integers):
@@ -171,16 +178,25 @@ def test_weights_use_all_127_steps_of_each_channel(network_named, as_exported, i
 
 
 def test_large_sums_use_smaller_weights(normalized, as_exported, images):
-    network = normalized(nn.Flatten(), nn.Linear(768, 5))
+    network = normalized(nn.Conv2d(3, 90, 1), nn.Conv2d(90, 5, 5), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     with torch.no_grad():
         network[2].weight.fill_(0.1)
-        network[2].bias.fill_(-3000)
     described = as_exported(network)
     integers = quantized(described, images)
-    assert np.abs(integers.steps[-1].weight).max() < 127
+    assert np.abs(integers.steps[1].weight).max() < 127
+    assert not integers.steps[1].wide
     run = runtime.InferenceSession(onnx_bytes(described, "any", integers))
     (found,) = run.run(["logits"], {"image": images})
     np.testing.assert_array_equal(found, logits_of(integers, images))
+
+
+def test_sums_of_linear_layers_may_be_larger(normalized, as_exported, images):
+    integers = quantized(as_exported(more_networks("wide sums", normalized)), images)
+    wide = integers.steps[-1]
+    assert wide.wide
+    assert (np.abs(wide.weight).max(axis=1) == 127).all()
+    sums = logits_of(integers, images).astype(np.float64) * wide.rescale.divisor
+    assert np.abs(sums).max() > LIMIT  # with real images, not only in theory
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

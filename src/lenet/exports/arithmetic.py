@@ -2,16 +2,22 @@
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from lenet.exports.steps import Activation, AveragePool, Conv, Floats, Linear, MaxPool, Scale, Step
 
+Numbers = Floats | NDArray[np.integer]
+
 
 def weighted(
-    step: Conv | Linear | Scale, x: torch.Tensor, weight: Floats, bias: Floats, padding: Floats | None = None
+    step: Conv | Linear | Scale, x: torch.Tensor, weight: Numbers, bias: Numbers, padding: Floats | None = None
 ) -> torch.Tensor:
-    """The step with other weights and bias. padding: a convolution's, one value per input channel; None: zeros."""
-    weights = torch.from_numpy(weight.astype(np.float32)), torch.from_numpy(bias.astype(np.float32))
+    """The step with other weights and bias, in the type of x.
+
+    padding: a convolution's, one value per input channel; None: zeros
+    """
+    weights = torch.from_numpy(weight).to(x.dtype), torch.from_numpy(bias).to(x.dtype)
     if isinstance(step, Linear):
         return F.linear(x, *weights)
     if isinstance(step, Scale):

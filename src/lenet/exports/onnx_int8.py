@@ -1,8 +1,9 @@
 """The layers of a quantized network as an ONNX graph.
 
 The whole numbers are float32 values, in which sums below 2^24 are exact: every runtime that computes in float32 gives
-the same ones. ONNX leaves the rounding of its quantized operators to the runtime, and with signed weights ONNX
-Runtime's overflow on processors without VNNI. Weights are stored as int8 and cast when the file is loaded.
+the same ones. A linear layer whose sums may be larger computes them in float64. ONNX leaves the rounding of its
+quantized operators to the runtime, and with signed weights ONNX Runtime's overflow on processors without VNNI. Weights
+are stored as int8 and cast when the file is loaded.
 """
 
 import numpy as np
@@ -44,7 +45,11 @@ def _weighted(graph: Graph, step: Weighted, x: str, zero: int) -> str:
     if above.any():
         x = graph.add("Sub", x, graph.constant(above.reshape(per_channel)))
     shaped = step.weight if isinstance(layer, (Conv, Linear)) else step.weight.reshape(per_channel)
-    weight = graph.cast(graph.constant(shaped, np.int8), "FLOAT")
+    integers = graph.constant(shaped, np.int8)
+    if isinstance(layer, Linear) and step.wide:
+        bias, x = graph.constant(step.bias, np.float64), graph.cast(x, "DOUBLE")
+        return graph.cast(graph.add("Gemm", x, graph.cast(integers, "DOUBLE"), bias, transB=1), "FLOAT")
+    weight = graph.cast(integers, "FLOAT")
     if isinstance(layer, Conv):
         return conv(graph, layer, x, weight, graph.constant(step.bias))
     if isinstance(layer, Linear):

@@ -19,6 +19,7 @@ from lenet.exports.quantized import (
     LEAST_DIVISOR,
     LIMIT,
     PIXELS,
+    WIDE_LIMIT,
     Averaged,
     Integer,
     Looked,
@@ -195,8 +196,9 @@ def _weighted(merged: _Merged, now: Range, output: Range | None, *, relu: bool) 
             f"{_MOST_INPUTS:,})"
         )
     # The largest weight becomes 127, or less where a sum could reach the limit, for which all roundings may go up.
+    limit = WIDE_LIMIT if isinstance(step, Linear) else LIMIT
     largest = np.abs(rows).sum(axis=1) * farthest + np.abs(bias) / now.scale
-    scale = np.maximum(np.abs(rows).max(axis=1) / 127, largest / (LIMIT - 2 - 128 * rows.shape[1]))
+    scale = np.maximum(np.abs(rows).max(axis=1) / 127, largest / (limit - 2 - 128 * rows.shape[1]))
     scale[scale == 0] = scale[scale > 0].min(initial=1)  # a channel whose weights and bias are all zero
     shaped = scale.reshape(-1, *[1] * (weight.ndim - 1))
     return Weighted(

@@ -5,8 +5,9 @@ A value is stored as a byte q, which stands for (q - zero) * scale. The layers c
     sum = bias + the sum of weight * (q - zeros of its channel)          whole numbers below 2^24
     q' = zero' + round(clip(sum / divisor, low - zero', 255 - zero'))    one division in float32, halves to even
 
-Numbers below 2^24 are exact in float32: a file may compute the sums in integers or in float32, in any order. The last
-sums are not rounded: logits = sum / divisor.
+Numbers below 2^24 are exact in float32: a file may compute the sums in integers or in float32, in any order. Those of a
+linear layer may reach 2^31: a file computes them in int32 or float64, and rounds each to float32 before the division.
+The last sums are not rounded to whole numbers: logits = sum / divisor.
 """
 
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from lenet.exports.arithmetic import moved, weighted, window_sums
 from lenet.exports.steps import Activation, AveragePool, Conv, Flatten, Floats, Linear, MaxPool, Scale
 
 LIMIT = 2**24  # sums are smaller, in magnitude
+WIDE_LIMIT = 2**31  # for linear layers
 LEAST_DIVISOR = 1 / 64  # quotients stay below 2^30, which an int32 holds
 _BATCH = 256  # images
 
@@ -62,6 +64,18 @@ class Weighted:
     bias: NDArray[np.int32]
     zeros: NDArray[np.uint8]
     rescale: Rescale
+
+    @property
+    def largest_sum(self) -> int:
+        """No sum is larger in magnitude, whatever the image."""
+        rows = np.abs(self.weight.astype(np.int64)).reshape(len(self.weight), -1)
+        farthest = max(int(self.zeros.max()), 255 - int(self.zeros.min()))
+        return int((rows.sum(axis=1) * farthest + np.abs(self.bias.astype(np.int64))).max())
+
+    @property
+    def wide(self) -> bool:
+        """Whether a sum may need more than the 24 bits of float32."""
+        return self.largest_sum >= LIMIT
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +153,8 @@ def _computed(step: Integer, x: torch.Tensor) -> torch.Tensor:
     match step:
         case Weighted():
             zeros = torch.from_numpy(step.zeros.astype(np.float32)).reshape(-1, *[1] * (x.ndim - 2))
-            sums = weighted(step.step, x - zeros, step.weight.astype(np.float32), step.bias.astype(np.float32))
+            inputs = (x - zeros).to(torch.float64 if step.wide else torch.float32)
+            sums = weighted(step.step, inputs, step.weight, step.bias).to(torch.float32)
             return _rescaled(step.rescale, sums, per_channel=True)
         case Averaged():
             return _rescaled(step.rescale, window_sums(step.step, x - step.zero), per_channel=False)
