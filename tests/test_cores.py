@@ -1,7 +1,6 @@
 """Cores and memory as a container allows them."""
 
-from types import SimpleNamespace
-
+import psutil
 import pytest
 
 from lenet import cores
@@ -30,7 +29,7 @@ def test_a_container_with_a_larger_limit_has_the_machines_memory(group, monkeypa
     (group / "memory.max").write_text(f"{1 << 60}\n")
     (group / "memory.current").write_text("900000\n")
     (group / "memory.stat").write_text("inactive_file 500000\n")
-    monkeypatch.setattr(cores.psutil, "virtual_memory", lambda: SimpleNamespace(available=12345))
+    monkeypatch.setattr(cores, "_machine_memory", lambda: (99999, 12345))
     assert cores.free_memory() == 12345
 
 
@@ -42,7 +41,15 @@ def test_a_quota_bounds_the_cores(group, monkeypatch, quota, usable):
 
 
 def test_a_containers_limit_bounds_the_total_memory(group):
-    machine = cores.psutil.virtual_memory().total
-    assert cores.total_memory() == machine
+    assert cores.total_memory() == psutil.virtual_memory().total
     (group / "memory.max").write_text("1000000\n")
     assert cores.total_memory() == 1_000_000
+
+
+@pytest.mark.parametrize("content", [None, "", "MemTotal: many kB\n", "MemTotal: 1000 kB\n"])
+def test_without_linuxs_table_psutil_says_how_much_memory_there_is(group, tmp_path, monkeypatch, content):
+    monkeypatch.setattr(cores, "_MEMORY", tmp_path / "meminfo")
+    if content is not None:
+        (tmp_path / "meminfo").write_text(content)
+    assert cores.total_memory() == psutil.virtual_memory().total
+    assert cores.free_memory() > 1 << 20

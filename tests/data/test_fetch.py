@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lenet.data import catalog, fetch
+from lenet.data import catalog, download, fetch
 from lenet.errors import InputError
 
 LAYOUT = catalog.CIFAR10.layouts[0]
@@ -70,7 +70,7 @@ def test_an_archive_in_a_folder_that_cannot_be_written_is_unpacked_to_the_cache_
     (place / LAYOUT.archive.file).write_bytes(content)
     monkeypatch.setattr(fetch.os, "access", lambda path, mode: Path(path) != place)
     assert fetch.get_published(published, str(place), download=False)[1] == tmp_path / "cache" / LAYOUT.folder
-    monkeypatch.setattr(fetch, "verify", lambda *_: pytest.fail("hashed again"))
+    monkeypatch.setattr(download, "verify", lambda *_: pytest.fail("hashed again"))
     assert fetch.get_published(published, str(place), download=False)[1] == tmp_path / "cache" / LAYOUT.folder
 
 
@@ -92,7 +92,7 @@ def test_an_archive_needs_the_published_sha256_too(tmp_path, content):
     path.write_bytes(content)
     archive = replace(described(content).layouts[0].archive, sha256="0" * 64)
     with pytest.raises(InputError, match="SHA256"):
-        fetch.verify(path, archive)
+        download.verify(path, archive)
 
 
 def test_a_download_goes_to_the_data_dir_verified_and_unpacked(server, tmp_path, content):
@@ -165,7 +165,7 @@ def test_without_permission_to_download_nothing_is_asked(server, tmp_path, conte
 
 
 def test_a_server_that_does_not_answer_is_given_up(monkeypatch, tmp_path, content):
-    monkeypatch.setattr(fetch, "_TIMEOUT", 0.1)
+    monkeypatch.setattr(download, "_TIMEOUT", 0.1)
     with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as silent:  # accepts, is mute
         url = f"http://127.0.0.1:{silent.server_address[1]}/a"
         with pytest.raises(InputError, match=r"no answer within 0\.1 s"):
@@ -182,7 +182,7 @@ def test_a_full_disk_or_an_unwritable_folder_ends_the_download_at_once(monkeypat
     def full(url, archive, file):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(fetch, "_download", full)
+    monkeypatch.setattr(download, "download", full)
     with pytest.raises(InputError, match=r"cannot download cifar10 to .*No space left on device.*free some room"):
         fetch.fetch("cifar10", layout, str(tmp_path / "new"))
     assert leftovers(tmp_path / "new") == []
