@@ -1,9 +1,15 @@
-"""A prediction of a network that the native engine supports does not load PyTorch, and equals PyTorch's."""
+"""A prediction of a network that the native engine supports does not load PyTorch, and equals PyTorch's.
+
+docs/ship.md names the packages that it needs. What other commands need may then be missing.
+"""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import packages_distributions
 
 import numpy as np
 import pytest
@@ -75,3 +81,69 @@ def test_a_layer_that_the_native_engine_lacks_is_computed_by_pytorch(digits_run,
     code, out, _, loaded = predicted("native", tmp_path / "run", *images[:3])
     assert (code, loaded) == (0, ["torch"])
     assert out.startswith("image")
+
+
+_ALONE = """
+import sys
+from lenet.cli import main
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name in MISSING:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Missing())
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.fixture
+def alone(root):
+    """A function that runs a command where only the packages that docs/ship.md names for predictions are installed."""
+    text = (root / "docs" / "ship.md").read_text(encoding="utf-8")
+    (named,) = re.findall(r"pip install --no-deps lenet\npip install (.+)\n", text)
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    others = {re.split(r"[^\w-]", one)[0] for one in project["dependencies"]} - set(named.split())
+    assert "torch" in others
+    missing = {module for module, (package, *_) in packages_distributions().items() if package.lower() in others}
+
+    def run(*words):
+        command = [sys.executable, "-c", _ALONE.replace("MISSING", repr(missing | {"tomli_w"})), *map(str, words)]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    return run
+
+
+def test_the_packages_that_the_documentation_names_are_enough(alone, digits_run, images):
+    for options in (("--format", "csv", "--out", "found.csv"), ("--reject-unlike", "5%")):
+        done = alone("predict", digits_run.path, *images[:4], *options)
+        assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    code, out, _, _ = predicted("torch", digits_run.path, *images[:4], "--reject-unlike", "5%")
+    assert (code, out) == (0, done.stdout)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("train", "digits"),
+        ("eval", "RUN"),
+        ("export", "RUN", "net.onnx"),
+        ("tune", "digits"),
+        ("predict", "RUN", "0.png", "--reject-error", "10%"),
+    ],
+)
+def test_a_command_that_needs_more_says_so_in_one_line(alone, digits_run, images, words):
+    done = alone(*(digits_run.path if word == "RUN" else word for word in words))
+    assert (done.returncode, done.stdout) == (2, "")
+    line = r"lenet: this command needs \w+, which is not installed: 'pip install lenet' installs what is missing\n"
+    assert re.fullmatch(line, done.stderr), done.stderr
+
+
+def test_a_network_that_the_native_engine_lacks_needs_pytorch(alone, digits_run, images, tmp_path):
+    shutil.copytree(digits_run.path, tmp_path / "run")
+    text = (tmp_path / "run" / "model.json").read_text()
+    (tmp_path / "run" / "model.json").write_text(
+        text.replace('"kind": "ReLU"', '"kind": "GELU", "approximate": "none"')
+    )
+    done = alone("predict", tmp_path / "run", *images[:1])
+    assert (done.returncode, "this command needs torch, which is not installed" in done.stderr) == (2, True), (
+        done.stderr
+    )

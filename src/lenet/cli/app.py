@@ -73,6 +73,11 @@ def run(app: App, argv: Sequence[str] | None = None) -> int:
         return _fail(_one_line(error))
     except InputError as error:
         return _fail(str(error))
+    except ModuleNotFoundError as error:  # lenet may be installed for 'lenet predict' alone (docs/ship.md)
+        missing = (error.name or "lenet").partition(".")[0]
+        if missing == "lenet":
+            raise
+        return _fail(f"this command needs {missing}, which is not installed: 'pip install lenet' installs what is missing")
     except KeyboardInterrupt as stop:
         return _fail(str(stop) or "stopped", 130)
     except BrokenPipeError:
