@@ -8,7 +8,7 @@ from torch import nn
 from lenet.data.fit import fit_array
 from lenet.exports.formats import FORMATS
 from lenet.exports.network import Exported, Provenance, steps_of
-from lenet.models import Normalize
+from lenet.models import Normalize, Residual
 
 CHANNELS, SIDE, CLASSES = 3, 16, 5
 
@@ -50,6 +50,29 @@ def _networks():
             conv(3, 4, 3, padding="valid"), nn.ReLU(), pool(3, 3, 1, 2, ceil_mode=True),
             conv(4, CLASSES, 3, dilation=2, padding="same"), nn.AvgPool2d(5, divisor_override=7), nn.Flatten(),
         ],
+        "residual": [
+            conv(3, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(),
+            Residual(nn.Sequential(conv(6, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(), conv(6, 6, 3, padding=1),
+                                   nn.BatchNorm2d(6))), nn.ReLU(),
+            Residual(nn.Sequential(conv(6, 9, 3, stride=2, padding=1), nn.BatchNorm2d(9), nn.ReLU(),
+                                   conv(9, 9, 3, padding=1), nn.BatchNorm2d(9)),
+                     nn.Sequential(conv(6, 9, 1, stride=2))), nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1), *flat(9),
+        ],
+        # A sum that ends in a batch norm; first layers that must not change the shortcut's input.
+        "residual of all kinds": [
+            conv(3, 4, 3, padding=1),
+            Residual(nn.Sequential(nn.ReLU(), nn.BatchNorm2d(4), conv(4, 4, 3, padding=1, groups=4), nn.Tanh(),
+                                   conv(4, 8, 1)),
+                     nn.Sequential(nn.MaxPool2d(3, 1, 1), nn.BatchNorm2d(4), conv(4, 8, 1), nn.LeakyReLU(0.2))),
+            nn.BatchNorm2d(8), Residual(nn.Sequential(nn.BatchNorm2d(8))),
+            nn.MaxPool2d(2), nn.ReLU(), Residual(nn.Sequential(nn.AvgPool2d(3, 1, 1)), nn.Sequential(nn.ReLU())),
+            *flat(512),
+        ],
+        "residual at the end": [
+            conv(3, CLASSES, 5, 3), Residual(nn.Sequential(conv(5, 5, 3, padding=1))), nn.AdaptiveAvgPool2d(1),
+            Residual(nn.Sequential(conv(5, 5, 1))), nn.Flatten(),
+        ],
         "one linear layer": [nn.Flatten(), nn.Linear(768, CLASSES)],
         "maps to classes": [conv(3, 1, 3), nn.AdaptiveAvgPool2d((1, 5)), nn.BatchNorm2d(1), nn.Flatten()],
     }  # fmt: skip
@@ -76,7 +99,7 @@ def with_statistics(network):
         for name, tensor in network.named_buffers():
             if "running" in name:
                 tensor.uniform_(0.5, 1.5)
-        for layer in network:
+        for layer in network.modules():
             if isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)) and layer.affine:
                 layer.weight.uniform_(-1.5, 1.5)
                 layer.bias.uniform_(-1, 1)

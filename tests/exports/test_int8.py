@@ -16,7 +16,7 @@ from lenet.exports.formats import FORMATS
 from lenet.exports.onnx import onnx_bytes
 from lenet.exports.proof_int8 import integer_results, prove_integers
 from lenet.exports.quantize import quantized
-from lenet.exports.quantized import LIMIT, WIDE_LIMIT, Averaged, Looked, Moved, Weighted, logits_of
+from lenet.exports.quantized import LIMIT, WIDE_LIMIT, Averaged, Looked, Moved, Weighted, every_integer, logits_of
 from lenet.exports.steps import Conv, Linear, Scale
 from lenet.models import Normalize
 
@@ -26,6 +26,7 @@ needs_compiler = pytest.mark.skipif(c_run.c_compiler() is None, reason="there is
 
 NAMES = (
     *("lenet", "norm after pool", "norm before zeros", "norm before mirrored", "strides", "padding modes"),
+    *("residual", "residual of all kinds", "residual at the end"),
     *("no linear layer", "one linear layer", "maps to classes", "grey", "dead", "means of one", "activation first"),
     *("tiny weights", "wide sums"),
 )
@@ -135,7 +136,7 @@ def test_c_gives_the_same_integers(case, flags, tmp_path):
 
 def test_no_sum_reaches_the_limit(case):
     _, integers, _, _ = case
-    for step in integers.steps:
+    for step in every_integer(integers.steps):
         if isinstance(step, Weighted):
             farthest = np.maximum(step.zeros, 255 - step.zeros.astype(int)).max()
             sums = np.abs(step.weight.astype(int)).reshape(len(step.weight), -1).sum(axis=1) * farthest

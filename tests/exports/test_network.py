@@ -58,6 +58,8 @@ def one(step, x):
             return torch.einsum("nchw,yh,xw->ncyx", x, rows, columns)
         case s.Flatten():
             return x.flatten(1)
+        case s.Residual():
+            return computed(step.body, x) + computed(step.shortcut, x)
 
 
 def test_every_kind_of_layer_is_read():
@@ -72,13 +74,15 @@ def test_steps_compute_what_the_network_computes(any_network, some_images):
 
 
 def test_arrays_are_float32_and_of_the_network_no_longer(any_network):
-    for step in steps_of(any_network, (16, 16, 3)):
+    for step in s.every_step(steps_of(any_network, (16, 16, 3))):
         for value in vars(step).values():
             if isinstance(value, np.ndarray):
                 assert value.dtype == np.float32
                 value += 1  # a copy: the network stays as it was
     again = steps_of(any_network, (16, 16, 3))
-    assert all(np.isfinite(v).all() for step in again for v in vars(step).values() if isinstance(v, np.ndarray))
+    assert all(
+        np.isfinite(v).all() for step in s.every_step(again) for v in vars(step).values() if isinstance(v, np.ndarray)
+    )
 
 
 def kinds(*layers, shape=(8, 8, 3)):

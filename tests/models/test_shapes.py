@@ -13,6 +13,7 @@ from lenet.errors import InputError
 from lenet.models import (
     SHAPES,
     Normalize,
+    Residual,
     build,
     describe,
     fitted,
@@ -41,6 +42,7 @@ def random_images(shape, count=4):
         ("lenet5-tuned", RGB, 100, 456 + 2_416 + 25_664 + 128 + 8_320 + 12_900),
         # The weights of six convolutions; each map's bias, batch norm's factor and shift; the linear layer.
         ("small-vgg", RGB, 10, 9 * (48 + 256 + 512 + 1_024 + 1_792 + 3_136) + 3 * 2 * (16 + 32 + 56) + 570),
+        ("resnet8", RGB, 10, 78_666 - 480),  # as MLPerf Tiny's training log counts them, without batch norm statistics
     ],
 )
 def test_parameters_are_as_counted_by_hand(name, input_shape, classes, parameters):
@@ -74,6 +76,21 @@ def test_layers_are_in_the_order_of_the_studies():
     assert kinds("small-vgg") == [
         "Normalize", *stage, "MaxPool2d", *stage, "MaxPool2d", *stage, "AdaptiveAvgPool2d", "Flatten", "Linear",
     ]  # fmt: skip
+    assert kinds("resnet8") == [
+        "Normalize", "Conv2d", "BatchNorm2d", "ReLU", *["Residual", "ReLU"] * 3,
+        "AdaptiveAvgPool2d", "Flatten", "Linear",
+    ]  # fmt: skip
+
+
+def test_resnet8_halves_the_sides_from_stage_to_stage():
+    network = network_of(SHAPES["resnet8"], RGB, 10)
+    sides = [row.output for row in trace(network, RGB) if row.kind == "Residual"]
+    assert sides == [(16, 32, 32), (32, 16, 16), (64, 8, 8)]
+    first, second, _ = (layer for layer in network if isinstance(layer, Residual))
+    assert (len(first.shortcut), len(second.shortcut)) == (0, 1)
+    assert second.shortcut[0].kernel_size == (1, 1)
+    statistics = [tensor.numel() for name, tensor in network.named_buffers() if "running" in name]
+    assert sum(statistics) == 480
 
 
 def test_model_py_equals_the_named_network(root):
@@ -354,4 +371,4 @@ def test_fitted_refuses_what_the_engines_would_treat_differently(make, message):
 def test_has_batch_norm():
     has = {name: has_batch_norm(network_of(shape, RGB, 10)) for name, shape in SHAPES.items()}
     without = {"lenet5": False, "lenet-dropout": False}
-    assert has == without | dict.fromkeys(("lenet5-tuned", "lenet5-modern", "lenet-62k", "small-vgg"), True)
+    assert has == without | dict.fromkeys(("lenet5-tuned", "lenet5-modern", "lenet-62k", "small-vgg", "resnet8"), True)

@@ -21,7 +21,7 @@ from lenet.exports.proof import Proof, made_up, prove
 from lenet.exports.proof_int8 import Costs, IntegerProof, Side, accuracies, prove_integers
 from lenet.exports.quantize import CALIBRATION_IMAGES, quantized
 from lenet.exports.result import Export
-from lenet.exports.steps import Conv, Linear
+from lenet.exports.steps import Conv, Linear, every_step
 from lenet.files import check_new_file, written_whole
 from lenet.runs.checkpoint import Checkpoint
 from lenet.runs.run import Run
@@ -145,7 +145,7 @@ def _write_int8(
     plain.write_bytes(float_format.written(described, task.network, samples, task.takes))
     accuracy = accuracies(task.network, integers, pictures.images, pictures.test, pictures.labels)
     timed = np.resize(samples, (_TIMED, *samples.shape[1:]))
-    weights = 4 * sum(step.weight.size for step in described.steps if isinstance(step, (Conv, Linear)))
+    weights = 4 * sum(step.weight.size for step in every_step(described.steps) if isinstance(step, (Conv, Linear)))
     sides = (
         Side(accuracy[0], weights, plain.stat().st_size, format.speed(plain, scratch, timed)),
         Side(accuracy[1], integers.weight_bytes, len(content), format.speed(path, scratch, timed)),

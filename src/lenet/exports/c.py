@@ -3,19 +3,23 @@
 The file holds its own test: check images with the probabilities that lenet computes.
 """
 
+from collections.abc import Sequence
+from functools import partial
+from math import prod
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet.exports.c_code import Body, Layer, function
+from lenet.exports.c_code import Body
 from lenet.exports.c_int8 import integer_body
 from lenet.exports.c_layers import layer_of
+from lenet.exports.c_program import Node, Program
 from lenet.exports.c_text import array, comment, real, string
 from lenet.exports.fit import tall_first
 from lenet.exports.network import Exported
 from lenet.exports.quantized import Quantized
-from lenet.exports.steps import Step
+from lenet.exports.steps import Residual, Step
 
 CHECKS = 4  # check images
 MAX_SIDE = 4096  # default; the file refuses larger images. LENET_MAX_SIDE changes it, up to _HIGHEST_SIDE
@@ -57,51 +61,37 @@ def c_use(exported: Exported) -> str:
 
 
 def _float_body(exported: Exported) -> Body:
-    layers = [(step, layer_of(step, f"lenet_step{number}")) for number, step in enumerate(exported.steps, 1)]
-    calls, sizes, last = _calls(exported, layers)
-    run = "\n    ".join(calls)
+    program = Program({"float": ("lenet_a", "lenet_b", "lenet_c", "lenet_d")})
+    pixels = program.value("float", prod(exported.input_shape))
+    logits = program.run(_nodes(exported.steps), pixels)
+    run = "\n    ".join(program.calls)
     text = [
         array("float", "lenet_mean", exported.mean) + array("float", "lenet_deviation", exported.std),
-        f"static float lenet_a[{sizes['lenet_a']}], lenet_b[{sizes['lenet_b']}];\n",
-        *(
-            function(step, layer, f"lenet_step{number}", _arguments(layer))
-            for number, (step, layer) in enumerate(layers, 1)
-            if layer
-        ),
+        program.definitions(),
+        *program.functions,
         f"""\
 static void lenet_run(const uint8_t *pixels) {{
     for (int i = 0; i < LENET_SIDE * LENET_SIDE; ++i)
         for (int c = 0; c < LENET_CHANNELS; ++c)
-            lenet_a[i * LENET_CHANNELS + c] =
+            {pixels.array}[i * LENET_CHANNELS + c] =
                 ((float)pixels[i * LENET_CHANNELS + c] / 255.0f - lenet_mean[c]) / lenet_deviation[c];
     {run}
 }}
 """,
     ]
-    size = sum(layer.bytes for _, layer in layers if layer)
-    variables = 4 * sum(sizes.values()) + sum(layer.variables for _, layer in layers if layer)
-    return Body("\n".join(text), last, size, variables)
+    return Body("\n".join(text), logits.array, program.constants, program.variables)
 
 
-def _arguments(layer: Layer) -> str:
-    return "float *x" if layer.in_place else "const float *restrict x, float *restrict y"
-
-
-def _calls(exported: Exported, layers: list[tuple[Step, Layer | None]]) -> tuple[list[str], dict[str, int], str]:
-    """The calls of the layers' functions, the sizes of the two buffers in floats, and the buffer of the logits."""
-    now, other = "lenet_a", "lenet_b"
-    sizes = {now: int(np.prod(exported.input_shape)), other: 1}
-    calls = []
-    for number, (step, layer) in enumerate(layers, 1):
-        if layer is None:
-            continue
-        if layer.in_place:
-            calls.append(f"lenet_step{number}({now});")
-        else:
-            calls.append(f"lenet_step{number}({now}, {other});")
-            now, other = other, now
-        sizes[now] = max(sizes[now], int(np.prod(step.output)))
-    return calls, sizes, now
+def _nodes(steps: Sequence[Step]) -> list[Node]:
+    return [
+        Node(
+            step,
+            partial(layer_of, step),
+            "float",
+            (_nodes(step.body), _nodes(step.shortcut)) if isinstance(step, Residual) else (),
+        )
+        for step in steps
+    ]
 
 
 def _header(exported: Exported, body: Body, *, int8: bool) -> str:

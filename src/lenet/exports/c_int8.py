@@ -4,6 +4,8 @@ The sums are int32; `lenet_byte` makes them bytes. Its only operation that round
 fuses with another operation, so that every compiler gives the same bytes.
 """
 
+from collections.abc import Sequence
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -11,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet.exports.arithmetic import window_weights
-from lenet.exports.c_code import Body, Layer, constants, flatten, function, max_pool, times
+from lenet.exports.c_code import Body, Layer, constants, flatten, max_pool, times
+from lenet.exports.c_program import Node, Program, Value
 from lenet.exports.c_text import real
-from lenet.exports.quantized import Averaged, Integer, Looked, Moved, Quantized, Rescale, Weighted
+from lenet.exports.quantized import Added, Averaged, Integer, Looked, Moved, Quantized, Rescale, Weighted
 from lenet.exports.steps import Conv, Flatten, Linear, MaxPool
 
 _ROUNDING = """\
@@ -39,37 +42,27 @@ static inline uint8_t lenet_byte(int32_t sum, float divisor, int32_t low, int32_
 
 def integer_body(network: Quantized) -> Body:
     """The network's constants, buffers and functions, and `lenet_run`, from pixels to logits."""
-    functions, calls, size, variables = [], [], 0, 0
-    now, other, sizes = "pixels", "lenet_a", dict[str, int]()
-    real_values = False  # whether `now` has logits
-    for number, step in enumerate(network.steps, 1):
-        name = f"lenet_step{number}"
-        layer = _layer(step, name)
-        if layer is None:
-            continue
-        gives_real = real_values or (isinstance(step, (Weighted, Averaged)) and step.rescale.output is None)
-        kinds = ["float" if one else "uint8_t" for one in (real_values, gives_real)]
-        target = ("lenet_logits" if not real_values else "lenet_ordered") if gives_real else other
-        sizes[target] = max(sizes.get(target, 1), prod(step.step.output))
-        arguments = f"const {kinds[0]} *restrict x, {kinds[1]} *restrict y"
-        functions.append(function(step.step, layer, name, arguments))
-        calls.append(f"{name}({now}, {target});")
-        if not gives_real:
-            other = "lenet_b" if target == "lenet_a" else "lenet_a"
-        now, real_values = target, gives_real
-        size, variables = size + layer.bytes, variables + layer.variables
+    buffers = ("lenet_a", "lenet_b", "lenet_c", "lenet_d")
+    program = Program({"uint8_t": buffers, "float": ("lenet_logits", "lenet_ordered")})
+    last = program.run(_nodes(network.steps), Value("pixels", "uint8_t"), keep=True)
     if network.output:
-        count = prod(network.steps[-1].step.output)
-        sizes["lenet_logits"] = count
-        divisor = real(1 / network.output.scale)
-        calls.append(f"for (int k = 0; k < {count}; ++k)")
-        calls.append(f"    lenet_logits[k] = (float)({now}[k] - {network.output.zero}) / {divisor};")
-        now = "lenet_logits"
-    kinds_of = {name: "uint8_t" if name in ("lenet_a", "lenet_b") else "float" for name in sizes}
-    buffers = "\n".join(f"static {kinds_of[name]} {name}[{count}];" for name, count in sizes.items())
-    run = "static void lenet_run(const uint8_t *pixels) {\n    " + "\n    ".join(calls) + "\n}\n"
-    variables += sum(count * (1 if kinds_of[name] == "uint8_t" else 4) for name, count in sizes.items())
-    return Body("\n".join([_ROUNDING, buffers + "\n", *functions, run]), now, size, variables)
+        count, scale = prod(network.steps[-1].step.output), real(1 / network.output.scale)
+        bytes, last = last.array, program.value("float", count)
+        program.calls.append(f"for (int k = 0; k < {count}; ++k)")
+        program.calls.append(f"    {last.array}[k] = (float)({bytes}[k] - {network.output.zero}) / {scale};")
+    run = "static void lenet_run(const uint8_t *pixels) {\n    " + "\n    ".join(program.calls) + "\n}\n"
+    text = "\n".join([_ROUNDING, program.definitions(), *program.functions, run])
+    return Body(text, last.array, program.constants, program.variables)
+
+
+def _nodes(steps: Sequence[Integer]) -> list[Node]:
+    found, gives = [], "uint8_t"
+    for step in steps:
+        if isinstance(step, (Weighted, Averaged)) and step.rescale.output is None:
+            gives = "float"
+        branches = (_nodes(step.body), _nodes(step.shortcut)) if isinstance(step, Added) else ()
+        found.append(Node(step.step, partial(_layer, step), gives, branches))
+    return found
 
 
 def _layer(step: Integer, name: str) -> Layer | None:
@@ -89,6 +82,8 @@ def _layer(step: Integer, name: str) -> Layer | None:
             return max_pool(pool, "uint8_t", "0")
         case Moved(step=Flatten() as flat):
             return flatten(flat)
+        case Added():
+            return _added(step, name)
     raise AssertionError(step)
 
 
@@ -243,3 +238,10 @@ for (int row = 0; row < {rows}; ++row)
         }}
     }}"""
     return Layer(*constants(name, **arrays), body)
+
+
+def _added(step: Added, name: str) -> Layer:
+    (one, other), (zero, zero_too) = step.factors, step.zeros
+    value = _output(step.rescale, name, f"{one} * (x[i] - {zero}) + {other} * (z[i] - {zero_too})", "0")
+    body = f"for (int i = 0; i < {prod(step.step.output)}; ++i)\n    y[i] = {value};"
+    return Layer(*constants(name, divisor=step.rescale.divisor), body)

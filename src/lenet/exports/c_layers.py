@@ -12,7 +12,7 @@ import numpy as np
 
 from lenet.exports.c_code import Layer, block_of, constants, flatten, max_pool, part_of, times
 from lenet.exports.c_text import real
-from lenet.exports.steps import Activation, AveragePool, Conv, Flatten, Linear, MaxPool, Scale, Step
+from lenet.exports.steps import Activation, AveragePool, Conv, Flatten, Linear, MaxPool, Residual, Scale, Step
 
 
 def layer_of(step: Step, name: str) -> Layer | None:
@@ -151,6 +151,10 @@ for (int row = 0; row < {rows}; ++row)
     return Layer(*constants(name, **arrays), body)
 
 
+def _sum(step: Residual) -> Layer:
+    return Layer("", 0, f"for (int i = 0; i < {prod(step.output)}; ++i)\n    y[i] = x[i] + z[i];")
+
+
 _WRITERS: dict[type[Step], Callable[[Any, str], Layer | None]] = {
     Conv: _conv,
     Linear: _linear,
@@ -159,4 +163,5 @@ _WRITERS: dict[type[Step], Callable[[Any, str], Layer | None]] = {
     MaxPool: lambda step, name: max_pool(step, "float", "-INFINITY"),
     AveragePool: _average_pool,
     Flatten: lambda step, name: flatten(step),
+    Residual: lambda step, name: _sum(step),
 }

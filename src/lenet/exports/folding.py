@@ -5,12 +5,16 @@ from itertools import pairwise
 
 import numpy as np
 
-from lenet.exports.steps import Conv, Flatten, Linear, Scale, Step
+from lenet.exports.steps import Conv, Flatten, Linear, Residual, Scale, Step
 
 
 def folded(steps: list[Step]) -> list[Step]:
-    """The same function with fewer steps: a Scale becomes part of the layer before it or, where exact, after it."""
-    return _folded_forward(_folded_back(steps))
+    """The same function with fewer steps: a Scale becomes part of the layer before it or, where exact, after it.
+
+    None moves into or out of a residual block, whose two branches share the input and are added.
+    """
+    inside = [step.changed(folded) if isinstance(step, Residual) else step for step in steps]
+    return _folded_forward(_folded_back(inside))
 
 
 def _folded_back(steps: list[Step]) -> list[Step]:

@@ -6,7 +6,7 @@ it; elsewhere it is a `Scale`.
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from math import ceil
 from typing import Any
@@ -27,12 +27,15 @@ from lenet.exports.steps import (
     Floats,
     Linear,
     MaxPool,
+    Residual,
     Scale,
     Shape,
     Span,
     Step,
 )  # fmt: skip
+from lenet.layers.table import where as place_of
 from lenet.models import KINDS, MODULES, Normalize, kind_of, output_shapes, padding_of
+from lenet.models import Residual as ResidualBlock
 from lenet.runs.checkpoint import Checkpoint
 from lenet.runs.run import Run
 
@@ -133,22 +136,31 @@ def metadata(exported: Exported) -> dict[str, str]:
 def steps_of(network: nn.Sequential, input_shape: tuple[int, int, int]) -> tuple[Step, ...]:
     """The steps after Normalize, for images of (height, width, channels). Raises InputError as `exported` does."""
     height, width, channels = input_shape
-    shape: Shape = (channels, height, width)
+    return tuple(folded(_read(network, (channels, height, width))))
+
+
+def _read(layers: nn.Sequential, shape: Shape, inside: str = "") -> list[Step]:
+    """The steps of layers in a row. inside: what their names begin with, such as "3.body."."""
     steps: list[Step] = []
-    for number, (layer, output) in enumerate(zip(network, output_shapes(network, shape), strict=True)):
-        where = f"layer {number} ({kind_of(layer, number).name})"
+    for number, (layer, output) in enumerate(zip(layers, output_shapes(layers, shape), strict=True)):
+        name = f"{inside}{number}"
+        kind = kind_of(layer, name)
+        where = f"{place_of(name)} ({kind.name})"
         if isinstance(layer, Normalize) and number:
             raise InputError(f"{where} cannot be exported: only the first layer may be Normalize")
         if type(layer) not in READERS:
             names = ", ".join(kind.name for kind in KINDS if MODULES[kind.name] in READERS)
             raise InputError(f"{where} cannot be exported (supported: {names})")
-        for name, tensor in layer.state_dict().items():
-            if not bool(tensor.isfinite().all()):
-                raise InputError(f"{where} cannot be exported: its {name} is not finite; train the network again")
+        for tensor in kind.tensors(layer):
+            if not bool(getattr(layer, tensor).isfinite().all()):
+                raise InputError(f"{where} cannot be exported: its {tensor} is not finite; train the network again")
         step = READERS[type(layer)](layer, (where, shape, output))
+        if isinstance(step, Residual):
+            body, shortcut = (tuple(_read(getattr(layer, one), shape, f"{name}.{one}.")) for one in kind.branches)
+            step = replace(step, body=body, shortcut=shortcut)
         steps += [step] if step else []
         shape = output
-    return tuple(folded(steps))
+    return steps
 
 
 # One reader for each kind of layer: the layer and its (where, input, output) to a step, or None if it changes nothing.
@@ -245,6 +257,7 @@ READERS: dict[type[nn.Module], Callable[[Any, Place], Step | None]] = {
     nn.Flatten: lambda layer, place: Flatten(*place) if len(place[1]) == 3 else None,
     nn.Linear: _linear,
     nn.Dropout: lambda layer, place: None,
+    ResidualBlock: lambda layer, place: Residual(*place, body=(), shortcut=()),  # `_read` reads the branches
 }
 
 

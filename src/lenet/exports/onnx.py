@@ -20,7 +20,7 @@ from lenet.exports.onnx_int8 import integer_layers
 from lenet.exports.onnx_layers import conv, max_pool
 from lenet.exports.proof import Compute, in_batches
 from lenet.exports.quantized import Quantized
-from lenet.exports.steps import Activation, AveragePool, Conv, Flatten, Linear, MaxPool, Scale, Span, Step
+from lenet.exports.steps import Activation, AveragePool, Conv, Flatten, Linear, MaxPool, Residual, Scale, Span, Step
 
 Input = Literal["any", "network"]
 INPUTS: tuple[Input, ...] = ("any", "network")
@@ -117,7 +117,11 @@ def _float_layers(graph: Graph, exported: Exported, x: str) -> str:
     x = graph.add("Div", x, graph.constant(255))
     x = graph.add("Sub", x, graph.constant(exported.mean[:, None, None]))
     x = graph.add("Div", x, graph.constant(exported.std[:, None, None]))
-    for step in exported.steps:
+    return _through(graph, exported.steps, x)
+
+
+def _through(graph: Graph, steps: Sequence[Step], x: str) -> str:
+    for step in steps:
         x = _step(graph, step, x)
     return x
 
@@ -137,6 +141,8 @@ def _step(graph: Graph, step: Step, x: str) -> str:
         return max_pool(graph, step, x)
     if isinstance(step, AveragePool):
         return _average_pool(graph, step, x)
+    if isinstance(step, Residual):
+        return graph.add("Add", _through(graph, step.body, x), _through(graph, step.shortcut, x))
     assert isinstance(step, Flatten), step.where
     return graph.add("Flatten", x, axis=1)
 

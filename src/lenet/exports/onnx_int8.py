@@ -6,36 +6,58 @@ quantized operators to the runtime, and with signed weights ONNX Runtime's overf
 are stored as int8 and cast when the file is loaded.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from lenet.exports.arithmetic import windows
 from lenet.exports.onnx_graph import Graph
 from lenet.exports.onnx_layers import conv, max_pool
-from lenet.exports.quantized import LIMIT, Averaged, Looked, Moved, Quantized, Rescale, Weighted, input_zeros
+from lenet.exports.quantized import (
+    LIMIT,
+    Added,
+    Averaged,
+    Integer,
+    Looked,
+    Moved,
+    Quantized,
+    Rescale,
+    Weighted,
+    zero_after,
+)  # fmt: skip
 from lenet.exports.steps import Conv, Linear, MaxPool
 
 
 def integer_layers(graph: Graph, network: Quantized, x: str) -> str:
     """The logits, float32 [N, classes], of pixels, float32 [N, C, H, W]. Bytes q are kept as q - zero."""
-    steps = list(zip(network.steps, input_zeros(network.steps), strict=True))
-    while steps:
-        step, zero = steps.pop(0)
+    x = _through(graph, network.steps, x, 0)
+    if network.output:
+        x = graph.add("Div", x, graph.constant(1 / network.output.scale))
+    return x
+
+
+def _through(graph: Graph, steps: Sequence[Integer], x: str, zero: int) -> str:
+    """zero: the byte of x that stands for zero."""
+    left = list(steps)
+    while left:
+        step = left.pop(0)
         if isinstance(step, (Weighted, Averaged)):
             x = _weighted(graph, step, x, zero) if isinstance(step, Weighted) else _averaged(graph, step, x)
-            while steps and isinstance(steps[0][0], Moved):  # rescaling keeps order: after the pool it is cheaper
-                pool = steps[0][0].step
+            while left and isinstance(left[0], Moved):  # rescaling keeps order: after the pool it is cheaper
+                pool = left[0].step
                 if not isinstance(pool, MaxPool) or not isinstance(step, Weighted):
                     break
                 x = max_pool(graph, pool, x)
-                steps.pop(0)
+                left.pop(0)
             x = _rescaled(graph, step, x)
         elif isinstance(step, Looked):
             x = _looked(graph, step, x)
+        elif isinstance(step, Added):
+            x = _rescaled(graph, step, _added(graph, step, x, zero))
         else:
             pool = step.step
             x = max_pool(graph, pool, x) if isinstance(pool, MaxPool) else graph.add("Flatten", x, axis=1)
-    if network.output:
-        x = graph.add("Div", x, graph.constant(1 / network.output.scale))
+        zero = zero_after(step, zero)
     return x
 
 
@@ -64,7 +86,15 @@ def _averaged(graph: Graph, step: Averaged, x: str) -> str:
     return graph.add("Clip", x, graph.constant(-LIMIT), graph.constant(LIMIT))
 
 
-def _rescaled(graph: Graph, step: Weighted | Averaged, x: str) -> str:
+def _added(graph: Graph, step: Added, x: str, zero: int) -> str:
+    ends = [
+        graph.add("Mul", _through(graph, branch, x, zero), graph.constant(factor))
+        for branch, factor in zip((step.body, step.shortcut), step.factors, strict=True)
+    ]
+    return graph.add("Add", *ends)
+
+
+def _rescaled(graph: Graph, step: Weighted | Averaged | Added, x: str) -> str:
     rescale: Rescale = step.rescale
     divisor = rescale.divisor
     if isinstance(step, Weighted):

@@ -19,7 +19,7 @@ from torch import nn
 from lenet.exports.fit import tall_first
 from lenet.exports.network import Exported
 from lenet.exports.proof import network_probabilities
-from lenet.exports.steps import Activation, AveragePool, Conv, Flatten, Linear, MaxPool, Scale, Span, Step
+from lenet.exports.steps import Activation, AveragePool, Conv, Flatten, Linear, MaxPool, Residual, Scale, Span, Step
 
 SOURCE = Path(__file__).with_name("page_source")
 Check = tuple[NDArray[np.uint8], NDArray[np.floating]]
@@ -150,6 +150,8 @@ def _step(step: Step, arrays: list[NDArray[np.float32]]) -> dict[str, Any]:
             begin = sum(map(len, arrays))
             arrays.append(values.reshape(-1))
             places[name] = begin, begin + values.size
+    if isinstance(step, Residual):
+        facts["branches"] = [[_step(one, arrays) for one in branch] for branch in (step.body, step.shortcut)]
     return facts | {"kind": _KINDS[type(step)], "arrays": places} | _settings(step)
 
 
@@ -161,6 +163,7 @@ _KINDS: dict[type[Step], str] = {
     MaxPool: "max_pool",
     AveragePool: "average_pool",
     Flatten: "flatten",
+    Residual: "residual",
 }
 
 

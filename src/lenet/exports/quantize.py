@@ -4,7 +4,7 @@ Batch norm and the normalization of the pixels become part of a neighbour (`fold
 that pads with zeros becomes part of it too, if a byte stands for what the Scale makes zero.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,10 +16,12 @@ from lenet.exports.arithmetic import activated, moved, weighted, window_sums, wi
 from lenet.exports.folding import conv_of_scaled, folded
 from lenet.exports.network import Exported
 from lenet.exports.quantized import (
+    LARGEST_FACTOR,
     LEAST_DIVISOR,
     LIMIT,
     PIXELS,
     WIDE_LIMIT,
+    Added,
     Averaged,
     Integer,
     Looked,
@@ -29,7 +31,19 @@ from lenet.exports.quantized import (
     Rescale,
     Weighted,
 )  # fmt: skip
-from lenet.exports.steps import Activation, AveragePool, Conv, Flatten, Floats, Linear, MaxPool, Scale, Step
+from lenet.exports.steps import (
+    Activation,
+    AveragePool,
+    Conv,
+    Flatten,
+    Floats,
+    Linear,
+    MaxPool,
+    Residual,
+    Scale,
+    Step,
+    every_step,
+)  # fmt: skip
 
 CALIBRATION_IMAGES = 1000
 _BATCH = 50  # images whose activations are computed at once
@@ -46,13 +60,17 @@ def quantized(exported: Exported, images: NDArray[np.uint8]) -> Quantized:
     Raises InputError, naming the layer, if a value is not finite or a sum can be too large for exact arithmetic.
     """
     steps = _relu_first(folded([_normalization(exported), *exported.steps]))
-    extremes = [_Extremes() for _ in steps]
-    for begin in range(0, len(images), _BATCH):
-        for step, known, x in zip(steps, extremes, _activations(steps, images[begin : begin + _BATCH]), strict=True):
-            if not np.isfinite(x).all():
-                raise InputError(f"{step.where} cannot be exported in int8: it gives values that are not finite")
-            known.add(x)
-    return _integers(steps, [known.range() for known in extremes])
+    extremes = {step: _Extremes() for step in every_step(steps)}
+    with torch.no_grad():
+        for begin in range(0, len(images), _BATCH):
+            some = np.ascontiguousarray(images[begin : begin + _BATCH].transpose(0, 3, 1, 2)).astype(np.float32)
+            for step, x in _activations(steps, torch.from_numpy(some)):
+                if not bool(x.isfinite().all()):
+                    raise InputError(f"{step.where} cannot be exported in int8: it gives values that are not finite")
+                extremes[step].add(x)
+    end = _logit_step(steps)
+    found, last = _integers(steps, {step: known.range() for step, known in extremes.items()}, PIXELS, end)
+    return Quantized(tuple(found), None if end is not None else last)
 
 
 def _normalization(exported: Exported) -> Scale:
@@ -68,6 +86,8 @@ def _relu_first(steps: Sequence[Step]) -> list[Step]:
     """The same function: each ReLU before the max pools and flattens that precede it, with which it commutes."""
     found: list[Step] = []
     for step in steps:
+        if isinstance(step, Residual):
+            step = step.changed(_relu_first)
         place = len(found)
         if isinstance(step, Activation) and step.function == "relu":
             while place and isinstance(found[place - 1], (MaxPool, Flatten)):
@@ -79,23 +99,34 @@ def _relu_first(steps: Sequence[Step]) -> list[Step]:
     return found
 
 
-def _activations(steps: Sequence[Step], images: NDArray[np.uint8]) -> Iterator[Floats]:
-    """What each step gives, in float32."""
-    with torch.no_grad():
-        x = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)).astype(np.float32))
-        for step in steps:
-            match step:
-                case Conv() | Linear():
-                    x = weighted(step, x, step.weight, step.bias)
-                case Scale():
-                    x = weighted(step, x, step.factor, step.shift)
-                case AveragePool():
-                    x = window_sums(step, x) * torch.from_numpy(window_weights(step))
-                case Activation():
-                    x = activated(step, x)
-                case _:
-                    x = moved(step, x)
-            yield x.numpy()
+def _activations(steps: Sequence[Step], x: torch.Tensor) -> Iterator[tuple[Step, torch.Tensor]]:
+    """Each step, those of branches too, and what it gives, in float32; x: what the first one takes."""
+    for step in steps:
+        if isinstance(step, Residual):
+            ends = []
+            for branch in (step.body, step.shortcut):
+                end = x
+                for one, end in _activations(branch, x):
+                    yield one, end
+                ends.append(end)
+            x = ends[0] + ends[1]
+        else:
+            x = _given(step, x)
+        yield step, x
+
+
+def _given(step: Step, x: torch.Tensor) -> torch.Tensor:
+    match step:
+        case Conv() | Linear():
+            return weighted(step, x, step.weight, step.bias)
+        case Scale():
+            return weighted(step, x, step.factor, step.shift)
+        case AveragePool():
+            return window_sums(step, x) * torch.from_numpy(window_weights(step))
+        case Activation():
+            return activated(step, x)
+        case _:
+            return moved(step, x)
 
 
 class _Extremes:
@@ -104,7 +135,7 @@ class _Extremes:
     def __init__(self) -> None:
         self._low = self._high = 0.0
 
-    def add(self, x: Floats) -> None:
+    def add(self, x: torch.Tensor) -> None:
         self._low, self._high = min(self._low, float(x.min())), max(self._high, float(x.max()))
 
     def range(self) -> Range:
@@ -115,9 +146,11 @@ class _Extremes:
 # The steps. `ranges` has what each float step gives.
 
 
-def _integers(steps: Sequence[Step], ranges: Sequence[Range]) -> Quantized:
+def _integers(
+    steps: Sequence[Step], ranges: Mapping[Step, Range], now: Range, end: int | None = None
+) -> tuple[list[Integer], Range]:
+    """The steps in integers, and the range of the last one's bytes. now: of the first one's; end: of `_logit_step`."""
     found: list[Integer] = []
-    now, end = PIXELS, _logit_step(steps)
     place = 0
     while place < len(steps):
         step = steps[place]
@@ -131,10 +164,12 @@ def _integers(steps: Sequence[Step], ranges: Sequence[Range]) -> Quantized:
         after = steps[place + 1] if place + 1 < len(steps) else None
         relu = isinstance(after, Activation) and after.function == "relu" and not isinstance(step, Activation)
         place += relu
-        output = None if place == end else ranges[place]
-        one: Looked | Averaged | Weighted
+        output = None if place == end else ranges[steps[place]]
+        one: Looked | Averaged | Weighted | Added
         if isinstance(step, Activation):
-            one = _looked(step, now, ranges[place])
+            one = _looked(step, now, ranges[step])
+        elif isinstance(step, Residual):
+            one = _added(step, ranges, now, ranges[steps[place]], relu=relu)
         elif isinstance(step, AveragePool):
             one = _averaged(step, now, output, relu=relu)
         else:
@@ -143,7 +178,7 @@ def _integers(steps: Sequence[Step], ranges: Sequence[Range]) -> Quantized:
         found.append(one)
         now = (one.output if isinstance(one, Looked) else one.rescale.output) or PIXELS
         place += 1
-    return Quantized(tuple(found), None if end is not None else now)
+    return found, now
 
 
 def _logit_step(steps: Sequence[Step]) -> int | None:
@@ -216,6 +251,15 @@ def _averaged(step: AveragePool, now: Range, output: Range | None, *, relu: bool
         raise InputError(f"{step.where} cannot be exported in int8: windows of {rows}x{columns} are too large")
     units = now.scale * window_weights(step).astype(np.float64)
     return Averaged(step, now.zero, _rescale(units, output, relu=relu))
+
+
+def _added(step: Residual, ranges: Mapping[Step, Range], now: Range, output: Range, *, relu: bool) -> Added:
+    body, one = _integers(step.body, ranges, now)
+    shortcut, other = _integers(step.shortcut, ranges, now)
+    unit = max(one.scale, other.scale) / LARGEST_FACTOR
+    factors = round(one.scale / unit), round(other.scale / unit)
+    rescale = _rescale(np.array([unit]), output, relu=relu)
+    return Added(step, tuple(body), tuple(shortcut), factors, (one.zero, other.zero), rescale)
 
 
 def _rescale(units: Real, output: Range | None, *, relu: bool) -> Rescale:

@@ -5,11 +5,13 @@ A value is stored as a byte q, which stands for (q - zero) * scale. The layers c
     sum = bias + the sum of weight * (q - zeros of its channel)          whole numbers below 2^24
     q' = zero' + round(clip(sum / divisor, low - zero', 255 - zero'))    one division in float32, halves to even
 
-Numbers below 2^24 are exact in float32: a file may compute the sums in integers or in float32, in any order. Those of a
-linear layer may reach 2^31: a file computes them in int32 or float64, and rounds each to float32 before the division.
-The last sums are not rounded to whole numbers: logits = sum / divisor.
+A residual block adds its two branches so, with a factor for each in place of weights. Numbers below 2^24 are exact in
+float32: a file may compute the sums in integers or in float32, in any order. Those of a linear layer may reach 2^31: a
+file computes them in int32 or float64, and rounds each to float32 before the division. The last sums are not rounded to
+whole numbers: logits = sum / divisor.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from lenet.exports.arithmetic import moved, weighted, window_sums
-from lenet.exports.steps import Activation, AveragePool, Conv, Flatten, Floats, Linear, MaxPool, Scale
+from lenet.exports.steps import Activation, AveragePool, Conv, Flatten, Floats, Linear, MaxPool, Residual, Scale
 
 LIMIT = 2**24  # sums are smaller, in magnitude
 WIDE_LIMIT = 2**31  # for linear layers
@@ -40,7 +42,8 @@ PIXELS = Range(1.0, 0)
 class Rescale:
     """From sums to bytes or logits.
 
-    divisor: float32, one per channel, or [rows, columns] after an average pool; at least LEAST_DIVISOR before rounding
+    divisor: float32, one per channel or for all, or [rows, columns] after an average pool; at least LEAST_DIVISOR where
+        bytes are made
     output: of the bytes; None for logits, which are sum / divisor
     low: the smallest byte: `output.zero` where a ReLU follows, otherwise 0
     """
@@ -104,7 +107,23 @@ class Moved:
     step: MaxPool | Flatten
 
 
-Integer = Weighted | Averaged | Looked | Moved
+@dataclass(frozen=True, eq=False)
+class Added:
+    """A residual block: sums of factor * (q - zero) of its two branches, whose bytes have different scales.
+
+    factors: 0..LARGEST_FACTOR; zeros: of the branches' bytes; both of the body first
+    """
+
+    step: Residual
+    body: "tuple[Integer, ...]"
+    shortcut: "tuple[Integer, ...]"
+    factors: tuple[int, int]
+    zeros: tuple[int, int]
+    rescale: Rescale
+
+
+LARGEST_FACTOR = 2**15 - 1  # 2 * 255 times that is below LIMIT
+Integer = Weighted | Averaged | Looked | Moved | Added
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,19 +136,26 @@ class Quantized:
     @property
     def weight_bytes(self) -> int:
         """Size of the 8-bit weights, without biases, divisors and tables."""
-        return sum(step.weight.size for step in self.steps if isinstance(step, Weighted))
+        return sum(step.weight.size for step in every_integer(self.steps) if isinstance(step, Weighted))
 
 
-def input_zeros(steps: tuple[Integer, ...]) -> list[int]:
-    """Of each step, the byte of its input that stands for zero; 0 where the input is logits."""
-    found, zero = [], 0
+def every_integer(steps: tuple[Integer, ...]) -> Iterator[Integer]:
+    """The steps in the order in which they are computed: those of a residual block's branches before the block."""
     for step in steps:
-        found.append(zero)
-        if isinstance(step, (Weighted, Averaged)):
-            zero = step.rescale.output.zero if step.rescale.output else 0
-        elif isinstance(step, Looked):
-            zero = step.output.zero
-    return found
+        if isinstance(step, Added):
+            yield from every_integer((*step.body, *step.shortcut))
+        yield step
+
+
+def zero_after(step: Integer, zero: int) -> int:
+    """The byte of the step's output that stands for zero, `zero` being that of its input; 0 where it gives logits."""
+    match step:
+        case Weighted() | Averaged() | Added():
+            return step.rescale.output.zero if step.rescale.output else 0
+        case Looked():
+            return step.output.zero
+        case Moved():
+            return zero
 
 
 def logits_of(network: Quantized, images: NDArray[np.uint8]) -> Floats:
@@ -141,11 +167,16 @@ def logits_of(network: Quantized, images: NDArray[np.uint8]) -> Floats:
 def _logits(network: Quantized, images: NDArray[np.uint8]) -> Floats:
     with torch.no_grad():
         x = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)).astype(np.float32))
-        for step in network.steps:
-            x = _computed(step, x)
+        x = _through(network.steps, x)
         if network.output:
             x = (x - network.output.zero) / float(np.float32(1 / network.output.scale))
         return np.array(x.numpy(), np.float32)
+
+
+def _through(steps: tuple[Integer, ...], x: torch.Tensor) -> torch.Tensor:
+    for step in steps:
+        x = _computed(step, x)
+    return x
 
 
 def _computed(step: Integer, x: torch.Tensor) -> torch.Tensor:
@@ -162,6 +193,12 @@ def _computed(step: Integer, x: torch.Tensor) -> torch.Tensor:
             return torch.from_numpy(step.values.astype(np.float32))[x.long()]
         case Moved():
             return moved(step.step, x)
+        case Added():
+            body, shortcut = (
+                factor * (_through(branch, x) - zero)
+                for branch, factor, zero in zip((step.body, step.shortcut), step.factors, step.zeros, strict=True)
+            )
+            return _rescaled(step.rescale, body + shortcut, per_channel=True)
 
 
 def _rescaled(rescale: Rescale, sums: torch.Tensor, *, per_channel: bool) -> torch.Tensor:

@@ -1,6 +1,10 @@
-"""The steps that a network consists of once training is over: plain values and float32 arrays."""
+"""The steps that a network consists of once training is over: plain values and float32 arrays.
 
-from dataclasses import dataclass
+Each step takes what the step before it gives. A `Residual` contains the steps of its two branches.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -114,3 +118,23 @@ class AveragePool(Step):
 @dataclass(frozen=True, eq=False)
 class Flatten(Step):
     """(channels, height, width) to (features,), channel by channel: a writer with channels last must reorder here."""
+
+
+@dataclass(frozen=True, eq=False)
+class Residual(Step):
+    """The sum of what two branches give for the same input. A branch without steps gives its input."""
+
+    body: tuple[Step, ...]
+    shortcut: tuple[Step, ...]
+
+    def changed(self, change: Callable[[list[Step]], list[Step]]) -> "Residual":
+        """The block with both branches changed by a function."""
+        return replace(self, body=tuple(change([*self.body])), shortcut=tuple(change([*self.shortcut])))
+
+
+def every_step(steps: Iterable[Step]) -> Iterator[Step]:
+    """The steps in the order in which they are computed: those of a residual block's branches before the block."""
+    for step in steps:
+        if isinstance(step, Residual):
+            yield from every_step((*step.body, *step.shortcut))
+        yield step

@@ -52,6 +52,12 @@ SHAPES: dict[str, Shape] = {
         stage="plain",
         origin="LeNet-5's number of parameters (on CIFAR-10) in six convolutions, in the manner of VGG. By lenet.",
     ),
+    "resnet8": Deep(
+        maps=(16, 32, 64),
+        stage="residual",
+        origin="MLPerf Tiny's image classification model, whose 78,666 parameters include 480 batch norm "
+        "statistics. Changed by lenet: symmetric padding of strided convolutions, PyTorch's initial weights.",
+    ),
 }
 
 

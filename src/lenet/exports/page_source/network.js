@@ -249,10 +249,29 @@ const Lenet = (() => {
   const LAYERS = { conv, linear, scale, activation, max_pool: maxPool, average_pool: averagePool };
   const product = (shape) => shape.reduce((one, other) => one * other, 1);
 
+  /* The steps in the order in which they are computed: those of a sum's branches before the sum. */
+  const every = (steps) => steps.flatMap((step) => [...every((step.branches ?? []).flat()), step]);
+
+  /* What the steps give for x. */
+  function through(steps, x) {
+    for (const step of steps) {
+      if (step.kind === "flatten") {
+        step.values = x; // the same values in the same order
+      } else if (step.kind === "residual") {
+        const [body, shortcut] = step.branches.map((branch) => through(branch, x));
+        for (let i = 0; i < step.values.length; i++) step.values[i] = body[i] + shortcut[i];
+      } else {
+        LAYERS[step.kind](step, x, step.values);
+      }
+      x = step.values;
+    }
+    return x;
+  }
+
   /* model: what lenet writes into the page. */
   function load(model) {
     const all = floatsOf(model.weights);
-    const steps = model.steps.map((step) => {
+    const prepared = (step) => {
       const loaded = { ...step, values: new Float32Array(product(step.output)) };
       for (const [name, [begin, end]] of Object.entries(step.arrays)) loaded[name] = all.subarray(begin, end);
       if (step.kind === "conv") {
@@ -261,8 +280,10 @@ const Lenet = (() => {
         const length = (step.input[0] / step.groups) * step.kernel[0] * step.kernel[1];
         loaded.patches = new Float32Array(step.output[2] * length);
       }
+      if (step.kind === "residual") loaded.branches = step.branches.map((branch) => branch.map(prepared));
       return loaded;
-    });
+    };
+    const steps = model.steps.map(prepared);
     const { side, channels, mean, std, temperature } = model;
     const input = new Float32Array(side * side * channels);
 
@@ -275,19 +296,14 @@ const Lenet = (() => {
           input[c * side * side + i] = (pixels[i * channels + c] / 255 - mean[c]) / std[c];
         }
       }
-      let x = input;
-      for (const step of steps) {
-        if (step.kind !== "flatten") LAYERS[step.kind](step, x, step.values);
-        else step.values = x; // the same values in the same order
-        x = step.values;
-      }
+      const x = through(steps, input);
       const highest = x.reduce((one, other) => Math.max(one, other));
       const powers = Float64Array.from(x, (logit) => Math.exp((logit - highest) / temperature));
       const total = powers.reduce((sum, power) => sum + power);
       return { probabilities: powers.map((power) => power / total), pixels };
     }
 
-    return { classify, steps };
+    return { classify, steps: every(steps) };
   }
 
   return { load, bytesOf, floatsOf, channelsOf, fitted };
