@@ -133,7 +133,7 @@ def test_the_packages_that_the_documentation_names_are_enough(alone, digits_run,
 def test_a_command_that_needs_more_says_so_in_one_line(alone, digits_run, images, words):
     done = alone(*(digits_run.path if word == "RUN" else word for word in words))
     assert (done.returncode, done.stdout) == (2, "")
-    line = r"lenet: this command needs \w+, which is not installed: 'pip install lenet' installs what it needs\n"
+    line = r"lenet: this command needs \w+, which is not installed: 'pip install lenet' installs it\n"
     assert re.fullmatch(line, done.stderr), done.stderr
 
 

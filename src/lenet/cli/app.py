@@ -77,7 +77,7 @@ def run(app: App, argv: Sequence[str] | None = None) -> int:
         missing = (error.name or "lenet").partition(".")[0]
         if missing == "lenet":
             raise
-        return _fail(f"this command needs {missing}, which is not installed: 'pip install lenet' installs what it needs")
+        return _fail(f"this command needs {missing}, which is not installed: 'pip install lenet' installs it")
     except KeyboardInterrupt as stop:
         return _fail(str(stop) or "stopped", 130)
     except BrokenPipeError:
