@@ -12,7 +12,7 @@ from lenet.engine import torch as reference
 from lenet.engine.base import Settings
 from lenet.engine.native_network import Inference
 from lenet.errors import InputError
-from lenet.models import SHAPES, lenet, plain
+from lenet.models import SHAPES, network_of, plain
 
 pytestmark = pytest.mark.skipif(native.available() is not None, reason=str(native.available()))
 
@@ -22,7 +22,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (77, 20, 24, 3), np.uint8)
 @pytest.fixture(params=SHAPES)
 def model(request):
     torch.manual_seed(0)
-    return lenet(SHAPES[request.param], (20, 24, 3), 4).eval()
+    return network_of(SHAPES[request.param], (20, 24, 3), 4).eval()
 
 
 def test_all_calls_give_the_same_bits_as_a_fresh_network(model):
@@ -67,6 +67,6 @@ def test_a_head_on_features():
 
 @pytest.mark.parametrize("shape", [(24, 20, 3), (20, 24, 1), (20, 24), (1440,)])
 def test_images_of_another_shape_are_refused(shape):
-    inference = Inference(plain(lenet(SHAPES["lenet5"], (20, 24, 3), 4)), (20, 24, 3))
+    inference = Inference(plain(network_of(SHAPES["lenet5"], (20, 24, 3), 4)), (20, 24, 3))
     with pytest.raises(InputError, match=r"images must have the shape \[20, 24, 3\]"):
         inference.logits(np.zeros((2, *shape), np.uint8))

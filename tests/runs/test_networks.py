@@ -7,7 +7,7 @@ from lenet import extension
 from lenet.engine import native
 from lenet.errors import InputError
 from lenet.layers.network import describe, parsed
-from lenet.models import SHAPES, lenet, plain
+from lenet.models import SHAPES, network_of, plain
 from lenet.runs.networks import Networks
 
 SHAPE = (16, 16, 1)
@@ -15,7 +15,7 @@ SHAPE = (16, 16, 1)
 
 def as_read():
     """The layers of a network with random weights, as a checkpoint gives them."""
-    model = lenet(SHAPES["lenet5-modern"], SHAPE, 3)
+    model = network_of(SHAPES["lenet5-modern"], SHAPE, 3)
     layers = parsed(describe(model))
     for layer, trained in zip(layers, plain(model), strict=True):
         for name in layer.kind.tensors(layer):

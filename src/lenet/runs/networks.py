@@ -17,7 +17,7 @@ class Networks(Sequence["nn.Sequential"]):
     def __init__(self, layers: Sequence[list[Layer]]) -> None:
         self._layers = layers
         self._built: dict[int, nn.Sequential] = {}
-        self._packed: dict[int, Inference] = {}
+        self._packed: dict[int, Inference | None] = {}
 
     def __len__(self) -> int:
         return len(self._layers)
@@ -42,13 +42,18 @@ class Networks(Sequence["nn.Sequential"]):
         None if the engine does not support the network or is not installed, or once the network is an nn.Sequential,
         which its user may change.
         """
-        height, width, channels = input_shape
-        layers = self._layers[number]
-        if number in self._built or covers(layers, shape=(channels, height, width)):
+        if number in self._built:
             return None
         if number not in self._packed:
-            try:
-                self._packed[number] = Inference(layers, input_shape)
-            except InputError:  # not installed, or LENET_ISA names a level that this processor lacks
-                return None
+            self._packed[number] = _packed(self._layers[number], input_shape)
         return self._packed[number]
+
+
+def _packed(layers: list[Layer], input_shape: tuple[int, int, int]) -> Inference | None:
+    height, width, channels = input_shape
+    if covers(layers, shape=(channels, height, width)):
+        return None
+    try:
+        return Inference(layers, input_shape)
+    except InputError:  # not installed, or LENET_ISA names a level that this processor lacks
+        return None
