@@ -57,10 +57,16 @@ def make_model(name="lenet5-tuned", input_shape=(32, 32, 3), classes=10, seed=0,
     return network_of(replace(SHAPES[name], **changes), input_shape, classes).double()
 
 
-def before_batch_norm(model):
+def before_batch_norm(layers, inside=""):
     """Names of the biases directly before batch norm: their true gradient is 0, what engines compute is rounding."""
-    follows = pairwise(model)
-    return {f"{n}.bias" for n, (_, after) in enumerate(follows) if isinstance(after, nn.BatchNorm1d | nn.BatchNorm2d)}
+    names = set()
+    for number, (layer, after) in enumerate(pairwise([*layers, None])):
+        if isinstance(layer, Residual):
+            for branch in ("body", "shortcut"):
+                names |= before_batch_norm([*getattr(layer, branch), after], f"{inside}{number}.{branch}.")
+        if isinstance(after, nn.BatchNorm1d | nn.BatchNorm2d):
+            names.add(f"{inside}{number}.bias")
+    return names
 
 
 def gradients(engine, model, images, targets, plan, settings):
@@ -303,6 +309,24 @@ def test_frozen_layers(frozen):
 
 
 @st.composite
+def blocks(draw, inputs, outputs, norm, activation):
+    """A random residual block; its body may be a single layer, and its shortcut the identity."""
+    stride = draw(st.sampled_from([1, 2]))
+    norms = [nn.BatchNorm2d(outputs)] if norm else []
+    body = [nn.Conv2d(inputs, outputs, 3, stride, 1)]
+    if draw(st.booleans()):
+        body += [*norms, activation(), conv(outputs, outputs, draw(st.sampled_from([1, 3, 5])))]
+    if draw(st.booleans()):
+        body += [draw(st.sampled_from([*norms, activation(), nn.Dropout(0.2), nn.MaxPool2d(3, 1, 1)]))]
+    if stride == 1 and inputs == outputs and draw(st.booleans()):
+        return Residual(nn.Sequential(*body))
+    way = [nn.Conv2d(inputs, outputs, 1, stride), *copy.deepcopy(norms)]
+    if draw(st.booleans()):
+        way = [nn.MaxPool2d(3, stride, 1) if draw(st.booleans()) else nn.AvgPool2d(1, stride), conv(inputs, outputs)]
+    return Residual(nn.Sequential(*body), nn.Sequential(*way))
+
+
+@st.composite
 def networks(draw):
     """A random network of convolutions and linear layers, images and labels for it."""
     kernel = draw(st.sampled_from([1, 3, 5]))
@@ -327,6 +351,9 @@ def networks(draw):
         layers += [nn.BatchNorm2d(outputs)] * norm
         layers.append(activation())
         layers += [nn.AvgPool2d(2) if average else nn.MaxPool2d(2)] * pooled
+    for _ in range(draw(st.integers(0, 2))):
+        inputs, outputs = outputs, draw(st.sampled_from([outputs, draw(widths)]))
+        layers += [draw(blocks(inputs, outputs, norm, activation)), *[activation()] * draw(st.booleans())]
     layers.append(nn.Flatten())
     features = nn.Sequential(*layers)(torch.zeros(2, height, width, channels, dtype=torch.uint8)).shape[1]
     hidden = draw(st.integers(1, 140))

@@ -127,3 +127,11 @@ def test_the_native_engine_has_every_kind_in_the_table():
 def test_an_unsupported_layer_is_named_with_those_supported():
     with pytest.raises(InputError, match=r"layer 3: Sigmoid is not supported \(supported: Normalize, Conv2d, "):
         kind_of(nn.Sigmoid(), 3)
+
+
+@pytest.mark.parametrize("pool", [nn.MaxPool2d, nn.AvgPool2d])
+def test_a_pool_that_pytorch_cannot_compute_is_refused(pool):
+    with pytest.raises(
+        InputError, match=r"layer 0 \(.*Pool2d\) has padding 2: it must be at most half the kernel size, 3"
+    ):
+        output_shapes(nn.Sequential(pool(3, 1, 2)), (3, 8, 8))

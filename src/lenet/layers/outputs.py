@@ -66,6 +66,8 @@ def convolved(layer: Any, shape: Shape) -> Shape:
 
 def pooled(layer: Any, shape: Shape) -> Shape:
     channels, *sides = maps_of(shape)
+    if any(2 * padding > kernel for padding, kernel in zip(both(layer.padding), both(layer.kernel_size), strict=True)):
+        raise ValueError(f"has padding {layer.padding}: it must be at most half the kernel size, {layer.kernel_size}")
     parts = (layer.kernel_size, layer.stride, layer.padding, getattr(layer, "dilation", 1))
     rest = zip(sides, *map(both, parts), strict=True)
     return channels, *(_windows(*one, up=layer.ceil_mode) for one in rest)
