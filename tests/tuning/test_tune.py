@@ -179,6 +179,8 @@ def test_a_network_of_the_users_own_is_searched_with_other_asha_settings(tuned, 
         (["--seeds", "2"], "one network"),
         (["--trails", "3"], "Did you mean --trials"),
         (["--start", "runs/0001"], "fresh weights"),
+        (["--space", "kernel=choice(3, 5)", "--model", "small-vgg"], "kernel does not change small-vgg"),
+        (["--space", "maps=choice([6, 16], [4, 8, 16])", "--model", "lenet5"], "maps takes 2 numbers for lenet5"),
         (["--space", "lr=choice(0.1)", "--batch-size", "1", "--model", "lenet5-modern"], "--batch-size 1: layer"),
     ],
 )

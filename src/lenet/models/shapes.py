@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from lenet.config import SHAPING
 from lenet.errors import InputError, counted, did_you_mean
 from lenet.models.deep import Deep
 from lenet.models.lenet import LeNet
@@ -72,7 +73,7 @@ def shape_named(name: str, **changes: Any) -> Shape:
     given = {field: value for field, value in changes.items() if value is not None}
     for field in given:
         if not hasattr(shape, field):
-            known = " and ".join(known for known in changes if hasattr(shape, known))
+            known = " and ".join(option for option in SHAPING if hasattr(shape, option))
             option = field.replace("_", "-")
             raise InputError(f"{option} does not change {name}, which takes {known}: leave it out, or use a LeNet",
                              options=["model", field])  # fmt: skip

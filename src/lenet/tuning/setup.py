@@ -15,7 +15,7 @@ from lenet.data.source import Source
 from lenet.data.statistics import pixel_statistics
 from lenet.errors import InputError
 from lenet.files import write_whole
-from lenet.models import build, describe
+from lenet.models import build, describe, shape_named
 from lenet.runs.kinds import SEARCH_FILE
 from lenet.runs.run import Run
 from lenet.training.setup import OWN_MODEL, Statistics, make_setup, resolved
@@ -65,6 +65,10 @@ def prepare(
     Raises InputError if the request does not go together, or not with the search that is resumed.
     """
     saved, own = read_search(run.path / SEARCH_FILE), _own_network(search, run, own)
+    if own is None and "model" not in search.space.names:
+        for axis in search.space.axes:
+            for value in axis.every() or (axis.low,) if axis.name in SHAPING else ():
+                shape_named(search.config.model, **{axis.name: value})  # raises for what the network does not have
     dataset = load_dataset(search.config, memory=memory, or_digits=or_digits)
     check_images(dataset, saved.config.data_sha256 if saved else None, f"{run.path} was started with")
     check_images(dataset, request.given.get("data_sha256"), "of data_sha256")
