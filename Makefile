@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install run transfer test check format docs dist bench sanitize clean
+.PHONY: install run transfer test check format docs dist bench sanitize arm clean
 
 install: $(INSTALLED)
 
@@ -49,6 +49,9 @@ dist: install
 
 sanitize: install
 	bash native/sanitize.sh
+
+arm:
+	sh native/arm.sh
 
 bench: install
 	$(BIN)/python benchmarks/train_speed.py

@@ -4,7 +4,8 @@
 
 RUN is a run folder; by default the default network is trained on CIFAR-10 for one epoch, since weights do not affect
 speed. All candidates use one core and take turns on the same test images. The tables show medians of images per second,
-of milliseconds per image, and of the ratio to eager PyTorch within each round.
+of milliseconds per image, and of the ratio to eager PyTorch within each round. Time is CPU time, which other programs
+change less than wall time.
 
 native       lenet's native engine, packed once
 eager        the network in PyTorch
@@ -122,11 +123,11 @@ def rounds(found: dict[str, Classify], images: np.ndarray, batch: int, repeats: 
     """Images per second of each candidate in each round."""
 
     def timed(classify: Classify, calls: int) -> float:
-        started = time.perf_counter()
+        started = time.process_time()
         for call in range(calls):
             begin = call * batch % (len(images) - batch + 1)
             classify(images[begin : begin + batch])
-        return time.perf_counter() - started
+        return time.process_time() - started
 
     calls = {}
     for name, classify in found.items():
