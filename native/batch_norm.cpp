@@ -1,5 +1,4 @@
-// BatchNorm1d and BatchNorm2d as single layers. After a convolution and before an activation and a pool, BatchNorm2d is
-// part of a ConvBlock.
+// BatchNorm1d, by columns. BatchNorm2d is a MapNorm, or part of a ConvBlock.
 #include <cstddef>
 #include <cstdint>
 #include <cstring>

@@ -29,6 +29,21 @@ struct Layout {
   }
 };
 
+// Maps of some images, channels last: the first value, and the distances between images, rows and columns.
+template <class T>
+struct Maps {
+  T* data;
+  size_t image;
+  int row, column;
+
+  Maps(T* data, size_t image, int row, int column) : data(data), image(image), row(row), column(column) {}
+  template <class U>
+  Maps(const Maps<U>& other) : Maps(other.data, other.image, other.row, other.column) {}
+
+  T* at(int n, int y, int x) const { return data + n * image + y * row + x * column; }
+  Maps from(int offset) const { return {data + offset, image, row, column}; }
+};
+
 template <class T>
 struct Blob {
   Layout layout;
@@ -45,11 +60,19 @@ struct Blob {
   int columns() const { return layout.values(); }
   T* image(int n) const { return data + size_t(n) * stride; }
   T* image_gradient(int n) const { return gradient + size_t(n) * stride; }
+  // From image n, row y and column x on; negative in the border.
+  Maps<T> maps(int n, int y = 0, int x = 0) const { return maps_of(image(n), y, x); }
+  Maps<T> gradient_maps(int n, int y = 0, int x = 0) const { return maps_of(image_gradient(n), y, x); }
 
   void allocate(Arena& arena, int images) {
     stride = layout.stride<T>();
     data = arena.array<T>(size_t(images) * stride);
     if (needs_gradient && !sum) gradient = arena.array<T>(size_t(images) * stride);
+  }
+
+ private:
+  Maps<T> maps_of(T* first, int y, int x) const {
+    return {first + layout.at(y, x), size_t(stride), layout.row(), layout.channels};
   }
 };
 

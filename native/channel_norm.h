@@ -1,10 +1,12 @@
 // Parameters and running statistics of a batch norm layer, and its scale and shift once the batch's mean and variance
-// are known. BatchNorm and ConvBlock use it.
+// are known. ConvBlock, MapNorm and BatchNorm use it. The first two go over maps image by image: each image leaves its
+// measures, each slice its sums of gradients, and these are combined by channel.
 #pragma once
 
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "api.h"
 #include "arena.h"
@@ -27,6 +29,14 @@ class ChannelNorm {
     bias_.allocate(arena, count, context.optimizer, trained);
     for (T** array : {&running_mean_, &running_variance_, &mean, &inverse, &scale, &shift, &dweight, &dbias})
       *array = arena.array<T>(count);
+  }
+
+  // Memory for use_measures and use_gradients.
+  void allocate_measures(Arena& arena, int images) {
+    width_ = padded<T>(spec_.outputs);
+    for (T** array : {&means_, &squares_}) *array = arena.array<T>(size_t(images) * width_);
+    for (T** array : {&dweights_, &dbiases_}) *array = arena.array<T>(size_t(kMostSlices) * width_);
+    for (T** array : {&by_x, &constant}) *array = arena.array<T>(width_);
   }
 
   template <class Map>
@@ -74,6 +84,51 @@ class ChannelNorm {
     use(channels);
   }
 
+  // An image's mean and its sum of squared deviations from it.
+  T* image_mean(int n) const { return means_ + size_t(n) * width_; }
+  T* image_squares(int n) const { return squares_ + size_t(n) * width_; }
+
+  // use_batch, from the measures of all images, of `values` values per channel each; without loss of precision.
+  void use_measures(Range channels, int images, int values) {
+    for (int c = channels.begin; c < channels.end; c++) {
+      T middle = 0, deviations = 0;
+      for (int n = 0; n < images; n++) middle += image_mean(n)[c];
+      middle /= T(images);
+      for (int n = 0; n < images; n++) {
+        const T away = image_mean(n)[c] - middle;
+        deviations += image_squares(n)[c] + T(values) * away * away;
+      }
+      mean[c] = middle;
+      inverse[c] = deviations;
+    }
+    use_batch(channels, int64_t(images) * values);
+  }
+
+  // A slice's sums of dy, and of dy times x's deviation from `mean`.
+  T* slice_dbias(int slice) const { return dbiases_ + size_t(slice) * width_; }
+  T* slice_dweight(int slice) const { return dweights_ + size_t(slice) * width_; }
+  void clear_slice(int slice) const {
+    std::memset(slice_dbias(slice), 0, size_t(width_) * sizeof(T));
+    std::memset(slice_dweight(slice), 0, size_t(width_) * sizeof(T));
+  }
+
+  // Sets dweight, dbias, by_x and constant from the sums of all slices. The input's gradient is scale * (dy - mean(dy) -
+  // normal * mean(dy * normal)) with normal = (x - mean) * inverse, multiplied out. values: per channel and image.
+  void use_gradients(Range channels, const Step& step, int values) {
+    const T all = T(int64_t(step.images) * values);
+    for (int c = channels.begin; c < channels.end; c++) {
+      T weight = 0, bias = 0;
+      for (int s = 0; s < slice_count(step.images); s++) {
+        weight += slice_dweight(s)[c];
+        bias += slice_dbias(s)[c];
+      }
+      dweight[c] = weight * inverse[c];
+      dbias[c] = bias;
+      by_x[c] = -scale[c] * inverse[c] * dweight[c] / all;
+      constant[c] = -scale[c] * bias / all - by_x[c] * mean[c];
+    }
+  }
+
   // Updates weight and bias by the gradients in `dweight` and `dbias`.
   void update(const Optimizer<T>& optimizer, const Step& step, Range channels) {
     const int begin = channels.begin, count = channels.end - begin;
@@ -91,6 +146,7 @@ class ChannelNorm {
   T *mean = nullptr, *inverse = nullptr;  // inverse: 1 / sqrt(variance + eps)
   T *scale = nullptr, *shift = nullptr;   // y = scale * x + shift
   T *dweight = nullptr, *dbias = nullptr;
+  T *by_x = nullptr, *constant = nullptr;  // dx = scale * dy + by_x * x + constant
 
  private:
   void use(Range channels) {
@@ -103,6 +159,9 @@ class ChannelNorm {
   const LenetLayer& spec_;
   Parameter<T> weight_, bias_;
   T *running_mean_ = nullptr, *running_variance_ = nullptr;
+  int width_ = 0;                              // channels, padded to vectors
+  T *means_ = nullptr, *squares_ = nullptr;    // [images][width]
+  T *dweights_ = nullptr, *dbiases_ = nullptr;  // [slices][width]
 };
 
 }  // namespace lenet

@@ -57,8 +57,7 @@ inline void weight_gradient_tile(const T* x, int x_row, int x_column, const Grad
 }
 
 // Adds to the weight's gradient, [outputs][kernel][run_width]. `x` is the top left corner of the first output's window;
-// the next output's window is x_column values further on,
-// that of the next row of outputs w.stride_y rows.
+// the next output's window is x_column values further on, that of the next row of outputs w.stride_y rows.
 template <class T>
 void conv_weight_gradient(const ConvWeights<T>& w, const T* x, int x_row, int x_column, const Gradients<T>& dz, T* dw) {
   const int dw_step = w.kernel * w.run_width;

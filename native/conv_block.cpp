@@ -20,7 +20,8 @@ ConvBlock<T, Planar>::ConvBlock(const Context<T>& context, const BlockSpec& spec
       input_(input),
       weights_(*spec.conv, this->trained_),
       norm_(spec.norm ? std::make_unique<ChannelNorm<T>>(*spec.norm) : nullptr),
-      winograd_(!Planar && Winograd<T>::pays(weights_) ? std::make_unique<Winograd<T>>(weights_) : nullptr),
+      winograd_(!Planar && winograd_pays(weights_) ? std::make_unique<Winograd<T>>(weights_, Winograd<T>::kForward)
+                                                   : nullptr),
       norm_trained_(spec.norm && context.training && spec.norm->index >= context.call.frozen),
       maximum_(spec.pool->kind == kMaxPool),
       relu_(spec.activation->kind == kRelu) {
@@ -47,14 +48,7 @@ void ConvBlock<T, Planar>::allocate(Arena& arena) {
   if (winograd_) winograd_->allocate(arena, this->context_.threads, height_, width_);
   if (keeps_z_) z_ = arena.array<T>(size_t(images) * z_image_size());
   if (keeps_winners_) winners_ = arena.array<uint8_t>(size_t(images) * out->layout.height * pooled_row_);
-  if (norm_trained_) {
-    means_ = arena.array<T>(size_t(images) * width);
-    squares_ = arena.array<T>(size_t(images) * width);
-    dweights_ = arena.array<T>(size_t(kMostSlices) * width);
-    dbiases_ = arena.array<T>(size_t(kMostSlices) * width);
-    by_z_ = arena.array<T>(width);
-    constant_ = arena.array<T>(width);
-  }
+  if (norm_trained_) norm_->allocate_measures(arena, images);
 
   scratch_.resize(this->context_.threads);
   for (Scratch& scratch : scratch_) {
@@ -112,7 +106,7 @@ void ConvBlock<T, Planar>::forward(Schedule& schedule) {
     }
   });
   schedule.columns(Split::features<T>(weights_.outputs), [this](const Step& step, Range channels, const Worker&) {
-    use_measures(step, channels);
+    norm_->use_measures(channels, step.images, height_ * width_);
   });
   schedule.images([this](const Step&, const Slice& slice, const Worker& worker) {
     for (int n = slice.images.begin; n < slice.images.end; n++) pool_image(n, scratch_[worker.index], z_image(n));
@@ -145,19 +139,19 @@ void ConvBlock<T, Planar>::pool_image(int n, const Scratch& scratch, T* z) {
 template <class T, bool Planar>
 void ConvBlock<T, Planar>::convolve_image(int n, const Worker& worker, T* z) const {
   const Scratch& scratch = scratch_[worker.index];
-  if (winograd_) return winograd_->convolve(in->image(n), in->layout.row(), z, z_row_, worker);
+  if (winograd_)
+    return winograd_->convolve(windows(n), 1, z_maps(z), weights_.width, weights_.bias.value, worker);
   if (Planar) input_->planes(n, planes_, scratch.words, scratch.planes);
   convolve_rows(n, scratch, 0, height_, z);
 }
 
 template <class T, bool Planar>
 void ConvBlock<T, Planar>::convolve_rows(int n, const Scratch& scratch, int first_row, int rows, T* z) const {
-  const Layout& from = in->layout;
   if constexpr (Planar)
     for (int y = first_row; y < first_row + rows; y++, z += z_row_)
       conv_row(weights_, planes_, scratch.planes + y * planes_.row(), z, half_);
   else
-    conv_channels(weights_, in->image(n) + first_row * from.row(), from.row(), rows, width_, z, z_row_);
+    conv_channels(weights_, windows(n, first_row), rows, width_, z_maps(z), weights_.width);
 }
 
 template <class T, bool Planar>
@@ -215,11 +209,11 @@ void ConvBlock<T, Planar>::pool_row(int n, int py, const Scratch& scratch, T* z)
   }
 }
 
-// Mean and sum of squared deviations of one image, by channel. use_measures combines them without loss of precision.
+// Mean and sum of squared deviations of one image, by channel. ChannelNorm combines them without loss of precision.
 template <class T, bool Planar>
 void ConvBlock<T, Planar>::measure(int n) {
   const int outputs = weights_.outputs, width = weights_.width;
-  T *const mean = means_ + size_t(n) * width, *const squares = squares_ + size_t(n) * width;
+  T *const mean = norm_->image_mean(n), *const squares = norm_->image_squares(n);
   const T* const z = z_image(n);
   const T count = T(height_ * width_);
   if constexpr (Planar) {
@@ -259,23 +253,6 @@ void ConvBlock<T, Planar>::measure(int n) {
       store(squares + c, square);
     }
   }
-}
-
-template <class T, bool Planar>
-void ConvBlock<T, Planar>::use_measures(const Step& step, Range channels) {
-  const int width = weights_.width, values = height_ * width_;
-  for (int c = channels.begin; c < channels.end; c++) {
-    T mean = 0, squares = 0;
-    for (int n = 0; n < step.images; n++) mean += means_[size_t(n) * width + c];
-    mean /= T(step.images);
-    for (int n = 0; n < step.images; n++) {
-      const T away = means_[size_t(n) * width + c] - mean;
-      squares += squares_[size_t(n) * width + c] + T(values) * away * away;
-    }
-    norm_->mean[c] = mean;
-    norm_->inverse[c] = squares;
-  }
-  norm_->use_batch(channels, int64_t(step.images) * values);
 }
 
 // Planar where vectors of positions leave fewer lanes unused than vectors of channels.

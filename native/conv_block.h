@@ -88,7 +88,6 @@ class ConvBlock : public Layer<T> {
   void pool_row(int n, int py, const Scratch& scratch, T* z);
   void pool_image(int n, const Scratch& scratch, T* z);
   void measure(int n);
-  void use_measures(const Step& step, Range channels);
 
   void image_sparse_backward(int n, int slice, const Scratch& scratch);
   void sparse_input_gradient(int n, const Scratch& scratch) const;
@@ -99,9 +98,13 @@ class ConvBlock : public Layer<T> {
   void each_gradient(int n, int py, const Scratch& scratch, Each each) const;
   void gather_row(const Layout& layout, const T* image, int py, T* to) const;
   void norm_sums(int n, int slice, const Scratch& scratch) const;
-  void norm_update(const Step& step, Range channels);
   void norm_rest(int n, T* dz) const;
 
+  // The input from the top left corner of the first window of this row of outputs.
+  Maps<const T> windows(int n, int row = 0) const {
+    return in->maps(n, row - in->layout.border_y, -in->layout.border_x);
+  }
+  Maps<T> z_maps(T* z) const { return {z, 0, z_row_, weights_.width}; }  // of one image, if not Planar
   T* z_image(int n) const { return z_ + size_t(n) * z_image_size(); }
   int z_image_size() const { return height_ * z_row_; }
   uint8_t* winners(int n, int py) const { return winners_ + (size_t(n) * out->layout.height + py) * pooled_row_; }
@@ -125,9 +128,6 @@ class ConvBlock : public Layer<T> {
   std::vector<Scratch> scratch_;
   T* z_ = nullptr;               // [images][height][z_row]: the convolution's outputs; activated if there is no norm
   uint8_t* winners_ = nullptr;   // [images][pooled height][pooled_row]: index of the maximum in its window
-  T *means_ = nullptr, *squares_ = nullptr;  // [images][width]: each image's mean and sum of squared deviations
-  T *dweights_ = nullptr, *dbiases_ = nullptr;  // [slices][width]: gradients of the norm
-  T *by_z_ = nullptr, *constant_ = nullptr;  // [width]: dz = scale * dy + by_z * z + constant
 };
 
 template <class T, bool Planar>

@@ -18,13 +18,12 @@ template <class T, bool Planar>
 void ConvBlock<T, Planar>::backward(Schedule& schedule) {
   if (norm_trained_) {
     schedule.images([this](const Step&, const Slice& slice, const Worker& worker) {
-      const size_t at = size_t(slice.index) * weights_.width, bytes = size_t(weights_.width) * sizeof(T);
-      std::memset(dweights_ + at, 0, bytes);
-      std::memset(dbiases_ + at, 0, bytes);
+      norm_->clear_slice(slice.index);
       for (int n = slice.images.begin; n < slice.images.end; n++) norm_sums(n, slice.index, scratch_[worker.index]);
     });
     schedule.columns(Split::features<T>(weights_.outputs), [this](const Step& step, Range channels, const Worker&) {
-      norm_update(step, channels);
+      norm_->use_gradients(channels, step, height_ * width_);
+      norm_->update(this->context_.optimizer, step, channels);
     });
   }
   if (!this->trained_) return;
@@ -128,8 +127,8 @@ void ConvBlock<T, Planar>::image_dense_backward(int n, int slice, const Scratch&
     T* const rows = dz + 2 * py * z_row_;
     each_gradient(n, py, scratch, [&](const Group& group, const V z[4], V dy[4]) {
       if (norm_trained_) {
-        const V scale = by_channel(norm_->scale, group.channel), by_z = by_channel(by_z_, group.channel);
-        const V constant = by_channel(constant_, group.channel);
+        const V scale = by_channel(norm_->scale, group.channel), by_z = by_channel(norm_->by_x, group.channel);
+        const V constant = by_channel(norm_->constant, group.channel);
         for (int k = 0; k < 4; k++) dy[k] = scale * dy[k] + (by_z * z[k] + constant);
       } else {
         T* const sum = sums + group.channel * (Planar ? L : 1);
@@ -228,31 +227,11 @@ void ConvBlock<T, Planar>::norm_sums(int n, int slice, const Scratch& scratch) c
       store(b, db);
       store(w, dw);
     });
-  T* const dweights = dweights_ + size_t(slice) * weights_.width;
-  T* const dbiases = dbiases_ + size_t(slice) * weights_.width;
+  T *const dweights = norm_->slice_dweight(slice), *const dbiases = norm_->slice_dbias(slice);
   for (int c = 0; c < outputs; c++) {
     dbiases[c] += Planar ? sum_of_lanes<T>(load(dbias + c * L)) : dbias[c];
-    dweights[c] += (Planar ? sum_of_lanes<T>(load(dweight + c * L)) : dweight[c]) * norm_->inverse[c];
+    dweights[c] += Planar ? sum_of_lanes<T>(load(dweight + c * L)) : dweight[c];
   }
-}
-
-// Sets by_z and constant so that dz = scale * dy + by_z * z + constant. This is dz = scale * (dy - mean(dy) - normal *
-// mean(dy * normal)) with normal = (z - mean) * inverse, multiplied out.
-template <class T, bool Planar>
-void ConvBlock<T, Planar>::norm_update(const Step& step, Range channels) {
-  const T values = T(int64_t(step.images) * height_ * width_);
-  for (int c = channels.begin; c < channels.end; c++) {
-    T dweight = 0, dbias = 0;
-    for (int s = 0; s < slice_count(step.images); s++) {
-      dweight += dweights_[size_t(s) * weights_.width + c];
-      dbias += dbiases_[size_t(s) * weights_.width + c];
-    }
-    norm_->dweight[c] = dweight;
-    norm_->dbias[c] = dbias;
-    by_z_[c] = -norm_->scale[c] * norm_->inverse[c] * dweight / values;
-    constant_[c] = -norm_->scale[c] * dbias / values - by_z_[c] * norm_->mean[c];
-  }
-  norm_->update(this->context_.optimizer, step, channels);
 }
 
 // The gradient of an odd last row and column: the pool ignores them, but they are part of the batch's statistics.
@@ -262,7 +241,7 @@ void ConvBlock<T, Planar>::norm_rest(int n, T* dz) const {
   const auto fill = [&](int y, int x) {
     for (int c = 0; c < weights_.outputs; c++) {
       const int at = y * z_row_ + (Planar ? c * 2 * half_ + (x & 1) * half_ + x / 2 : x * weights_.width + c);
-      dz[at] = by_z_[c] * z[at] + constant_[c];
+      dz[at] = norm_->by_x[c] * z[at] + norm_->constant[c];
     }
   };
   if (width_ & 1)

@@ -2,6 +2,7 @@
 // channels (conv_channels) or, where there are few of those, positions of a row (conv_row).
 #pragma once
 
+#include "blob.h"
 #include "conv_weights.h"
 #include "planes.h"
 #include "vector.h"
@@ -11,14 +12,14 @@ namespace lenet {
 // ---- Vectors of output channels. Images have channels last, so the values under one row of the kernel are contiguous:
 // a run.
 
-// z[p][channel...] for P neighbouring positions and Q vectors of channels.
+// z[p][channel...] for P neighbouring positions and Q vectors of channels, of which the first `channels` are stored.
 template <class T, int P, int Q>
-inline void conv_channels_tile(const ConvWeights<T>& w, const T* x, int x_row, int channel, T* z) {
+inline void conv_channels_tile(const ConvWeights<T>& w, const T* x, int x_row, int channel, T* z, int z_column, int channels) {
   Vec<T> sum[P][Q];
   for (int p = 0; p < P; p++)
     for (int q = 0; q < Q; q++) sum[p][q] = load(w.bias.value + channel + q * kLanes<T>);
   const T* weights = w.by_output + w.tile_start(channel);
-  const int column = w.stride_x * w.inputs, run = w.run, width = w.width;
+  const int column = w.stride_x * w.inputs, run = w.run;
   for (int ky = 0; ky < w.kernel; ky++, x += x_row)
     for (int t = 0; t < run; t++, weights += Q * kLanes<T>) {
       Vec<T> row[Q];
@@ -29,13 +30,14 @@ inline void conv_channels_tile(const ConvWeights<T>& w, const T* x, int x_row, i
       }
     }
   for (int p = 0; p < P; p++)
-    for (int q = 0; q < Q; q++) store(z + p * width + channel + q * kLanes<T>, sum[p][q]);
+    for (int q = 0; q < Q; q++) store_first(z + p * z_column + q * kLanes<T>, sum[p][q], channels - q * kLanes<T>);
 }
 
-// z[rows][columns][w.width], rows z_row apart; `x` is the top left corner of the first window. All rows use the weights of
-// a tile of channels in turn, which stay in the cache: those of all channels may be larger than it.
+// z[rows][columns][channels] of one image, where `channels` is w.outputs or w.width; `x` is the top left corner of the first
+// window. All rows use the weights of a tile of channels in turn, which stay in the cache: those of all channels may be
+// larger than it.
 template <class T>
-void conv_channels(const ConvWeights<T>& w, const T* x, int x_row, int rows, int columns, T* z, int z_row) {
+void conv_channels(const ConvWeights<T>& w, const Maps<const T>& x, int rows, int columns, const Maps<T>& z, int channels) {
   for (int channel = 0; channel < w.width;)
     channel += kLanes<T> * with_power_of_two<kTileVectors>((w.width - channel) / kLanes<T>, [&](auto q) {
       constexpr int kPositions = tile_positions(q);
@@ -43,8 +45,8 @@ void conv_channels(const ConvWeights<T>& w, const T* x, int x_row, int rows, int
       for (int y = 0; y < rows; y++)
         for (int p = 0; p < columns; p += part)
           with_constant<kPositions>(columns - p < part ? columns - p : part, [&](auto size) {
-            const T* const from = x + y * w.stride_y * x_row + p * w.stride_x * w.inputs;
-            conv_channels_tile<T, size, q>(w, from, x_row, channel, z + y * z_row + p * w.width);
+            conv_channels_tile<T, size, q>(w, x.at(0, y * w.stride_y, p * w.stride_x), x.row, channel,
+                                           z.at(0, y, p) + channel, z.column, channels - channel);
           });
     });
 }

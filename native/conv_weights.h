@@ -82,6 +82,7 @@ class ConvWeights {
     bias.steps++;
   }
 
+  void clear_bias(int slice) { std::memset(bias_gradient(slice), 0, size_t(width) * sizeof(T)); }
   void clear(int slice) { std::memset(weight_gradient(slice), 0, size_t(size() + width) * sizeof(T)); }
 
   // Adds a phase that sums the gradients of the slices in order and updates the weights. It is split by rows of the

@@ -96,6 +96,8 @@ LayerPointer<T> make_linear(const Context<T>&, const LenetLayer&, bool trained);
 template <class T>
 LayerPointer<T> make_batch_norm(const Context<T>&, const LenetLayer&, bool trained);
 template <class T>
+LayerPointer<T> make_map_norm(const Context<T>&, const LenetLayer&, const LenetLayer* activation, bool trained);
+template <class T>
 LayerPointer<T> make_activation(const Context<T>&, const LenetLayer&, bool trained);
 template <class T>
 LayerPointer<T> make_pool(const Context<T>&, const LenetLayer&, bool trained);

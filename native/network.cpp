@@ -98,7 +98,13 @@ void Network<T>::build() {
         break;
       case kBatchNorm:
         out.needs_gradient |= trained;
-        add(make_batch_norm(context_, spec, trained), out);
+        if (in.flat || in.layout.height * in.layout.width == 1) {
+          add(make_batch_norm(context_, spec, trained), out);
+        } else {
+          const LenetLayer* const activation = activation_at(i + 1);
+          add(make_map_norm(context_, spec, activation, trained), out);
+          i += activation != nullptr;
+        }
         break;
       case kRelu:
       case kTanh:
@@ -161,6 +167,14 @@ void Network<T>::build() {
   // The loss writes the logits' gradient even if nothing is trained.
   blobs_.back().needs_gradient = context_.training;
   loss_ = std::make_unique<Loss<T>>(call, blobs_.back());
+}
+
+// The activation at layer i, or null.
+template <class T>
+const LenetLayer* Network<T>::activation_at(int i) const {
+  if (i == context_.call.layer_count) return nullptr;
+  const LenetLayer& spec = context_.call.layers[i];
+  return spec.kind == kRelu || spec.kind == kTanh || spec.kind == kLeakyRelu ? &spec : nullptr;
 }
 
 // If a block starts at layer i, sets `block` and returns its number of layers; otherwise returns 0.

@@ -28,6 +28,7 @@ class Network {
  private:
   void build();
   int block_at(int i, BlockSpec& block) const;
+  const LenetLayer* activation_at(int i) const;
   void add(LayerPointer<T> layer, Blob<T> out);
   void allocate(Arena& arena);
 

@@ -63,6 +63,15 @@ inline void store(T* p, Vec<T, Bytes> v) {
   *reinterpret_cast<typename VectorOf<T, Bytes>::anywhere*>(p) = v;
 }
 
+// Loads only the first n lanes; the others are zero. For the end of an array.
+template <class T>
+inline Vec<T> load_first(const T* p, int n) {
+  if (n >= kLanes<T>) return load(p);
+  alignas(kVectorBytes) T lanes[kLanes<T>] = {};
+  for (int i = 0; i < n; i++) lanes[i] = p[i];
+  return load(lanes);
+}
+
 // Stores only the first n lanes: the memory after them may belong to another thread, or be a border that must stay
 // zero.
 template <class T>

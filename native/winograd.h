@@ -3,60 +3,71 @@
 // kernels are transformed, multiplied element by element and summed over the channels, and transformed back.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 
 #include "arena.h"
+#include "blob.h"
 #include "conv_weights.h"
 #include "schedule.h"
 #include "team.h"
 #include "vector.h"
+#include "winograd_tiles.h"
 
 namespace lenet {
 
+// Whether Winograd's algorithm is faster than direct sums. Fewer channels leave lanes of the transforms unused, and few
+// products to save.
+template <class T>
+bool winograd_pays(const ConvWeights<T>& w);
+
+// A forward pass, or its mirror image: the gradient of the input is a convolution of the outputs' gradient with the
+// kernels turned around.
 template <class T>
 class Winograd {
  public:
-  // Whether it is faster than conv_channels. Fewer channels leave lanes of the transforms unused, and few products to
-  // save.
-  static bool pays(const ConvWeights<T>& w) {
-    const bool many = w.inputs >= std::max(kLeastChannels, kLanes<T>) && w.outputs >= kLeastChannels;
-    return many && (w.kernel == 3 || w.kernel == 5) && w.stride_y == 1 && w.stride_x == 1;
-  }
+  enum Pass { kForward, kInputGradient };
 
-  explicit Winograd(const ConvWeights<T>& weights) : w_(weights) {}
+  Winograd(const ConvWeights<T>& weights, Pass pass)
+      : w_(weights),
+        pass_(pass),
+        inputs_(pass == kForward ? weights.inputs : weights.outputs),
+        outputs_(pass == kForward ? weights.outputs : weights.inputs),
+        width_(padded<T>(outputs_)) {}
 
-  // height, width: of the outputs
+  // height, width: of the pass's outputs
   void allocate(Arena& arena, int threads, int height, int width);
 
-  // Transforms the kernels, from w.by_output.
+  // Transforms the kernels.
   void pack() { pack({0, channel_tiles()}); }
 
   // Adds phases that transform the kernels after their update.
   void update(Schedule& schedule);
 
-  // z[height][width][w.width], rows z_row apart, as conv_channels; `x` is the top left corner of the first window.
-  void convolve(const T* x, int x_row, T* z, int z_row, const Worker& worker) const;
+  // x: the top left corner of the first window; z: `channels` channels of the outputs are written, plus bias if there is one.
+  void convolve(const Maps<const T>& x, int images, const Maps<T>& z, int channels, const T* bias,
+                const Worker& worker) const;
 
  private:
-  static constexpr int kLeastChannels = 16;
-
-  int channel_tiles() const { return (w_.width + kTileVectors * kLanes<T> - 1) / (kTileVectors * kLanes<T>); }
+  int channel_tiles() const { return (width_ + kTileVectors * kLanes<T> - 1) / (kTileVectors * kLanes<T>); }
   void pack(Range channel_tiles);
 
   template <int K>
   void pack_kernels(Range channel_tiles);
   template <int K>
-  void convolve_image(const T* x, int x_row, T* z, int z_row, T* scratch) const;
+  Vec<T> kernel_at(int k, int input, int output) const;
   template <int K>
-  void transform_tile(int tile, const T* x, int x_row, T* to) const;
+  void convolve_tiles(Range tiles, const Maps<const T>& x, const Maps<T>& z, int channels, const T* bias, T* scratch) const;
+  template <int K>
+  void transform_back(const WinogradTiles::Place& tile, const T* products, int step, int channel, const Maps<T>& z,
+                      int channels, const T* bias) const;
   template <int P, int Q>
   void multiply(const T* x, const T* kernels, T* products) const;
-  template <int K>
-  void transform_back(int tile, const T* products, int step, int channel, T* z, int z_row) const;
 
   const ConvWeights<T>& w_;
-  int height_ = 0, width_ = 0, tiles_x_ = 0, tiles_ = 0;
+  const Pass pass_;
+  const int inputs_, outputs_, width_;  // channels of this pass; width: outputs padded to vectors
+  WinogradTiles tiles_;
+  int block_ = 0;          // most tiles that are transformed at once
   T* kernels_ = nullptr;   // [channel tile][point][input][channels of the tile]
   T* scratch_ = nullptr;   // [threads][scratch_size_]: transformed inputs, then products of a tile of channels
   size_t scratch_size_ = 0;
