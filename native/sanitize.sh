@@ -47,7 +47,7 @@ echo "sanitizers: address, from Python"
 }
 # Leak detection is off because PyTorch and Python do not free everything at exit. Level 2 compiles fastest.
 cd "$root"
-LENET_NATIVE_DIR="$build/python" LENET_ISA=x86-64-v2 LENET_REQUIRE_NATIVE=1 ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$runtime" \
+LENET_NATIVE_DIR="$build/python" LENET_ISA=x86-64-v2 LENET_REQUIRE_NATIVE=1 ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$runtime $("${CXX:-c++}" -print-file-name=libstdc++.so)" \
   "$python" -m pytest -q -p no:cacheprovider tests/engine/test_native_checks.py \
   "tests/engine/test_native.py::test_any_order_of_layers" "tests/engine/test_native.py::test_frozen_layers" \
   "tests/engine/test_native.py::test_class_weights_of_random_batches" \

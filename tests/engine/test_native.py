@@ -326,15 +326,15 @@ def test_frozen_layers(frozen):
 def blocks(draw, inputs, outputs, norm, activation):
     """A random residual block; its body may be a single layer, and its shortcut the identity."""
     stride = draw(st.sampled_from([1, 2]))
-    norms = [nn.BatchNorm2d(outputs)] if norm else []
+    norms = lambda: [nn.BatchNorm2d(outputs)] * norm  # noqa: E731
     body = [nn.Conv2d(inputs, outputs, 3, stride, 1)]
     if draw(st.booleans()):
-        body += [*norms, activation(), conv(outputs, outputs, draw(st.sampled_from([1, 3, 5])))]
+        body += [*norms(), activation(), conv(outputs, outputs, draw(st.sampled_from([1, 3, 5])))]
     if draw(st.booleans()):
-        body += [draw(st.sampled_from([*norms, activation(), nn.Dropout(0.2), nn.MaxPool2d(3, 1, 1)]))]
+        body += [draw(st.sampled_from([*norms(), activation(), nn.Dropout(0.2), nn.MaxPool2d(3, 1, 1)]))]
     if stride == 1 and inputs == outputs and draw(st.booleans()):
         return Residual(nn.Sequential(*body))
-    way = [nn.Conv2d(inputs, outputs, 1, stride), *copy.deepcopy(norms)]
+    way = [nn.Conv2d(inputs, outputs, 1, stride), *norms()]
     if draw(st.booleans()):
         way = [nn.MaxPool2d(3, stride, 1) if draw(st.booleans()) else nn.AvgPool2d(1, stride), conv(inputs, outputs)]
     return Residual(nn.Sequential(*body), nn.Sequential(*way))

@@ -69,6 +69,13 @@ def test_an_unsupported_layer_is_named(reason):
         native.logits(model, good_call()["images"], Settings())
 
 
+def test_layers_that_share_tensors_are_refused():
+    norm = nn.BatchNorm2d(3)
+    model = nn.Sequential(Normalize([0.5] * 3, [0.2] * 3), norm, norm, nn.Flatten(), nn.Linear(3 * 32 * 32, 10))
+    with pytest.raises(InputError, match=r"layer 2 \(BatchNorm2d\) shares its weight with another layer"):
+        native.logits(model, good_call()["images"], Settings())
+
+
 TOO_LARGE = {
     "layer 1 (Conv2d) has 117,964,800 values per image": lambda: [nn.Conv2d(3, 1 << 17, 3), nn.AdaptiveAvgPool2d(1)],
     "layer 2 (Conv2d) has 27,084,800 values per image": lambda: [

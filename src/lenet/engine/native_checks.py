@@ -46,6 +46,7 @@ def check_model(model: nn.Sequential, images: np.ndarray, settings: Settings) ->
 def _check_tensors(model: nn.Sequential) -> None:
     """Raises InputError if a tensor does not have the shape that its layer implies, by which C++ indexes it."""
     dtype = next(p.dtype for layer in reversed(model) for p in layer.parameters())
+    seen = set()
     for place in every_layer(model):
         expected, found = place.kind.tensors(place.layer), {**place.layer._parameters, **place.layer._buffers}
         for name, tensor in found.items():
@@ -53,6 +54,9 @@ def _check_tensors(model: nn.Sequential) -> None:
                 continue
             if name not in expected:
                 raise InputError(f"{place} has an unknown tensor '{name}'")
+            if id(tensor) in seen:  # it would have one optimizer state under two names
+                raise InputError(f"{place} shares its {name} with another layer: give each its own")
+            seen.add(id(tensor))
             counts = name == "num_batches_tracked"
             check_tensor(f"{place.name}.{name}", tensor, expected[name], torch.int64 if counts else dtype)
         if missing := [name for name in expected if found.get(name) is None]:
