@@ -1,7 +1,9 @@
 #!/bin/sh
-# Builds and runs the engine's C++ test with AddressSanitizer and UndefinedBehaviorSanitizer, then with ThreadSanitizer.
-# Then builds the extension with AddressSanitizer and runs Python tests with it, if .venv exists. Needs cmake (on PATH or
-# in .venv), make or ninja, and a C++ compiler.
+#     native/sanitize.sh [engine|python]      both parts by default
+#
+# engine: builds and runs the engine's C++ test with AddressSanitizer and UndefinedBehaviorSanitizer, then with
+# ThreadSanitizer. python: builds the extension with AddressSanitizer and runs Python tests with it, if .venv exists.
+# Needs cmake (on PATH or in .venv), make or ninja, and a C++ compiler.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 PATH=$PATH:$root/.venv/bin
@@ -22,34 +24,53 @@ if setarch "$(uname -m)" -R true 2>/dev/null; then fixed="setarch $(uname -m) -R
 build=$(mktemp -d)
 trap 'rm -rf "$build"' EXIT
 trap 'exit 1' HUP INT TERM
-for sanitizers in address,undefined thread; do
-  echo "sanitizers: $sanitizers"
-  { cmake -S "$root" -B "$build/$sanitizers" -DLENET_SANITIZE="$sanitizers" &&
-    cmake --build "$build/$sanitizers" --parallel "$(getconf _NPROCESSORS_ONLN)"; } >"$build/log" 2>&1 || {
+check_engine() {
+  for sanitizers in address,undefined thread; do
+    echo "sanitizers: $sanitizers"
+    { cmake -S "$root" -B "$build/$sanitizers" -DLENET_SANITIZE="$sanitizers" &&
+      cmake --build "$build/$sanitizers" --parallel "$(getconf _NPROCESSORS_ONLN)"; } >"$build/log" 2>&1 || {
+      cat "$build/log"
+      exit 1
+    }
+    UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1 $fixed "$build/$sanitizers/engine_test"
+  done
+}
+
+check_python() {
+  python=$root/.venv/bin/python
+  runtime=$("${CXX:-c++}" -print-file-name=libasan.so)
+  if [ ! -x "$python" ] || ! "$python" -c "import nanobind, torch" 2>/dev/null || [ ! -f "$runtime" ]; then
+    echo "sanitize: skipped the Python binding; it needs 'make install' and the compiler's libasan.so"
+    return
+  fi
+  echo "sanitizers: address, from Python"
+  { CXXFLAGS="-fsanitize=address -fno-omit-frame-pointer -g1" cmake -S "$root" -B "$build/python" -DCMAKE_BUILD_TYPE=Debug \
+      -DPython_EXECUTABLE="$python" -DCMAKE_PREFIX_PATH="$("$python" -m nanobind --cmake_dir)" -DLEVELS=x86-64-v2 &&
+    cmake --build "$build/python" --parallel "$(getconf _NPROCESSORS_ONLN)"; } >"$build/log" 2>&1 || {
     cat "$build/log"
     exit 1
   }
-  UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1 $fixed "$build/$sanitizers/engine_test"
-done
-
-python=$root/.venv/bin/python
-runtime=$("${CXX:-c++}" -print-file-name=libasan.so)
-if [ ! -x "$python" ] || ! "$python" -c "import nanobind, torch" 2>/dev/null || [ ! -f "$runtime" ]; then
-  echo "sanitize: skipped the Python binding; it needs 'make install' and the compiler's libasan.so"
-  exit 0
-fi
-echo "sanitizers: address, from Python"
-{ CXXFLAGS="-fsanitize=address -fno-omit-frame-pointer -g1" cmake -S "$root" -B "$build/python" -DCMAKE_BUILD_TYPE=Debug \
-    -DPython_EXECUTABLE="$python" -DCMAKE_PREFIX_PATH="$("$python" -m nanobind --cmake_dir)" -DLEVELS=x86-64-v2 &&
-  cmake --build "$build/python" --parallel "$(getconf _NPROCESSORS_ONLN)"; } >"$build/log" 2>&1 || {
-  cat "$build/log"
-  exit 1
+  # Leak detection is off because PyTorch and Python do not free everything at exit. Level 2 compiles fastest.
+  cd "$root"
+  # libstdc++ before Python: AddressSanitizer must find its throw, and the extensions of other libraries throw.
+  preload="$runtime $("${CXX:-c++}" -print-file-name=libstdc++.so)"
+  LENET_NATIVE_DIR="$build/python" LENET_ISA=x86-64-v2 LENET_REQUIRE_NATIVE=1 ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$preload" \
+    "$python" -m pytest -q -p no:cacheprovider tests/engine/test_native_checks.py \
+    "tests/engine/test_native.py::test_any_order_of_layers" "tests/engine/test_native.py::test_frozen_layers" \
+    "tests/engine/test_native.py::test_class_weights_of_random_batches" \
+    "tests/engine/test_augmentation.py::test_any_number_of_channels_and_size_on_two_threads" \
+    "tests/engine/test_augmentation.py::test_warps_to_very_far_away_read_inside_of_the_image"
 }
-# Leak detection is off because PyTorch and Python do not free everything at exit. Level 2 compiles fastest.
-cd "$root"
-LENET_NATIVE_DIR="$build/python" LENET_ISA=x86-64-v2 LENET_REQUIRE_NATIVE=1 ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$runtime $("${CXX:-c++}" -print-file-name=libstdc++.so)" \
-  "$python" -m pytest -q -p no:cacheprovider tests/engine/test_native_checks.py \
-  "tests/engine/test_native.py::test_any_order_of_layers" "tests/engine/test_native.py::test_frozen_layers" \
-  "tests/engine/test_native.py::test_class_weights_of_random_batches" \
-  "tests/engine/test_augmentation.py::test_any_number_of_channels_and_size_on_two_threads" \
-  "tests/engine/test_augmentation.py::test_warps_to_very_far_away_read_inside_of_the_image"
+
+case "${1:-both}" in
+  engine) check_engine ;;
+  python) check_python ;;
+  both)
+    check_engine
+    check_python
+    ;;
+  *)
+    echo "sanitize: no part '$1' (parts: engine, python)" >&2
+    exit 2
+    ;;
+esac
