@@ -295,6 +295,20 @@ LAYERS = {
         nn.AdaptiveAvgPool2d(1),
         Residual(nn.Sequential(nn.BatchNorm2d(4), nn.Tanh())),
     ],
+    "one position, padded": lambda: [
+        nn.AdaptiveAvgPool2d(1),
+        nn.ReLU(),
+        conv(3, 4),
+        nn.Tanh(),
+        nn.Dropout(0.1),
+        conv(4, 4),
+    ],
+    "block of one position": lambda: [
+        nn.AdaptiveAvgPool2d(1),
+        nn.Tanh(),
+        Residual(nn.Sequential(conv(3, 4)), nn.Sequential(nn.Conv2d(3, 4, 1))),
+        Residual(nn.Sequential(conv(4, 4))),
+    ],
     "nothing": lambda: [],
 }
 
