@@ -82,7 +82,7 @@ class Options(TransferOptions, total=False):
 
     size: int | None
     channels: Literal[1, 3] | None
-    maps: tuple[int, int] | None
+    maps: tuple[int, ...] | None
     fc: tuple[int, ...] | None
     kernel: Literal[3, 5] | None
     padding: int | None
