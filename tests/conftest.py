@@ -304,17 +304,25 @@ def photos():
     return write
 
 
-@pytest.fixture
-def plots():
-    """Runs in this test draw their plots."""
+def _draw_nothing(patch):
+    for name in ("plots.draw_curves", "plots.draw_confusion", "reliability.draw_reliability"):
+        patch.setattr(f"lenet.report.{name}", lambda *_: None)
 
 
-@pytest.fixture(autouse=True)
-def _no_plots(request, monkeypatch):
+@pytest.fixture(scope="session", autouse=True)
+def _no_plots():
     """Runs draw no plots, which take most of the time of short runs, unless the test asks for `plots`."""
-    if "plots" not in request.fixturenames:
-        for name in ("plots.draw_curves", "plots.draw_confusion", "reliability.draw_reliability"):
-            monkeypatch.setattr(f"lenet.report.{name}", lambda *_: None)
+    with pytest.MonkeyPatch.context() as patch:
+        _draw_nothing(patch)
+        yield patch
+
+
+@pytest.fixture
+def plots(_no_plots):
+    """Runs in this test draw their plots."""
+    _no_plots.undo()
+    yield
+    _draw_nothing(_no_plots)
 
 
 @pytest.fixture(scope="session")

@@ -178,7 +178,6 @@ def test_training_keeps_temperatures_and_calibration_errors(digits_run, digits):
     assert [rows[-1].accepted for rows in checkpoint.acceptance] == [len(digits.val)] * 2
     for name in ("test_calibration_error", "test_calibration_error_uncalibrated"):
         assert all(0 <= one <= 1 for one in result[name]["each"])
-    assert (digits_run.plots / "reliability.png").is_file()
 
 
 def test_images_below_the_threshold_are_unknown(tmp_path, digits_run, some_images, lenet):
