@@ -107,6 +107,7 @@ def refused():
         assert outcome.code == 2, outcome
         assert outcome.err.startswith("lenet: ")
         assert outcome.err.count("\n") == 1, outcome.err
+        assert "Traceback" not in outcome.err + outcome.out
         for part in parts:
             assert part in outcome.err, outcome.err
 

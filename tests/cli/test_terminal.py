@@ -10,35 +10,69 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 import time
+from contextlib import ExitStack, contextmanager, suppress
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from lenet.cli import main
+
 ESCAPE = "\x1b"
 
 
-def on_a_terminal(words, columns, **environment):
+@pytest.fixture(autouse=True)
+def _terminal_with_colours(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm-256color")
+
+
+@contextmanager
+def standard_streams(opened, encoding="utf-8"):
+    """This descriptor as standard input, output and error of this process, as a new process would have it."""
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as streams:
+        for number, name in enumerate(("stdin", "stdout", "stderr")):
+            kept = os.dup(number)
+            streams.callback(os.close, kept)
+            streams.callback(os.dup2, kept, number)
+            os.dup2(opened, number)
+            errors = "backslashreplace" if name == "stderr" else "strict"
+            mode = "r" if name == "stdin" else "w"
+            stream = open(number, mode, encoding=encoding, errors=errors, closefd=False)  # noqa: SIM115
+            streams.callback(stream.close)
+            patch.setattr(sys, name, stream)
+        yield
+
+
+def on_a_terminal(words, columns):
     """The whole output of a command on a terminal of its own, and its exit code."""
-    main, other = pty.openpty()
+    said = []
+
+    def read():
+        with suppress(OSError):  # the other end is closed
+            while part := os.read(terminal, 65536):
+                said.append(part)
+
+    terminal, other = pty.openpty()
     fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    running = subprocess.Popen(
-        [sys.executable, "-m", "lenet.cli", *words], stdin=other, stdout=other, stderr=other,
-        env=os.environ | {"TERM": "xterm-256color"} | environment,
-    )  # fmt: skip
+    reader = threading.Thread(target=read)
+    reader.start()
+    with standard_streams(other):
+        code = main(words)
     os.close(other)
-    said = b""
-    while True:
-        try:
-            part = os.read(main, 65536)
-        except OSError:  # the other end is closed
-            break
-        said += part
-        if not part:
-            break
-    os.close(main)
-    return said.decode(), running.wait()
+    reader.join()
+    os.close(terminal)
+    return b"".join(said).decode(), code
+
+
+def in_a_pipe(words, path, encoding):
+    """Exit code and output of a command whose standard streams, both in this file, have this encoding."""
+    with path.open("wb+") as file:
+        with standard_streams(file.fileno(), encoding):
+            code = main([str(word) for word in words])
+        file.seek(0)
+        return code, file.read()
 
 
 def plain(said):
@@ -61,51 +95,52 @@ def test_the_live_table_fits_the_terminal(columns, bar):
     assert "Traceback" not in said
 
 
-def test_no_color_means_no_escape_sequences_and_a_line_per_epoch():
-    said, code = on_a_terminal(["train", "digits", "--epochs", "2"], 80, NO_COLOR="1")
+def test_no_color_means_no_escape_sequences_and_a_line_per_epoch(monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    said, code = on_a_terminal(["train", "digits", "--epochs", "2"], 80)
     assert code == 0
     assert ESCAPE not in said
     assert len(re.findall(r"^epoch [12]/2  loss .* left\r?$", said, re.MULTILINE)) == 2
     for words in (["--help"], ["recipes"], ["train", "--help"]):
-        assert ESCAPE not in on_a_terminal(words, 80, NO_COLOR="1")[0]
+        said, code = on_a_terminal(words, 80)
+        assert code == 0
+        assert said
+        assert ESCAPE not in said
 
 
-def test_a_pipe_with_force_color_gets_colours_but_no_redrawn_table(process):
-    running = process("train", "digits", "--epochs", "1", env=os.environ | {"FORCE_COLOR": "1"})
-    out, err = running.communicate()
-    assert (running.returncode, err) == (0, "")
-    assert not re.search(r"\x1b\[[0-9;?]*[A-HJKlh]", out)  # of cursor movements and the like none
-    assert "epoch 1/1  loss" in out
-    running = process("recipes", env=os.environ | {"FORCE_COLOR": "1"})
-    assert "\x1b[1mcifar10-lenet\x1b[0m" in running.communicate()[0]
+def test_a_pipe_with_force_color_gets_colours_but_no_redrawn_table(lenet, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    outcome = lenet("train", "digits", "--epochs", "1")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert not re.search(r"\x1b\[[0-9;?]*[A-HJKlh]", outcome.out)  # of cursor movements and the like none
+    assert "epoch 1/1  loss" in outcome.out
+    assert "\x1b[1mcifar10-lenet\x1b[0m" in lenet("recipes").out
 
 
 # ---- encodings ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("words", [[], ["train", "--help"], ["tune", "--help"], ["models"], ["recipes"], ["study"]])
-def test_a_terminal_that_knows_ascii_alone_gets_ascii(process, words):
-    running = process(*words, env=os.environ | {"PYTHONIOENCODING": "ascii"})
-    out, err = running.communicate()
-    assert (running.returncode, err) == (0, "")
-    assert out.isascii()
+def test_a_terminal_that_knows_ascii_alone_gets_ascii(words, tmp_path):
+    code, said = in_a_pipe(words, tmp_path / "said", "ascii")
+    assert code == 0
+    assert said.isascii()
+    assert said
 
 
 def test_results_in_ascii(process, digits_run, tmp_path):
-    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
-    for words in (
-        ["eval", digits_run.path, "--out", tmp_path / "eval"],
-        ["train", "--resume", "--out", digits_run.path],
-    ):
-        running = process(*words, env=environment)
-        out, err = running.communicate()
-        assert (running.returncode, err) == (0, "")
-        assert re.search(r"[\d.]+% \+- [\d.]+ \(n = 2\)", out)
-    running = process("train", "n\xf6 s\xfcch", env=environment)
-    assert running.communicate()[1].startswith("lenet: no dataset or folder 'n\\xf6 s\\xfcch'")
+    results = re.compile(r"[\d.]+% \+- [\d.]+ \(n = 2\)")
+    code, said = in_a_pipe(["eval", digits_run.path, "--out", tmp_path / "eval"], tmp_path / "said", "ascii")
+    assert code == 0
+    assert results.search(said.decode("ascii"))
+    code, said = in_a_pipe(["train", "n\xf6 s\xfcch"], tmp_path / "said", "ascii")
+    assert code == 2
+    assert said.startswith(b"lenet: no dataset or folder 'n\\xf6 s\\xfcch'")
     environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     running = process("train", "--resume", "--out", digits_run.path, env=environment)
-    assert " +- " in running.communicate()[0]
+    out, err = running.communicate()
+    assert (running.returncode, err) == (0, "")
+    assert results.search(out)
 
 
 # ---- names ----------------------------------------------------------------------------------------------------------
