@@ -56,7 +56,7 @@ check_python() {
   preload="$runtime $("${CXX:-c++}" -print-file-name=libstdc++.so)"
   LENET_NATIVE_DIR="$build/python" LENET_ISA=x86-64-v2 LENET_REQUIRE_NATIVE=1 ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$preload" \
     "$python" -m pytest -q -p no:cacheprovider tests/engine/test_native_checks.py \
-    "tests/engine/test_native.py::test_any_order_of_layers" "tests/engine/test_native.py::test_frozen_layers" \
+    "tests/engine/test_native_layers.py::test_any_order_of_layers" "tests/engine/test_native.py::test_frozen_layers" \
     "tests/engine/test_native.py::test_class_weights_of_random_batches" \
     "tests/engine/test_augmentation.py::test_any_number_of_channels_and_size_on_two_threads" \
     "tests/engine/test_augmentation.py::test_warps_to_very_far_away_read_inside_of_the_image"
