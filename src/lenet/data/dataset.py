@@ -4,6 +4,7 @@ import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -229,9 +230,7 @@ def _read_named(config: DataConfig, size: int, classes: tuple[str, ...] | None, 
     if channels != published.channels:
         notes = ("colour images, taken as grey" if channels == 1 else "grey images, the same in all three channels",)
     if not published.layouts:
-        source, arrays = "embedded", read_digits()
-        arrays = replace(arrays, images=fit_array(arrays.images, size))
-        sha256 = digest(arrays)
+        source, (arrays, sha256) = "embedded", _digits(size)
     else:
         layout, folder = get_published(published, config.data_dir, download)
         source = str(folder)
@@ -259,6 +258,15 @@ def _read_named(config: DataConfig, size: int, classes: tuple[str, ...] | None, 
     train, test = order[: arrays.train_count], order[arrays.train_count :]
     has_test = bool(published.layouts)
     return Loaded(published.name, source, arrays, sha256, train, None, test if has_test else None, notes)
+
+
+@lru_cache(maxsize=1)
+def _digits(size: int) -> tuple[Arrays, str]:
+    arrays = read_digits()
+    arrays = replace(arrays, images=fit_array(arrays.images, size))
+    for shared in (arrays.images, arrays.labels):
+        shared.setflags(write=False)
+    return arrays, digest(arrays)
 
 
 def _read_source(config: DataConfig, source: Source, classes: tuple[str, ...] | None, verify: bool) -> Loaded:

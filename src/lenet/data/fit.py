@@ -95,11 +95,7 @@ def to_8bit(image: Image.Image) -> Image.Image:
     EXIF's orientation is applied, transparency composited on white, 16 bits scaled to 8, palettes and CMYK
     converted; of an animation the first frame is taken. Raises InputError, before decoding, for too many pixels.
     """
-    pixels = image.width * image.height
-    if not pixels:
-        raise InputError(f"{image.width} x {image.height} has no pixels")
-    if pixels > MOST_PIXELS:
-        raise InputError(f"{image.width} x {image.height} is {pixels:,} pixels, lenet's limit is {MOST_PIXELS:,}")
+    _check_pixels(*image.size)
     image.load()
     try:
         if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
@@ -111,6 +107,14 @@ def to_8bit(image: Image.Image) -> Image.Image:
     if image.mode in _DEEP_GREY_MODES:
         return Image.fromarray(_deep_grey(image))
     return _in_mode(image, "L" if image.mode in ("1", "L") else "RGB")
+
+
+def _check_pixels(width: int, height: int) -> None:
+    pixels = width * height
+    if not pixels:
+        raise InputError(f"{width} x {height} has no pixels")
+    if pixels > MOST_PIXELS:
+        raise InputError(f"{width} x {height} is {pixels:,} pixels, lenet's limit is {MOST_PIXELS:,}")
 
 
 def _in_mode(image: Image.Image, mode: str) -> Image.Image:
@@ -159,7 +163,12 @@ def fit_image(image: Image.Image, size: int, channels: int, fit: str = "crop") -
     `size`, black fills the rest on both sides. squash: both sides become `size`, whatever the shape was.
     """
     check_size_and_fit(size, fit)
-    image = _in_mode(to_8bit(image), "L" if channels == 1 else "RGB")
+    return _fitted(to_8bit(image), size, channels, fit)
+
+
+def _fitted(image: Image.Image, size: int, channels: int, fit: str) -> NDArray[np.uint8]:
+    """`fit_image` of an image of mode L or RGB."""
+    image = _in_mode(image, "L" if channels == 1 else "RGB")
     width, height = image.size
     if fit == "crop":
         # The box is the exact middle, also where that lies between pixels, in the same resampling.
@@ -190,10 +199,11 @@ def fit_array(images: NDArray[Any], size: int, fit: str = "crop", channels: int 
     channels = channels or own_channels
     if height == width == size:
         return in_channels(images, channels)
+    _check_pixels(width, height)
     fitted = allocate((count, size, size, channels))
     for index, pixels in enumerate(images):
         picture = Image.fromarray(pixels[:, :, 0] if own_channels == 1 else pixels)
-        fitted[index] = fit_image(picture, size, channels, fit)
+        fitted[index] = _fitted(picture, size, channels, fit)
     return fitted
 
 
