@@ -1,4 +1,4 @@
-"""A run or search whose folder is deleted while it trains ends with an error and does not recreate the folder."""
+"""A run whose folder is deleted while it trains ends with an error and does not recreate the folder."""
 
 import shutil
 
@@ -27,18 +27,3 @@ def test_run_deleted_after_its_last_epoch_is_an_error(lenet, tmp_path, monkeypat
     monkeypatch.setattr("lenet.report.plots.draw_curves", lambda *_: shutil.rmtree(path))
     refused(lenet("train", "digits", "--epochs", 1, "--out", path), f"{path} is gone")
     assert not (path / "result.json").exists()
-
-
-def test_search_deleted_while_it_runs_is_an_error(lenet, tmp_path, monkeypatch, refused):
-    pytest.importorskip("ray", reason='no ray here: pip install "lenet[tune]"')
-    from lenet.tuning import folder
-
-    path, write = tmp_path / "run", folder.write_recipe
-
-    def deleting(*words):
-        write(*words)
-        shutil.rmtree(path, ignore_errors=True)
-
-    monkeypatch.setattr(folder, "write_recipe", deleting)
-    words = ("tune", "digits", "--recipe", "none", "--trials", 1, "--epochs", 1, "--space", "lr=choice(0.01)")
-    refused(lenet(*words, "--confirm", 0, "--out", path), f"{path} is gone")

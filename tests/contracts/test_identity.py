@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 import lenet as package
-from lenet.config import resolve
 from lenet.runs.run import Run
 
 WORDS = ("--epochs", 1, "--batch-size", 16, "--size", 16)
@@ -118,59 +117,3 @@ def test_folder_named_like_a_dataset_is_not_taken_for_the_dataset(tmp_path, monk
     assert lenet("eval", "folder").code == 0
     (Path("set") / "result.json").unlink()
     refused(lenet("train", "./digits", "--resume", "--out", "set"), "other settings (data digits -> ./digits)")
-
-
-# ---- searches -------------------------------------------------------------------------------------------------------
-
-
-def search(lenet, *words):
-    space = ("--space", "fit=choice(crop, pad)", "--search", "grid")
-    fixed = ("--recipe", "none", "--epochs", 1, "--batch-size", 16, "--size", 16, "--workers", 1)
-    return lenet("tune", *words, *fixed, *space)
-
-
-def test_search_finds_its_images_from_any_directory(tmp_path, monkeypatch, lenet, refused, photos):
-    pytest.importorskip("ray", reason='no ray here: pip install "lenet[tune]"')
-    from lenet.tuning.search import read_search
-
-    for name, seed in (("photos", 0), ("work/photos", 1)):  # the second must not be read
-        photos(tmp_path / name, seed, sides=(20, 28))
-    monkeypatch.chdir(tmp_path / "work")
-    outcome = search(lenet, "../photos", "--confirm", 1, "--out", "search")
-    assert outcome.code == 0, outcome
-    path = tmp_path / "work" / "search"
-    trials = [resolve(path / "trials" / f"{number}.toml") for number in (0, 1)]
-    configs = [read_search(path / "search.toml").config, resolve(path / "best.toml"), *trials]
-    assert {config.data for config in configs} == {str(tmp_path / "photos")}
-    assert trials[0].data_sha256 != trials[1].data_sha256, "each trial has the hash of its own images"
-    confirmed = next((path / "confirm").iterdir())
-    assert Run(confirmed).result["data_sha256"] == configs[1].data_sha256
-    for trial in trials:
-        assert package.load(path / "keep" / "0").config["data_sha256"] in [trial.data_sha256 for trial in trials]
-    assert package.evaluate(path / "keep" / "1").own
-
-    monkeypatch.chdir(tmp_path)
-    assert search(lenet, "photos", "--resume", "--out", path).code == 0  # the same folder by another path
-    refused(search(lenet, "work/photos", "--resume", "--out", path), str(tmp_path / "work" / "photos"), str(path))
-
-    # The confirmation refuses images that changed after the trials.
-    shutil.rmtree(confirmed)
-    (path / "result.json").unlink()
-    for number in (0, 1):
-        (tmp_path / "photos" / "cat" / f"{number}.png").unlink()
-    refused(lenet("tune", "--resume", "--out", path), str(tmp_path / "photos"), "restore")
-
-
-def test_confirmation_refuses_images_changed_during_the_trials(tmp_path, monkeypatch, lenet, refused, photos):
-    pytest.importorskip("ray", reason='no ray here: pip install "lenet[tune]"')
-    from lenet.tuning import plots
-
-    folder = photos(tmp_path / "photos")
-    draw = plots.draw_search
-
-    def changing(*words):
-        (folder / "cat" / "0.png").unlink()
-        return draw(*words)
-
-    monkeypatch.setattr(plots, "draw_search", changing)
-    refused(search(lenet, folder, "--confirm", 1, "--out", tmp_path / "search"), str(folder), "restore")

@@ -1,12 +1,10 @@
-"""docs/own-data.md runs as it stands; images that tune and the command line take."""
+"""docs/own-data.md runs as it stands; images that the command line takes."""
 
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-import lenet as package
 
 pytestmark = pytest.mark.usefixtures("no_data")
 
@@ -38,11 +36,3 @@ def test_the_command_line_trains_resumes_and_evaluates_a_file(lenet):
     outcome = lenet("train", "memory")
     assert outcome.code == 2
     assert "the data is 'memory': pass the same images from Python" in outcome.err
-
-
-def test_a_search_takes_images_in_memory():
-    pytest.importorskip("ray")
-    x, y = np.random.default_rng(0).integers(0, 256, (60, 20, 20, 3), np.uint8), np.arange(60) % 3
-    found = package.tune((x, y), space=["lr=choice(0.01, 0.1)"], trials=2, epochs=1, confirm=1, workers=1, out="s")
-    assert found.confirmed.config().data == "memory"
-    assert [trial["status"] for trial in found.trials] == ["finished", "finished"]

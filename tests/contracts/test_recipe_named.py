@@ -66,11 +66,3 @@ def test_resume_without_a_run_starts_one_with_a_note(lenet):
 def test_new_study_shows_no_note_on_resuming(lenet, tmp_path):
     (tmp_path / "two.toml").write_text('[all]\ndata = "digits"\nepochs = 1\n[runs.one]\n[runs.two]\nseed = 5\n')
     assert "resume" not in lenet("study", tmp_path / "two.toml", "--out", tmp_path / "study").out
-
-
-def test_resume_without_a_search_starts_one_with_a_note(lenet):
-    pytest.importorskip("ray", reason='no ray here: pip install "lenet[tune]"')
-    words = ("tune", "digits", "--recipe", "none", "--epochs", 1, "--trials", 1, "--space", "lr=choice(0.01)")
-    outcome = lenet(*words, "--confirm", 0, "--resume", "--out", "new")
-    assert outcome.code == 0, outcome
-    assert "note    nothing to resume in new: starting a new search\n" in outcome.out

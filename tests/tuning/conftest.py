@@ -1,4 +1,4 @@
-"""Fixtures of the search tests: one Ray per module, a search on it, and trials without Ray."""
+"""Fixtures of the search tests: one Ray for all of them, searches on it, and trials without Ray."""
 
 from contextlib import suppress
 from dataclasses import replace
@@ -6,7 +6,7 @@ from dataclasses import replace
 import psutil
 import pytest
 
-_WITH_RAY = {"ray_here", "tuned", "cluster", "uninterrupted", "search"}
+_WITH_RAY = {"ray_here", "cluster"}
 
 
 def pytest_collection_modifyitems(items):
@@ -16,9 +16,9 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.filterwarnings("ignore"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def ray_here():
-    """Ray, connected; the searches of a module use it and leave it running."""
+    """Ray, connected; the searches of these tests use it and leave it running."""
     pytest.importorskip("ray", reason='Ray is missing: pip install "lenet[tune]"')
     pytest.importorskip("optuna", reason='Optuna is missing: pip install "lenet[tune]"')
     from lenet.tuning.session import ray_session
@@ -27,12 +27,13 @@ def ray_here():
         yield ray
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def tuned(ray_here, tmp_path_factory):
-    """Calls lenet.tune in this process, on digits, without plots and confirmation unless asked for."""
+    """Calls lenet.tune in this process: on digits, with one worker and no confirmation, unless asked for."""
     import lenet
 
     def call(*data, **options):
+        options = {"workers": 1} | options  # each takes seconds to import PyTorch and Ray Tune
         if not options.get("resume"):
             out = tmp_path_factory.mktemp("search") / "run"
             options = {"confirm": 0, "recipe": "none", "augment": "none", "out": out} | options

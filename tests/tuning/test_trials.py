@@ -11,6 +11,7 @@ from lenet.report.console import PlainConsole
 from lenet.runs.metrics import EpochRow
 from lenet.tuning.display import SearchPrinter, trial_line, trials_table
 from lenet.tuning.folder import prune, read_trials
+from lenet.tuning.results import best_trial
 from lenet.tuning.trial import state_path
 from lenet.tuning.trials import Trials
 
@@ -39,6 +40,14 @@ def test_trials_are_ranked_by_the_best_epoch_of_the_metric():
     trials.metric = "train_loss"
     assert [trial.number for trial in trials.ranked()] == [0, 1, 2], "equal trials keep their order"
     assert trials.trial_epochs() == 8
+
+
+def test_where_all_trials_failed_none_is_the_best():
+    trials = Trials(["lr"], "val_accuracy", 4)
+    for number in (0, 1):
+        trials.trial(number).status, trials.trial(number).error = "failed", "the loss is no longer finite in step 3"
+    with pytest.raises(InputError, match="all 2 trials failed; trial 0: the loss is no longer finite"):
+        best_trial(trials)
 
 
 def test_trials_csv_reads_back_and_holds_plain_text(tmp_path):

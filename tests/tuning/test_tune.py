@@ -30,7 +30,8 @@ def search(tuned):
     def watch(setup, trials):
         watched.append([(trial.status, trial.epoch) for trial in trials])
 
-    found = tuned(space=SPACE, trials=6, epochs=4, confirm=2, keep=2, seed=5, schedule="one-cycle", watch=watch)
+    found = tuned(space=SPACE, trials=6, epochs=4, confirm=2, keep=2, seed=5, schedule="one-cycle", workers=2,
+                  watch=watch)  # fmt: skip
     return found, watched
 
 
@@ -77,19 +78,6 @@ def test_the_best_values_are_confirmed_with_seeds_that_no_trial_had(search):
     assert search.confirmed.config().threads is None, "the confirmation uses all cores"
 
 
-def test_the_selected_score_ranks_trials_and_chooses_the_kept_weights(tuned):
-    weights = {str(digit): 1.0 + digit for digit in range(10)}
-    options = {"epochs": 3, "scheduler": "none", "class_weights": weights, "select": "balanced"}
-    found = tuned(space={"lr": "choice(0.001, 0.05)"}, search="grid", keep=1, **options)
-    scores = [max(row["val_balanced_accuracy"] for row in trial["rows"]) for trial in found.trials]
-    assert found.best["number"] == scores.index(max(scores))
-    facts = found.result["search"]
-    assert facts["metric"] == "val_balanced_accuracy"
-    assert facts["best"]["val_balanced_accuracy"] == max(scores)
-    kept = package.evaluate(found.path / "keep" / str(found.best["number"]), "digits", split="val")
-    assert kept.scores[0].balanced_accuracy == pytest.approx(max(scores), abs=0.01)
-
-
 def test_only_the_best_trials_keep_their_weights(search):
     search, _ = search
     kept = sorted(search.result["search"]["kept"])
@@ -109,7 +97,7 @@ def test_a_finished_search_is_returned_again_and_trials_are_added_to_it(search, 
 
 
 def test_trials_that_fail_are_named_and_the_search_continues(tuned):
-    space = {"batch_size": [1, 16, 32], "lr": [1e-2, 100]}
+    space = {"batch_size": [1, 16], "lr": [1e-2, 100]}
     search = tuned(space=space, search="grid", epochs=2, optimizer="sgd", scheduler="none")
     status = {(t["values"]["batch_size"], t["values"]["lr"]): (t["status"], t["error"]) for t in search.trials}
     for lr in (1e-2, 100):
@@ -122,8 +110,6 @@ def test_trials_that_fail_are_named_and_the_search_continues(tuned):
     assert sum("--batch-size 1" in line for line in lines) == 2
     again = tuned(resume=True, out=search.path, confirm=1)
     assert repr(again.trials) == repr(search.trials)  # NaN is not equal to itself
-    with pytest.raises(InputError, match="all 2 trials failed; trial 0: the loss is no longer finite"):
-        tuned(space={"lr": [99, 100]}, search="grid", epochs=2, optimizer="sgd", scheduler="none", batch_size=16)
 
 
 def test_a_trial_whose_worker_always_dies_is_retried_a_bounded_number_of_times(tuned, ray_workers, monkeypatch):
@@ -140,21 +126,26 @@ def test_a_trial_whose_worker_always_dies_is_retried_a_bounded_number_of_times(t
     assert len(killed) >= 2
 
 
-def test_a_network_of_the_users_own_is_searched_with_other_asha_settings(tuned, tmp_path):
+def test_a_network_of_the_users_own_is_searched_with_other_asha_settings_and_score(tuned, tmp_path):
     own = nn.Sequential(nn.Flatten(), nn.Linear(256, 16), nn.ReLU(), nn.Dropout(0.1), nn.Linear(16, 10))
-    options = {"model": own, "space": {"dropout": "choice(0.0, 0.3, 0.6)"}, "trials": 4, "epochs": 4, "batch_size": 32}
-    search = tuned(**options, grace_period=2, reduction_factor=3, confirm=1)
+    weights = {str(digit): 1.0 + digit for digit in range(10)}
+    search = tuned(model=own, space={"dropout": "choice(0.0, 0.3, 0.6)"}, trials=4, epochs=4, batch_size=32, confirm=1,
+                   grace_period=2, reduction_factor=3, class_weights=weights, select="balanced")  # fmt: skip
     assert min(len(trial["rows"]) for trial in search.trials) >= 2
-    assert search.result["search"]["scheduler"] == "asha, grace 2, factor 3"
+    facts, best = search.result["search"], search.best
+    assert facts["scheduler"] == "asha, grace 2, factor 3"
     assert "grace_period = 2" in (search.path / "search.toml").read_text()
     run = package.train(recipe=search.path / "best.toml", model=own, out=tmp_path / "alone")
-    assert [row.val_loss for row in run.rows()][: len(search.best["rows"])] == [
-        r["val_loss"] for r in search.best["rows"]
-    ]
-    assert (
-        package.load(search.path / "keep" / str(search.best["number"])).networks[0][4].p
-        == search.best["values"]["dropout"]
-    )
+    assert [row.val_loss for row in run.rows()][: len(best["rows"])] == [row["val_loss"] for row in best["rows"]]
+
+    scores = [max(row["val_balanced_accuracy"] for row in trial["rows"]) for trial in search.trials]
+    assert best["number"] == scores.index(max(scores))
+    assert (facts["metric"], facts["best"]["val_balanced_accuracy"]) == ("val_balanced_accuracy", max(scores))
+    kept = search.path / "keep" / str(best["number"])
+    assert package.load(kept).networks[0][4].p == best["values"]["dropout"]
+    found = package.evaluate(kept, "digits", split="val").scores[0].balanced_accuracy
+    assert found == pytest.approx(max(scores), abs=0.001)
+
     assert tuned(resume=True, out=search.path).result == search.result
     other = nn.Sequential(nn.Flatten(), nn.Dropout(0.1), nn.Linear(256, 10))
     with pytest.raises(InputError, match="started with another network"):
