@@ -16,7 +16,7 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.filterwarnings("ignore"))
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def ray_here():
     """Ray, connected; the searches of these tests use it and leave it running."""
     pytest.importorskip("ray", reason='Ray is missing: pip install "lenet[tune]"')
@@ -27,7 +27,7 @@ def ray_here():
         yield ray
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def tuned(ray_here, tmp_path_factory):
     """Calls lenet.tune in this process: on digits, with one worker and no confirmation, unless asked for."""
     import lenet
