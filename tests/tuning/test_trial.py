@@ -3,10 +3,8 @@
 import json
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch import nn
 
 import lenet
@@ -82,27 +80,17 @@ def equal(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-@pytest.fixture
-def oblong_images(tmp_path):
-    """A folder of images that are not square, so that `fit` matters."""
-    for number, name in enumerate(("cat", "dog")):
-        (tmp_path / "photos" / name).mkdir(parents=True)
-        for image in range(20):
-            pixels = np.random.default_rng([number, image]).integers(0, 255, (20, 28, 3), np.uint8)
-            Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{image}.png")
-    return tmp_path / "photos"
-
-
 def test_every_searchable_option_has_a_test():
     assert set(PAIRS) == set(options()) - set(NOT_SEARCHED)
 
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_trials_that_differ_in_one_option_train_differently_and_their_recipes_repeat_them(
-    job_of, tmp_path, oblong_images, digits_run, name
+    job_of, tmp_path, photos, digits_run, name
 ):
     values, others = PAIRS[name]
-    data = {"data": str(oblong_images), "size": 16} if name == "fit" else {}
+    oblong = (20, 28)  # so that `fit` matters
+    data = {"data": str(photos(tmp_path / "photos", sides=oblong)), "size": 16} if name == "fit" else {}
     data |= {"teacher": digits_run.path} if name.startswith("teacher") else {}
     job = job_of({name: list(values)}, **data, **others)
     one = run_trial(job, {name: values[0]})[1]
