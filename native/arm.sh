@@ -20,7 +20,7 @@ command -v make >/dev/null || export CMAKE_GENERATOR=Ninja
 build=$(mktemp -d)
 trap 'rm -rf "$build"' EXIT
 trap 'exit 1' HUP INT TERM
-{ cmake -S "$root" -B "$build" -DLENET_TEST=ON -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
+{ cmake -S "$root" -B "$build" -DLENET_TEST=ON -DLENET_PYTHON=OFF -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
     -DCMAKE_CXX_COMPILER=$compiler &&
   cmake --build "$build" --parallel "$(getconf _NPROCESSORS_ONLN)"; } >"$build/log" 2>&1 || {
   cat "$build/log"

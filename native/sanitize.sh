@@ -21,19 +21,37 @@ command -v make >/dev/null || export CMAKE_GENERATOR=Ninja
 fixed=
 if setarch "$(uname -m)" -R true 2>/dev/null; then fixed="setarch $(uname -m) -R"; fi
 
-build=$(mktemp -d)
-trap 'rm -rf "$build"' EXIT
-trap 'exit 1' HUP INT TERM
+# Kept, so that the second part links the objects of the first and a later call compiles what changed.
+build=$root/build/sanitizers
+mkdir -p "$build"
+quietly() {
+  "$@" >"$build/log" 2>&1 || {
+    cat "$build/log"
+    exit 1
+  }
+}
+
+# AVX-512's larger tiles take minutes to compile with sanitizers.
+level=baseline
+if [ "$(uname -m)" = x86_64 ]; then
+  level=x86-64-v2
+  if grep -q avx2 /proc/cpuinfo 2>/dev/null; then level=x86-64-v3; fi
+fi
+
+# compile SANITIZERS [CMAKE OPTIONS]
+compile() {
+  sanitizers=$1
+  shift
+  echo "sanitizers: $sanitizers"
+  quietly cmake -S "$root" -B "$build/$sanitizers" -DLENET_SANITIZE="$sanitizers" -DLEVELS=$level "$@"
+  quietly cmake --build "$build/$sanitizers" --parallel "$(getconf _NPROCESSORS_ONLN)"
+}
+
 check_engine() {
-  for sanitizers in address,undefined thread; do
-    echo "sanitizers: $sanitizers"
-    { cmake -S "$root" -B "$build/$sanitizers" -DLENET_SANITIZE="$sanitizers" &&
-      cmake --build "$build/$sanitizers" --parallel "$(getconf _NPROCESSORS_ONLN)"; } >"$build/log" 2>&1 || {
-      cat "$build/log"
-      exit 1
-    }
-    UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1 $fixed "$build/$sanitizers/engine_test"
-  done
+  compile address,undefined -DLENET_TEST=ON -DLENET_PYTHON=OFF
+  UBSAN_OPTIONS=print_stacktrace=1 $fixed "$build/address,undefined/engine_test"
+  compile thread -DLENET_TEST=ON -DLENET_PYTHON=OFF
+  TSAN_OPTIONS=halt_on_error=1 $fixed "$build/thread/engine_test" threads
 }
 
 check_python() {
@@ -43,19 +61,14 @@ check_python() {
     echo "sanitize: skipped the Python binding; it needs 'make install' and the compiler's libasan.so"
     return
   fi
-  echo "sanitizers: address, from Python"
-  { CXXFLAGS="-fsanitize=address -fno-omit-frame-pointer -g1" cmake -S "$root" -B "$build/python" -DCMAKE_BUILD_TYPE=Debug \
-      -DPython_EXECUTABLE="$python" -DCMAKE_PREFIX_PATH="$("$python" -m nanobind --cmake_dir)" -DLEVELS=x86-64-v2 &&
-    cmake --build "$build/python" --parallel "$(getconf _NPROCESSORS_ONLN)"; } >"$build/log" 2>&1 || {
-    cat "$build/log"
-    exit 1
-  }
-  # Leak detection is off because PyTorch and Python do not free everything at exit. Level 2 compiles fastest.
+  compile address,undefined -DLENET_TEST=OFF -DLENET_PYTHON=ON -DPython_EXECUTABLE="$python" \
+    -Dnanobind_DIR="$("$python" -m nanobind --cmake_dir)"
+  # Leak detection is off because PyTorch and Python do not free everything at exit.
   cd "$root"
   # libstdc++ before Python: AddressSanitizer must find its throw, and the extensions of other libraries throw.
   preload="$runtime $("${CXX:-c++}" -print-file-name=libstdc++.so)"
-  LENET_NATIVE_DIR="$build/python" LENET_ISA=x86-64-v2 LENET_REQUIRE_NATIVE=1 ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$preload" \
-    "$python" -m pytest -q -p no:cacheprovider tests/engine/test_native_checks.py \
+  LENET_NATIVE_DIR="$build/address,undefined" LENET_ISA=$level LENET_REQUIRE_NATIVE=1 ASAN_OPTIONS=detect_leaks=0 \
+    LD_PRELOAD="$preload" "$python" -m pytest -q -p no:cacheprovider tests/engine/test_native_checks.py \
     "tests/engine/test_native_layers.py::test_any_order_of_layers" "tests/engine/test_native.py::test_frozen_layers" \
     "tests/engine/test_native.py::test_class_weights_of_random_batches" \
     "tests/engine/test_augmentation.py::test_any_number_of_channels_and_size_on_two_threads" \

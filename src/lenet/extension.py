@@ -49,18 +49,23 @@ def available() -> str | None:
     return None
 
 
+def _file(level: str) -> Path:
+    return Path(module.__file__).with_name(f"native-{level}.so")
+
+
 def level() -> str:
-    """The instruction set level in use: LENET_ISA, or the highest that this processor supports. Raises InputError."""
+    """The instruction set level in use: LENET_ISA, or the highest installed and supported. Raises InputError."""
     reason = available()
     if reason:
         raise InputError(reason)
-    levels: list[str] = module.levels()
+    levels: list[str] = [one for one in module.levels() if _file(one).is_file()] or module.levels()
     forced = os.environ.get("LENET_ISA")
     if not forced:
         return levels[0]
     if forced not in levels:
         if forced in LEVELS:
-            raise InputError(f"LENET_ISA={forced}: not supported by this processor; use {' or '.join(levels)}")
+            use = " or ".join(levels)
+            raise InputError(f"LENET_ISA={forced}: not supported by this processor or not installed; use {use}")
         raise InputError(f"LENET_ISA={forced}: no such level; use {' or '.join(LEVELS)}")
     return forced
 
@@ -74,9 +79,8 @@ def engine() -> Any:
     """The engine of the level in use. Raises InputError if it cannot be loaded."""
     name = level()
     if name not in _engines:
-        path = Path(module.__file__).with_name(f"native-{name}.so")
         try:
-            _engines[name] = module.Engine(str(path))
+            _engines[name] = module.Engine(str(_file(name)))
         except RuntimeError as error:
             raise InputError(f"the native engine cannot be loaded: {error}; run pip install again") from None
     return _engines[name]

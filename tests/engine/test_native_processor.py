@@ -41,9 +41,22 @@ def test_unknown_levels_are_refused(monkeypatch):
     with pytest.raises(InputError, match="LENET_ISA=avx9: no such level"):
         native.level()
     monkeypatch.setenv("LENET_ISA", "x86-64-v4")
-    monkeypatch.setattr(extension, "module", type("Old", (), {"levels": staticmethod(lambda: ["x86-64-v2"])}))
+    _fake(monkeypatch, extension.module.__file__, "x86-64-v2")
     with pytest.raises(InputError, match="not supported by this processor"):
         native.level()
+
+
+def test_the_highest_level_that_is_installed_is_used(monkeypatch, tmp_path):
+    (tmp_path / "native-x86-64-v2.so").touch()
+    _fake(monkeypatch, str(tmp_path / "_native.so"), "x86-64-v4", "x86-64-v3", "x86-64-v2")
+    assert native.level() == "x86-64-v2"
+
+
+def _fake(monkeypatch, file, *levels):
+    """An extension of this file, on a processor that supports these levels."""
+    monkeypatch.setattr(
+        extension, "module", type("Fake", (), {"__file__": file, "levels": staticmethod(lambda: list(levels))})
+    )
 
 
 def test_a_missing_extension_is_an_error_that_says_what_to_do(monkeypatch):
