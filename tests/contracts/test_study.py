@@ -11,21 +11,23 @@ import torch
 from torch import nn
 
 import lenet
+from lenet.cli.script import train_main
 from lenet.errors import InputError
 from lenet.runs.run import Run
 
 
 @pytest.fixture
-def study(root):
-    def run(*words):
-        command = [sys.executable, str(root / "main.py"), *map(str, words)]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
+def network(root):
+    """The network of model.py."""
+    spec = spec_from_file_location("model", root / "model.py")
+    model = module_from_spec(spec)
+    spec.loader.exec_module(model)
+    return model.lenet()
 
-    return run
 
-
-def test_main_trains_on_digits_with_a_note_if_cifar10_is_missing(study, root, no_data, tmp_path):
-    done = study("--epochs", 1, "--out", tmp_path / "run")
+def test_main_trains_on_digits_with_a_note_if_cifar10_is_missing(network, root, no_data, tmp_path):
+    command = [sys.executable, str(root / "main.py"), "--epochs", "1", "--out", str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0].startswith("data    digits (embedded): cannot download cifar10")
@@ -37,37 +39,26 @@ def test_main_trains_on_digits_with_a_note_if_cifar10_is_missing(study, root, no
     weights = (tmp_path / "run" / "model.safetensors").read_bytes()
     for name in ("result.json", "state/0.safetensors"):
         (tmp_path / "run" / name).unlink()
-    spec = spec_from_file_location("model", root / "model.py")
-    model = module_from_spec(spec)
-    spec.loader.exec_module(model)
-    from lenet.cli.script import train_main
-
-    assert train_main(model.lenet(), ["--epochs", "1", "--resume", "--out", str(tmp_path / "run")]) == 0
+    assert train_main(network, ["--epochs", "1", "--resume", "--out", str(tmp_path / "run")]) == 0
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == weights
 
 
-def test_main_repeats_its_own_config_and_refuses_other_data(study, root, no_data, tmp_path, capsys):
-    from lenet.cli.script import train_main
-
-    spec = spec_from_file_location("model", root / "model.py")
-    model = module_from_spec(spec)
-    spec.loader.exec_module(model)
-    assert train_main(model.lenet(), ["--epochs", "1", "--lr", "0.01", "--out", str(tmp_path / "first")]) == 0
+def test_main_repeats_its_own_config_and_refuses_other_data(network, no_data, tmp_path, capsys):
+    assert train_main(network, ["--epochs", "1", "--lr", "0.01", "--out", str(tmp_path / "first")]) == 0
     config = str(tmp_path / "first" / "config.toml")
-    assert train_main(model.lenet(), ["--recipe", config, "--out", str(tmp_path / "second")]) == 0
+    assert train_main(network, ["--recipe", config, "--out", str(tmp_path / "second")]) == 0
     one, other = (Run(tmp_path / name) for name in ("first", "second"))
     assert one.result["config"] == other.result["config"]
     weights = [(run.path / "model.safetensors").read_bytes() for run in (one, other)]
     assert weights[0] == weights[1]
     capsys.readouterr()
-    assert train_main(model.lenet(), ["stl10"]) == 2
+    assert train_main(network, ["stl10"]) == 2
     assert capsys.readouterr().err == "lenet: this script trains on cifar10, not on 'stl10': use lenet train 'stl10'\n"
 
 
-def test_main_trains_the_cifar10_study(study, real_data, tmp_path):
-    done = study("--epochs", 1, "--out", tmp_path / "run")
-    assert done.returncode == 0, done.stderr
-    assert "40,000 training, 10,000 validation, 10,000 test" in done.stdout
+def test_main_trains_the_cifar10_study(network, real_data, tmp_path, capsys):
+    assert train_main(network, ["--epochs", "1", "--out", str(tmp_path / "run")]) == 0
+    assert "40,000 training, 10,000 validation, 10,000 test" in capsys.readouterr().out
     result = Run(tmp_path / "run").result
     assert (result["data"], result["model"], result["parameters"]) == ("cifar10", "own", 62_006)
     config = result["config"]

@@ -81,18 +81,26 @@ def first_of_copies(digests: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 def near_constant(images: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """bool [N]: whether the pixels of each image, uint8 [N, H, W, C], have a standard deviation below 3 per channel."""
-    found = np.empty(len(images), dtype=np.bool_)
-    channels = images.shape[3]
+    found = np.zeros(len(images), dtype=np.bool_)
     count = max(1, images.shape[1] * images.shape[2])
-    several = max(1, _CHUNK // (count * channels))
-    wide = np.uint32 if count * 255**2 < 2**32 else np.uint64
+    several = max(1, _CHUNK // (count * images.shape[3]))
     for begin in range(0, len(images), several):
-        pixels = images[begin : begin + several].reshape(-1, count, channels)
-        total = pixels.sum(axis=1, dtype=wide).astype(np.int64)
-        squares = np.square(pixels, dtype=np.uint16).sum(axis=1, dtype=wide).astype(np.int64)
-        low = count * squares - total**2 < (CONSTANT_SD * count) ** 2  # whole numbers: exact
-        found[begin : begin + several] = low.all(axis=1)
+        part = images[begin : begin + several]
+        # The squared deviations of a sixteenth of the pixels are at most those of all, and far faster to sum.
+        possible = np.flatnonzero(_deviate_less(part[:, ::4, ::4], count))
+        found[begin + possible] = _deviate_less(part[possible], count)
     return found
+
+
+def _deviate_less(images: NDArray[np.uint8], count: int) -> NDArray[np.bool_]:
+    """bool [N]: whether the sum of squared deviations is below `count` times CONSTANT_SD squared in all channels."""
+    own = max(1, images.shape[1] * images.shape[2])
+    pixels = images.reshape(-1, own, images.shape[3])
+    wide = np.uint32 if own * 255**2 < 2**32 else np.uint64
+    total = pixels.sum(axis=1, dtype=wide).astype(np.int64)
+    squares = np.square(pixels, dtype=np.uint16).sum(axis=1, dtype=wide).astype(np.int64)
+    low = own * squares - total**2 < CONSTANT_SD**2 * count * own  # whole numbers: exact
+    return np.asarray(low.all(axis=1), dtype=np.bool_)
 
 
 def conflicting(first: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.int64]:
