@@ -70,21 +70,30 @@ def test_image_files_are_predicted_alike(format, fit, folder, files, tmp_path):
 CORTEX_M4 = all(map(shutil.which, ("arm-none-eabi-gcc", "qemu-system-arm")))
 
 
+@pytest.fixture(scope="module")
+def named(request, tmp_path_factory):
+    """A run of the network with this name on few digits, in colour; two of its seeds differ in every weight."""
+    changes = {"norm": "after-pool", "padding": 1} if request.param == "lenet5-modern" else {}
+    shape = {"channels": 3, "size": 20, "per_class": 10, "batch_size": 8}
+    path = tmp_path_factory.mktemp("named") / "run"
+    return lenet.train("digits", model=request.param, **changes, **shape, epochs=1, seeds=2, out=path)
+
+
+DEEP = ("small-vgg", "resnet8")
+NAMES = ("lenet5", "lenet-dropout", "lenet5-tuned", "lenet5-modern", *DEEP)
+
+
 @pytest.mark.parametrize("format", [*FORMATS, "pt2", "safetensors"])
-@pytest.mark.parametrize("model", ["lenet5", "lenet-dropout", "lenet5-tuned", "lenet5-modern", "small-vgg", "resnet8"])
-def test_named_networks(format, model, tmp_path):
-    changes = {"norm": "after-pool", "padding": 1} if model == "lenet5-modern" else {}
-    run = lenet.train("digits", model=model, **changes, epochs=1, channels=3, size=20, seeds=2, out=tmp_path / "run")
-    for number in range(2):
-        export = lenet.export(run, tmp_path / f"{number}.{format}", network=number)
-        assert (export.proof.images, export.proof.reason) == (180, "")
+@pytest.mark.parametrize("named", NAMES, indirect=True)
+def test_named_networks(format, named, tmp_path):
+    export = lenet.export(named, tmp_path / f"net.{format}", network=1)
+    assert (export.proof.images, export.proof.reason) == (180, "")
 
 
 @pytest.mark.parametrize("format", FORMATS)
-@pytest.mark.parametrize("model", ["small-vgg", "resnet8"])
-def test_deep_networks_in_integers(format, model, tmp_path):
-    run = lenet.train("digits", model=model, epochs=1, out=tmp_path / "run")
-    export = lenet.export(run, tmp_path / f"net.{format}", int8=True)
+@pytest.mark.parametrize("named", DEEP, indirect=True)
+def test_deep_networks_in_integers(format, named, tmp_path):
+    export = lenet.export(named, tmp_path / f"net.{format}", int8=True)
     assert (export.proof.images, export.unproven) == (180, "")
     assert export.int8.int8.weight_bytes < export.int8.float32.weight_bytes / 3.9
 

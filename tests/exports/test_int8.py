@@ -14,6 +14,7 @@ from lenet.errors import InputError
 from lenet.exports import c_run
 from lenet.exports.formats import FORMATS
 from lenet.exports.onnx import onnx_bytes
+from lenet.exports.proof import in_batches
 from lenet.exports.proof_int8 import integer_results, prove_integers
 from lenet.exports.quantize import quantized
 from lenet.exports.quantized import LIMIT, WIDE_LIMIT, Averaged, Looked, Moved, Weighted, every_integer, logits_of
@@ -229,7 +230,9 @@ def test_the_first_image_with_other_integers_is_named(network_named, as_exported
             probabilities, logits = integer_results(described, integers, some)
             return change(np.concatenate([probabilities, logits.astype(np.float64)], axis=1))
 
-        return prove_integers(described, integers, compute, images, np.arange(60), any_size=True, names=names)
+        return prove_integers(
+            described, integers, in_batches(compute), images, np.arange(60), any_size=True, names=names
+        )
 
     def last_bit(found):
         if len(found) > 7:

@@ -70,7 +70,9 @@ def test_images_of_any_size_are_fitted_pixel_for_pixel(
     side = 16
     monkeypatch.setattr("lenet.exports.page.tall_first", lambda: tall_first)
     compute = page_computer(write_of_pixels(".html", side, fit), tmp_path)
-    same = all(shows_fitted(compute(image)[0], image, side, fit) for image in other_sizes(side))
+    images = list(other_sizes(side))
+    rows = zip(compute(*images), images, strict=True)
+    same = all(shows_fitted(row, image, side, fit) for row, image in rows)
     assert same == (tall_first == installed())
 
 

@@ -9,7 +9,7 @@ from lenet.engine.base import Settings
 from lenet.errors import InputError
 from lenet.evaluation.scores import probabilities
 from lenet.exports.network import exported
-from lenet.exports.proof import made_up, of_other_sizes, prove
+from lenet.exports.proof import in_batches, made_up, of_other_sizes, prove
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def proven(digits_run, digits):
         return probabilities(torch_engine.logits(network, fitted, Settings()) / described.temperature)
 
     def call(change=lambda found, images: found, indices=digits.test, **options):
-        compute = lambda images: change(equal(images).astype(np.float32), images)  # noqa: E731
+        compute = in_batches(lambda images: change(equal(images).astype(np.float32), images))
         return prove(described, network, compute, digits.images, indices, **{"any_size": True} | options)
 
     return call
@@ -89,5 +89,5 @@ def test_a_wrong_number_of_probabilities_differs(proven):
 def test_other_sizes_are_varied():
     sizes = [image.shape for image in of_other_sizes(np.zeros((3, 16, 16, 3), np.uint8))]
     assert len(set(sizes)) == len(sizes)
-    assert (1, 1, 3) in sizes
-    assert (16, 16, 3) not in sizes
+    assert (1, 1, 1, 3) in sizes
+    assert (1, 16, 16, 3) not in sizes

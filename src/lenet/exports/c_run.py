@@ -44,7 +44,10 @@ def c_computer(path: Path, scratch: Path) -> Compute | None:
         )
         raise InputError(f"the file's own check fails ({wrong}); no file was written")
 
-    def compute(images: NDArray[np.uint8]) -> NDArray[np.floating]:
+    def compute(*parts: NDArray[np.uint8]) -> NDArray[np.floating]:
+        return np.concatenate([of_one_size(part) for part in parts])
+
+    def of_one_size(images: NDArray[np.uint8]) -> NDArray[np.floating]:
         raw.write_bytes(np.ascontiguousarray(images).tobytes())
         done = run_program([str(program), str(raw), *map(str, images.shape[1:3])], _SECONDS)
         if done.returncode:

@@ -29,13 +29,13 @@ def page_computer(path: Path, scratch: Path) -> Compute | None:
         return None
     pixels, found = scratch / "pixels", scratch / "probabilities"
 
-    def compute(images: NDArray[np.uint8]) -> NDArray[np.floating]:
-        pixels.write_bytes(np.ascontiguousarray(images).tobytes())
-        sides = map(str, images.shape[1:3])
-        done = run_program([program, str(SOURCE / "prove.js"), str(path), str(pixels), *sides, str(found)], _SECONDS)
+    def compute(*parts: NDArray[np.uint8]) -> NDArray[np.floating]:
+        pixels.write_bytes(b"".join(part.tobytes() for part in parts))
+        shapes = [str(number) for part in parts for number in part.shape[:3]]
+        done = run_program([program, str(SOURCE / "prove.js"), str(path), str(pixels), str(found), *shapes], _SECONDS)
         if done.returncode:
             why = first_line(done.stderr, "Error")
             raise InputError(f"{program} cannot run the page's network ({why}); no file was written")
-        return np.frombuffer(found.read_bytes(), "<f8").reshape(len(images), -1)
+        return np.frombuffer(found.read_bytes(), "<f8").reshape(sum(map(len, parts)), -1)
 
     return compute

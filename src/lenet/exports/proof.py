@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,13 @@ SOME = 2048  # images compared at once
 _BATCH = 256  # images that a file is run on at once in this process
 _MADE_UP = 64
 
-Compute = Callable[[NDArray[np.uint8]], NDArray[np.floating]]
+
+class Compute(Protocol):
+    """What a file computes: uint8 [N, H, W, C] to a row for each image. Parts may differ in size: those that a program
+    computes are given to it at once, as each start of a program costs more time than an image.
+    """
+
+    def __call__(self, *parts: NDArray[np.uint8]) -> NDArray[np.floating]: ...
 
 
 @dataclass(frozen=True)
@@ -46,12 +53,12 @@ class Proof:
         return f"{counted(self.images, self.what)}: {ties}, probabilities within {self.difference:.1e}{sizes}"
 
 
-def in_batches(compute: Compute) -> Compute:
-    """The same function, which calls `compute` with at most 256 images at once."""
+def in_batches(compute: Callable[[NDArray[np.uint8]], NDArray[np.floating]]) -> Compute:
+    """The same function, which calls `compute` with at most 256 images of one size at once."""
 
-    def batched(images: NDArray[np.uint8]) -> NDArray[np.floating]:
-        starts = range(0, len(images), _BATCH)
-        return np.concatenate([compute(images[begin : begin + _BATCH]) for begin in starts])
+    def batched(*parts: NDArray[np.uint8]) -> NDArray[np.floating]:
+        batches = (part[begin : begin + _BATCH] for part in parts for begin in range(0, len(part), _BATCH))
+        return np.concatenate([compute(batch) for batch in batches])
 
     return batched
 
@@ -68,7 +75,7 @@ def prove(
 ) -> Proof:  # fmt: skip
     """Compare the file with the network: the same class and probabilities within 1e-5, on all images.
 
-    compute: uint8 [N, H, W, C] to probabilities [N, classes] by the file
+    compute: images to probabilities [N, classes] by the file
     images, indices: uint8 [M, size, size, C], and those that are compared; none: made-up images, for `reason`
     any_size: also compare images of other sizes
     names: what a message calls each of the compared images; by default their position
@@ -83,9 +90,9 @@ def prove(
     comparison = _Comparison(exported, network)
     for some, called in in_turn(images, indices, names):
         comparison.add(compute(some), some, called)
-    others = list(other_sizes_in_turn(images, indices)) if any_size else []
-    for some, called in others:
-        comparison.add(compute(some), some, called)
+    others = list(of_other_sizes(images[indices[:32]])) if any_size else []
+    for found, image in zip(of_each(compute, others), others, strict=True):
+        comparison.add(found, image, [size_of(image)])
     return Proof(len(indices), what, comparison.ties, len(others), comparison.difference, reason)
 
 
@@ -98,10 +105,14 @@ def in_turn(images: NDArray[np.uint8], indices: NDArray[np.int64], names: Sequen
         yield np.ascontiguousarray(images[indices[begin : begin + SOME]]), names[begin : begin + SOME]
 
 
-def other_sizes_in_turn(images: NDArray[np.uint8], indices: NDArray[np.int64]) -> Iterator[Named]:
-    """Images of other sizes, made from those with these indices, one at once."""
-    for image in of_other_sizes(images[indices[:32]]):
-        yield image[None], [f"an image of {image.shape[1]}x{image.shape[0]} pixels"]
+def of_each(compute: Compute, images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.floating]]:
+    """[1, ...] of each image, uint8 [1, H, W, C]."""
+    return np.split(compute(*images), len(images)) if images else []
+
+
+def size_of(image: NDArray[np.uint8]) -> str:
+    """What a message calls uint8 [1, H, W, C] of another size than the network's."""
+    return f"an image of {image.shape[2]}x{image.shape[1]} pixels"
 
 
 class _Comparison:
@@ -149,7 +160,7 @@ def made_up(exported: Exported) -> NDArray[np.uint8]:
 
 
 def of_other_sizes(images: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
-    """uint8 [H, W, C] each: the given images, tiled or cut: from one pixel to tall, wide, odd and large ones."""
+    """uint8 [1, H, W, C] each: the given images, tiled or cut: from one pixel to tall, wide, odd and large ones."""
     side = images.shape[1]
     sizes = (
         *((1, 1), (1, 3 * side), (3 * side, 1), (2, 3), (side // 2, side // 2), (side - 1, side + 1), (side, side + 1)),
@@ -165,4 +176,4 @@ def of_other_sizes(images: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
     for number, (height, width) in enumerate(sizes):
         image = images[number % len(images)]
         tiled = np.tile(image, (height // side + 1, width // side + 1, 1))
-        yield np.ascontiguousarray(tiled[-height:, -width:])
+        yield np.ascontiguousarray(tiled[None, -height:, -width:])

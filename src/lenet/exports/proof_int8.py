@@ -13,7 +13,7 @@ from lenet.engine.base import Settings
 from lenet.errors import InputError, counted
 from lenet.evaluation.scores import probabilities
 from lenet.exports.network import Exported
-from lenet.exports.proof import SOME, TOLERANCE, Compute, in_turn, other_sizes_in_turn
+from lenet.exports.proof import SOME, TOLERANCE, Compute, in_turn, of_each, of_other_sizes, size_of
 from lenet.exports.quantized import Quantized, logits_of
 from lenet.exports.steps import Floats
 
@@ -91,17 +91,16 @@ def prove_integers(
 ) -> IntegerProof:  # fmt: skip
     """Compare the file with the network in integers: equal logits, and probabilities within 1e-5.
 
-    compute: uint8 [N, H, W, C] to [N, 2 * classes]: probabilities and logits by the file
+    compute: images to [N, 2 * classes]: probabilities and logits by the file
     images, indices, any_size, names: as of `prove`
 
     Raises InputError naming the first image that differs.
     """
     largest = 0.0
 
-    def compare(some: NDArray[np.uint8], called: Sequence[str]) -> None:
+    def compare(found: NDArray[np.floating], some: NDArray[np.uint8], called: Sequence[str]) -> None:
         nonlocal largest
         wanted, logits = integer_results(exported, integers, some)
-        found = compute(some)
         if found.shape != (len(some), 2 * len(exported.classes)):
             raise InputError(f"the file gives {list(found.shape)} probabilities and logits; no file was written")
         other = (found[:, len(exported.classes) :].astype(np.float32) != logits).any(axis=1)
@@ -115,10 +114,10 @@ def prove_integers(
         largest = max(largest, float(each.max(initial=0)))
 
     for some, called in in_turn(images, indices, names):
-        compare(some, called)
-    others = list(other_sizes_in_turn(images, indices)) if any_size else []
-    for some, called in others:
-        compare(some, called)
+        compare(compute(some), some, called)
+    others = list(of_other_sizes(images[indices[:32]])) if any_size else []
+    for found, image in zip(of_each(compute, others), others, strict=True):
+        compare(found, image, [size_of(image)])
     return IntegerProof(len(indices), len(others), largest)
 
 
