@@ -15,16 +15,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lenet import extension
 from lenet.engine import native
 
 pytestmark = pytest.mark.skipif(native.available() is not None, reason=str(native.available()))
 
 _PREDICT = """
 import sys
-from lenet import extension
 from lenet.cli import main
-if sys.argv.pop(1) == "torch":
-    extension.module = None  # as where it is not installed
 code = main(sys.argv[1:])
 print(code, *{"torch", "scipy", "matplotlib"} & set(sys.modules), file=sys.stderr)
 """
@@ -41,9 +39,21 @@ def images(digits):
     return ["0.png", "1.png", "2.png", "grey.png", "damaged.png"]
 
 
-def predicted(engine, *words):
+@pytest.fixture
+def by_pytorch(lenet, monkeypatch):
+    """A function that predicts, as a command does, where the native engine is not installed."""
+
+    def predict(*words):
+        with monkeypatch.context() as patched:
+            patched.setattr(extension, "module", None)
+            return lenet("predict", *words)
+
+    return predict
+
+
+def predicted(*words):
     """Exit code, standard output and error, and which slow libraries were loaded."""
-    command = [sys.executable, "-c", _PREDICT, engine, "predict", *map(str, words)]
+    command = [sys.executable, "-c", _PREDICT, "predict", *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     code, *loaded = done.stderr.splitlines()[-1].split()
     return int(code), done.stdout, done.stderr.splitlines()[:-1], loaded
@@ -52,18 +62,20 @@ def predicted(engine, *words):
 @pytest.mark.parametrize(
     "options", [(), ("--network", "1", "--reject-unlike", "none"), ("--uncalibrated", "--reject-unlike", "5%")]
 )
-def test_the_native_engine_predicts_what_pytorch_predicts_without_loading_it(digits_run, images, options):
-    code, out, err, loaded = predicted("native", digits_run.path, *images, *options)
+def test_the_native_engine_predicts_what_pytorch_predicts_without_loading_it(digits_run, images, options, by_pytorch):
+    code, out, err, loaded = predicted(digits_run.path, *images, *options)
     assert (code, loaded) == (2, [])
     assert "damaged.png" in err[-1]
-    other = predicted("torch", digits_run.path, *images, *options)
-    assert other == (2, out, err, ["torch"])
+    other = by_pytorch(digits_run.path, *images, *options)
+    assert (other.code, other.out, other.err.splitlines()) == (2, out, err)
 
 
-def test_probabilities_differ_by_rounding_alone(digits_run, images):
+def test_probabilities_differ_by_rounding_alone(digits_run, images, lenet, by_pytorch):
     found = []
-    for engine in ("native", "torch"):
-        _, out, _, _ = predicted(engine, digits_run.path, *images[:4], "--format", "jsonl", "--top", "10")
+    words = (digits_run.path, *images[:4], "--format", "jsonl", "--top", "10")
+    outputs = lenet("predict", *words).out, by_pytorch(*words).out
+    assert outputs[0] != outputs[1]  # of two engines
+    for out in outputs:
         found.append([json.loads(line) for line in out.splitlines() if line.startswith("{")])
     for one, other in zip(*found, strict=True):
         assert (one["image"], one["unknown"], one["reason"]) == (other["image"], other["unknown"], other["reason"])
@@ -78,7 +90,7 @@ def test_a_layer_that_the_native_engine_lacks_is_computed_by_pytorch(digits_run,
         if layer["kind"] == "ReLU":
             layer.update(kind="GELU", approximate="none")
     (tmp_path / "run" / "model.json").write_text(json.dumps(facts))
-    code, out, _, loaded = predicted("native", tmp_path / "run", *images[:3])
+    code, out, _, loaded = predicted(tmp_path / "run", *images[:3])
     assert (code, loaded) == (0, ["torch"])
     assert out.startswith("image")
 
@@ -112,12 +124,12 @@ def alone(root):
     return run
 
 
-def test_the_packages_that_the_documentation_names_are_enough(alone, digits_run, images):
+def test_the_packages_that_the_documentation_names_are_enough(alone, digits_run, images, by_pytorch):
     for options in (("--format", "csv", "--out", "found.csv"), ("--reject-unlike", "5%")):
         done = alone("predict", digits_run.path, *images[:4], *options)
         assert (done.returncode, done.stderr) == (0, ""), done.stderr
-    code, out, _, _ = predicted("torch", digits_run.path, *images[:4], "--reject-unlike", "5%")
-    assert (code, out) == (0, done.stdout)
+    other = by_pytorch(digits_run.path, *images[:4], "--reject-unlike", "5%")
+    assert (other.code, other.out) == (0, done.stdout)
 
 
 @pytest.mark.parametrize(
