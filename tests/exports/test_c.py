@@ -85,9 +85,7 @@ def test_no_warnings(any_network, some_images, as_exported, written, no_warnings
 
 @pytest.mark.parametrize("any_network", ["maps to classes"], indirect=True)
 @pytest.mark.parametrize("fit", FITS)
-def test_no_warnings_of_any_fit_without_the_test_program(
-    any_network, fit, some_images, as_exported, written, no_warnings
-):
+def test_no_warnings_of_any_fit(any_network, fit, some_images, as_exported, written, no_warnings):
     path = written(as_exported(any_network, fit=fit), any_network, some_images)
     for flags in ([], ["-DLENET_TEST"]):
         no_warnings(path, *flags)
