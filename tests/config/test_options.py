@@ -35,7 +35,20 @@ NAMES = [
         "split_seed",
     ),
     *("augment", "max_shift", "max_rotation", "max_scale", "max_colour", "cutout_size"),
-    *("model", "maps", "fc", "kernel", "padding", "dropout", "activation", "pool", "pool_sizes", "batch_norm", "norm"),
+    *(
+        "model",
+        "minutes",
+        "maps",
+        "fc",
+        "kernel",
+        "padding",
+        "dropout",
+        "activation",
+        "pool",
+        "pool_sizes",
+        "batch_norm",
+        "norm",
+    ),
     *("start", "start_sha256", "freeze", "unfreeze_after"),
     *("epochs", "batch_size", "lr", "schedule", "optimizer", "momentum", "nesterov", "weight_decay"),
     *("label_smoothing", "class_weights", "ema", "select", "patience"),
@@ -234,6 +247,6 @@ def test_every_packaged_recipe_resolves_and_begins_with_its_command(name):
     ],
 )
 def test_a_config_written_as_a_recipe_resolves_to_itself(tmp_path, config):
-    path = recipe(tmp_path, to_toml(vars(config), "a comment\nof two lines: \u2713"))
+    path = recipe(tmp_path, to_toml(vars(config), "a comment\nof two lines: \u2713, with a path's \x07 and \x7f"))
     assert resolve(path) == config
     assert tomllib.loads(path.read_text(encoding="utf-8")).get("lr") == config.lr

@@ -10,7 +10,7 @@ from lenet.config.options import SHAPING
 from lenet.config.values import options
 
 # What a transfer takes from the run that it starts from.
-FROM_START = ("model", *SHAPING, "start", "start_sha256", "size", "channels")
+FROM_START = ("model", "minutes", *SHAPING, "start", "start_sha256", "size", "channels")
 
 # A transfer's own defaults. A learning rate for training from scratch would overwrite what the network has learned.
 TRANSFER_FREEZE = "all-but-last"
@@ -21,7 +21,7 @@ TRANSFER_DEFAULTS = {"freeze": TRANSFER_FREEZE, "lr": "0.01 with sgd, 0.001 with
 # from nothing that was trained on the images.
 AUDIT_LACKS = (
     *("data_sha256", "protocol", "val_fraction", "start", "start_sha256", "freeze", "unfreeze_after"),
-    *("ema", "patience", "teacher", "teacher_sha256", "teacher_weight", "teacher_temperature"),
+    *("minutes", "ema", "patience", "teacher", "teacher_sha256", "teacher_weight", "teacher_temperature"),
 )
 AUDIT_DEFAULTS = {
     "model": "a network of three convolutions, made for audits",
@@ -82,6 +82,7 @@ class Options(TransferOptions, total=False):
 
     size: int | None
     channels: Literal[1, 3] | None
+    minutes: float | None
     maps: tuple[int, ...] | None
     fc: tuple[int, ...] | None
     kernel: Literal[3, 5] | None

@@ -78,7 +78,14 @@ class ModelConfig:
 
     model: str = option(
         "lenet5-modern",
-        "Named network; 'lenet models' lists them. Of these options, the deep ones take --maps and --dropout.",
+        "Named network; 'lenet models' lists them. Of these options, the deep ones take --maps and --dropout. "
+        "auto: the one that was most accurate with as many images and epochs.",
+    )
+    minutes: float | None = option(
+        None,
+        "model auto: minutes that training may take; slower networks are not chosen. Default: any.",
+        0.001,
+        100_000,
     )
     maps: tuple[int, ...] | None = option(
         None,

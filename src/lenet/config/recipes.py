@@ -1,5 +1,6 @@
 """Recipes: options in TOML files. default < recipe < what the user sets; a run's config.toml is a recipe too."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from lenet.config.values import checked
 from lenet.errors import InputError, did_you_mean
 
 RECIPES = Path(__file__).parents[1] / "recipes"
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
 def resolve(recipe: str | Path | None = None, given: Mapping[str, Any] | None = None) -> Config:
@@ -55,10 +57,13 @@ def recipe_names() -> list[str]:
 
 
 def to_toml(values: Mapping[str, Any], comment: str = "") -> str:
-    """TOML text of plain values, None left out (TOML has no null), under a comment."""
+    """TOML text of plain values, None left out (TOML has no null), under a comment.
+
+    Control characters, which a path may have and a TOML comment must not (TOML 1.0), are escaped.
+    """
     import tomli_w
 
-    lines = [f"# {line}\n" for line in comment.splitlines()]
+    lines = [f"# {_CONTROL.sub(lambda one: repr(one[0])[1:-1], line)}\n" for line in comment.splitlines()]
     return "".join(lines) + tomli_w.dumps({name: _plain(value) for name, value in values.items() if value is not None})
 
 

@@ -17,6 +17,8 @@ from lenet.models.modules import Normalize
 
 Shape = LeNet | Deep
 
+AUTO = "auto"  # chosen before the network is made: lenet.training.automatic
+
 SHAPES: dict[str, Shape] = {
     "lenet5": LeNet(
         activation="tanh",
@@ -67,6 +69,9 @@ def shape_named(name: str, **changes: Any) -> Shape:
 
     Raises InputError for an unknown name, and for a field or a number of maps that the shape does not have.
     """
+    if name == AUTO:
+        raise InputError("model auto: only 'lenet train' chooses a network; name one ('lenet models' lists them)",
+                         options=["model"])  # fmt: skip
     if name not in SHAPES:
         raise InputError(f"no model '{name}'{did_you_mean(name, SHAPES)}", options=["model"])
     shape = SHAPES[name]

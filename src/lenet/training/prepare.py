@@ -14,6 +14,7 @@ from lenet.errors import InputError
 from lenet.runs.run import Run
 from lenet.runs.split import MAY_CHANGE
 from lenet.runs.tensors import save_body, saved_body
+from lenet.training.automatic import choose_network
 from lenet.training.loop import load_trainings
 from lenet.training.setup import Setup, make_setup
 from lenet.training.start import config_from_start, read_start
@@ -56,7 +57,8 @@ def prepare(
     check_images(dataset, request.given.get("data_sha256"), "of data_sha256")
     check_images(dataset, saved.data_sha256 if saved else None, f"{run.path} was started with")
     differing.append(differing_images(dataset, request.recipe, request.values, request.given))
-    shown = tuple(note for note in (*notes, *differing) if note)
+    config, why = choose_network(config, dataset, own)
+    shown = tuple(note for note in (*notes, *differing, why) if note)
     return make_setup(config, run.split_again(dataset), own=own, start=start, run=run, notes=shown)
 
 
@@ -98,7 +100,7 @@ def _resumed(run: Run, saved: Config, request: Request, or_digits: bool) -> Conf
     """
     asked = request.settings
     same = {"data_sha256", "start_sha256", "teacher_sha256"}  # what they are digests of is compared when it is read
-    same |= {name for name in ("data", "augment") if asked.get(name) == "auto"}
+    same |= {name for name in ("data", "augment", "model") if asked.get(name) == "auto"} | {"minutes"}
     if or_digits and saved.data == "digits":
         same.add("data")
     if is_folder(asked.get("data", "auto")) and is_folder(saved.data):  # the folder may have moved

@@ -39,6 +39,7 @@ NOT_SEARCHED = dict.fromkeys(
     ("data", "data_sha256", "data_dir", "labels", "classes", "per_class", "protocol", "val_fraction", "split_seed"),
     _OTHER_IMAGES,
 ) | {
+    "minutes": "only lenet train chooses a network by time",
     "start": "a search starts from fresh weights",
     "start_sha256": "a search starts from fresh weights",
     "teacher": "all trials have the same teachers",
