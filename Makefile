@@ -25,7 +25,7 @@ transfer: install
 # compiler, a native engine that was not built is an error: its tests would be skipped.
 test: export LENET_REQUIRE_NATIVE ?= $(shell command -v c++ || command -v g++ || command -v clang++)
 test: install
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: install
 	$(BIN)/ruff check .
