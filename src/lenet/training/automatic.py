@@ -12,10 +12,14 @@ from lenet.models.shapes import AUTO
 from lenet.training.setup import make_setup
 from lenet.training.training import Training
 
-# Validation accuracy by (training images, epochs), on images of CIFAR-10, 32x32: benchmarks/network_choice.py.
+# Validation accuracy by (training images, epochs), on images of CIFAR-10, 32x32; one network each, with default options:
+# benchmarks/network_choice.py.
 MEASURED: dict[tuple[int, int], dict[str, float]] = {
     (500, 20): {"lenet5-modern": 0.384, "lenet-62k": 0.452, "small-vgg": 0.455, "resnet8": 0.407},
     (500, 60): {"lenet5-modern": 0.400, "lenet-62k": 0.480, "small-vgg": 0.515, "resnet8": 0.488},
+    (2000, 20): {"lenet5-modern": 0.525, "lenet-62k": 0.599, "small-vgg": 0.623, "resnet8": 0.604},
+    (2000, 60): {"lenet5-modern": 0.523, "lenet-62k": 0.619, "small-vgg": 0.669, "resnet8": 0.664},
+    (5000, 20): {"lenet5-modern": 0.621, "lenet-62k": 0.693, "small-vgg": 0.709},
 }
 
 _TIMED_BATCHES = 4
