@@ -12,7 +12,7 @@ from lenet.models.shapes import AUTO
 from lenet.training.setup import make_setup
 from lenet.training.training import Training
 
-# Validation accuracy by (training images, epochs), on images of CIFAR-10, 32x32; one network each, with default options:
+# Validation accuracy by (training images, epochs), on images of CIFAR-10, 32x32: one network each, default options,
 # benchmarks/network_choice.py.
 MEASURED: dict[tuple[int, int], dict[str, float]] = {
     (500, 20): {"lenet5-modern": 0.384, "lenet-62k": 0.452, "small-vgg": 0.455, "resnet8": 0.407},

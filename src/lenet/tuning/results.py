@@ -22,7 +22,7 @@ def best_trial(trials: Trials) -> TrialRecord:
         return ranked[0]
     failed = trials.with_status("failed")
     first = f"; trial {failed[0].number}: {failed[0].error}" if failed else ""
-    raise InputError(f"all {len(failed)} trials failed{first}")
+    raise InputError(f"{'the only trial' if len(failed) == 1 else f'all {len(failed)} trials'} failed{first}")
 
 
 def fresh_seed(search: Search, count: int) -> int:
