@@ -24,8 +24,8 @@ COMMANDS = ("train", "audit", "eval", "predict", "export", "report", "runs", "co
             "models", "recipes", "doctor", "data")  # fmt: skip
 
 # What the run that a transfer starts from decides.
-TRANSFER_LACKS = ("data", "data-sha256", "start", "start-sha256", "teacher-sha256", "model", "maps", "fc", "kernel",
-                  "padding", "norm", "dropout", "activation", "pool", "pool-sizes", "batch-norm", "size",
+TRANSFER_LACKS = ("data", "data-sha256", "start", "start-sha256", "teacher-sha256", "model", "minutes", "maps", "fc",
+                  "kernel", "padding", "norm", "dropout", "activation", "pool", "pool-sizes", "batch-norm", "size",
                   "channels")  # fmt: skip
 
 

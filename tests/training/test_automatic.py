@@ -78,6 +78,7 @@ def test_a_resumed_run_keeps_its_network(tmp_path, interrupt_after):
         (["train", "digits", "--minutes", "3"], ["minutes chooses a network", "--model auto"]),
         (["train", "digits", "--model", "auto", "--maps", "4", "8"], ["maps changes a named network"]),
         (["train", "digits", "--model", "auto", "--minutes", "0"], ["minutes", "0.001"]),
+        (["tune", "digits", "--minutes", "3", "--trials", "1"], ["minutes: only 'lenet train'"]),
         (["audit", "digits", "--model", "auto"], ["model auto", "lenet models"]),
         (["tune", "digits", "--model", "auto", "--trials", "1"], ["model auto", "lenet models"]),
     ],

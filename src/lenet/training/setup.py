@@ -181,6 +181,8 @@ def network_for(
         raise InputError(
             "start: only 'lenet train' and 'lenet transfer' start from another run; leave it out", options=["start"]
         )
+    if config.minutes is not None:
+        raise InputError("minutes: only 'lenet train' chooses a network by time; leave it out", options=["minutes"])
     height, width, channels = dataset.images.shape[1:]
     input_shape, classes = (height, width, channels), len(dataset.classes)
     mean, std = statistics or pixel_statistics(dataset.images, dataset.train)
