@@ -90,9 +90,9 @@ def prove(
     comparison = _Comparison(exported, network)
     for some, called in in_turn(images, indices, names):
         comparison.add(compute(some), some, called)
-    others = list(of_other_sizes(images[indices[:32]])) if any_size else []
-    for found, image in zip(of_each(compute, others), others, strict=True):
-        comparison.add(found, image, [size_of(image)])
+    others = computed_of_other_sizes(compute, images, indices) if any_size else []
+    for found, image, called in others:
+        comparison.add(found, image, called)
     return Proof(len(indices), what, comparison.ties, len(others), comparison.difference, reason)
 
 
@@ -105,14 +105,18 @@ def in_turn(images: NDArray[np.uint8], indices: NDArray[np.int64], names: Sequen
         yield np.ascontiguousarray(images[indices[begin : begin + SOME]]), names[begin : begin + SOME]
 
 
-def of_each(compute: Compute, images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.floating]]:
-    """[1, ...] of each image, uint8 [1, H, W, C]."""
-    return np.split(compute(*images), len(images)) if images else []
-
-
-def size_of(image: NDArray[np.uint8]) -> str:
-    """What a message calls uint8 [1, H, W, C] of another size than the network's."""
-    return f"an image of {image.shape[2]}x{image.shape[1]} pixels"
+def computed_of_other_sizes(
+    compute: Compute, images: NDArray[np.uint8], indices: NDArray[np.int64]
+) -> list[tuple[NDArray[np.floating], NDArray[np.uint8], list[str]]]:
+    """What the file computes for images of other sizes, made from those with these indices: one row, one image and what
+    a message calls it, each.
+    """
+    others = list(of_other_sizes(images[indices[:32]]))
+    rows = np.split(compute(*others), len(others))
+    return [
+        (row, image, [f"an image of {image.shape[2]}x{image.shape[1]} pixels"])
+        for row, image in zip(rows, others, strict=True)
+    ]
 
 
 class _Comparison:

@@ -13,7 +13,7 @@ from lenet.engine.base import Settings
 from lenet.errors import InputError, counted
 from lenet.evaluation.scores import probabilities
 from lenet.exports.network import Exported
-from lenet.exports.proof import SOME, TOLERANCE, Compute, in_turn, of_each, of_other_sizes, size_of
+from lenet.exports.proof import SOME, TOLERANCE, Compute, computed_of_other_sizes, in_turn
 from lenet.exports.quantized import Quantized, logits_of
 from lenet.exports.steps import Floats
 
@@ -115,9 +115,9 @@ def prove_integers(
 
     for some, called in in_turn(images, indices, names):
         compare(compute(some), some, called)
-    others = list(of_other_sizes(images[indices[:32]])) if any_size else []
-    for found, image in zip(of_each(compute, others), others, strict=True):
-        compare(found, image, [size_of(image)])
+    others = computed_of_other_sizes(compute, images, indices) if any_size else []
+    for found, image, called in others:
+        compare(found, image, called)
     return IntegerProof(len(indices), len(others), largest)
 
 
