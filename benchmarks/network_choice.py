@@ -1,6 +1,6 @@
 """Which named network to take for how many training images and epochs: what `--model auto` chooses by.
 
-    python benchmarks/network_choice.py --data cifar10 --images 500 2000 5000 --epochs 15 60 --out choice.json
+    python benchmarks/network_choice.py --data cifar10 --images 500 2000 5000 --epochs 20 60 --out choice.json
 
 Each network is trained with its default options on the first so many training images, in an order drawn once, and
 evaluated after the last epoch on the validation images, which nothing is chosen by. The test set is not used. --out

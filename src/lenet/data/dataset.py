@@ -67,6 +67,11 @@ class Dataset:
     corrections: Mapping[int, int | None] = field(default_factory=dict)
     substitute: str = ""
 
+    @property
+    def fewest_trained(self) -> int:
+        """Number of images that a network is trained on; with folds, the smallest."""
+        return min((len(train) for train, _ in self.folds), default=len(self.train))
+
     def for_network(self, number: int) -> "Dataset":
         """The dataset for network `number` (from 0): with folds, `train` and `val` are those of its own fold."""
         if not self.folds:

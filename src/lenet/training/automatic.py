@@ -1,6 +1,7 @@
 """`--model auto`: the named network for a dataset, by measured accuracies and the time that training may take."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 from torch import nn
@@ -44,39 +45,41 @@ def choose_network(config: Config, dataset: Dataset, own: nn.Sequential | None =
                 f"{name.replace('_', '-')} out",
                 options=["model", name],
             )  # fmt: skip
-    images = min((len(train) for train, _ in dataset.folds), default=len(dataset.train))
+    images = dataset.fewest_trained
     measured = min(MEASURED, key=lambda row: abs(math.log(row[0] / images)) + abs(math.log(row[1] / config.epochs)))
     accuracies = MEASURED[measured]
     ranked = sorted(accuracies, key=lambda name: -accuracies[name])
-    found, expected = ranked[0], 0.0
-    if config.minutes is not None:
-        times = {}
-        for found in ranked:
-            times[found] = expected = expected_minutes(replace(config, model=found, minutes=None), dataset)
-            if expected <= config.minutes:
-                break
-        else:
-            fastest = min(times, key=lambda name: times[name])
-            raise InputError(
-                f"minutes {config.minutes:g}: {fastest}, the fastest network, takes about {times[fastest]:.2g} min "
-                f"for {counted(config.epochs, 'epoch')}; give fewer --epochs or more --minutes",
-                options=["minutes", "epochs"],
-            )
+    found, expected = _first_in_time(ranked, config, dataset)
     others = ", ".join(f"{name} {100 * accuracies[name]:.0f}%" for name in ranked if name != found)
     note = (
         f"model auto: {found}, {100 * accuracies[found]:.0f}% on {measured[0]:,} images of CIFAR-10 after "
-        f"{counted(measured[1], 'epoch')} ({others})"
+        f"{counted(measured[1], 'epoch')} ({others}){expected}"
     )
-    if config.minutes is not None:
-        note += f"; about {expected:.2g} of {config.minutes:g} minutes here"
     return replace(config, model=found, minutes=None), note
+
+
+def _first_in_time(ranked: Sequence[str], config: Config, dataset: Dataset) -> tuple[str, str]:
+    """The first that is expected to train in config.minutes, and the note's end. Raises InputError if there is none."""
+    if config.minutes is None:
+        return ranked[0], ""
+    times = {}
+    for name in ranked:
+        times[name] = expected_minutes(replace(config, model=name, minutes=None), dataset)
+        if times[name] <= config.minutes:
+            return name, f"; about {times[name]:.2g} of {config.minutes:g} minutes here"
+    fastest = min(times, key=lambda name: times[name])
+    raise InputError(
+        f"minutes {config.minutes:g}: {fastest}, the fastest network, takes about {times[fastest]:.2g} min "
+        f"for {counted(config.epochs, 'epoch')}; give fewer --epochs or more --minutes",
+        options=["minutes", "epochs"],
+    )
 
 
 def expected_minutes(config: Config, dataset: Dataset) -> float:
     """How long all networks of this config are expected to train, from the second of two short epochs."""
     train, val = dataset.folds[0] if dataset.folds else (dataset.train, dataset.val)
     step = max(1, len(train) // (_TIMED_BATCHES * config.batch_size))
-    few = replace(dataset, train=train[::step], val=val[: 4 * config.batch_size], folds=())
+    few = replace(dataset, train=train[::step], val=val[: _TIMED_BATCHES * config.batch_size], folds=())
     seeds = len(dataset.folds) or config.seeds
     short = replace(config, epochs=2, seeds=seeds, patience=0, class_weights="none", teacher=None)
     setup = make_setup(short, few)

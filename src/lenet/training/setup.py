@@ -100,9 +100,8 @@ def make_setup(
     body = start.body if start else saved_body(run) if run else None
     if body is not None and not start and run:
         check_body(body, networks[0], run.state_path("start"))
-    trained = min((len(train) for train, _ in dataset.folds), default=len(dataset.train))
     height, width, channels = dataset.images.shape[1:]
-    check_batch_size(config, networks[0], (height, width, channels), trained)
+    check_batch_size(config, networks[0], (height, width, channels), dataset.fewest_trained)
     choice, settings, workers = engine_for(config, networks[0])
     origin = start.description if start else config.start or ""
     if teacher := read_teacher(config, dataset, settings):
