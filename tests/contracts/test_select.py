@@ -14,6 +14,7 @@ from lenet.runs.run import Run
 from lenet.runs.tensors import read_tensors, write_tensors
 
 OPTIONS = {"epochs": 5, "batch_size": 16, "seeds": 3, "augment": "none", "class_weights": "balanced", "model": "lenet5"}
+SCORES = [select for select in SELECT if select != "last"]
 NEW = ("val_balanced_accuracy", "val_macro_f1")
 
 
@@ -28,7 +29,7 @@ def uneven(digits):
     return parts
 
 
-@pytest.mark.parametrize("select", SELECT)
+@pytest.mark.parametrize("select", SCORES)
 def test_epoch_and_network_are_the_best_by_the_selected_score(uneven, tmp_path, select):
     run = api.train(uneven, select=select, out=tmp_path / "run", **OPTIONS)
     metric, result = SELECT[select], run.result
@@ -46,6 +47,20 @@ def test_epoch_and_network_are_the_best_by_the_selected_score(uneven, tmp_path, 
         {"accuracy": s.accuracy, "balanced": s.balanced_accuracy, "loss": s.loss, "f1": s.macro_f1} for s in scores
     ]
     assert [one[select] for one in found] == pytest.approx(result[metric]["each"], rel=1e-4)
+
+
+def test_last_saves_the_last_epoch_of_each_network_and_takes_the_first(uneven, tmp_path, lenet, refused):
+    run = api.train(uneven, select="last", out=tmp_path / "run", **OPTIONS, lr=0.5, schedule="constant")
+    assert run.result["best_epoch"] == [5, 5, 5]
+    assert run.checkpoint().best == run.result["best_network"] == 0
+    ends = [row.val_accuracy for row in run.rows() if row.epoch == 5]
+    assert run.result["val_accuracy"]["each"] == ends
+    assert [one.accuracy for one in api.evaluate(run, uneven, split="val").scores] == ends
+    highest = [max(row.val_accuracy for row in run.rows() if row.seed == seed) for seed in range(3)]
+    assert ends != highest, "the last epochs are also the best, so the test shows nothing"
+    assert lenet("report", run.path).code == 0
+    assert "The last epoch is saved." in (run.path / "report.html").read_text()
+    refused(lenet("tune", "digits", "--select", "last"), "a search chooses by a validation score")
 
 
 def test_scores_disagree_so_that_the_test_above_can_fail(uneven, tmp_path):
@@ -75,7 +90,7 @@ def test_resumed_run_with_weights_and_a_selected_score_is_bit_identical(tmp_path
 
 def test_early_stopping_counts_epochs_without_a_better_selected_score(uneven, tmp_path):
     options = {"epochs": 40, "patience": 3, "lr": 0.3, "schedule": "constant"}
-    for select in SELECT:
+    for select in SCORES:
         run = api.train(uneven, out=tmp_path / select, select=select, model="lenet5", augment="none", **options)
         values = [METRICS[SELECT[select]] * getattr(row, SELECT[select]) for row in run.rows()]
         best = values.index(max(values)) + 1

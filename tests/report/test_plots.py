@@ -102,22 +102,22 @@ def test_the_best_epoch_is_the_first_with_the_highest_validation_accuracy():
 
 def test_curves_of_one_network_mark_its_best_epoch():
     loss, accuracy = curves_figure(network(0, 5), "title").axes
-    assert lines(loss, "best epoch") == [("best epoch", [3], [1.0], "None", "o")]
-    assert lines(accuracy, "best epoch") == [("best epoch", [3], [50.0], "None", "o")]
+    assert lines(loss, "saved epoch") == [("saved epoch", [3], [1.0], "None", "o")]
+    assert lines(accuracy, "saved epoch") == [("saved epoch", [3], [50.0], "None", "o")]
     assert lines(loss, "training")[0][1:3] == ([1, 2, 3, 4, 5], [2 / epoch for epoch in range(1, 6)])
     assert lines(loss, "validation")[0][2] == pytest.approx([3 / epoch for epoch in range(1, 6)])
     assert lines(accuracy, "training")[0][2] == [50.0] * 5
     assert len(loss.lines) == 3  # of a single network its line is the mean
-    assert legend(loss) == ["training", "validation", "best epoch"]
+    assert legend(loss) == ["training", "validation", "saved epoch"]
     assert (loss.get_ylabel(), accuracy.get_ylabel()) == ("cross-entropy (nats)", "accuracy (%)")
 
 
 def test_curves_of_several_networks_have_a_line_and_a_best_epoch_for_each():
     loss, accuracy = curves_figure(network(0, 5) + network(1, 2) + diverged(2), "title").axes
-    assert lines(accuracy, "best epoch")[0][1:3] == ([3, 2], pytest.approx([50.0, 41.0]))
+    assert lines(accuracy, "saved epoch")[0][1:3] == ([3, 2], pytest.approx([50.0, 41.0]))
     assert len([line for line in lines(loss) if line[0].startswith("_child")]) == 6  # two splits of three networks
     assert [line[3] for line in lines(loss) if line[2] == [4e5]] == [":"]
-    assert legend(loss) == ["training", "validation", "best epoch", "diverged"]
+    assert legend(loss) == ["training", "validation", "saved epoch", "diverged"]
 
 
 @pytest.mark.parametrize("spoilt", [diverged(1), [row(1, 1), row(1, 2, loss=7e7), row(1, 3), row(1, 4)]])
@@ -145,11 +145,11 @@ def test_compared_runs_have_a_colour_each_and_their_best_epochs():
     loss, accuracy = runs_figure(runs, dict.fromkeys(runs, "val_accuracy")).axes
     assert lines(loss, "runs/1")[0][2] == pytest.approx([2, 1, 2 / 3, 0.5])
     assert lines(accuracy, "$x$")[0][2] == pytest.approx([30.5, 40.5])
-    assert legend(accuracy) == ["runs/1", "$x$", "best epoch"]
-    dots = [line for line in lines(accuracy) if line[4] == "o" and line[1] and line[0] != "best epoch"]
+    assert legend(accuracy) == ["runs/1", "$x$", "saved epoch"]
+    dots = [line for line in lines(accuracy) if line[4] == "o" and line[1] and line[0] != "saved epoch"]
     assert [dot[1] for dot in dots] == [[3], [2, 2]]
     _, by_loss = runs_figure(runs, dict.fromkeys(runs, "val_loss")).axes
-    dots = [line for line in lines(by_loss) if line[4] == "o" and line[1] and line[0] != "best epoch"]
+    dots = [line for line in lines(by_loss) if line[4] == "o" and line[1] and line[0] != "saved epoch"]
     assert [dot[1] for dot in dots] == [[4], [2, 2]], "the epochs that each run chose"
 
 

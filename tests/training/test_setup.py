@@ -66,6 +66,8 @@ def test_auto_flips_and_shifts_images_but_not_digits(tmp_path):
     assert chosen(grey_images(1), augment=["shift", "rotate"]) == ("shift-rotate", [])
     unused = "max-rotation changes nothing: --augment has no rotate"
     assert chosen(grey_images(3), augment="flip", max_rotation=30) == ("flip", [unused])
+    unused = "patience changes nothing: --select last trains all epochs"
+    assert chosen("digits", per_class=4, select="last", patience=2) == ("none", [unused])
 
 
 @pytest.mark.parametrize(

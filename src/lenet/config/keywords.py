@@ -64,7 +64,7 @@ class TransferOptions(TypedDict, total=False):
     label_smoothing: float
     class_weights: str | Path | Mapping[str, float]
     ema: float
-    select: Literal["accuracy", "balanced", "loss", "f1"]
+    select: Literal["accuracy", "balanced", "loss", "f1", "last"]
     patience: int
     teacher: str | Path | Sequence[str | Path] | None
     teacher_sha256: str | None

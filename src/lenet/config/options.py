@@ -177,10 +177,11 @@ class TrainingConfig:
         0,
         0.99999,
     )
-    select: Literal["accuracy", "balanced", "loss", "f1"] = option(
+    select: Literal["accuracy", "balanced", "loss", "f1", "last"] = option(
         "accuracy",
         "Validation score that chooses the best epoch and network: accuracy, balanced (accuracy in which each class "
-        "counts the same), loss, or f1 (macro F1).",
+        "counts the same), loss, or f1 (macro F1). last: the last epoch and the first network, whatever their scores, "
+        "so that --val-fraction 0.01 leaves more images to train on.",
     )
     patience: int = option(0, "Stop after this many epochs without a better score (see select); 0: never.", 0, 100_000)
 

@@ -33,7 +33,8 @@ def curves_section(contents: Contents) -> str:
     many = len({row.seed for row in contents.rows}) > 1
     said = "Thick: mean of the networks; thin: each network. " if many else ""
     chosen = {value: name for name, value in SELECT.items()}[metric]
-    said += f"The best epoch is chosen by validation ({chosen}). Training values are means over each epoch."
+    said += "The last epoch is saved" if chosen == "last" else f"The saved epoch is the best on validation ({chosen})"
+    said += ". Training values are means over each epoch."
     return section("curves", "Learning curves", f'<div class="pair">{"".join(figures)}</div>', hint(said), wide=True)
 
 
@@ -52,7 +53,7 @@ def _curves(train: Curves, val: Curves, what: str, label: str) -> str:
             ]
         drawn.append(Line(kind, list(zip(curves.epochs, curves.mean, strict=True)), name))
     best = [(curve.best, curve.values[curve.epochs.index(curve.best)]) for curve in val.each if curve.best]
-    drawn.append(Dots("best", best, "best epoch"))
+    drawn.append(Dots("best", best, "saved epoch"))
     ends = [f"{name} {curves.mean[0]:.2f} to {curves.mean[-1]:.2f}"
             for curves, name in ((train, "training"), (val, "validation")) if curves.mean]  # fmt: skip
     return chart(x, y, drawn, f"{label} over {counted(epochs, 'epoch')}: {', '.join(ends)}")
@@ -76,7 +77,7 @@ def seeds_section(contents: Contents) -> str:
         epoch = str(epochs[number]) if number < len(epochs) else ""
         accuracies = [f"{each[number]:.1f}%" for _, _, each in groups]
         lines.append([shown, epoch, *accuracies])
-    listed = table(["seed", "best epoch", *(name for name, _, _ in groups)], lines)
+    listed = table(["seed", "saved epoch", *(name for name, _, _ in groups)], lines)
     if len(seeds) >= _FOLDED:
         listed = f"<details><summary>Each seed</summary>{listed}</details>"
     return section("seeds", "Seeds", f"<figure>{figure}</figure>", listed)

@@ -84,7 +84,7 @@ def _figures(result: Any) -> list[tuple[str, str]]:
             rows.append((name, escaped(plus_minus(values, scale=scale, digits=digits, unit=unit))))
     epochs = result["best_epoch"]
     best = str(epochs[0]) if len(set(epochs)) == 1 else f"{min(epochs)} to {max(epochs)}"
-    rows.append(("best epoch", f"{best} of {result['epochs']}"))
+    rows.append(("saved epoch", f"{best} of {result['epochs']}"))
     seconds, engine = result["seconds"], escaped(result.get("engine") or "")
     speed = f"{result['images_per_second']:,.0f} training images/s"
     rows.append(("time", f"{clock(seconds['total'])}, {speed}{f', engine {engine}' if engine else ''}"))

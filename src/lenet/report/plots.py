@@ -111,7 +111,7 @@ def curves_figure(rows: Sequence[EpochRow], title: str, metric: str = "val_accur
         ends = []
         for split, colour, label in (("train", _TRAIN, "training"), ("val", _VAL, "validation")):
             curves = curves_of(rows, f"{split}_{what}", scale, metric)
-            _draw(axes, curves, colour, label, mark="best epoch" if split == "val" else None)
+            _draw(axes, curves, colour, label, mark="saved epoch" if split == "val" else None)
             ends.append(curves.end)
         if what == "accuracy" and metric in _BESIDE:
             _draw(axes, curves_of(rows, metric, scale, metric), _SELECTED, f"validation, {_BESIDE[metric]}", mark="")
@@ -149,7 +149,7 @@ def runs_figure(runs: Mapping[str, Sequence[EpochRow]], metrics: Mapping[str, st
         _epoch_axis(axes)
     panels[0].set_ylabel("training cross-entropy (nats)")
     panels[1].set_ylabel("validation accuracy (%)")
-    panels[1].plot([], [], "o", color="0.4", ms=5, label="best epoch")
+    panels[1].plot([], [], "o", color="0.4", ms=5, label="saved epoch")
     _legend(panels[1], fontsize=8)
     return figure
 

@@ -43,21 +43,26 @@ METRICS: dict[str, int] = {
     "val_accuracy": 1, "val_balanced_accuracy": 1, "val_macro_f1": 1, "val_loss": -1,
     "train_accuracy": 1, "train_loss": -1,
 }  # fmt: skip
-# The option `select` as a metric.
+# The option `select` as a metric. The best epoch by its number is the last one.
 SELECT = {
-    "accuracy": "val_accuracy", "balanced": "val_balanced_accuracy", "loss": "val_loss", "f1": "val_macro_f1"
+    "accuracy": "val_accuracy", "balanced": "val_balanced_accuracy", "loss": "val_loss", "f1": "val_macro_f1",
+    "last": "epoch",
 }  # fmt: skip
 
 
 def best_row(rows: Sequence[EpochRow], metric: str) -> EpochRow | None:
     """The first epoch with the best value of a metric; None if no epoch was completed."""
     completed = [row for row in rows if row.failed_step is None]
-    return max(completed, key=lambda row: METRICS[metric] * getattr(row, metric), default=None)
+    return max(completed, key=lambda row: _sign(metric) * getattr(row, metric), default=None)
 
 
 def best_of(values: Sequence[float], metric: str) -> int:
     """The index of the best of a metric's values, the first of equal ones."""
-    return max(range(len(values)), key=lambda index: METRICS[metric] * values[index])
+    return max(range(len(values)), key=lambda index: _sign(metric) * values[index])
+
+
+def _sign(metric: str) -> int:
+    return METRICS.get(metric, 1)
 
 
 def selected(config: Mapping[str, Any]) -> str:

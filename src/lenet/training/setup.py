@@ -94,7 +94,7 @@ def make_setup(
     Raises InputError if config, network and images do not match, or memory does not suffice.
     """
     asked, config = config, resolved(config, dataset, own)
-    notes = (*notes, *_augmentation_notes(asked, config, dataset))
+    notes = (*notes, *_option_notes(asked, config, dataset))
     networks = _networks(config, dataset, own, start, statistics, run)
     frozen_layers(config.freeze, len(networks[0]))
     body = start.body if start else saved_body(run) if run else None
@@ -147,14 +147,16 @@ def _absolute(path: str) -> str:
     return str(Path(path).expanduser().absolute())
 
 
-def _augmentation_notes(asked: Config, config: Config, dataset: Dataset) -> Iterator[str]:
-    """asked: the config before `resolved`."""
+def _option_notes(asked: Config, config: Config, dataset: Dataset) -> Iterator[str]:
+    """Notes on options that change nothing or may be a mistake. asked: the config before `resolved`."""
     grey = dataset.files is not None and dataset.images.shape[3] == 1
     if asked.augment == "auto" and grey and "flip" in config.augment:
         yield "training images are flipped: if they are characters, give --augment shift"
     for option, kind in STRENGTHS.items():
         if getattr(config, option) != getattr(Config(), option) and kind not in augmentations(config.augment):
             yield f"{option.replace('_', '-')} changes nothing: --augment has no {kind}"
+    if config.patience and config.select == "last":
+        yield "patience changes nothing: --select last trains all epochs"
 
 
 def _augment(config: Config, dataset: Dataset) -> str:

@@ -160,6 +160,9 @@ def wanted_search(
         found = parse_space([space] if isinstance(space, str) else space)
         if both := [name for name in found.names if name in given]:
             raise InputError(f"{both[0].replace('_', '-')} is both searched and given: leave one out")
+    if config.select == "last":
+        raise InputError("select last: a search chooses by a validation score; give --select accuracy, balanced, loss "
+                         "or f1", options=["select"])  # fmt: skip
     search = Search(config=config, space=found, **{"metric": SELECT[config.select], **asked})
     grid = found.combinations() if search.searcher == "grid" else None
     if grid is not None and trials not in (None, grid):
