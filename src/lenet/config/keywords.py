@@ -17,11 +17,11 @@ TRANSFER_FREEZE = "all-but-last"
 TRANSFER_LR = {"sgd": 0.01, "adam": 0.001, "adamw": 0.001}
 TRANSFER_DEFAULTS = {"freeze": TRANSFER_FREEZE, "lr": "0.01 with sgd, 0.001 with adam and adamw"}
 
-# What an audit does not take: it divides all images into folds itself, trains for a fixed number of epochs, and starts
-# from nothing that was trained on the images.
+# What an audit does not take: it divides all images into folds itself, trains for a fixed number of epochs, of which it
+# uses the last, and starts from nothing that was trained on the images.
 AUDIT_LACKS = (
     *("data_sha256", "protocol", "val_fraction", "start", "start_sha256", "freeze", "unfreeze_after"),
-    *("minutes", "ema", "patience", "teacher", "teacher_sha256", "teacher_weight", "teacher_temperature"),
+    *("minutes", "ema", "select", "patience", "teacher", "teacher_sha256", "teacher_weight", "teacher_temperature"),
 )
 AUDIT_DEFAULTS = {
     "model": "a network of three convolutions, made for audits",
