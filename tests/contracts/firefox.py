@@ -1,7 +1,6 @@
 """Firefox without a window, driven by WebDriver BiDi (https://w3c.github.io/webdriver-bidi): JSON over a WebSocket.
 
-Playwright drives only Firefox builds of its own, and the newest of Mozilla's. This client has the commands that tests of a
-page need.
+Playwright drives only Firefox builds of its own and the newest of Mozilla's. This client has what tests of a page need.
 """
 
 import json
