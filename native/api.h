@@ -29,7 +29,7 @@ enum LenetKind : int32_t {
   kAdd,
 };
 
-enum LenetOptimizer : int32_t { kSgd, kAdam, kAdamW };
+enum LenetOptimizer : int32_t { kSgd, kAdam, kAdamW, kMuon };
 
 // A parameter and its optimizer state; null pointers for what does not exist.
 struct LenetParameter {

@@ -247,7 +247,8 @@ NB_MODULE(_native, m) {
       .value("shortcut", kShortcut)
       .value("add", kAdd);
 
-  nb::enum_<LenetOptimizer>(m, "Optimizer").value("sgd", kSgd).value("adam", kAdam).value("adamw", kAdamW);
+  nb::enum_<LenetOptimizer>(m, "Optimizer").value("sgd", kSgd).value("adam", kAdam).value("adamw", kAdamW)
+      .value("muon", kMuon);
 
   nb::class_<Parameter>(m, "Parameter")
       .def(

@@ -4,11 +4,13 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
+#include <optional>
 
 #include "api.h"
 #include "arena.h"
 #include "layer.h"
 #include "optimizer.h"
+#include "orthogonal.h"
 #include "schedule.h"
 #include "team.h"
 #include "vector.h"
@@ -57,7 +59,11 @@ class ConvWeights {
     bias.allocate(arena, width, context.optimizer, trained);
     by_output = arena.array<T>(size_t(kernel) * run * width);
     if (with_shifted) shifted = arena.array<T>(size_t(outputs) * (kernel + 2) * shifted_row);
-    if (trained) gradients_ = arena.array<T>(size_t(kMostSlices) * (size() + width));
+    if (!trained) return;
+    gradients_ = arena.array<T>(size_t(kMostSlices) * (size() + width));
+    if (!context.orthogonal(spec_)) return;
+    orthogonal_.emplace(outputs, kernel * run_width, kernel * run);
+    orthogonal_->allocate(arena);
   }
 
   // Start in `by_output` of the tile of channels that starts at `channel`: [kernel][run][channels of the tile], contiguous.
@@ -85,7 +91,7 @@ class ConvWeights {
   void clear_bias(int slice) { std::memset(bias_gradient(slice), 0, size_t(width) * sizeof(T)); }
   void clear(int slice) { std::memset(weight_gradient(slice), 0, size_t(size() + width) * sizeof(T)); }
 
-  // Adds a phase that sums the gradients of the slices in order and updates the weights. It is split by rows of the
+  // Adds phases that sum the gradients of the slices in order and update the weights. They are split by rows of the
   // kernel, which are separate in `by_output` too, so that no two threads write to the same cache line.
   void update(Schedule& schedule, const Optimizer<T>& optimizer) {
     schedule.columns(Split::singly(kernel), [this, &optimizer](const Step& step, Range rows, const Worker&) {
@@ -97,11 +103,29 @@ class ConvWeights {
         // The padding's sums are meaningless; the padding must stay zero for the input's gradient.
         for (int row = 0; row < count; row += run_width)
           for (int t = run; t < run_width; t++) sum[row + t] = 0;
-        optimizer.update(weight, rates, at, count, sum);
+        if (orthogonal_)
+          optimizer.direct(weight, at, count, sum);
+        else
+          optimizer.update(weight, rates, at, count, sum);
       }
-      spread(rows);
+      if (!orthogonal_) spread(rows);
       if (rows.begin == 0 && spec_.bias.value)
         optimizer.update(bias, optimizer.rates(bias, step.learning_rate), 0, outputs, sum_slices(size(), outputs, slices));
+    });
+    if (!orthogonal_) return;
+    schedule.barrier();  // the direction needs the whole gradient
+    schedule.columns(Split::singly(1),
+                     [this](const Step&, Range, const Worker&) { orthogonal_->replace(weight_gradient(0)); });
+    schedule.barrier();
+    schedule.columns(Split::singly(kernel), [this](const Step& step, Range rows, const Worker&) {
+      const T rate = T(step.learning_rate);
+      for (int c = 0; c < outputs; c++) {
+        const T* __restrict const direction = weight_gradient(0);
+        T* __restrict const value = weight.value;
+        const int begin = (c * kernel + rows.begin) * run_width, end = (c * kernel + rows.end) * run_width;
+        for (int i = begin; i < end; i++) value[i] -= rate * direction[i];
+      }
+      spread(rows);
     });
   }
 
@@ -155,6 +179,7 @@ class ConvWeights {
 
   const LenetLayer& spec_;
   int tile_ = 0;            // channels of a tile of `by_output`
+  std::optional<Orthogonal<T>> orthogonal_;  // if the optimizer is Muon
   T* gradients_ = nullptr;  // [slices][size() + width]: the weight's, then the bias's
 };
 

@@ -20,6 +20,9 @@ struct Context {
   bool training;
   int most_images;  // size of the largest batch
   int threads;
+  const LenetLayer* last_weight;  // the last layer with a weight, which Muon leaves to SGD
+
+  bool orthogonal(const LenetLayer& spec) const { return optimizer.orthogonal() && &spec != last_weight; }
 };
 
 // Network sets `in` and `out`, then calls `allocate` twice (see Arena) and `pack`, which copies parameters and state

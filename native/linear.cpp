@@ -5,12 +5,14 @@
 // up.
 #include <cstddef>
 #include <cstring>
+#include <optional>
 
 #include "api.h"
 #include "arena.h"
 #include "blob.h"
 #include "layer.h"
 #include "optimizer.h"
+#include "orthogonal.h"
 #include "schedule.h"
 #include "team.h"
 #include "vector.h"
@@ -88,7 +90,12 @@ class Linear : public Layer<T> {
     weight_.allocate(arena, size_t(round_up(inputs_, kRows)) * width_, this->context_.optimizer, this->trained_);
     bias_.allocate(arena, width_, this->context_.optimizer, this->trained_);
     sums_ = arena.array<T>(size_t(rows_.parts) * this->context_.most_images * width_);
-    if (this->trained_) gradient_ = arena.array<T>(size_t(this->context_.threads) * kRows * width_);
+    if (!this->trained_) return;
+    gradient_ = arena.array<T>(size_t(this->context_.threads) * kRows * width_);
+    if (!this->context_.orthogonal(this->spec_)) return;
+    orthogonal_.emplace(this->spec_.outputs, padded<T>(inputs_), inputs_);
+    orthogonal_->allocate(arena);
+    direction_ = arena.array<T>(size_t(this->spec_.outputs) * padded<T>(inputs_));
   }
 
   void pack() override {
@@ -131,7 +138,10 @@ class Linear : public Layer<T> {
         // The input's gradient needs the weights before their update.
         if (in->needs_gradient) input_gradient(step.images, i, count);
         weight_gradient(step.images, i, count, gradient);
-        optimizer.update(weight_, rates, size_t(i) * width_, count * width_, gradient);
+        if (orthogonal_)
+          keep_direction(i, count, gradient);
+        else
+          optimizer.update(weight_, rates, size_t(i) * width_, count * width_, gradient);
       }
       if (rows.begin == 0 && this->spec_.bias.value) {
         std::memset(gradient, 0, size_t(width_) * sizeof(T));
@@ -141,6 +151,19 @@ class Linear : public Layer<T> {
         }
         optimizer.update(bias_, optimizer.rates(bias_, step.learning_rate), 0, width_, gradient);
       }
+    });
+  }
+
+  void update(Schedule& schedule) override {
+    if (!orthogonal_) return;
+    schedule.barrier();
+    schedule.columns(Split::singly(1), [this](const Step&, Range, const Worker&) { orthogonal_->replace(direction_); });
+    schedule.barrier();
+    schedule.columns(rows_, [this](const Step& step, Range rows, const Worker&) {
+      const T rate = T(step.learning_rate);
+      for (int i = rows.begin; i < rows.end; i++)
+        for (int o = 0; o < this->spec_.outputs; o++)
+          weight_.value[size_t(i) * width_ + o] -= rate * direction_[size_t(o) * padded<T>(inputs_) + i];
     });
   }
 
@@ -197,6 +220,13 @@ class Linear : public Layer<T> {
       });
   }
 
+  // Turns the gradient of `count` rows from row i on into SGD's direction, with a row for each output.
+  void keep_direction(int i, int count, T* gradient) {
+    this->context_.optimizer.direct(weight_, size_t(i) * width_, count * width_, gradient);
+    for (int o = 0; o < this->spec_.outputs; o++)
+      for (int r = 0; r < count; r++) direction_[size_t(o) * padded<T>(inputs_) + i + r] = gradient[r * width_ + o];
+  }
+
   // Reads whole tiles of rows; those after the last input are zero.
   void input_gradient(int images, int i, int count) {
     constexpr int kInputs = kLanes<T> / 2;
@@ -224,6 +254,8 @@ class Linear : public Layer<T> {
   Parameter<T> bias_;    // [width]
   T* sums_ = nullptr;      // [parts][images][width]: sums over each part of the inputs
   T* gradient_ = nullptr;  // [threads][kRows][width]
+  std::optional<Orthogonal<T>> orthogonal_;  // if the optimizer is Muon
+  T* direction_ = nullptr;                   // [outputs][inputs, padded]: for it
 };
 
 LENET_DEFINE_LAYER(make_linear, Linear)

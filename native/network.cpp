@@ -26,9 +26,16 @@ class Flatten : public Layer<T> {
   void forward(Schedule&) override {}
 };
 
+const LenetLayer* last_weight(const LenetCall& call) {
+  const LenetLayer* last = nullptr;
+  for (int i = 0; i < call.layer_count; i++)
+    if (call.layers[i].kind == kConv || call.layers[i].kind == kLinear) last = &call.layers[i];
+  return last;
+}
+
 template <class T>
 Network<T>::Network(const LenetCall& call, bool training, int most_images)
-    : context_{call, Optimizer<T>(call), training, most_images, call.threads} {
+    : context_{call, Optimizer<T>(call), training, most_images, call.threads, last_weight(call)} {
   build();
   Arena count;
   allocate(count);

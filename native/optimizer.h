@@ -1,4 +1,5 @@
-// SGD, Adam and AdamW by the formulas of torch.optim. They are elementwise, so each layer's layout serves.
+// SGD, Adam and AdamW by the formulas of torch.optim. They are elementwise, so each layer's layout serves. Muon is SGD
+// except for the weights of all layers but the last, whose direction is replaced as a whole (orthogonal.h).
 #pragma once
 
 #include <cmath>
@@ -65,8 +66,9 @@ class Optimizer {
         eps_(call.eps),
         decay_(call.weight_decay) {}
 
-  bool has_first() const { return kind_ != kSgd || momentum_ != 0; }
-  bool has_second() const { return kind_ != kSgd; }
+  bool has_first() const { return has_second() || momentum_ != 0; }
+  bool has_second() const { return kind_ == kAdam || kind_ == kAdamW; }
+  bool orthogonal() const { return kind_ == kMuon; }
 
   // Factors of one step that are the same for all values of a parameter.
   struct Rates {
@@ -74,7 +76,7 @@ class Optimizer {
   };
 
   Rates rates(const Parameter<T>& parameter, double learning_rate) const {
-    if (kind_ == kSgd) return {T(learning_rate), T(1), T(1)};
+    if (!has_second()) return {T(learning_rate), T(1), T(1)};
     const double steps = parameter.steps + 1;
     return {T(learning_rate / (1 - std::pow(beta1_, steps))), T(kind_ == kAdamW ? 1 - learning_rate * decay_ : 1),
             T(1 / std::sqrt(1 - std::pow(beta2_, steps)))};
@@ -83,12 +85,26 @@ class Optimizer {
   // Updates the values [at, at + count) of the parameter; `gradient` is that of the first of them.
   void update(const Parameter<T>& parameter, const Rates& rates, size_t at, int count, const T* gradient) const {
     T* const value = parameter.value + at;
-    if (kind_ == kSgd && momentum_ == 0)
-      sgd(value, gradient, count, rates);
-    else if (kind_ == kSgd)
-      sgd_momentum(value, parameter.first + at, gradient, count, rates);
-    else
+    if (has_second())
       adam(value, parameter.first + at, parameter.second + at, gradient, count, rates);
+    else if (momentum_ == 0)
+      sgd(value, gradient, count, rates);
+    else
+      sgd_momentum(value, parameter.first + at, gradient, count, rates);
+  }
+
+  // Replaces the gradient by the direction in which SGD moves the values [at, at + count), and updates their momentum.
+  void direct(const Parameter<T>& parameter, size_t at, int count, T* __restrict gradient) const {
+    const T* __restrict const value = parameter.value + at;
+    T* __restrict const first = momentum_ == 0 ? nullptr : parameter.first + at;
+    const T decay = T(decay_), momentum = T(momentum_), of_gradient = T(nesterov_ ? 1 : 0);
+    const T of_first = nesterov_ ? momentum : T(1);
+    for (int i = 0; i < count; i++) gradient[i] += decay * value[i];
+    if (!first) return;
+    for (int i = 0; i < count; i++) {
+      first[i] = momentum * first[i] + gradient[i];
+      gradient[i] = of_gradient * gradient[i] + of_first * first[i];
+    }
   }
 
  private:

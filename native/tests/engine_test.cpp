@@ -29,7 +29,7 @@ void check_threads(const Design& design, int batch, const Recipe& recipe) {
   constexpr int kImages = 35;  // a last partial batch of 2 or 3
   const Data data(design, kImages, batch, !design.pixels ? kNone : batch == 8 ? kFlipAndShift : kWarpColourAndBox);
   const std::vector<double> rates(data.steps.size() / 2, recipe.rate);
-  const auto fresh = [&] { return Model<T>(design, recipe.has_first(), recipe.optimizer != kSgd); };
+  const auto fresh = [&] { return Model<T>(design, recipe.has_first(), recipe.has_second()); };
   const auto says = [&](const std::string& what) {
     return label<T>(design, what + " (" + recipe.name + ", batch " + std::to_string(batch) + ")");
   };
@@ -58,7 +58,7 @@ template <class T>
 void check_learning(const Design& design, const Recipe& recipe) {
   constexpr int kImages = 12, kEpochs = 40;
   const Data data(design, kImages, 4, kNone);
-  Model<T> model(design, recipe.has_first(), recipe.optimizer != kSgd);
+  Model<T> model(design, recipe.has_first(), recipe.has_second());
   const std::vector<double> rates(3, recipe.rate);
   const double before = train(model, data, recipe, 2, rates).loss_sum;
   double after = before;

@@ -93,14 +93,16 @@ struct Recipe {
   double smoothing;
   bool weighted;  // by class
 
-  bool has_first() const { return optimizer != kSgd || momentum != 0; }
+  bool has_second() const { return optimizer == kAdam || optimizer == kAdamW; }
+  bool has_first() const { return has_second() || momentum != 0; }
 };
 
 const Recipe kNesterov = {"SGD, Nesterov", kSgd, 0.02, 0.9, true, 1e-3, false, 0, false};
 const Recipe kMomentum = {"SGD, momentum, soft targets", kSgd, 0.02, 0.9, false, 0, true, 0.1, false};
 const Recipe kAdamRecipe = {"Adam", kAdam, 0.004, 0, false, 1e-4, false, 0, false};
 const Recipe kAdamWRecipe = {"AdamW, smoothing, class weights", kAdamW, 0.004, 0, false, 1e-2, false, 0.1, true};
-const Recipe* const kRecipes[] = {&kNesterov, &kAdamRecipe, &kAdamWRecipe, &kMomentum};
+const Recipe kMuonRecipe = {"Muon", kMuon, 0.02, 0.9, true, 1e-3, false, 0, false};
+const Recipe* const kRecipes[] = {&kNesterov, &kAdamRecipe, &kAdamWRecipe, &kMomentum, &kMuonRecipe};
 
 const Recipe kPlain = {"SGD", kSgd, 1, 0, false, 0, false, 0.1, false};
 

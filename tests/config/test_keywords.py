@@ -84,8 +84,8 @@ def test_an_unknown_keyword_is_refused_and_nothing_is_written(call):
 
 def test_the_defaults_of_a_transfer_are_described_as_they_are():
     sgd, adam = TRANSFER_LR["sgd"], TRANSFER_LR["adam"]
-    assert TRANSFER_LR["adamw"] == adam
-    assert TRANSFER_DEFAULTS["lr"] == f"{sgd} with sgd, {adam} with adam and adamw"
+    assert {"sgd": sgd, "muon": sgd, "adam": adam, "adamw": adam} == TRANSFER_LR
+    assert TRANSFER_DEFAULTS["lr"] == f"{sgd} with sgd and muon, {adam} with adam and adamw"
 
 
 def test_the_decorator_returns_the_function_itself():

@@ -41,6 +41,9 @@ OPTIONS = {
     "momentum": settings_for("sgd", momentum=0.9, weight_decay=5e-4),
     "nesterov without momentum": settings_for("sgd", nesterov=True),
     "nesterov": settings_for("sgd", momentum=0.9, nesterov=True, weight_decay=5e-4),
+    "muon": settings_for("muon", momentum=0.9, nesterov=True, weight_decay=5e-4),
+    "muon without Nesterov": settings_for("muon", momentum=0.9),
+    "muon without momentum, two threads": settings_for("muon", threads=2),
     "adam": settings_for("adam"),
     "adam ignores momentum": settings_for("adam", momentum=0.9, nesterov=True),
     "adam-decay": settings_for("adam", weight_decay=0.01),
@@ -56,7 +59,7 @@ OPTIONS = {
 @pytest.mark.parametrize("option", OPTIONS)
 def test_fifty_steps_with_every_option(option):
     settings = OPTIONS[option]
-    rate = 0.001 if settings.training.optimizer != "sgd" else 0.02
+    rate = 0.001 if settings.training.optimizer.startswith("adam") else 0.02
     plan = make_plan(397, 8, learning_rate=rate, schedule="one-cycle")
     model = make_model("lenet-dropout", (20, 20, 1), pool="max")
     assert_trainings_agree(model, make_images(397, (20, 20, 1)), make_labels(397), plan, settings, 1e-9)

@@ -267,7 +267,7 @@ def test_torchs_global_generator_is_neither_used_nor_changed():
     assert_equal(models[0], models[1].state_dict())
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "muon"])
 @pytest.mark.parametrize("cuts", [[1], [1, 2, 3], [3]])
 def test_training_in_parts_is_bit_identical_to_the_whole_plan(optimizer, cuts):
     a_plan = plan(flip=True, max_shift=2)

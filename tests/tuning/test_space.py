@@ -100,6 +100,7 @@ def test_options_without_effect_are_refused():
     with pytest.raises(InputError, match="momentum changes nothing with optimizer adam"):
         check_effects(space, resolve(given={"optimizer": "adam"}))
     check_effects(space, resolve(given={"optimizer": "sgd"}))
+    check_effects(space, resolve(given={"optimizer": "muon"}))
     both = parse_space(["momentum=choice(0.5, 0.9)", "optimizer=choice(sgd, adam)"])
     check_effects(both, resolve(given={"optimizer": "adam"}))
     with pytest.raises(InputError, match="max-shift changes nothing"):

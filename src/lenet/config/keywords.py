@@ -14,8 +14,8 @@ FROM_START = ("model", "minutes", *SHAPING, "start", "start_sha256", "size", "ch
 
 # A transfer's own defaults. A learning rate for training from scratch would overwrite what the network has learned.
 TRANSFER_FREEZE = "all-but-last"
-TRANSFER_LR = {"sgd": 0.01, "adam": 0.001, "adamw": 0.001}
-TRANSFER_DEFAULTS = {"freeze": TRANSFER_FREEZE, "lr": "0.01 with sgd, 0.001 with adam and adamw"}
+TRANSFER_LR = {"sgd": 0.01, "muon": 0.01, "adam": 0.001, "adamw": 0.001}
+TRANSFER_DEFAULTS = {"freeze": TRANSFER_FREEZE, "lr": "0.01 with sgd and muon, 0.001 with adam and adamw"}
 
 # What an audit does not take: it divides all images into folds itself, trains for a fixed number of epochs, of which it
 # uses the last, and starts from nothing that was trained on the images.
@@ -57,7 +57,7 @@ class TransferOptions(TypedDict, total=False):
     batch_size: int
     lr: float | None
     schedule: Literal["constant", "cosine", "one-cycle"]
-    optimizer: Literal["sgd", "adam", "adamw"]
+    optimizer: Literal["sgd", "adam", "adamw", "muon"]
     momentum: float
     nesterov: bool
     weight_decay: float | None

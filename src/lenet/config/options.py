@@ -156,13 +156,20 @@ class TrainingConfig:
 
     epochs: int = option(20, "Number of epochs.", 1, 100_000)
     batch_size: int = option(64, "Batch size.", 1, 65536)
-    lr: float | None = option(None, "Peak learning rate. Default: 0.1 with sgd, 0.005 with adam and adamw.", 1e-9, 100)
+    lr: float | None = option(
+        None, "Peak learning rate. Default: 0.1 with sgd, 0.05 with muon, 0.005 with adam and adamw.", 1e-9, 100
+    )
     schedule: Literal["constant", "cosine", "one-cycle"] = option("one-cycle", "Learning rate schedule.")
-    optimizer: Literal["sgd", "adam", "adamw"] = option("sgd", "Optimizer.")
-    momentum: float = option(0.9, "Momentum of sgd.", 0, 0.9999)
-    nesterov: bool = option(True, "Use Nesterov momentum with sgd.")
+    optimizer: Literal["sgd", "adam", "adamw", "muon"] = option(
+        "sgd", "Optimizer. muon: sgd whose updates of all weights but the last layer's are made orthogonal."
+    )
+    momentum: float = option(0.9, "Momentum of sgd and muon.", 0, 0.9999)
+    nesterov: bool = option(True, "Use Nesterov momentum with sgd and muon.")
     weight_decay: float | None = option(
-        None, "Weight decay; an L2 penalty in sgd and adam. Default: 5e-4 with sgd, 0 with adam and adamw.", 0, 10
+        None,
+        "Weight decay; an L2 penalty except in adamw. Default: 5e-4 with sgd and muon, 0 with adam and adamw.",
+        0,
+        10,
     )
     label_smoothing: float = option(0.0, "Label smoothing.", 0, 0.99)
     class_weights: str = option(
@@ -190,14 +197,14 @@ class TrainingConfig:
         """The learning rate at the schedule's peak."""
         if self.lr is not None:
             return self.lr
-        return 0.1 if self.optimizer == "sgd" else 5e-3
+        return {"sgd": 0.1, "muon": 0.05}.get(self.optimizer, 5e-3)
 
     @property
     def decay(self) -> float:
         """The weight decay."""
         if self.weight_decay is not None:
             return self.weight_decay
-        return 5e-4 if self.optimizer == "sgd" else 0.0
+        return 5e-4 if self.optimizer in ("sgd", "muon") else 0.0
 
 
 @dataclass(frozen=True)

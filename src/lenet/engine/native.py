@@ -18,7 +18,10 @@ from lenet.extension import available as available
 from lenet.extension import level as level
 from lenet.models import plain
 
-_STATE = {"sgd": ("momentum_buffer",), "adam": ("exp_avg", "exp_avg_sq"), "adamw": ("exp_avg", "exp_avg_sq")}
+_STATE = {
+    "sgd": ("momentum_buffer",), "muon": ("momentum_buffer",),
+    "adam": ("exp_avg", "exp_avg_sq"), "adamw": ("exp_avg", "exp_avg_sq"),
+}  # fmt: skip
 
 
 def train(
@@ -85,7 +88,8 @@ def _state_for(model: nn.Sequential, optimizer_state: OptimizerState, settings: 
     optimizer = settings.training.optimizer
     if optimizer not in _STATE:
         raise InputError(f"optimizer '{optimizer}' is not supported by the native engine; use {', '.join(_STATE)}")
-    pieces = () if optimizer == "sgd" and settings.training.momentum == 0 else _STATE[optimizer]
+    adaptive = "exp_avg" in _STATE[optimizer]
+    pieces = () if not adaptive and settings.training.momentum == 0 else _STATE[optimizer]
     state: OptimizerState = {}
     for name, parameter in model.named_parameters():
         if int(name.split(".")[0]) < settings.frozen:
@@ -94,7 +98,7 @@ def _state_for(model: nn.Sequential, optimizer_state: OptimizerState, settings: 
             key = f"{name}/{piece}"
             state[key] = optimizer_state[key] if key in optimizer_state else torch.zeros_like(parameter.data)
             check_tensor(f"optimizer state {key}", state[key], parameter.shape, parameter.dtype)
-        if optimizer != "sgd":
+        if adaptive:
             key = f"{name}/step"
             state[key] = optimizer_state[key] if key in optimizer_state else torch.zeros(())
             if state[key].dtype != torch.float32 or state[key].dim() or state[key].device.type != "cpu":

@@ -150,15 +150,24 @@ def _updater(
     def gradients() -> list[torch.Tensor]:
         return [p.grad for p in learning.values() if p.grad is not None]
 
-    if training.optimizer == "sgd":
+    if training.optimizer in ("sgd", "muon"):
         buffers: list[torch.Tensor | None] = [None] * len(parameters)
         if training.momentum:
             buffers = list(pieces("momentum_buffer"))
+        # Muon leaves all but matrices, and the last layer, to SGD.
+        matrices = [number for number, p in enumerate(parameters) if p.ndim > 1] if training.optimizer == "muon" else []
+        whole = [number in matrices[:-1] for number in range(len(parameters))]
 
         def sgd_update(rate: float) -> None:
+            of_each = list(zip(parameters, gradients(), buffers, whole, strict=True))
+            for p, gradient, buffer, is_whole in of_each:
+                if is_whole:
+                    p.add_(_direction(p, gradient, buffer, training), alpha=-rate)
+            rest = [(p, gradient, buffer) for p, gradient, buffer, is_whole in of_each if not is_whole]
             # Momentum starts at zero; without dampening this equals PyTorch's first step.
-            sgd(parameters, gradients(), buffers, weight_decay=training.decay, momentum=training.momentum, lr=rate,
-                dampening=0.0, nesterov=training.nesterov, maximize=False, fused=True)  # fmt: skip
+            sgd([p for p, _, _ in rest], [gradient for _, gradient, _ in rest], [buffer for _, _, buffer in rest],
+                weight_decay=training.decay, momentum=training.momentum, lr=rate, dampening=0.0,
+                nesterov=training.nesterov, maximize=False, fused=True)  # fmt: skip
 
         return sgd_update
 
@@ -172,3 +181,25 @@ def _updater(
                weight_decay=training.decay, eps=ADAM_EPS, maximize=False, fused=True)  # fmt: skip
 
     return adam_update
+
+
+def _direction(
+    weight: torch.Tensor, gradient: torch.Tensor, buffer: torch.Tensor | None, training: TrainingConfig
+) -> torch.Tensor:
+    """Muon's direction for the weight of a convolution or linear layer, [outputs, ...]; updates its momentum.
+
+    SGD's direction as a matrix with one row per output, whose singular values a Newton-Schulz iteration makes nearly
+    equal (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/).
+    """
+    gradient = gradient + training.decay * weight
+    if buffer is not None:
+        buffer.mul_(training.momentum).add_(gradient)
+        gradient = gradient + training.momentum * buffer if training.nesterov else buffer
+    x = gradient.flatten(1)
+    rows, columns = x.shape
+    x = x / (x.norm() + 1e-7)
+    for _ in range(5):
+        a = x @ x.T
+        x = 3.4445 * x + (-4.7750 * a + 2.0315 * (a @ a)) @ x
+    direction: torch.Tensor = max(1, rows / columns) ** 0.5 * x
+    return direction.view_as(weight)

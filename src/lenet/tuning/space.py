@@ -167,15 +167,15 @@ def check_effects(space: Space, config: Config, layers: Sequence[Mapping[str, An
     """
     every = {axis.name: axis.every() for axis in space.axes}
     for name, other, needed in (
-        ("momentum", "optimizer", "sgd"),
-        ("nesterov", "optimizer", "sgd"),
-        *((name, "augment", kind) for name, kind in STRENGTHS.items()),
+        ("momentum", "optimizer", ("sgd", "muon")),
+        ("nesterov", "optimizer", ("sgd", "muon")),
+        *((name, "augment", (kind,)) for name, kind in STRENGTHS.items()),
     ):
         possible = every.get(other) or (getattr(config, other),)
-        if name in space.names and not any(_includes(value, needed) for value in possible):
+        if name in space.names and not any(_includes(value, one) for value in possible for one in needed):
             raise InputError(
                 f"{name.replace('_', '-')} changes nothing with {other} {getattr(config, other)}: "
-                f"leave it out of the space, or add --{other} {needed}"
+                f"leave it out of the space, or add --{other} {needed[0]}"
             )
     for name in ("teacher_weight", "teacher_temperature"):
         if name in space.names and not config.teacher:
