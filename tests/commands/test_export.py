@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import lenet as package
+from lenet.exports import quantized
 from lenet.exports.c_run import c_compiler
 from lenet.exports.formats import FORMATS
 from lenet.exports.page_run import node
@@ -171,8 +172,17 @@ def test_a_file_of_integers(lenet, digits_run, digits, tmp_path, ending):
     assert export.int8.int8.bytes == file.stat().st_size < export.int8.float32.bytes / 2
 
 
+def test_the_integers_of_a_test_image_are_computed_once(digits_run, tmp_path, monkeypatch):
+    computed = []
+    monkeypatch.setattr(quantized, "_logits", lambda network, images, known=quantized._logits: (
+        computed.append(len(images)), known(network, images))[1])  # fmt: skip
+    package.export(digits_run, tmp_path / "net.onnx", int8=True)
+    assert sum(computed) == 180 + 16  # and images of other sizes
+
+
 def test_a_large_loss_of_accuracy_is_told(lenet, digits_run, tmp_path, monkeypatch):
-    monkeypatch.setattr("lenet.commands.export.accuracies", lambda *_: (0.9, 0.875))
+    accuracies = iter([0.9, 0.875])
+    monkeypatch.setattr("lenet.commands.export._accuracy", lambda *_: next(accuracies))
     outcome = lenet("export", digits_run.path, tmp_path / "net.onnx", "--int8")
     assert "note     int8 loses 2.5 points: consider the float file" in outcome.out
 

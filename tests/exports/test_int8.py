@@ -231,8 +231,9 @@ def test_the_first_image_with_other_integers_is_named(network_named, as_exported
             return change(np.concatenate([probabilities, logits.astype(np.float64)], axis=1))
 
         return prove_integers(
-            described, integers, in_batches(compute), images, np.arange(60), any_size=True, names=names
-        )
+            described, integers, in_batches(compute), images, np.arange(60), logits_of(integers, images),
+            any_size=True, names=names,
+        )  # fmt: skip
 
     def last_bit(found):
         if len(found) > 7:

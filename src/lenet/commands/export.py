@@ -12,16 +12,19 @@ from torch import nn
 
 from lenet.commands.evaluate import as_trained, own_config
 from lenet.commands.predict import chosen_network, load
+from lenet.engine import torch as torch_engine
+from lenet.engine.base import Settings
 from lenet.engine.preserved import preserved_torch
 from lenet.errors import InputError, did_you_mean
 from lenet.exports.formats import Format, Int8, format_of, int8_of
 from lenet.exports.network import Exported, exported
 from lenet.exports.onnx import Input
 from lenet.exports.proof import Proof, made_up, prove
-from lenet.exports.proof_int8 import Costs, IntegerProof, Side, accuracies, prove_integers
+from lenet.exports.proof_int8 import Costs, IntegerProof, Side, logits_in_turn, prove_integers
 from lenet.exports.quantize import CALIBRATION_IMAGES, quantized
+from lenet.exports.quantized import logits_of
 from lenet.exports.result import Export
-from lenet.exports.steps import Conv, Linear, every_step
+from lenet.exports.steps import Conv, Floats, Linear, every_step
 from lenet.files import check_new_file, written_whole
 from lenet.runs.checkpoint import Checkpoint
 from lenet.runs.run import Run
@@ -135,22 +138,30 @@ def _write_int8(
     content = format.written(described, integers, samples, task.takes)
     aside.write(content)
     aside.flush()
-    proof, path = None, Path(aside.name)
+    proof, path, test = None, Path(aside.name), pictures.test
+    logits = logits_in_turn(lambda some: logits_of(integers, some), pictures.images, test)
     if compute := format.computer(path, scratch):
         proof = prove_integers(
-            described, integers, compute, pictures.images, pictures.test,
+            described, integers, compute, pictures.images, test, logits,
             any_size=task.takes == "any", names=pictures.names,
         )  # fmt: skip
     plain = scratch / "float"
     plain.write_bytes(float_format.written(described, task.network, samples, task.takes))
-    accuracy = accuracies(task.network, integers, pictures.images, pictures.test, pictures.labels)
+    plain_logits = logits_in_turn(
+        lambda some: torch_engine.logits(task.network, some, Settings()), pictures.images, test
+    )
+    labels = pictures.labels[test]
     timed = np.resize(samples, (_TIMED, *samples.shape[1:]))
     weights = 4 * sum(step.weight.size for step in every_step(described.steps) if isinstance(step, (Conv, Linear)))
     sides = (
-        Side(accuracy[0], weights, plain.stat().st_size, format.speed(plain, scratch, timed)),
-        Side(accuracy[1], integers.weight_bytes, len(content), format.speed(path, scratch, timed)),
+        Side(_accuracy(plain_logits, labels), weights, plain.stat().st_size, format.speed(plain, scratch, timed)),
+        Side(_accuracy(logits, labels), integers.weight_bytes, len(content), format.speed(path, scratch, timed)),
     )
-    return len(content), proof, Costs(*sides, len(pictures.test))
+    return len(content), proof, Costs(*sides, len(test))
+
+
+def _accuracy(logits: Floats, labels: NDArray[np.int64]) -> float:
+    return float((logits.argmax(axis=1) == labels).mean())
 
 
 def _spread(test: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -1,15 +1,12 @@
 """The proof that an exported file computes the integers of its network, and what the integers cost in accuracy."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from lenet.data.fit import fit_array
-from lenet.engine import torch as torch_engine
-from lenet.engine.base import Settings
 from lenet.errors import InputError, counted
 from lenet.evaluation.scores import probabilities
 from lenet.exports.network import Exported
@@ -87,21 +84,22 @@ def integer_results(
 
 def prove_integers(
     exported: Exported, integers: Quantized, compute: Compute, images: NDArray[np.uint8], indices: NDArray[np.int64],
-    *, any_size: bool, names: Sequence[str],
+    logits: Floats, *, any_size: bool, names: Sequence[str],
 ) -> IntegerProof:  # fmt: skip
     """Compare the file with the network in integers: equal logits, and probabilities within 1e-5.
 
     compute: images to [N, 2 * classes]: probabilities and logits by the file
     images, indices, any_size, names: as of `prove`
+    logits: float32 [len(indices), classes], the network's in integers, of the images with these indices
 
     Raises InputError naming the first image that differs.
     """
     largest = 0.0
 
-    def compare(found: NDArray[np.floating], some: NDArray[np.uint8], called: Sequence[str]) -> None:
+    def compare(found: NDArray[np.floating], logits: Floats, called: Sequence[str]) -> None:
         nonlocal largest
-        wanted, logits = integer_results(exported, integers, some)
-        if found.shape != (len(some), 2 * len(exported.classes)):
+        wanted = probabilities(logits / exported.temperature)
+        if found.shape != (len(logits), 2 * len(exported.classes)):
             raise InputError(f"the file gives {list(found.shape)} probabilities and logits; no file was written")
         other = (found[:, len(exported.classes) :].astype(np.float32) != logits).any(axis=1)
         each = np.abs(found[:, : len(exported.classes)] - wanted).max(axis=1)
@@ -113,27 +111,19 @@ def prove_integers(
                              "no file was written")  # fmt: skip
         largest = max(largest, float(each.max(initial=0)))
 
+    done = 0
     for some, called in in_turn(images, indices, names):
-        compare(compute(some), some, called)
+        compare(compute(some), logits[done : done + len(some)], called)
+        done += len(some)
     others = computed_of_other_sizes(compute, images, indices) if any_size else []
     for found, image, called in others:
-        compare(found, image, called)
+        compare(found, integer_results(exported, integers, image)[1], called)
     return IntegerProof(len(indices), len(others), largest)
 
 
-def accuracies(
-    network: nn.Sequential,
-    integers: Quantized,
-    images: NDArray[np.uint8],
-    indices: NDArray[np.int64],
-    labels: NDArray[np.int64],
-) -> tuple[float, float]:
-    """The fractions of the images that the network classifies correctly in float32 and in integers."""
-    right = np.zeros(2, np.int64)
-    for begin in range(0, len(indices), SOME):
-        chosen = indices[begin : begin + SOME]
-        some = np.ascontiguousarray(images[chosen])
-        for side, logits in enumerate((torch_engine.logits(network, some, Settings()), logits_of(integers, some))):
-            right[side] += int((logits.argmax(axis=1) == labels[chosen]).sum())
-    found = right / max(1, len(indices))
-    return float(found[0]), float(found[1])
+def logits_in_turn(
+    compute: Callable[[NDArray[np.uint8]], Floats], images: NDArray[np.uint8], indices: NDArray[np.int64]
+) -> Floats:
+    """float32 [len(indices), classes]: `compute` of the images with these indices, of which few are copied at once."""
+    blocks = (indices[begin : begin + SOME] for begin in range(0, len(indices), SOME))
+    return np.concatenate([compute(images[block]) for block in blocks])
