@@ -205,6 +205,15 @@ def test_only_a_search_imports_ray_and_optuna():
 
 
 @needs_ray
+def test_a_worker_does_not_import_optuna():
+    from lenet.tuning.tuner import Trial
+
+    words = f"import sys, {Trial.__module__}; print({{'optuna', 'matplotlib', 'scipy'}} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True)
+    assert done.stdout == "set()\n", done.stderr
+
+
+@needs_ray
 def test_tuning_py_searches_the_network_in_model_py(root, monkeypatch, lenet, tmp_path):
     called = {}
     monkeypatch.setattr("lenet.commands.tune.tune", lambda data, **options: called.update(options, data=data))

@@ -8,7 +8,6 @@ from itertools import takewhile
 from typing import Any
 
 import optuna
-import torch
 from ray import tune
 from ray.exceptions import RayError
 from ray.tune import TuneError
@@ -20,32 +19,11 @@ from ray.tune.search.optuna import OptunaSearch
 from lenet.errors import InputError
 from lenet.tuning.search import Search
 from lenet.tuning.space import Axis
-from lenet.tuning.trial import Job, results_of
+from lenet.tuning.trial import Job
 from lenet.tuning.trials import DIED, TrialRecord, Trials
+from lenet.tuning.worker import NUMBER, Trial, number_of
 
 _RETRIES = 10  # of a trial whose worker died; an error in the trial itself ends it at once
-_NUMBER = "number"  # where a searcher without numbered trials puts a trial's
-
-
-class Trial(tune.Trainable):
-    """A trial as Ray calls it: `step` is one epoch. One worker trains one trial after another."""
-
-    def setup(self, config: dict[str, Any], job: Job | None = None) -> None:
-        """Called by Ray when the worker starts."""
-        assert job is not None
-        torch.set_num_threads(1)
-        self._job = job
-        self.reset_config(config)
-
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Called by Ray when the worker takes another trial."""
-        number, values = number_of(self.trial_id, new_config), self._job.search.space.values(new_config)
-        self._results = results_of(self._job, number, values)
-        return True
-
-    def step(self) -> dict[str, Any]:
-        """One epoch. Called by Ray."""
-        return next(self._results)
 
 
 class Follower(tune.Callback):
@@ -118,12 +96,7 @@ class NumberedOptuna(OptunaSearch):
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """Values for a trial, and its number. Called by Ray."""
         found = super().suggest(trial_id)
-        return None if found is None else {**found, _NUMBER: self._numbers.setdefault(trial_id, len(self._numbers))}
-
-
-def number_of(trial_id: str, config: dict[str, Any]) -> int:
-    """A trial's number: the one that the searcher gave with its values, otherwise its place in Ray's own count."""
-    return int(config[_NUMBER]) if _NUMBER in config else int(trial_id.rsplit("_", 1)[1])
+        return None if found is None else {**found, NUMBER: self._numbers.setdefault(trial_id, len(self._numbers))}
 
 
 def run_search(
