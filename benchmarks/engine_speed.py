@@ -42,8 +42,8 @@ from lenet.data.plan import epoch_plan
 from lenet.engine import native as native_engine
 from lenet.engine import torch as torch_engine
 from lenet.engine.base import OptimizerState, Settings
+from lenet.layers.lenet import LeNet
 from lenet.models import SHAPES, Shape, network_of, shape_named, trace
-from lenet.models.lenet import LeNet
 
 _SLICE = 0.25  # least duration of a measurement, in seconds
 _BLOCK = 256  # measurements use a multiple of this many images, rounded up to whole batches

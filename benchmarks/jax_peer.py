@@ -15,7 +15,7 @@ import numpy as np
 from jax import lax
 from jax import numpy as jnp
 
-from lenet.models.lenet import LeNet
+from lenet.layers.lenet import LeNet
 
 
 def jax_trainer(

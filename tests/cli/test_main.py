@@ -135,6 +135,20 @@ def test_version_and_the_level_do_not_load_torch():
     assert done.stdout.endswith("\nset()\n"), done
 
 
+@pytest.mark.parametrize(
+    "words", ["models --layers", "recipes", "data list", "data check digits --no-near", "data check digits"]
+)
+def test_only_a_search_for_near_duplicates_loads_torch(words, tmp_path):
+    code = (
+        "import sys\n"
+        "from lenet.cli import main\n"
+        f"main({words.split()})\n"
+        "print({'torch', 'scipy', 'matplotlib'} & set(sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == ("{'torch'}" if words == "data check digits" else "set()"), done
+
+
 def test_training_into_a_pipe_prints_plain_lines(lenet, no_data):
     outcome = lenet("train", "digits", "--epochs", 3, "--seeds", 2)
     assert outcome.code == 0

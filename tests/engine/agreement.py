@@ -14,8 +14,8 @@ from lenet.data.plan import epoch_plan
 from lenet.engine import native
 from lenet.engine import torch as reference
 from lenet.engine.base import Settings
+from lenet.layers.lenet import LeNet
 from lenet.models import SHAPES, Residual, network_of
-from lenet.models.lenet import LeNet
 
 needs_native = pytest.mark.skipif(native.available() is not None, reason=str(native.available()))
 

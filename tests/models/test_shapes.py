@@ -9,6 +9,8 @@ import torch
 from torch import nn
 
 from lenet.errors import InputError
+from lenet.layers import defaults
+from lenet.layers.shapes import layers_of
 from lenet.models import (
     SHAPES,
     Normalize,
@@ -46,6 +48,32 @@ def random_images(shape, count=4):
 )
 def test_parameters_are_as_counted_by_hand(name, input_shape, classes, parameters):
     assert parameter_count(network_of(SHAPES[name], input_shape, classes)) == parameters
+
+
+def test_layers_of_a_named_network_have_pytorch_s_default_arguments():
+    pairs = [
+        (defaults.conv(3, 4, 5), nn.Conv2d(3, 4, 5)),
+        (defaults.conv(3, 4, 3, stride=2, padding=1), nn.Conv2d(3, 4, 3, stride=2, padding=1)),
+        (defaults.linear(3, 4), nn.Linear(3, 4)),
+        (defaults.batch_norm(3), nn.BatchNorm2d(3)),
+        (defaults.batch_norm(3, maps=False), nn.BatchNorm1d(3)),
+        (defaults.max_pool(2), nn.MaxPool2d(2)),
+        (defaults.average_pool(2), nn.AvgPool2d(2)),
+        (defaults.mean_of_maps(), nn.AdaptiveAvgPool2d(1)),
+        (defaults.flatten(), nn.Flatten()),
+        (defaults.relu(), nn.ReLU()),
+        (defaults.tanh(), nn.Tanh()),
+        (defaults.dropout(0.2), nn.Dropout(0.2)),
+        (defaults.residual([defaults.relu()]), Residual(nn.Sequential(nn.ReLU()))),
+        (defaults.normalize((0.5,), (0.25,)), Normalize((0.5,), (0.25,))),
+    ]
+    for layer, module in pairs:
+        assert describe([layer]) == describe(nn.Sequential(module))
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_costs_are_the_same_without_pytorch(name):
+    assert trace(layers_of(SHAPES[name], RGB, 10), RGB) == trace(network_of(SHAPES[name], RGB, 10), RGB)
 
 
 def kinds(name):

@@ -8,12 +8,11 @@ import numpy as np
 
 from lenet.config import checked
 from lenet.data.decode import BAR_FROM
-from lenet.data.findings import Check, class_counts, find_faults, to_leave_out
+from lenet.data.findings import MOST_COMPARED, Check, class_counts, find_faults, to_leave_out
 from lenet.data.folders import EXTENSIONS, few
 from lenet.data.inspection import inspect_images
 from lenet.data.listing import list_images
 from lenet.data.memory import Images, in_memory
-from lenet.data.near import MOST_COMPARED
 from lenet.data.progress import progress
 from lenet.data.source import MEMORY
 from lenet.errors import InputError, counted

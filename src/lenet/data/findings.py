@@ -12,9 +12,9 @@ from lenet.data.copies import CONSTANT_SD, IMBALANCED_FROM, first_of_copies
 from lenet.data.folders import Split
 from lenet.data.inspection import Inspection
 from lenet.data.listing import Listing
-from lenet.data.near import near_duplicates
 from lenet.errors import counted
 
+MOST_COMPARED = 100_000  # images; the time of a search for near-duplicates grows with their square
 FEW_IMAGES = 20  # training images; of a class with fewer, a tenth for validation or testing is one image or none
 Kind = Literal["unreadable", "copy", "near-duplicate", "near-constant", "one class", "small class", "imbalance"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -185,6 +185,8 @@ def _near(images: _Images, advance: Callable[[int], None]) -> Iterator[Finding]:
     seen = images.seen
     if not len(seen.thumbnails):
         return
+    from lenet.data.near import near_duplicates  # here PyTorch is loaded
+
     usable = np.flatnonzero(seen.readable() & (seen.deviation >= CONSTANT_SD))
     if len(usable):
         usable = usable[first_of_copies(seen.digests[usable]) == np.arange(len(usable))]

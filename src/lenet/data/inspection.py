@@ -12,7 +12,8 @@ from lenet.data.allocation import allocate
 from lenet.data.decode import BYTES_PER_PIXEL, Room, read_each
 from lenet.data.fit import MOST_PIXELS, fit_image, to_8bit
 from lenet.data.listing import Listing
-from lenet.data.near import THUMBNAIL
+
+THUMBNAIL = 32  # pixels per side of the images that are compared
 
 
 @dataclass(frozen=True, eq=False)

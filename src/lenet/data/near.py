@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from lenet.cores import usable_cores
 from lenet.data.decode import threads_for
+from lenet.data.inspection import THUMBNAIL
 
-THUMBNAIL = 32  # pixels per side of the images that are compared
-MOST_COMPARED = 100_000  # images; time grows with their square
 SIMILAR = 0.6
 _CELL = 4  # pixels per side of the cells that candidates are found by
 _CANDIDATES = 5  # for each image

@@ -1,11 +1,11 @@
-"""Networks as nn.Sequential: layers by the layer table, and the LeNet family."""
+"""Networks as nn.Sequential: built by the layer table."""
 
 from lenet.layers.network import Row, describe, every_layer, has_batch_norm, output_shapes, shaped_layers, trace
 from lenet.layers.outputs import padding_of
+from lenet.layers.shapes import SHAPES, Shape, shape_named
 from lenet.layers.table import KINDS, Kind, kind_of
-from lenet.models.modules import MODULES, Normalize, Residual, build, parameter_count, plain, with_tensors
+from lenet.models.modules import MODULES, Normalize, Residual, build, network_of, parameter_count, plain, with_tensors
 from lenet.models.own import fitted
-from lenet.models.shapes import SHAPES, Shape, network_of, shape_named
 
 __all__ = [
     "KINDS",

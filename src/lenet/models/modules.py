@@ -8,6 +8,7 @@ from torch import nn
 
 from lenet.errors import InputError
 from lenet.layers.network import every_layer, parsed
+from lenet.layers.shapes import Shape, layers_of
 from lenet.layers.table import BY_NAME, Layer, kind_of, where
 
 _LEAST_DEVIATION = 1 / 255  # avoids division by zero for a constant channel
@@ -67,6 +68,21 @@ MODULES: dict[str, type[nn.Module]] = {name: _OWN.get(name) or getattr(nn, name)
 def build(layers: Any) -> nn.Sequential:
     """The network for a list from `describe`, with newly initialized weights. Raises InputError, naming the layer."""
     return _modules(parsed(layers))
+
+
+def network_of(
+    shape: Shape,
+    input_shape: tuple[int, int, int],
+    classes: int,
+    *,
+    mean: Sequence[float] = (0.5,),
+    std: Sequence[float] = (0.25,),
+) -> nn.Sequential:
+    """A network of this shape, initialized as PyTorch does by default, from torch's global generator.
+
+    The arguments and errors are those of `lenet.layers.shapes.layers_of`.
+    """
+    return _modules(layers_of(shape, input_shape, classes, mean=mean, std=std))
 
 
 def _modules(layers: Iterable[Layer], inside: str = "") -> nn.Sequential:

@@ -9,7 +9,7 @@ from torch import nn
 from lenet.config import SHAPING, Config
 from lenet.data.dataset import Dataset
 from lenet.errors import InputError, counted
-from lenet.models.shapes import AUTO
+from lenet.layers.shapes import AUTO
 from lenet.training.setup import make_setup
 from lenet.training.training import Training
 

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from torch import nn
-
-from lenet.models.modules import Residual
+from lenet.layers.defaults import batch_norm, conv, dropout, flatten, linear, max_pool, mean_of_maps, relu, residual
+from lenet.layers.table import Layer
 
 
 @dataclass(frozen=True)
@@ -37,34 +36,34 @@ class Deep:
             f"dropout {self.dropout:g}"
         )
 
-    def layers(self, input_shape: tuple[int, int, int], classes: int) -> list[nn.Module]:
+    def layers(self, input_shape: tuple[int, int, int], classes: int) -> list[Layer]:
         """The layers after Normalize, for images of (height, width, channels), at least 16 x 16 pixels."""
         stages = {"plain": _plain_stages, "residual": _residual_stages}
-        layers = [*stages[self.stage](input_shape[2], self.maps), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+        layers = [*stages[self.stage](input_shape[2], self.maps), mean_of_maps(), flatten()]
         if self.dropout:
-            layers.append(nn.Dropout(self.dropout))
-        return [*layers, nn.Linear(self.maps[-1], classes)]
+            layers.append(dropout(self.dropout))
+        return [*layers, linear(self.maps[-1], classes)]
 
 
-def _plain_stages(channels: int, maps: tuple[int, ...]) -> list[nn.Module]:
-    layers: list[nn.Module] = []
+def _plain_stages(channels: int, maps: tuple[int, ...]) -> list[Layer]:
+    layers: list[Layer] = []
     for inputs, outputs in pairwise((channels, *maps)):
         if layers:
-            layers.append(nn.MaxPool2d(2))
-        layers += [*_convolution(inputs, outputs), nn.ReLU(), *_convolution(outputs, outputs), nn.ReLU()]
+            layers.append(max_pool(2))
+        layers += [*_convolution(inputs, outputs), relu(), *_convolution(outputs, outputs), relu()]
     return layers
 
 
-def _residual_stages(channels: int, maps: tuple[int, ...]) -> list[nn.Module]:
-    layers = [*_convolution(channels, maps[0]), nn.ReLU()]
+def _residual_stages(channels: int, maps: tuple[int, ...]) -> list[Layer]:
+    layers = [*_convolution(channels, maps[0]), relu()]
     for number, (inputs, outputs) in enumerate(pairwise((maps[0], *maps))):
         stride = 2 if number else 1
-        body = [*_convolution(inputs, outputs, stride), nn.ReLU(), *_convolution(outputs, outputs)]
-        shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride)) if number else None
-        layers += [Residual(nn.Sequential(*body), shortcut), nn.ReLU()]
+        body = [*_convolution(inputs, outputs, stride), relu(), *_convolution(outputs, outputs)]
+        shortcut = [conv(inputs, outputs, 1, stride=stride)] if number else []
+        layers += [residual(body, shortcut), relu()]
     return layers
 
 
-def _convolution(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
+def _convolution(inputs: int, outputs: int, stride: int = 1) -> list[Layer]:
     """A convolution that keeps the sides, or halves them by stride 2, and its batch norm."""
-    return [nn.Conv2d(inputs, outputs, 3, stride, padding=1), nn.BatchNorm2d(outputs)]
+    return [conv(inputs, outputs, 3, stride=stride, padding=1), batch_norm(outputs)]

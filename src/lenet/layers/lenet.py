@@ -3,9 +3,19 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from torch import nn
-
 from lenet.errors import InputError
+from lenet.layers.defaults import (
+    average_pool,
+    batch_norm,
+    conv,
+    dropout,
+    flatten,
+    linear,
+    max_pool,
+    relu,
+    tanh,
+)  # fmt: skip
+from lenet.layers.table import Layer
 
 # Number of 2x2 poolings after the first that make one of each size: a maximum of maxima is the maximum, and so with
 # means. The native engine computes a convolution and its 2x2 pooling as one layer.
@@ -51,22 +61,22 @@ class LeNet:
             f"batch norm: {self.batch_norm}{place}, dropout {self.dropout:g}"
         )
 
-    def layers(self, input_shape: tuple[int, int, int], classes: int) -> list[nn.Module]:
+    def layers(self, input_shape: tuple[int, int, int], classes: int) -> list[Layer]:
         """The layers after Normalize, for images of (height, width, channels), at least 16 x 16 pixels.
 
         Raises InputError for images that are too small, and for an option that would change nothing in this shape.
         """
         self._check_effects()
         height, width, channels = input_shape
-        activation = nn.ReLU if self.activation == "relu" else nn.Tanh
-        pool = nn.AvgPool2d if self.pool == "average" else nn.MaxPool2d
-        further = nn.MaxPool2d if self.pool == "max" else nn.AvgPool2d
+        activation = relu if self.activation == "relu" else tanh
+        pool = average_pool if self.pool == "average" else max_pool
+        further = max_pool if self.pool == "max" else average_pool
 
-        layers: list[nn.Module] = []
+        layers: list[Layer] = []
         for inputs, outputs, size in zip((channels, self.maps[0]), self.maps, self.pool_sizes, strict=True):
-            layers.append(nn.Conv2d(inputs, outputs, self.kernel, padding=self.padding))
-            norm: list[nn.Module] = [nn.BatchNorm2d(outputs)] if self.batch_norm == "all" else []
-            pooled: list[nn.Module] = [activation(), pool(2), *[further(2) for _ in range(_FURTHER_POOLS[size])]]
+            layers.append(conv(inputs, outputs, self.kernel, padding=self.padding))
+            norm: list[Layer] = [batch_norm(outputs)] if self.batch_norm == "all" else []
+            pooled: list[Layer] = [activation(), pool(2), *[further(2) for _ in range(_FURTHER_POOLS[size])]]
             layers += norm + pooled if self.norm == "before-pool" else pooled + norm
             height, width = ((side + 2 * self.padding - self.kernel + 1) // size for side in (height, width))
         if height < 1 or width < 1:
@@ -75,17 +85,17 @@ class LeNet:
                 + ("" if self.pool_sizes == (2, 2) else ", or smaller pool-sizes")
             )
 
-        layers.append(nn.Flatten())
+        layers.append(flatten())
         inputs = self.maps[1] * height * width
         for number, outputs in enumerate(self.fc):
-            layers.append(nn.Linear(inputs, outputs))
+            layers.append(linear(inputs, outputs))
             if self.batch_norm == "all" or (self.batch_norm == "first-fc" and number == 0):
-                layers.append(nn.BatchNorm1d(outputs))
+                layers.append(batch_norm(outputs, maps=False))
             layers.append(activation())
             if self.dropout:
-                layers.append(nn.Dropout(self.dropout))
+                layers.append(dropout(self.dropout))
             inputs = outputs
-        layers.append(nn.Linear(inputs, classes))
+        layers.append(linear(inputs, classes))
         return layers
 
     def _check_effects(self) -> None:

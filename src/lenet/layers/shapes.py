@@ -1,19 +1,18 @@
-"""The named networks: a table of their shapes, and the nn.Sequential of any of them or of the user.
+"""The named networks: a table of their shapes, and the layers of any of them.
 
-A model takes raw pixels, uint8 [B, H, W, C] of its input size, and returns logits [B, classes].
+A network takes raw pixels, uint8 [B, H, W, C] of its input size, and returns logits [B, classes].
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from torch import nn
-
 from lenet.config import SHAPING
 from lenet.errors import InputError, counted, did_you_mean
-from lenet.models.deep import Deep
-from lenet.models.lenet import LeNet
-from lenet.models.modules import Normalize
+from lenet.layers.deep import Deep
+from lenet.layers.defaults import normalize
+from lenet.layers.lenet import LeNet
+from lenet.layers.table import Layer
 
 Shape = LeNet | Deep
 
@@ -89,15 +88,15 @@ def shape_named(name: str, **changes: Any) -> Shape:
     return replace(shape, **given)
 
 
-def network_of(
+def layers_of(
     shape: Shape,
     input_shape: tuple[int, int, int],
     classes: int,
     *,
     mean: Sequence[float] = (0.5,),
     std: Sequence[float] = (0.25,),
-) -> nn.Sequential:
-    """A network of this shape, initialized as PyTorch does by default, from torch's global generator.
+) -> list[Layer]:
+    """The layers of a network of this shape, without tensors.
 
     input_shape: (height, width, channels), at least 16 x 16 pixels
     mean, std: one value per input channel or one for all, of pixels scaled to 0..1
@@ -106,4 +105,4 @@ def network_of(
     """
     channels = input_shape[2]
     mean, std = (list(values) * channels if len(values) == 1 else values for values in (mean, std))
-    return nn.Sequential(Normalize(mean, std), *shape.layers(input_shape, classes))
+    return [normalize(mean, std), *shape.layers(input_shape, classes)]
