@@ -157,7 +157,7 @@ class TrainingConfig:
     epochs: int = option(20, "Number of epochs.", 1, 100_000)
     batch_size: int = option(64, "Batch size.", 1, 65536)
     lr: float | None = option(
-        None, "Peak learning rate. Default: 0.1 with sgd, 0.05 with muon, 0.005 with adam and adamw.", 1e-9, 100
+        None, "Peak learning rate. Default: 0.1 with sgd, 0.02 with muon, 0.005 with adam and adamw.", 1e-9, 100
     )
     schedule: Literal["constant", "cosine", "one-cycle"] = option("one-cycle", "Learning rate schedule.")
     optimizer: Literal["sgd", "adam", "adamw", "muon"] = option(
@@ -197,7 +197,7 @@ class TrainingConfig:
         """The learning rate at the schedule's peak."""
         if self.lr is not None:
             return self.lr
-        return {"sgd": 0.1, "muon": 0.05}.get(self.optimizer, 5e-3)
+        return {"sgd": 0.1, "muon": 0.02}.get(self.optimizer, 5e-3)
 
     @property
     def decay(self) -> float:
