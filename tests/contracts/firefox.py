@@ -57,12 +57,12 @@ class Firefox:
         self._call("browsingContext.navigate", context=self._tab, url=file.as_uri(), wait="complete")
 
     def evaluate(self, expression):
-        """The value of a JavaScript expression, or of the promise that it gives. It must be JSON."""
+        """The value of a JavaScript expression, or of the promise that it gives. It must be JSON, or undefined."""
         wrapped = f"Promise.resolve({expression}).then(JSON.stringify)"
         target = {"context": self._tab}
         answer = self._call("script.evaluate", expression=wrapped, target=target, awaitPromise=True)
         assert answer["type"] == "success", answer
-        return json.loads(answer["result"]["value"])
+        return json.loads(answer["result"].get("value", "null"))
 
     def wait_for(self, selector):
         """Waits until an element with this CSS selector exists."""

@@ -70,6 +70,22 @@ def test_it_predicts_what_lenet_predicts(firefox, run, image_files, tmp_path):
     assert [url for url in firefox.requested() if not url.startswith(("data:", "blob:"))] in ([], [page.as_uri()])
 
 
+def test_the_layers_inside_a_residual_block_are_folded(firefox, residual_run, tmp_path):
+    firefox.open(lenet.export(residual_run, tmp_path / "net.html").file, width=360, height=740)
+    titles = "[...document.querySelectorAll('{} > .layer > h3')].map((title) => title.innerText.split(' (')[0])"
+    outside = firefox.evaluate(titles.format("#layers"))
+    assert outside == [f"layer {number}" for number in (1, 3, 4, 5, 6, 7, 8, 9, 10, 12)]
+    assert "the sum of body and shortcut" in firefox.evaluate("document.querySelectorAll('#layers h3')[2].innerText")
+    shown = "[...document.querySelectorAll('details .maps')].filter((maps) => maps.checkVisibility()).length"
+    assert firefox.evaluate(shown) == 0
+    firefox.evaluate("document.querySelectorAll('summary')[1].click()")
+    assert firefox.evaluate(shown) == 4
+    inside = firefox.evaluate(titles.format("details[open]"))
+    assert inside == ["layer 6, body 0", "layer 6, body 2", "layer 6, body 3", "layer 6, shortcut 0"]
+    assert firefox.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
+    assert firefox.errors() == []
+
+
 def test_an_error_in_a_page_is_reported(firefox, tmp_path):
     (tmp_path / "bad.html").write_text("<!DOCTYPE html><title>x</title><script>console.warn('odd'); absent()</script>")
     firefox.open(tmp_path / "bad.html", width=360, height=740)

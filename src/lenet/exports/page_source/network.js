@@ -249,9 +249,6 @@ const Lenet = (() => {
   const LAYERS = { conv, linear, scale, activation, max_pool: maxPool, average_pool: averagePool };
   const product = (shape) => shape.reduce((one, other) => one * other, 1);
 
-  /* The steps in the order in which they are computed: those of a sum's branches before the sum. */
-  const every = (steps) => steps.flatMap((step) => [...every((step.branches ?? []).flat()), step]);
-
   /* What the steps give for x. */
   function through(steps, x) {
     for (const step of steps) {
@@ -303,7 +300,7 @@ const Lenet = (() => {
       return { probabilities: powers.map((power) => power / total), pixels };
     }
 
-    return { classify, steps: every(steps) };
+    return { classify, steps };
   }
 
   return { load, bytesOf, floatsOf, channelsOf, fitted };

@@ -81,24 +81,39 @@
   }
 
   /* The canvases of a layer are made once. */
-  const layers = network.steps
-    .filter(({ kind }) => kind !== "flatten")
-    .map((step) => {
-      const isMaps = step.output.length === 3 && step.output[1] * step.output[2] > 1;
-      const [count, height, width] = isMaps ? step.output : [1, 1, step.values.length];
-      const shown = Math.min(count, MAPS);
-      const text = isMaps ? `${counted(count, "map")} of ${height} × ${width}` : counted(width, "value");
-      const box = made("div", "layer"), title = made("h3", "", step.where), maps = made("div", "maps");
-      title.append(made("span", "", `: ${text}${shown < count ? `, the first ${shown}` : ""}`));
-      maps.setAttribute("role", "img");
-      maps.setAttribute("aria-label", `${step.where}: ${text}`);
-      const canvases = Array.from({ length: shown }, () => made("canvas"));
-      if (!isMaps) maps.classList.add("vector");
-      maps.append(...canvases);
-      box.append(title, maps);
-      element("layers").append(box);
-      return { step, canvases, height, width, isMaps };
-    });
+  const layers = [];
+
+  function layerBox(step) {
+    const isMaps = step.output.length === 3 && step.output[1] * step.output[2] > 1;
+    const [count, height, width] = isMaps ? step.output : [1, 1, step.values.length];
+    const shown = Math.min(count, MAPS);
+    const text = isMaps ? `${counted(count, "map")} of ${height}\u00a0×\u00a0${width}` : counted(width, "value");
+    const box = made("div", "layer"), title = made("h3", "", step.where), maps = made("div", "maps");
+    const sum = step.branches ? ", the sum of body and shortcut" : "";
+    title.append(made("span", "", `: ${text}${shown < count ? `, the first ${shown}` : ""}${sum}`));
+    maps.setAttribute("role", "img");
+    maps.setAttribute("aria-label", `${step.where}: ${text}`);
+    const canvases = Array.from({ length: shown }, () => made("canvas"));
+    if (!isMaps) maps.classList.add("vector");
+    else if (Math.max(height, width) <= 8) maps.classList.add("tiny");
+    maps.append(...canvases);
+    box.append(title, maps);
+    if (step.branches) box.append(branchesBox(step));
+    layers.push({ step, canvases, height, width, isMaps });
+    return box;
+  }
+
+  const layerBoxes = (steps) => steps.filter(({ kind }) => kind !== "flatten").map(layerBox);
+
+  /* The layers inside a residual block, folded: there may be more of them than outside. */
+  function branchesBox({ branches: [body, shortcut] }) {
+    const box = made("details");
+    box.append(made("summary", "", "Body and shortcut"), ...layerBoxes(body), ...layerBoxes(shortcut));
+    if (!shortcut.length) box.append(made("p", "hint", "The shortcut is the input of the block, unchanged."));
+    return box;
+  }
+
+  element("layers").append(...layerBoxes(network.steps));
 
   function showLayers() {
     for (const { step, canvases, height, width, isMaps } of layers) {
