@@ -9,7 +9,7 @@ from lenet.layers.network import output_shapes
 from lenet.layers.table import ACTIVATIONS, kind_of
 
 MOST_STATISTICS = 1024  # per image; their covariance has the square of this number of values
-_BATCH = 256
+_BATCH, _PIXELS = 256, 256 * 32 * 32  # at most, of the images whose maps are in memory at once
 
 # `maps` of the torch engine, or of the native one's Inference: (network, uint8 [N, H, W, C], numbers of layers) ->
 # their outputs, float32 [N, pixels, channels] each, computed on one thread.
@@ -31,14 +31,14 @@ def map_statistics(maps: Maps, network: Any, images: np.ndarray) -> np.ndarray:
     images: uint8 [N, H, W, C]
     """
     numbers = list(_described(network, images.shape[1:]))
-    parts = []
-    for begin in range(0, len(images), _BATCH):
+    parts, batch = [], min(_BATCH, max(1, _PIXELS // (images.shape[1] * images.shape[2])))
+    for begin in range(0, len(images), batch):
         found = []
-        for pixels in maps(network, np.array(images[begin : begin + _BATCH]), numbers):
+        for pixels in maps(network, np.array(images[begin : begin + batch]), numbers):
             pixels = np.ascontiguousarray(pixels.transpose(0, 2, 1))  # sums of neighbours are fast, and exact to 1e-6
             mean = pixels.mean(axis=2)
-            squares = np.square(pixels - mean[:, :, None])
-            found += [mean, np.sqrt(squares.mean(axis=2))]
+            centred = pixels - mean[:, :, None]
+            found += [mean, np.sqrt(np.square(centred, out=centred).mean(axis=2))]
         parts.append(np.concatenate(found, axis=1))
     return np.concatenate(parts)
 

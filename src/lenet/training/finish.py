@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lenet.engine import torch as torch_engine
 from lenet.engine.statistics import map_statistics, statistics_count
@@ -27,6 +28,7 @@ from lenet.training.start import trained_parameters
 from lenet.training.training import Training
 
 _DESCRIBED_TRAIN, _DESCRIBED_VAL = 2000, 5000  # images of which statistics are computed; more make little difference
+_COPIED = 512  # of these images at once
 _PER_STATISTIC = 5  # training images at least: a covariance needs a multiple of the number of statistics
 _LIBRARIES = ("lenet", "torch", "numpy", "pillow")
 
@@ -102,11 +104,13 @@ def likeness_of(training: Training) -> Likeness | None:
     dataset, model = training.dataset, training.model
     height, width, channels = dataset.images.shape[1:]
     train = max(_DESCRIBED_TRAIN, _PER_STATISTIC * statistics_count(list(model), (height, width, channels)))
-    described = [
-        dataset.images[indices[:: 1 + (len(indices) - 1) // most]]
-        for indices, most in ((dataset.train, train), (dataset.val, _DESCRIBED_VAL))
-    ]
-    return likeness(*(map_statistics(torch_engine.maps, model, images) for images in described))
+
+    def described(indices: NDArray[np.int64], most: int) -> np.ndarray:
+        chosen = indices[:: 1 + (len(indices) - 1) // most]
+        blocks = (dataset.images[chosen[begin : begin + _COPIED]] for begin in range(0, len(chosen), _COPIED))
+        return np.concatenate([map_statistics(torch_engine.maps, model, images) for images in blocks])
+
+    return likeness(described(dataset.train, train), described(dataset.val, _DESCRIBED_VAL))
 
 
 def result_of(setup: Setup, trainings: Sequence[Training], tested: Tested, clock: Clock) -> dict[str, Any]:
