@@ -6,6 +6,7 @@ that pads with zeros becomes part of it too, if a byte stands for what the Scale
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 
 import numpy as np
 import torch
@@ -65,9 +66,8 @@ def quantized(exported: Exported, images: NDArray[np.uint8]) -> Quantized:
         for begin in range(0, len(images), _BATCH):
             some = np.ascontiguousarray(images[begin : begin + _BATCH].transpose(0, 3, 1, 2)).astype(np.float32)
             for step, x in _activations(steps, torch.from_numpy(some)):
-                if not bool(x.isfinite().all()):
+                if not extremes[step].add(x):
                     raise InputError(f"{step.where} cannot be exported in int8: it gives values that are not finite")
-                extremes[step].add(x)
     end = _logit_step(steps)
     found, last = _integers(steps, {step: known.range() for step, known in extremes.items()}, PIXELS, end)
     return Quantized(tuple(found), None if end is not None else last)
@@ -135,8 +135,11 @@ class _Extremes:
     def __init__(self) -> None:
         self._low = self._high = 0.0
 
-    def add(self, x: torch.Tensor) -> None:
-        self._low, self._high = min(self._low, float(x.min())), max(self._high, float(x.max()))
+    def add(self, x: torch.Tensor) -> bool:
+        """Whether all values are finite: NaN is the smallest and the largest of values with a NaN among them."""
+        low, high = map(float, x.aminmax())
+        self._low, self._high = min(self._low, low), max(self._high, high)
+        return isfinite(low) and isfinite(high)
 
     def range(self) -> Range:
         scale = max(self._high - self._low, 1e-30) / 255
