@@ -8,71 +8,24 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from lenet.config import TrainingConfig
-from lenet.data.augment import augmented
-from lenet.data.plan import dropout_keep, epoch_plan
+from lenet.data.plan import dropout_keep
 from lenet.engine import torch as engine
 from lenet.engine.base import Settings
 from lenet.engine.choice import choose
-from lenet.models import SHAPES, network_of
+from lenet.models import SHAPES
 from lenet.training.training import initialised
-
-GREY = (16, 16, 1)
-RNG = np.random.default_rng(5)
-IMAGES = RNG.integers(0, 256, (60, *GREY), np.uint8)
-LABELS = RNG.integers(0, 10, 60)
-
-
-def settings_for(optimizer="adam", frozen=0, class_weights=None, **training):
-    """Settings without momentum and weight decay, unless given."""
-    plain = {"momentum": 0.0, "nesterov": False, "weight_decay": 0.0}
-    return Settings(TrainingConfig(optimizer=optimizer, **(plain | training)), frozen, class_weights=class_weights)
-
-
-def network(name="lenet5-modern", seed=0, **changes):
-    return initialised(network_of(replace(SHAPES[name], **changes), GREY, 10), seed)
-
-
-def plan(count=50, **changes):
-    wanted = {"seed": 1, "epoch": 0, "epochs": 2, "batch_size": 16, "learning_rate": 0.05, "schedule": "one-cycle"}
-    return epoch_plan(np.arange(60)[60 - count :], **(wanted | changes))
-
-
-def copied(model):
-    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
-
-
-def assert_equal(model, state):
-    for name, tensor in model.state_dict().items():
-        assert torch.equal(tensor, state[name]), name
-
-
-def assert_close(model, state, atol=1e-6):
-    for name, tensor in model.state_dict().items():
-        assert torch.allclose(tensor, state[name], rtol=1e-5, atol=atol), name
-
-
-def plain_loop(model, optimizer, a_plan, targets, label_smoothing=0.0, class_weights=None):
-    """A plain PyTorch training loop; `targets` are by position in the plan. Returns (summed loss, number correct)."""
-    criterion = nn.CrossEntropyLoss(class_weights, label_smoothing=label_smoothing)
-    torch.set_num_threads(1)  # as in the engine, since the order of sums depends on it
-    model.train()
-    losses, right = 0.0, 0
-    for (begin, end), rate in zip(a_plan.steps.tolist(), a_plan.learning_rates, strict=True):
-        part = slice(begin, end)
-        x = augmented(IMAGES, a_plan, part)
-        y = torch.from_numpy(targets[part])
-        for group in optimizer.param_groups:
-            group["lr"] = float(rate)
-        optimizer.zero_grad()
-        logits = model(torch.from_numpy(x))
-        loss = criterion(logits, y)
-        loss.backward()
-        optimizer.step()
-        losses += loss.item() * (end - begin)
-        right += int((logits.argmax(1) == (y if y.ndim == 1 else y.argmax(1))).sum())
-    return losses, right
-
+from tests.engine.torch_loop import (
+    IMAGES,
+    LABELS,
+    RNG,
+    assert_close,
+    assert_equal,
+    copied,
+    network,
+    plain_loop,
+    plan,
+    settings_for,
+)
 
 OPTIMIZERS = {
     "sgd": ({}, lambda p: torch.optim.SGD(p, lr=1, fused=True)),
@@ -265,84 +218,6 @@ def test_torchs_global_generator_is_neither_used_nor_changed():
         assert torch.equal(torch.get_rng_state(), before)
         models.append(model)
     assert_equal(models[0], models[1].state_dict())
-
-
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "muon"])
-@pytest.mark.parametrize("cuts", [[1], [1, 2, 3], [3]])
-def test_training_in_parts_is_bit_identical_to_the_whole_plan(optimizer, cuts):
-    a_plan = plan(flip=True, max_shift=2)
-    settings = settings_for(optimizer=optimizer, momentum=0.9)
-    whole, parts = network(dropout=0.2), network(dropout=0.2)
-    whole_state, parts_state = {}, {}
-    expected = engine.train(whole, whole_state, IMAGES, LABELS, a_plan, settings)
-    got = type(expected)()
-    for first, last in zip([0, *cuts], [*cuts, 99], strict=True):
-        got += engine.train(parts, parts_state, IMAGES, LABELS, a_plan.part(first, last), settings)
-    assert_equal(parts, whole.state_dict())
-    assert parts_state.keys() == whole_state.keys()
-    assert all(torch.equal(value, whole_state[name]) for name, value in parts_state.items())
-    assert (got.images, got.correct) == (expected.images, expected.correct)
-    assert got.loss_sum == pytest.approx(expected.loss_sum)
-
-
-def test_a_plan_longer_than_one_chunk():
-    # Images are gathered in chunks of 512; 97 divides neither 512 nor 1300.
-    indices = np.resize(np.arange(60), 1_300)
-    a_plan = epoch_plan(indices, seed=1, epoch=0, epochs=1, batch_size=97, learning_rate=0.001, flip=True, max_shift=3)
-    one, other = network("lenet5"), network("lenet5")
-    plain_loop(other, torch.optim.SGD(other.parameters()), a_plan, LABELS[a_plan.order])
-    assert engine.train(one, {}, IMAGES, LABELS, a_plan, settings_for(optimizer="sgd")).images == 1_300
-    assert_close(one, other.state_dict())
-
-
-def test_batches_larger_than_one_chunk():
-    indices = np.resize(np.arange(60), 1_300)
-    a_plan = epoch_plan(indices, seed=1, epoch=0, epochs=1, batch_size=600, learning_rate=0.01)
-    one, other = network("lenet5"), network("lenet5")
-    plain_loop(other, torch.optim.SGD(other.parameters()), a_plan, LABELS[a_plan.order])
-    engine.train(one, {}, IMAGES, LABELS, a_plan, settings_for(optimizer="sgd"))
-    assert_close(one, other.state_dict())
-
-
-def test_a_loss_that_is_not_finite_stops_training_before_its_update():
-    a_plan = plan(schedule="constant", learning_rate=1e30)
-    model, once = network("lenet-dropout"), network("lenet-dropout")
-    metrics = engine.train(model, {}, IMAGES, LABELS, a_plan, settings_for(optimizer="sgd"))
-    engine.train(once, {}, IMAGES, LABELS, a_plan.part(0, 1), settings_for(optimizer="sgd"))
-    # The first update makes the weights overflow; the second step detects it and updates nothing.
-    assert metrics.nonfinite_step == 1
-    assert metrics.images == 16
-    assert np.isfinite(metrics.loss_sum)
-    assert_equal(model, once.state_dict())
-
-
-def test_weights_that_are_not_finite_stop_training_at_the_first_step():
-    model, state = network(), {}
-    with torch.no_grad():
-        model[-1].bias[3] = torch.nan
-    before = copied(model)
-    metrics = engine.train(model, state, IMAGES, LABELS, plan(), settings_for())
-    assert metrics.nonfinite_step == 0
-    assert (metrics.images, metrics.loss, metrics.accuracy) == (0, 0.0, 0.0)
-    for name, p in model.named_parameters():
-        assert torch.equal(p.nan_to_num(), before[name].nan_to_num())
-
-
-def test_a_model_on_features():
-    features = RNG.normal(size=(60, 12)).astype(np.float32)
-    model = initialised(nn.Sequential(nn.Linear(12, 10)), 0)
-    other = initialised(nn.Sequential(nn.Linear(12, 10)), 0)
-    a_plan = plan()
-    engine.train(model, {}, features, LABELS, a_plan, settings_for(optimizer="sgd"))
-    optimizer = torch.optim.SGD(other.parameters())
-    for (begin, end), rate in zip(a_plan.steps.tolist(), a_plan.learning_rates, strict=True):
-        optimizer.param_groups[0]["lr"] = float(rate)
-        optimizer.zero_grad()
-        at = a_plan.order[begin:end]
-        functional.cross_entropy(other(torch.from_numpy(features[at])), torch.from_numpy(LABELS[at])).backward()
-        optimizer.step()
-    assert_close(model, other.state_dict())
-    assert engine.logits(model, features, Settings()).shape == (60, 10)
 
 
 @pytest.mark.parametrize("augmented_images", [False, True])

@@ -6,42 +6,14 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 import torch
-from torch import nn
 from torch.nn import functional
 
-from lenet.config import Config
 from lenet.data.plan import epoch_plan
 from lenet.engine import torch as torch_engine
 from lenet.engine.base import Settings
-from lenet.engine.choice import choose
 from lenet.models import SHAPES, network_of
 from lenet.runs.tensors import read_tensors, write_tensors
-from lenet.training.setup import Setup
-from lenet.training.training import Stopped, Training, initialised
-
-GREY = (16, 16, 1)
-
-
-@pytest.fixture
-def start(few_digits):
-    """A function that makes a Training on a few digits."""
-
-    def make(seed=0, dataset=few_digits, shape="lenet5-modern", engine="torch", **options):
-        usual = {
-            "epochs": 3,
-            "batch_size": 16,
-            "augment": "flip-shift",
-            "dropout": 0.2,
-            "optimizer": "adam",
-            "lr": 0.005,
-        }
-        config = Config(**({"seed": seed} | usual | options))
-        settings = Settings(config)
-        network = network_of(replace(SHAPES[shape], dropout=config.dropout), GREY, 10, mean=[0.3], std=[0.4])
-        choice = choose(engine, network, settings)
-        return Training(Setup(config, dataset, [network], choice, settings, workers=1))
-
-    return make
+from lenet.training.training import Stopped, initialised
 
 
 def figures(row):
@@ -144,7 +116,9 @@ def test_advance_trains_the_plan_of_seed_and_epoch(start, few_digits):
     training.advance()
     settings = Settings(training.config)
     model, state = (
-        initialised(network_of(replace(SHAPES["lenet5-modern"], dropout=0.2), GREY, 10, mean=[0.3], std=[0.4]), 0),
+        initialised(
+            network_of(replace(SHAPES["lenet5-modern"], dropout=0.2), (16, 16, 1), 10, mean=[0.3], std=[0.4]), 0
+        ),
         {},
     )
     for epoch in range(2):
@@ -300,30 +274,3 @@ def test_state_of_another_network_is_refused(start):
     training.advance()
     with pytest.raises(ValueError, match="does not fit the network"):
         start(shape="lenet5").load(training.state())
-
-
-def test_initialised_depends_on_seed_alone_and_leaves_original():
-    template = network_of(SHAPES["lenet5-modern"], GREY, 10)
-    before = {name: tensor.clone() for name, tensor in template.state_dict().items()}
-    torch.manual_seed(3)
-    generator = torch.get_rng_state()
-    one = initialised(template, 4)
-    assert torch.equal(torch.get_rng_state(), generator)
-    with torch.no_grad():
-        for tensor in template.parameters():
-            tensor.fill_(9)
-        template[2].running_mean.fill_(9)
-    other = initialised(template, 4)
-    for name, tensor in one.state_dict().items():
-        assert torch.equal(tensor, other.state_dict()[name]), name
-    assert not torch.equal(one[1].weight, before["1.weight"])
-    assert torch.equal(one[0].mean, before["0.mean"])  # the pixel mean is not a weight
-    assert not torch.equal(one[1].weight, initialised(template, 5)[1].weight)
-
-
-def test_initial_weights_are_those_of_pytorch_for_the_seed():
-    torch.manual_seed(4)
-    expected = nn.Sequential(nn.Conv2d(1, 6, 5), nn.Linear(3, 2))
-    got = initialised(nn.Sequential(nn.Conv2d(1, 6, 5), nn.Linear(3, 2)), 4)
-    for name, tensor in expected.state_dict().items():
-        assert torch.equal(tensor, got.state_dict()[name])
