@@ -1,8 +1,6 @@
-"""The images of a search, found from any directory, changed meanwhile or passed from Python; its folder, deleted."""
+"""The images of a search, found from any directory or changed meanwhile; its folder, deleted."""
 
 import shutil
-
-import numpy as np
 
 import lenet as package
 from lenet.config import resolve
@@ -55,13 +53,6 @@ def test_a_search_finds_its_images_from_any_directory_and_refuses_others(
         refused(lenet("tune", "--resume", "--out", path), str(tmp_path / "photos"), "restore")
     assert not changed.exists()
     refused(lenet("tune", "--resume", "--out", path), str(tmp_path / "photos"), "restore")
-
-
-def test_a_search_takes_images_in_memory(tuned):
-    x, y = np.random.default_rng(0).integers(0, 256, (60, 20, 20, 3), np.uint8), np.arange(60) % 3
-    found = tuned((x, y), space=["lr=choice(0.01, 0.1)"], trials=2, epochs=1, confirm=1)
-    assert found.confirmed.config().data == "memory"
-    assert [trial["status"] for trial in found.trials] == ["finished", "finished"]
 
 
 def test_a_search_deleted_while_it_runs_is_an_error(ray_here, lenet, tmp_path, monkeypatch, refused):

@@ -5,6 +5,7 @@ import signal
 import time
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
@@ -15,7 +16,7 @@ from lenet.tuning.folder import read_trials
 from lenet.tuning.search import read_search
 
 WORDS = ("tune", "digits", "--recipe", "none", "--augment", "none", "--space", "lr=loguniform(1e-3,1e-1)", "--trials",
-         "4", "--epochs", "30", "--batch-size", "8", "--scheduler", "none", "--confirm", "0")  # fmt: skip
+         "4", "--epochs", "20", "--batch-size", "8", "--scheduler", "none", "--confirm", "0")  # fmt: skip
 
 
 def wait_for(states, path, running, also=lambda: True, seconds=300):
@@ -52,7 +53,7 @@ def test_a_search_resumes_to_identical_figures_when_killed_when_a_worker_is_and_
     running.communicate()
     trials_in(path)
 
-    running = process("tune", "--resume", "--out", path)
+    running = process("tune", "--resume", "--workers", "1", "--out", path)
     workers = []
     wait_for(3, path, running, lambda: workers.extend(ray_workers(running.pid)) or workers)
     workers[0].kill()
@@ -66,20 +67,21 @@ def test_a_search_resumes_to_identical_figures_when_killed_when_a_worker_is_and_
     assert psutil.wait_procs(others, timeout=10)[1] == []
     assert list(Path(os.environ["HOME"]).iterdir()) == [], "Ray wrote into the home folder"
 
+    (path / "trials.csv").unlink()  # a lost table is made again
     search = tuned(resume=True, out=path)
-    whole = tuned(space=["lr=loguniform(1e-3,1e-1)"], trials=4, epochs=30, batch_size=8, scheduler="none")
+    whole = tuned(space=["lr=loguniform(1e-3,1e-1)"], trials=4, epochs=20, batch_size=8, scheduler="none")
     assert figures(search) == figures(whole)
     assert search.best["number"] == whole.best["number"]
     assert not any(map(is_left_over, path.rglob("*")))
-    for name in ("result.json", "trials.csv"):
-        (path / name).unlink()
-    assert figures(tuned(resume=True, out=path)) == figures(whole), "a lost table of trials was not made again"
 
 
-def test_tpe_is_told_the_values_and_results_of_the_trials_that_ended(tuned):
-    options = {"search": "tpe", "epochs": 1, "batch_size": 64}
-    first = tuned(space={"lr": "loguniform(1e-3,1e-1)"}, trials=3, **options)
-    more = tuned(resume=True, out=first.path, trials=5)
+def test_tpe_is_told_the_values_and_results_of_the_trials_that_ended_on_images_in_memory(tuned):
+    data = np.random.default_rng(0).integers(0, 256, (60, 20, 20, 3), np.uint8), np.arange(60) % 3
+    options = {"search": "tpe", "epochs": 1, "batch_size": 16}
+    first = tuned(data, space={"lr": "loguniform(1e-3,1e-1)"}, trials=3, **options)
+    more = tuned(data, resume=True, out=first.path, trials=5, confirm=1)
+    assert more.confirmed.config().data == "memory"
+    assert {trial["status"] for trial in more.trials} == {"finished"}
     assert more.trials[:3] == first.trials
     assert [trial["number"] for trial in more.trials] == [0, 1, 2, 3, 4]
     assert len({trial["values"]["lr"] for trial in more.trials}) == 5
