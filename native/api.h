@@ -45,6 +45,7 @@ struct LenetLayer {
   int32_t number;             // of a dropout layer, which its masks depend on
   int32_t inputs, outputs;    // channels or features
   int32_t kernel, stride_y, stride_x, pad_y, pad_x;
+  int32_t groups;             // of a convolution
   double eps, momentum;       // batch norm
   double p;                   // dropout probability
   double slope;               // of leaky ReLU for negative inputs

@@ -263,7 +263,7 @@ NB_MODULE(_native, m) {
       .def(
           "__init__",
           [](Layer* self, LenetKind kind, int index, int number, int inputs, int outputs, int kernel, int stride_y,
-             int stride_x, int pad_y, int pad_x, double eps, double momentum, double p, double slope,
+             int stride_x, int pad_y, int pad_x, int groups, double eps, double momentum, double p, double slope,
              const Parameter& weight, const Parameter& bias, MaybeTensor mean, MaybeTensor variance,
              MaybeArray<int64_t, 0> batches_tracked) {
             LenetLayer numbers = {};
@@ -277,6 +277,7 @@ NB_MODULE(_native, m) {
             numbers.stride_x = stride_x;
             numbers.pad_y = pad_y;
             numbers.pad_x = pad_x;
+            numbers.groups = groups;
             numbers.eps = eps;
             numbers.momentum = momentum;
             numbers.p = p;
@@ -284,7 +285,7 @@ NB_MODULE(_native, m) {
             new (self) Layer{numbers, weight, bias, std::move(mean), std::move(variance), std::move(batches_tracked)};
           },
           nb::kw_only(), "kind"_a, "index"_a, "number"_a = 0, "inputs"_a = 0, "outputs"_a = 0, "kernel"_a = 0,
-          "stride_y"_a = 1, "stride_x"_a = 1, "pad_y"_a = 0, "pad_x"_a = 0, "eps"_a = 0.0, "momentum"_a = 0.0,
+          "stride_y"_a = 1, "stride_x"_a = 1, "pad_y"_a = 0, "pad_x"_a = 0, "groups"_a = 1, "eps"_a = 0.0, "momentum"_a = 0.0,
           "p"_a = 0.0, "slope"_a = 0.0, "weight"_a = Parameter{}, "bias"_a = Parameter{}, "mean"_a.none() = nb::none(),
           "variance"_a.none() = nb::none(), "batches_tracked"_a.none() = nb::none());
 

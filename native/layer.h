@@ -91,6 +91,10 @@ void each_run(Schedule& schedule, const Blob<T>& in, const Blob<T>& out, Work wo
 template <class T>
 LayerPointer<T> make_conv(const Context<T>&, const LenetLayer&, bool trained);
 template <class T>
+LayerPointer<T> make_depthwise_conv(const Context<T>&, const LenetLayer&, bool trained);
+template <class T>
+LayerPointer<T> make_grouped_conv(const Context<T>&, const LenetLayer&, bool trained);
+template <class T>
 class Input;
 struct BlockSpec;
 template <class T>

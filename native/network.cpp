@@ -92,7 +92,10 @@ void Network<T>::build() {
           add(make_conv_block(context_, block, first ? input_.get() : nullptr), out);
           i += length - 1;
         } else {
-          add(make_conv(context_, spec, trained), out);
+          const auto make = spec.groups == 1             ? make_conv<T>
+                            : spec.groups == spec.inputs ? make_depthwise_conv<T>
+                                                         : make_grouped_conv<T>;
+          add(make(context_, spec, trained), out);
         }
         break;
       }
@@ -188,7 +191,7 @@ const LenetLayer* Network<T>::activation_at(int i) const {
 template <class T>
 int Network<T>::block_at(int i, BlockSpec& block) const {
   const LenetCall& call = context_.call;
-  if (call.layers[i].stride_y != 1 || call.layers[i].stride_x != 1) return 0;
+  if (call.layers[i].stride_y != 1 || call.layers[i].stride_x != 1 || call.layers[i].groups != 1) return 0;
   const auto is = [&](int at, LenetKind a, LenetKind b) {
     return at < call.layer_count && (call.layers[at].kind == a || call.layers[at].kind == b);
   };

@@ -13,6 +13,7 @@ struct LayerDesign {
   int outputs = 0, kernel = 0, pad_y = 0, pad_x = 0;
   double p = 0;
   int stride_y = 1, stride_x = 1;
+  int groups = 1;
 };
 
 struct Design {
@@ -60,6 +61,10 @@ const std::vector<Design> kDesigns = {
      {{kNormalize}, {kConv, 6, 3, 1, 1, 0, 2, 2}, {kBatchNorm}, {kRelu}, {kConv, 19, 1}, {kTanh}, {kMaxPool},
       {kConv, 9, 1, 0, 1, 0, 2, 1}, {kConv, 5, 5, 2, 2, 0, 1, 2}, {kTanh}, {kConv, 20, 1, 1, 1}, {kFlatten},
       {kLinear, 4}}},
+    {"groups", 13, 16, 3, 4, 0, true,
+     {{kNormalize}, {kConv, 6, 3, 1, 1, 0, 1, 1, 3}, {kRelu}, {kConv, 6, 3, 1, 1, 0, 1, 1, 6}, {kBatchNorm}, {kRelu},
+      {kConv, 18, 1}, {kConv, 18, 5, 2, 1, 0, 2, 1, 18}, {kTanh}, {kConv, 12, 3, 0, 1, 0, 1, 2, 6}, {kRelu}, {kMaxPool},
+      {kConv, 12, 1, 0, 0, 0, 2, 2, 12}, {kConv, 8, 5, 2, 4, 0, 1, 1, 2}, {kFlatten}, {kLinear, 4}}},
     {"pools that overlap", 13, 16, 3, 4, 0, true,
      {{kNormalize}, {kMaxPool, 0, 3, 1, 1, 0, 2, 2}, {kConv, 6, 3, 1, 1}, {kRelu}, {kAveragePool, 0, 3, 1, 0, 0, 1, 2},
       {kBatchNorm}, {kMaxPool, 0, 3}, {kFlatten}, {kLinear, 4}}},

@@ -55,6 +55,7 @@ class Model {
       layer.stride_x = usual ? 2 : from.stride_x;
       layer.pad_y = from.pad_y;
       layer.pad_x = from.pad_x;
+      layer.groups = from.groups;
       layer.p = from.p;
       layer.slope = 0.1;
       layer.eps = 1e-5;
@@ -73,7 +74,7 @@ class Model {
         return others.back().data();
       };
       if (from.kind == kConv || from.kind == kLinear) {
-        const int fan = channels * (from.kernel ? from.kernel * from.kernel : 1);
+        const int fan = channels / from.groups * (from.kernel ? from.kernel * from.kernel : 1);
         const double bound = std::sqrt(3.0 / fan);
         channels = layer.outputs = from.outputs;
         layer.weight = parameter(fan * channels, true, -bound, bound);

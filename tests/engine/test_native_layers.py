@@ -37,6 +37,10 @@ def conv(inputs, outputs, kernel=3):
     return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
 
 
+def depthwise(channels, kernel=3, stride=1, padding=1, **options):
+    return nn.Conv2d(channels, channels, kernel, stride, padding, groups=channels, **options)
+
+
 def basic(inputs, outputs, stride=1):
     """The body of a basic residual block."""
     first = nn.Conv2d(inputs, outputs, 3, stride, padding=1)
@@ -92,6 +96,30 @@ LAYERS = {
         nn.Conv2d(6, 20, 1),
         nn.Tanh(),
         nn.AvgPool2d(2),
+    ],
+    "depthwise": lambda: [
+        conv(3, 21),
+        *(depthwise(21), nn.BatchNorm2d(21), nn.ReLU(), depthwise(21, 5, 2, padding=1), nn.Tanh()),
+        *(
+            depthwise(21, 1, (1, 2), padding=(2, 0)),
+            depthwise(21, 3, (2, 1), padding=(0, 4)),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+        ),
+    ],
+    "depthwise of pixels, without bias": lambda: [depthwise(3, bias=False), nn.ReLU(), depthwise(3, 5, padding=6)],
+    "groups": lambda: [
+        nn.Conv2d(3, 12, 3, groups=3, padding=1),
+        *(nn.ReLU(), nn.Conv2d(12, 18, 5, 2, groups=2, padding=3), nn.BatchNorm2d(18), nn.LeakyReLU(0.1)),
+        *(nn.Conv2d(18, 9, 1, groups=9), nn.Conv2d(9, 36, 3, (2, 1), groups=3, bias=False), nn.Tanh(), nn.AvgPool2d(2)),
+    ],
+    "block of depthwise": lambda: [
+        conv(3, 8),
+        Residual(
+            nn.Sequential(depthwise(8), nn.BatchNorm2d(8), nn.ReLU(), conv(8, 8, 1)),
+            nn.Sequential(depthwise(8, 5, padding=2)),
+        ),
+        nn.ReLU(),
     ],
     "strides and pool": lambda: [nn.Conv2d(3, 9, 3, 2, 1), nn.BatchNorm2d(9), nn.ReLU(), nn.MaxPool2d(2)],
     "pools that overlap": lambda: [nn.Conv2d(3, 5, 3), nn.MaxPool2d(3, 2, 1), nn.Tanh(), nn.AvgPool2d(3, 1, 1)],
@@ -196,7 +224,8 @@ def networks(draw):
         stride, pooled = draw(st.sampled_from([1, 1, 2, (1, 2)])), draw(st.sampled_from([True, True, False]))
         side = ((side + 2 * padding - kernel) // (1 if stride == 1 else 2) + 1) // (1 + pooled)
         assume(side > 0)
-        layers.append(nn.Conv2d(inputs, outputs, kernel, stride, padding))
+        groups = draw(st.sampled_from([n for n in range(1, inputs + 1) if inputs % n == outputs % n == 0]))
+        layers.append(nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups))
         layers += [nn.BatchNorm2d(outputs)] * norm
         layers.append(activation())
         layers += [nn.AvgPool2d(2) if average else nn.MaxPool2d(2)] * pooled

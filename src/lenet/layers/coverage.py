@@ -17,8 +17,8 @@ def conv(layer: Any, flat: bool) -> str | None:
         return f"has kernel size {kernel} (supported: 1x1, 3x3 and 5x5)"
     if max(stride := both(layer.stride)) > 2:
         return f"has stride {stride} (supported: 1 and 2)"
-    if both(layer.dilation) != (1, 1) or layer.groups != 1:
-        return "has a dilation or groups other than 1"
+    if both(layer.dilation) != (1, 1):
+        return "has a dilation other than 1"
     if layer.padding_mode != "zeros":
         return f"has padding mode '{layer.padding_mode}' (supported: 'zeros')"
     return only_maps(layer, flat)

@@ -156,6 +156,7 @@ KINDS: tuple[Kind, ...] = (
         fields=lambda layer: {
             "inputs": layer.in_channels,
             "outputs": layer.out_channels,
+            "groups": layer.groups,
             **_window(layer),
         },
     ),
