@@ -22,7 +22,10 @@ struct Context {
   int threads;
   const LenetLayer* last_weight;  // the last layer with a weight, which Muon leaves to SGD
 
-  bool orthogonal(const LenetLayer& spec) const { return optimizer.orthogonal() && &spec != last_weight; }
+  // Whether Muon makes the updates of the layer's weight orthogonal. It leaves convolutions with groups to SGD too.
+  bool orthogonal(const LenetLayer& spec) const {
+    return optimizer.orthogonal() && &spec != last_weight && spec.groups == 1;
+  }
 };
 
 // Network sets `in` and `out`, then calls `allocate` twice (see Arena) and `pack`, which copies parameters and state

@@ -1,5 +1,7 @@
 """Muon in the torch engine: its update of a weight beside that of SGD. test_native.py compares the engines."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -37,6 +39,14 @@ def test_all_weights_but_the_last_move_along_sgds_singular_vectors_by_nearly_equ
         assert large.max() < 1.3
     for name in found.keys() - set(whole):
         assert torch.equal(found[name], plain[name])
+
+
+def test_weights_with_groups_are_left_to_sgd():
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 6, 3, groups=3), nn.ReLU(), nn.Conv2d(6, 6, 3, groups=2), nn.Conv2d(6, 8, 1), nn.Flatten()]
+    model = nn.Sequential(Normalize([0.5] * 3, [0.25] * 3), *layers, nn.Linear(8 * 28 * 28, 10)).double()
+    plain, found = (updates(copy.deepcopy(model), name) for name in ("sgd", "muon"))
+    assert [name for name in found if not torch.equal(found[name], plain[name])] == ["4.weight"]
 
 
 def test_a_network_of_convolutions_alone():

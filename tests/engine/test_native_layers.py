@@ -17,6 +17,7 @@ from lenet.models import Normalize, Residual
 from tests.engine.agreement import (
     GRADIENT,
     assert_gradients_agree,
+    assert_trainings_agree,
     make_images,
     make_labels,
     make_plan,
@@ -183,6 +184,17 @@ def test_any_order_of_layers(layers):
     assert_gradients_agree(model, images, labels, make_plan(20, 7), replace(GRADIENT, frozen=2, threads=2))
     expected, found = (engine.logits(model, images, Settings()) for engine in (reference, native))
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "muon"])
+def test_training_with_groups(optimizer):
+    torch.manual_seed(0)
+    layers = [conv(3, 12), depthwise(12), nn.BatchNorm2d(12), nn.ReLU(), nn.Conv2d(12, 18, 3, 2, groups=3), nn.ReLU()]
+    layers += [nn.Conv2d(18, 18, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(18, 4)]
+    model = nn.Sequential(Normalize([0.4, 0.5, 0.6], [0.2, 0.3, 0.1]), *layers).double()
+    images, labels, plan = make_images(20, (9, 11, 3)), make_labels(20, 4), make_plan(20, 6, learning_rate=0.01)
+    settings = settings_for(optimizer, momentum=0.9, nesterov=True, weight_decay=1e-3)
+    assert_trainings_agree(model, images, labels, plan, settings, 1e-7)
 
 
 @st.composite

@@ -1,6 +1,6 @@
 """The torch engine: autograd on any nn.Sequential and device. Its results define what is correct."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import count
 
 import numpy as np
@@ -37,7 +37,8 @@ def train(
     for number, layer in enumerate(model):
         layer.train(number >= settings.frozen)
     learning = {name: p for name, p in model.named_parameters() if int(name.split(".")[0]) >= settings.frozen}
-    update = _updater(learning, optimizer_state, settings.training)
+    grouped = {f"{name}.weight" for name, layer in model.named_modules() if getattr(layer, "groups", 1) > 1}
+    update = _updater(learning, grouped, optimizer_state, settings.training)
     soft = targets.ndim == 2
     weights = None
     if settings.class_weights is not None:
@@ -132,9 +133,11 @@ def _tensor(array: np.ndarray) -> torch.Tensor:
 
 
 def _updater(
-    learning: dict[str, nn.Parameter], state: OptimizerState, training: TrainingConfig
+    learning: dict[str, nn.Parameter], grouped: Collection[str], state: OptimizerState, training: TrainingConfig
 ) -> Callable[[float], None]:
     """A function that updates the parameters by their gradients with a given learning rate.
+
+    grouped: names of the weights of convolutions with groups
 
     It uses torch.optim's functions, since its classes import a compiler, which takes longer than an epoch of digits.
     """
@@ -154,9 +157,9 @@ def _updater(
         buffers: list[torch.Tensor | None] = [None] * len(parameters)
         if training.momentum:
             buffers = list(pieces("momentum_buffer"))
-        # Muon leaves all but matrices, and the last layer, to SGD.
+        # Muon leaves all but matrices, and the last layer, to SGD. With groups, a weight is a matrix for each of them.
         matrices = [number for number, p in enumerate(parameters) if p.ndim > 1] if training.optimizer == "muon" else []
-        whole = [number in matrices[:-1] for number in range(len(parameters))]
+        whole = [number in matrices[:-1] and name not in grouped for number, name in enumerate(learning)]
 
         def sgd_update(rate: float) -> None:
             of_each = list(zip(parameters, gradients(), buffers, whole, strict=True))
