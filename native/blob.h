@@ -52,6 +52,7 @@ struct Blob {
   bool alias = false;  // shares the memory of the previous blob
   // If this is a term of a sum: that blob, whose gradient is this one's too, so that both have one layout.
   const Blob* sum = nullptr;
+  bool before_norm = false;  // only a trained batch norm reads it: each channel's gradients sum to zero
   int stride = 0;
   T* data = nullptr;  // [images][stride]
   T* gradient = nullptr;

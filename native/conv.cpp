@@ -78,7 +78,7 @@ class Conv : public Layer<T> {
     schedule.images([this](const Step&, const Slice& slice, const Worker& worker) {
       winograd_ ? weights_.clear_bias(slice.index) : weights_.clear(slice.index);
       each_group(slice, [&](int n, int images) {
-        if (this->spec_.bias.value) bias_gradient(n, images, slice.index);
+        if (this->spec_.bias.value && !out->before_norm) bias_gradient(n, images, slice.index);
         winograd_ ? winograd_backward(n, images, n == slice.images.begin, worker) : direct_backward(n, slice.index);
       });
       if (winograd_) winograd_->weight.finish(weights_.weight_gradient(slice.index), worker);

@@ -79,7 +79,7 @@ class DepthwiseConv : public Layer<T> {
       std::memset(dw, 0, size_t(size_ + width_) * sizeof(T));
       for (int n = slice.images.begin; n < slice.images.end; n++) {
         const Maps<const T> dz = out->gradient_maps(n), x = windows(n, scratch_[worker.index]);
-        if (this->spec_.bias.value)
+        if (this->spec_.bias.value && !out->before_norm)
           for (int y = 0; y < to.height; y++) conv_bias_gradient(dz.at(0, y, 0), to.width, to.channels, dw + size_);
         depthwise_weight_gradient(taps(x), strided(x), dz, to.height, to.width, to.channels, dw);
         if (in->needs_gradient) input_gradient(n, scratch_[worker.index]);

@@ -43,6 +43,7 @@ class GroupedConv : public Layer<T> {
       outs_[g].layout = out->layout;
       outs_[g].layout.channels = group_out_;
       outs_[g].needs_gradient = this->trained_;
+      outs_[g].before_norm = out->before_norm;
       ins_[g].allocate(arena, this->context_.most_images);
       outs_[g].allocate(arena, this->context_.most_images);
       convs_[g]->allocate(arena);

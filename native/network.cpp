@@ -84,6 +84,7 @@ void Network<T>::build() {
         out.layout.width = (in.layout.width + 2 * spec.pad_x - spec.kernel) / spec.stride_x + 1;
         out.layout.channels = spec.outputs;
         out.needs_gradient |= trained;
+        out.before_norm = trained && i + 1 < call.layer_count && call.layers[i + 1].kind == kBatchNorm;
         BlockSpec block;
         if (const int length = block_at(i, block)) {
           out.layout.height /= 2;
