@@ -73,6 +73,9 @@ def test_a_search_resumes_to_identical_figures_when_killed_when_a_worker_is_and_
     assert figures(search) == figures(whole)
     assert search.best["number"] == whole.best["number"]
     assert not any(map(is_left_over, path.rglob("*")))
+    for name in ("result.json", "trials.csv"):
+        (path / name).unlink()
+    assert figures(tuned(resume=True, out=path)) == figures(whole), "a lost table of trials was not made again"
 
 
 def test_tpe_is_told_the_values_and_results_of_the_trials_that_ended_on_images_in_memory(tuned):
