@@ -1,6 +1,6 @@
 // Linear. Row i of the weights holds those from input i to all outputs, padded to vectors, so that the forward pass and
 // the weight's gradient both run along a row. The gradient of a row is computed and used to update the row while the
-// row is in the L1 cache; it is not kept. All passes are split by rows, so that a thread's weights and their optimizer
+// row is in the L1 cache; only for Muon is it kept. All passes are split by rows, so that a thread's weights and their optimizer
 // state stay in its core's cache. The forward pass computes one sum for each part of the rows and then adds these sums
 // up.
 #include <cstddef>

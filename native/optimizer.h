@@ -1,5 +1,5 @@
 // SGD, Adam and AdamW by the formulas of torch.optim. They are elementwise, so each layer's layout serves. Muon is SGD
-// except for the weights of all layers but the last, whose direction is replaced as a whole (orthogonal.h).
+// except for the weights that `Context::orthogonal` names, whose direction is replaced as a whole (orthogonal.h).
 #pragma once
 
 #include <cmath>

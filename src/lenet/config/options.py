@@ -161,7 +161,9 @@ class TrainingConfig:
     )
     schedule: Literal["constant", "cosine", "one-cycle"] = option("one-cycle", "Learning rate schedule.")
     optimizer: Literal["sgd", "adam", "adamw", "muon"] = option(
-        "sgd", "Optimizer. muon: sgd whose updates of all weights but the last layer's are made orthogonal."
+        "sgd",
+        "Optimizer. muon: sgd with orthogonal updates of all weights but those of the last layer and of convolutions "
+        "with groups.",
     )
     momentum: float = option(0.9, "Momentum of sgd and muon.", 0, 0.9999)
     nesterov: bool = option(True, "Use Nesterov momentum with sgd and muon.")

@@ -33,8 +33,8 @@ class Settings:
     """What is constant over a training. Formulas are those of torch.optim and torch.nn.CrossEntropyLoss.
 
     training: the optimizer, its hyperparameters and label smoothing; learning rates and batches are the plan's. Adam
-        ignores momentum, and SGD without momentum ignores nesterov. Muon is SGD except for the
-        weights of all layers but the last.
+        ignores momentum, and SGD without momentum ignores nesterov. Muon is SGD except for the weights of
+        all layers but the last one and those with groups.
     frozen: number of first layers that are not trained; they run in eval mode, batch norm and dropout included
     threads: number of threads for this network
     device: device of the torch engine ("cpu", "cuda", "cuda:1"); the native engine runs on "cpu" only
