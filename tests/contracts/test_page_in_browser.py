@@ -147,6 +147,25 @@ def test_dropped_and_pasted_images(opened, digits_run, tmp_path, event):
     page.wait_for_selector('#given[aria-label="sent.png, 30 × 40 pixels"]')
 
 
+def test_an_image_that_is_read_late_does_not_replace_a_later_one(opened, digits_run, tmp_path):
+    page = opened(digits_run)
+    page.evaluate("""() => {
+        const read = window.createImageBitmap;
+        window.createImageBitmap = async (file, options) => {
+            const bitmap = await read(file, options);
+            if (file.name === "slow.png") await new Promise((resolve) => (window.release = resolve));
+            return bitmap;
+        };
+    }""")
+    Image.new("L", (30, 40), 200).save(tmp_path / "slow.png")
+    Image.new("L", (50, 60), 100).save(tmp_path / "fast.png")
+    page.set_input_files("#file", tmp_path / "slow.png")
+    page.wait_for_function("() => window.release")
+    choose(page, tmp_path / "fast.png")
+    page.evaluate("() => new Promise((resolve) => { window.release(); setTimeout(resolve, 50); })")
+    assert page.get_attribute("#given", "aria-label") == "fast.png, 50 × 60 pixels"
+
+
 def test_a_drawing_and_a_photograph(opened, digits_run):
     page = opened(digits_run)
     page.get_by_role("button", name="Draw").click()

@@ -13,6 +13,7 @@
   const samples = model.checks.filter(({ height, width }) => height === model.side && width === model.side);
   let sample = 0;
   let saying = 0;
+  let asked = 0; // how many images were asked for: one that arrives after a later one was asked for is not shown
 
   /* Numbers and classes */
 
@@ -185,16 +186,19 @@
 
   async function classifyFile(file) {
     if (!file) return;
+    const number = asked;
     const name = file.name || "the pasted image";
     if (file.size > MOST_BYTES) return fail(`Cannot read ${name}: it is larger than 512 MiB.`);
     let bitmap;
     try {
       bitmap = await createImageBitmap(file, { colorSpaceConversion: "none" });
     } catch {
-      return fail(`Cannot read ${name}: it is not an image that this browser reads. Use PNG or JPEG.`);
+      if (number === asked) fail(`Cannot read ${name}: it is not an image that this browser reads. Use PNG or JPEG.`);
+      return;
     }
     const { width, height } = bitmap;
     try {
+      if (number !== asked) return;
       if (width * height > MOST_PIXELS) return fail(`Cannot read ${name}: it has more than 100 million pixels.`);
       classifySource(bitmap, width, height, name);
     } catch {
@@ -206,7 +210,9 @@
 
   /* Ways in */
 
+  /* Every way in starts here. */
   function onlyShow(part) {
+    asked += 1;
     for (const id of ["drawing", "camera"]) element(id).hidden = id !== part;
     document.body.classList.toggle("busy", part !== "");
     if (part !== "camera") stopCamera();
@@ -259,11 +265,16 @@
 
   element("photograph").addEventListener("click", async () => {
     onlyShow("");
+    const number = asked;
+    let opened;
     try {
-      stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
+      opened = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
     } catch {
-      return fail("The camera cannot be used: there is none, or this page was not allowed to use it.");
+      if (number === asked) fail("The camera cannot be used: there is none, or this page was not allowed to use it.");
+      return;
     }
+    if (number !== asked) return opened.getTracks().forEach((track) => track.stop());
+    stream = opened;
     element("error").hidden = true;
     element("video").srcObject = stream;
     onlyShow("camera");
