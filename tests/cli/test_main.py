@@ -84,7 +84,7 @@ def test_the_flags_are_those_of_the_last_version(lenet):
         *("DATA", "--recipe", "--out", "--resume", "--overwrite", "--report", "--track", "--no-nesterov"),
     }
     assert flags("report") == {"RUN", "FILE", "--card", "--overwrite", "--data", "--data-dir"}
-    assert flags("runs") == {"DIR", "--json"}
+    assert flags("runs") == {"DIR", "--sort", "--data", "--model", "--state", "--json"}
     assert flags("eval") == {"RUN", "DATA", "--data-dir", "--network", "--split", "--augment", "--out"}
     assert flags("transfer") == options - {"--" + name for name in TRANSFER_LACKS} | {
         *("RUN", "DATA", "--recipe", "--out", "--resume", "--overwrite", "--report", "--no-nesterov"),

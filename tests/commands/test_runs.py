@@ -105,6 +105,35 @@ def test_searches(digits_run, lenet, tmp_path):
     assert "search.toml is damaged" in package.list_runs(tmp_path).damaged["0002"]
 
 
+def test_runs_are_sorted_and_chosen(some_runs, lenet, refused):
+    def names(*options):
+        return [run["name"] for run in json.loads(lenet("runs", some_runs, "--json", *options).out)["runs"]]
+
+    better = some_runs / "0004"
+    shutil.copytree(some_runs / "0001", better)
+    result = json.loads((better / "result.json").read_text())
+    for key in ("val_accuracy", "test_accuracy"):
+        result[key]["mean"] = 1.0
+    result["config"]["model"] = "lenet5"
+    result["seconds"]["total"] += 1000
+    (better / "result.json").write_text(json.dumps(result))
+    past = (some_runs / "0001" / "result.json").stat().st_mtime - 100
+    os.utime(better / "result.json", (past, past))
+    assert names() == ["0002", "0001", "0004"]
+    assert names("--sort", "name") == ["0001", "0002", "0004"]
+    assert names("--sort", "val")[0] == "0004"
+    assert names("--sort", "test") == ["0004", "0001", "0002"]
+    assert names("--sort", "time")[-1] == "0004"
+    assert names("--model", "lenet5") == ["0004"]
+    assert names("--data", "digits", "--state", "interrupted") == ["0002"]
+    assert "other   2 runs not asked for" in lenet("runs", some_runs, "--state", "interrupted").out.splitlines()
+    assert lenet("runs", some_runs, "--state", "running").out.splitlines()[0] == "other   3 runs not asked for"
+    refused(lenet("runs", some_runs, "--data", "digit"), "has data 'digit', did you mean 'digits'?")
+    refused(lenet("runs", some_runs, "--sort", "best"), "best")
+    with pytest.raises(package.InputError, match="unknown sort 'vall', did you mean 'val'"):
+        package.list_runs(some_runs, sort="vall")
+
+
 def test_folders_without_runs(lenet, refused, digits_run):
     assert lenet("runs").out == "no runs in runs: 'lenet train' makes one\n"
     refused(lenet("runs", "none"), "no folder none")

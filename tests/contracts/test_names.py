@@ -26,7 +26,7 @@ PARAMETERS = {
     "compare": "runs out verbose",
     "evaluate": "run data data_dir network split augment",
     "export": "run file network overwrite input int8 data_dir",
-    "list_runs": "folder",
+    "list_runs": "folder sort data model state",
     "load": "run",
     "predict": "run images top network calibrated reject_error reject_unlike",
     "study": "name out verbose watch",

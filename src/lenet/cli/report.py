@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from lenet.cli.flags import DataDir, RunFolder
 from lenet.cli.interrupt import loading
 from lenet.report.console import PlainConsole
+from lenet.runs.listing import Order, State
 
 
 def report(
@@ -47,10 +48,11 @@ def write(run: Path, file: Path | None = None, **options: Any) -> None:
 
 
 def runs(
-    folder: Annotated[Path, Parameter(name="DIR")] = Path("runs"), /, *,
+    folder: Annotated[Path, Parameter(name="DIR")] = Path("runs"), /, *, sort: Order = "date",
+    data: str | None = None, model: str | None = None, state: State | None = None,
     json_: Annotated[bool, Parameter(name="json", negative="")] = False,
 ) -> None:  # fmt: skip
-    """List the runs and searches in a folder, the newest first.
+    """List the runs and searches in a folder: their settings, accuracies and times.
 
     Accuracies are mean and standard deviation over n networks; those of a search
     are of its confirmation. A run that is not finished shows "interrupted" (it can
@@ -60,6 +62,15 @@ def runs(
     ----------
     folder
         Folder of the runs. Default: runs.
+    sort
+        Order of the rows: date (the newest first), name, val or test (the highest accuracy first) or time (the
+        shortest first). Default: date.
+    data
+        Only runs on this data, by its name in the table. Default: all.
+    model
+        Only runs of this network, by its name in the table. Default: all.
+    state
+        Only runs in this state. Default: all.
     json_
         Print JSON instead of the table.
     """
@@ -67,7 +78,7 @@ def runs(
         from lenet.commands.runs import list_runs
         from lenet.report.runs import runs_json, runs_lines, runs_table
 
-    listing = list_runs(folder)
+    listing = list_runs(folder, sort=sort, data=data, model=model, state=state)
     if json_:
         sys.stdout.write(runs_json(listing))
         return

@@ -1,25 +1,36 @@
 """Runs: what the runs in a folder are, and what came of them."""
 
 import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
 from lenet.errors import InputError, did_you_mean
 from lenet.evaluation.scores import mean_sd
 from lenet.runs.kinds import SEARCH_FILE, kind_of, state_of
-from lenet.runs.listing import Listed, Listing
+from lenet.runs.listing import Listed, Listing, Order, State
 from lenet.runs.metrics import EpochRow, best_row, selected
 from lenet.runs.opening import RUNS
 from lenet.runs.run import Run
 from lenet.tuning.search import read_search
 
 
-def list_runs(folder: str | Path = "runs") -> Listing:
+def list_runs(
+    folder: str | Path = "runs", *, sort: Order = "date", data: str | None = None, model: str | None = None,
+    state: State | None = None,
+) -> Listing:  # fmt: skip
     """The runs and searches in a folder.
 
-    Raises InputError if the folder does not exist or is itself a run.
+    sort: date: the newest first; val, test: the highest accuracy first; time: the shortest first; name
+    data, model, state: only the runs that have this; None: all
+
+    Raises InputError if the folder does not exist or is itself a run, or if none of its runs has that data, model or
+    state.
     """
+    if sort not in _ORDERS:
+        raise InputError(f"unknown sort '{sort}'{did_you_mean(str(sort), _ORDERS)}")
     folder = Path(folder)
     if not folder.is_dir():
         if folder == RUNS:
@@ -37,8 +48,30 @@ def list_runs(folder: str | Path = "runs") -> Listing:
                 listing.damaged[path.name] = str(error)
         elif inner := sum(map(_is_run, filter(Path.is_dir, path.iterdir()))):
             listing.groups[path.name] = inner
-    listing.runs.sort(key=lambda one: (one.date, one.path.name), reverse=True)
-    return listing
+    found = listing.runs
+    wanted = {"data": data, "model": model, "state": state}
+    for key, value in wanted.items():
+        known = get_args(State) if key == "state" else {getattr(run, key) for run in found}
+        if value is not None and value not in known and found:
+            raise InputError(f"no run in {folder} has {key} '{value}'{did_you_mean(value, known)}")
+    kept = [run for run in found if all(value in (None, getattr(run, key)) for key, value in wanted.items())]
+    # The newest first, where the order asked for leaves runs equal.
+    kept.sort(key=lambda run: (run.date, run.path.name), reverse=True)
+    kept.sort(key=_ORDERS[sort])
+    return replace(listing, runs=kept, left_out=len(found) - len(kept))
+
+
+def _highest(accuracy: Mapping[str, Any] | None) -> float:
+    return -accuracy["mean"] if accuracy else 0.0
+
+
+_ORDERS: dict[str, Callable[[Listed], Any]] = {
+    "date": lambda run: 0,
+    "name": lambda run: run.path.name,
+    "val": lambda run: _highest(run.val_accuracy),
+    "test": lambda run: _highest(run.test_accuracy),
+    "time": lambda run: run.seconds,
+}
 
 
 def _is_run(path: Path) -> bool:

@@ -44,7 +44,11 @@ def _accuracy(values: Mapping[str, Any] | None) -> str:
 
 def runs_lines(listing: Listing) -> list[str]:
     """What the table does not show: how to resume, damaged folders, and folders with runs of their own."""
-    lines = [] if listing.runs else [f"no runs in {listing.folder}: 'lenet train' makes one"]
+    lines = []
+    if listing.left_out:
+        lines.append(f"other   {counted(listing.left_out, 'run')} not asked for")
+    elif not listing.runs:
+        lines.append(f"no runs in {listing.folder}: 'lenet train' makes one")
     stopped = [run for run in listing.runs if run.state == "interrupted"]
     lines += [f"resume  {run.resume}" for run in stopped[:_COMMANDS]]
     if len(stopped) > _COMMANDS:
@@ -61,6 +65,7 @@ def runs_json(listing: Listing) -> str:
     facts = {
         "folder": str(listing.folder),
         "runs": [_plain(run) for run in listing.runs],
+        "left_out": listing.left_out,
         "damaged": listing.damaged,
         "groups": listing.groups,
     }

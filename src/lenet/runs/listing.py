@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 State = Literal["finished", "interrupted", "running"]
+Order = Literal["date", "name", "val", "test", "time"]
 
 
 @dataclass(frozen=True)
@@ -38,14 +39,16 @@ class Listed:
 
 @dataclass(frozen=True)
 class Listing:
-    """The runs in a folder, the newest first.
+    """The runs in a folder, in the order asked for.
 
     runs: each run's path, state, data, model, accuracies and date; see `lenet.runs.listing.Listed`
     damaged: by name of the folder, why it cannot be read
     groups: folders that contain runs of their own, such as a study's, and how many
+    left_out: number of runs that were not asked for
     """
 
     folder: Path
     runs: list[Listed] = field(default_factory=list)
     damaged: dict[str, str] = field(default_factory=dict)
     groups: dict[str, int] = field(default_factory=dict)
+    left_out: int = 0
