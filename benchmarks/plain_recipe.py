@@ -1,4 +1,4 @@
-"""A recipe of lenet as a plain PyTorch script, for comparison: CIFAR-10, SGD, from the start to the test accuracy.
+"""A recipe of lenet as a plain PyTorch script, for comparison: CIFAR-10, from the start to the test accuracy.
 
 The images and transforms are those of plain_script.py; the network, optimizer, learning rates and batch size are the
 recipe's. With --only K it stops after K of the recipe's epochs, and then evaluates the test set as at the end. The last
@@ -15,11 +15,33 @@ from plain_script import Images
 from torch import nn
 from torch.utils.data import DataLoader
 
-from lenet.config import drawn, resolve
+from lenet.config import Config, drawn, resolve
 from lenet.config.options import SHAPING
 from lenet.data.dataset import load_dataset
 from lenet.data.plan import learning_rates
 from lenet.models import Normalize, network_of, shape_named
+
+
+class Muon:
+    """The direction of SGD with Nesterov momentum, made orthogonal (https://kellerjordan.github.io/posts/muon/)."""
+
+    def __init__(self, weights: list[nn.Parameter], config: Config) -> None:
+        self.weights, self.config = weights, config
+        self.buffers = [torch.zeros_like(weight) for weight in weights]
+
+    @torch.no_grad()
+    def step(self, rate: float) -> None:
+        for weight, buffer in zip(self.weights, self.buffers, strict=True):
+            assert weight.grad is not None
+            gradient = weight.grad + self.config.decay * weight
+            buffer.mul_(self.config.momentum).add_(gradient)
+            x = (gradient + self.config.momentum * buffer).flatten(1)
+            x /= x.norm() + 1e-7
+            for _ in range(5):
+                a = x @ x.T
+                x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
+            weight.sub_(x.view_as(weight), alpha=rate * max(1.0, x.shape[0] / x.shape[1]) ** 0.5)
+            weight.grad = None
 
 
 def accuracy(model: nn.Sequential, loader: DataLoader[tuple[torch.Tensor, int]], count: int) -> float:
@@ -31,7 +53,7 @@ def accuracy(model: nn.Sequential, loader: DataLoader[tuple[torch.Tensor, int]],
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recipe", help="TOML file of a recipe that trains with sgd")
+    parser.add_argument("recipe", help="TOML file of a recipe that trains with sgd or muon")
     parser.add_argument("--data-dir", help="folder with CIFAR-10 (default: $LENET_DATA, ./data, then the user cache)")
     parser.add_argument("--only", type=int, help="number of epochs after which to stop (default: the recipe's)")
     parser.add_argument("--threads", type=int, default=2)
@@ -40,8 +62,8 @@ def main() -> None:
 
     config = resolve(options.recipe, {"data_dir": options.data_dir} if options.data_dir else None)
     kinds = drawn(config)
-    if config.optimizer != "sgd" or not set(kinds) <= {"flip", "max_shift"}:
-        parser.error("the recipe must train with sgd, and augment by none, flip or shift")
+    if config.optimizer not in ("sgd", "muon") or not set(kinds) <= {"flip", "max_shift"}:
+        parser.error("the recipe must train with sgd or muon, and augment by none, flip or shift")
     torch.set_num_threads(options.threads)
     torch.manual_seed(config.seed)
     data = load_dataset(config, download=False)
@@ -64,8 +86,10 @@ def main() -> None:
     model = nn.Sequential(*[layer for layer in layers if not isinstance(layer, Normalize)])
     loss_of = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
     train, val = loader(data.train, True), loader(data.val, False)
+    matrices = [p for p in model.parameters() if p.ndim > 1][:-1] if config.optimizer == "muon" else []
+    muon = Muon(matrices, config)
     optimizer = torch.optim.SGD(
-        model.parameters(),
+        [p for p in model.parameters() if all(p is not one for one in matrices)],
         lr=config.peak_lr,
         momentum=config.momentum,
         weight_decay=config.decay,
@@ -83,6 +107,7 @@ def main() -> None:
             optimizer.zero_grad()
             loss = loss_of(model(x), y)
             loss.backward()
+            muon.step(optimizer.param_groups[0]["lr"])
             optimizer.step()
             schedule.step()
             loss.item()

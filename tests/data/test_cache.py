@@ -111,7 +111,7 @@ def test_opening_a_cached_folder_reads_no_image_file_and_no_pixels(photographs, 
         raise AssertionError("a pass over the images")
 
     with monkeypatch.context() as patched:
-        for name in ("dataset.decode", "dataset.image_facts", "cache.image_facts", "cache.digest", "loaded.digest"):
+        for name in ("reading.decode", "dataset.image_facts", "cache.image_facts", "cache.digest", "loaded.digest"):
             patched.setattr(f"lenet.data.{name}", fail)
         data = load_dataset(DataConfig(data=root, size=96))
     (entry,) = entries(tmp_path)

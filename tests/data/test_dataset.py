@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from lenet.config import DataConfig
-from lenet.data import cache, catalog, dataset, default_size, find_auto, load_dataset
+from lenet.data import cache, catalog, find_auto, load_dataset, reading
 from lenet.data.fit import fit_array
+from lenet.data.reading import default_size
 from lenet.errors import InputError
 
 REAL = Path(os.environ.get("LENET_DATA", "no LENET_DATA")).absolute()
@@ -57,7 +58,7 @@ def test_a_published_dataset_is_read_split_and_cached(monkeypatch, small_cifar, 
     assert np.bincount(data.labels[data.val]).tolist() == [2] * 10
     assert data.test.tolist() == list(range(200, 240))
     assert data.classes == catalog.CIFAR10.classes
-    monkeypatch.setattr(dataset, "read_published", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(reading, "read_published", lambda *_: pytest.fail("read again"))
     monkeypatch.setattr(cache, "digest", lambda *_: pytest.fail("hashed again"))
     again = load_dataset(DataConfig(data="cifar10", data_dir=str(small_cifar), split_seed=3))
     check(again)

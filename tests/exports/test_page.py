@@ -101,7 +101,7 @@ def test_the_page_is_one_file_and_safe(any_network, some_images, as_exported, wr
     path = written(described, any_network, some_images[:18])
     text, model = path.read_text(encoding="utf-8"), model_of(path)
     assert tuple(model["classes"]) == hostile
-    assert text.count("<script") == text.count("</script>") == 3
+    assert text.count("<script") == text.count("</script>") == 4
     assert "<title>&lt;i&gt;{{MODEL}} classifier</title>" in text
     assert not re.search(r"https?:|\bsrc=|@import|url\(|<!--", text)
     assert [(check["height"], check["width"]) for check in model["checks"][-3:]] == [(16, 16), (25, 35), (49, 21)]

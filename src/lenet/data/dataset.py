@@ -4,28 +4,22 @@ import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lenet.config import DataConfig, names_in
-from lenet.data.cache import cached, digest, stamp
 from lenet.data.catalog import CIFAR10, SETS
 from lenet.data.copies import ImageFacts, image_facts, summary
-from lenet.data.decode import decode
 from lenet.data.detect import detect
-from lenet.data.fetch import find_published, get_published
-from lenet.data.fit import check_size_and_fit, fit_array
-from lenet.data.folders import scan
-from lenet.data.idx import idx_file, read_idx
+from lenet.data.fetch import find_published
+from lenet.data.fit import check_size_and_fit
 from lenet.data.labels import leave_out, relabel
-from lenet.data.loaded import Loaded, as_asked, by_protocol, only
-from lenet.data.readers import Arrays, read_digits, read_published
-from lenet.data.source import DEFAULT_SIZE, MEMORY, Names, Source, read_source, renumbered, with_digest
+from lenet.data.loaded import by_protocol, only
+from lenet.data.reading import read_folder, read_given, read_named
+from lenet.data.source import MEMORY, Source
 from lenet.data.splits import Indices, Sources, split
-from lenet.data.stl10 import read_stl10
 from lenet.errors import InputError, Unavailable, did_you_mean
 
 _HOW_TO_GET = "CIFAR-10 is not on disk: 'lenet train cifar10' downloads it; --data-dir DIR tells where it is"
@@ -85,14 +79,6 @@ def find_auto(data_dir: str | None = None) -> str:
     return CIFAR10.name if find_published(CIFAR10, data_dir) else "digits"
 
 
-def default_size(name_or_path: str) -> int:
-    """The default image side length in pixels."""
-    published = SETS.get(name_or_path)
-    if published is None:
-        return DEFAULT_SIZE
-    return published.train_size or published.size
-
-
 def load_dataset(
     config: DataConfig,
     *,
@@ -141,11 +127,11 @@ def _load(
     check_size_and_fit(config.size, config.fit)
     name, keep, protocol = config.data, names_in(config.classes), config.protocol
     if name in SETS:
-        loaded = _read_named(config, config.size or default_size(name), classes, download, verify)
+        loaded = read_named(config, classes, download, verify)
     elif source := memory or detect(root := own_path(name)):
-        loaded = _read_source(config, source, classes, verify)
+        loaded = read_given(config, source, classes, verify)
     else:
-        loaded = _read_folder(config, root, config.size or DEFAULT_SIZE, classes, verify)
+        loaded = read_folder(config, root, classes, verify)
     if protocol != "official":
         loaded = by_protocol(loaded, protocol)
     if config.labels is not None:
@@ -226,101 +212,3 @@ def own_path(path: str) -> Path:
             options=["data"],
         )
     raise InputError(f"no dataset or folder '{path}'{did_you_mean(path, ['auto', *SETS])}", options=["data"])
-
-
-def _read_named(config: DataConfig, size: int, classes: tuple[str, ...] | None, download: bool, verify: bool) -> Loaded:
-    published = SETS[config.data]
-    channels = config.channels or published.channels
-    notes: tuple[str, ...] = ()
-    if channels != published.channels:
-        notes = ("colour images, taken as grey" if channels == 1 else "grey images, the same in all three channels",)
-    if not published.layouts:
-        source, (arrays, sha256) = "embedded", _digits(size)
-    else:
-        layout, folder = get_published(published, config.data_dir, download)
-        source = str(folder)
-        # Prediction converts to grey before it resizes, which gives other pixels than the reverse.
-        grey = channels == 1 < published.channels and size != published.size
-
-        def make() -> Arrays:
-            read = {"stl10": read_stl10, "idx": read_idx}.get(layout.kind, read_published)
-            made = read(published, layout, folder)
-            return replace(made, images=fit_array(made.images, size, channels=1 if grey else None))
-
-        files: tuple[str, ...] = (*layout.train, *layout.test, layout.meta)
-        if layout.kind == "idx":
-            files = tuple(idx_file(folder, name).name for name in files[:-1])
-        stamps = [stamp(folder, file) for file in files]
-        arrays, sha256 = cached(published.name, folder, stamps, {"size": size, "grey": grey}, make,
-                                verify=verify)  # fmt: skip
-    known = classes or arrays.classes
-    for name in arrays.classes:
-        if name not in known:
-            raise InputError(f"class '{name}' of the data is not among the model's: use data of the same classes")
-    number = np.array([known.index(name) for name in arrays.classes], dtype=np.int64)
-    arrays, sha256 = as_asked(arrays, sha256, number[arrays.labels], known, channels)
-    order = np.arange(len(arrays.labels))
-    train, test = order[: arrays.train_count], order[arrays.train_count :]
-    has_test = bool(published.layouts)
-    return Loaded(published.name, source, arrays, sha256, train, None, test if has_test else None, notes)
-
-
-@lru_cache(maxsize=1)
-def _digits(size: int) -> tuple[Arrays, str]:
-    arrays = read_digits()
-    arrays = replace(arrays, images=fit_array(arrays.images, size))
-    for shared in (arrays.images, arrays.labels):
-        shared.setflags(write=False)
-    return arrays, digest(arrays)
-
-
-def _read_source(config: DataConfig, source: Source, classes: tuple[str, ...] | None, verify: bool) -> Loaded:
-    size = config.size or source.default_size()
-
-    def read(grey: bool) -> tuple[Arrays, str]:
-        def make() -> Arrays:
-            return read_source(source, size, config.fit, grey, classes)
-
-        if source.stamps is None:
-            return with_digest(make())
-        options = {"size": size, "fit": config.fit, "grey": grey, "all": classes is not None}
-        return cached(source.name, Path(source.path), source.stamps, options, make, verify=verify)
-
-    arrays, sha256 = read(grey=config.channels == 1)
-    channels = config.channels or (1 if arrays.grey else 3)
-    if channels < arrays.images.shape[3]:  # colour among them: grey comes before the resize, as in prediction
-        arrays, sha256 = read(grey=True)
-    labels, names = renumbered(arrays, classes, source.path)
-    arrays, sha256 = as_asked(arrays, sha256, labels, names, channels)
-    train = np.arange(arrays.train_count)
-    return Loaded(source.name, source.path, arrays, sha256, train, source.part("val"), source.part("test"),
-                   source.notes, Names(tuple(part.group() for part in source.parts)))  # fmt: skip
-
-
-def _read_folder(config: DataConfig, root: Path, size: int, classes: tuple[str, ...] | None, verify: bool) -> Loaded:
-    found = scan(root, classes)
-
-    def read(grey: bool) -> tuple[Arrays, str]:
-        options = {"size": size, "fit": config.fit, "grey": grey}
-
-        def make() -> Arrays:
-            return decode(root, found, size, config.fit, grey=grey)
-
-        return cached(root.name, root, found.stamped(), options, make, verify=verify)
-
-    arrays, sha256 = read(grey=False)
-    channels = config.channels or (1 if arrays.grey else 3)
-    if channels < arrays.images.shape[3]:  # colour among them: grey comes before the resize, as in prediction
-        arrays, sha256 = read(grey=True)
-    arrays, sha256 = as_asked(arrays, sha256, found.labels, found.classes, channels)
-    return Loaded(
-        name=root.name,
-        source=str(root),
-        arrays=arrays,
-        sha256=sha256,
-        train=found.indices("train"),
-        val=found.indices("val") if found.has_val else None,
-        test=found.indices("test") if found.has_test else None,
-        notes=found.notes,
-        files=found.files,
-    )

@@ -43,10 +43,10 @@ def live_parts(exported: Exported, checks: Sequence[Check], heading: str = "h2")
     must follow them; STYLE, which needs base.css. Arguments as for `page_bytes`.
     """
     model = script_json(_model(exported, checks))
-    scripts = {"NETWORK": source_text(SOURCE / "network.js"), "VIEW": source_text(SOURCE / "view.js"), "MODEL": model}
+    scripts = {name.upper(): source_text(SOURCE / f"{name}.js") for name in ("network", "view", "sources")}
     return {
         "LIVE": filled(source_text(SOURCE / "live.html"), {"HEADING": heading}),
-        "SCRIPTS": filled(source_text(SOURCE / "live_scripts.html"), scripts),
+        "SCRIPTS": filled(source_text(SOURCE / "live_scripts.html"), scripts | {"MODEL": model}),
         "STYLE": source_text(SOURCE / "live.css"),
     }
 
