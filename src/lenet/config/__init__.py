@@ -4,6 +4,7 @@ from lenet.config.augmentation import AUGMENTATIONS, AUTO, STRENGTHS, augmentati
 from lenet.config.options import (
     GROUPS,
     SHAPING,
+    WITH_MOMENTUM,
     Config,
     DataConfig,
     ModelConfig,
@@ -21,6 +22,7 @@ __all__ = [
     "RECIPES",
     "SHAPING",
     "STRENGTHS",
+    "WITH_MOMENTUM",
     "Config",
     "DataConfig",
     "ModelConfig",

@@ -150,6 +150,9 @@ class TransferConfig:
     unfreeze_after: int = option(0, "Number of epochs after which all layers are trained; 0: never.", 0, 100_000)
 
 
+WITH_MOMENTUM = ("sgd", "muon")  # the optimizers to which momentum and nesterov apply
+
+
 @dataclass(frozen=True)
 class TrainingConfig:
     """Training: the optimizer and its schedule."""
@@ -206,7 +209,7 @@ class TrainingConfig:
         """The weight decay."""
         if self.weight_decay is not None:
             return self.weight_decay
-        return 5e-4 if self.optimizer in ("sgd", "muon") else 0.0
+        return 5e-4 if self.optimizer in WITH_MOMENTUM else 0.0
 
 
 @dataclass(frozen=True)

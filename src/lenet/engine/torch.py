@@ -11,7 +11,7 @@ from torch.optim.adam import adam
 from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd
 
-from lenet.config import TrainingConfig
+from lenet.config import WITH_MOMENTUM, TrainingConfig
 from lenet.data.augment import augmented
 from lenet.data.plan import Plan, dropout_keep
 from lenet.engine.base import ADAM_BETAS, ADAM_EPS, Metrics, OptimizerState, Settings
@@ -153,7 +153,7 @@ def _updater(
     def gradients() -> list[torch.Tensor]:
         return [p.grad for p in learning.values() if p.grad is not None]
 
-    if training.optimizer in ("sgd", "muon"):
+    if training.optimizer in WITH_MOMENTUM:
         buffers: list[torch.Tensor | None] = [None] * len(parameters)
         if training.momentum:
             buffers = list(pieces("momentum_buffer"))

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, Literal
 
-from lenet.config import AUTO, SHAPING, STRENGTHS, Config, augmentations, checked, options
+from lenet.config import AUTO, SHAPING, STRENGTHS, WITH_MOMENTUM, Config, augmentations, checked, options
 from lenet.errors import InputError, did_you_mean
 from lenet.files import read_toml
 
@@ -167,8 +167,8 @@ def check_effects(space: Space, config: Config, layers: Sequence[Mapping[str, An
     """
     every = {axis.name: axis.every() for axis in space.axes}
     for name, other, needed in (
-        ("momentum", "optimizer", ("sgd", "muon")),
-        ("nesterov", "optimizer", ("sgd", "muon")),
+        ("momentum", "optimizer", WITH_MOMENTUM),
+        ("nesterov", "optimizer", WITH_MOMENTUM),
         *((name, "augment", (kind,)) for name, kind in STRENGTHS.items()),
     ):
         possible = every.get(other) or (getattr(config, other),)
