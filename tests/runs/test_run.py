@@ -10,6 +10,7 @@ import torch
 
 from lenet.config import Config, resolve
 from lenet.errors import InputError
+from lenet.files import locked
 from lenet.models import SHAPES, build, describe, network_of
 from lenet.runs.metrics import EpochRow
 from lenet.runs.opening import open_run
@@ -72,6 +73,19 @@ def test_overwrite_deletes_the_run_in_the_folder(tmp_path):
     (run.path / "state" / "0.safetensors").touch()
     assert open_run(run.path, overwrite=True).path == run.path
     assert list(run.path.iterdir()) == []
+
+
+@pytest.mark.parametrize("how", ["resume", "overwrite"])
+def test_a_run_that_another_process_trains_is_left_alone(tmp_path, how):
+    run = started(tmp_path / "mine")
+    written_now = run.path / f".metrics.csv.{'0a' * 16}.part"
+    written_now.touch()
+    with locked(run.path, wait=False):
+        with pytest.raises(InputError, match="in use by another lenet process"):
+            open_run(run.path, **{how: True})
+        assert {path.name for path in run.path.iterdir()} == {"config.toml", written_now.name}
+    open_run(run.path, **{how: True})
+    assert not written_now.exists()
 
 
 @pytest.mark.parametrize("resume", [False, True])

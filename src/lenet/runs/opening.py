@@ -24,14 +24,7 @@ def opened_run(
     run = open_run(out, resume=resume, overwrite=overwrite, marker=marker)
     with ExitStack() as stack:
         # Two processes that train in one folder would overwrite each other's files.
-        try:
-            stack.enter_context(locked(run.path, wait=False))
-        except BlockingIOError:
-            raise InputError(
-                f"{run.path} is in use by another lenet process: wait for it or choose another --out"
-            ) from None
-        except OSError as error:
-            raise unwritable(run.path, error) from None
+        stack.enter_context(_alone_in(run.path))
         try:
             yield run
         finally:
@@ -48,7 +41,8 @@ def open_run(
     overwrite: delete the existing run at `out` first
     marker: the file by which a run of this kind is recognised: "config.toml" of a training, "search.toml" of a search
 
-    Raises InputError if the folder exists and is neither resumed nor overwritten, is not a run, or cannot be written.
+    Raises InputError if the folder exists and is neither resumed nor overwritten, is not a run, is used by another
+    process, or cannot be written.
     """
     if out is None:
         newest = _newest(marker) if resume else None
@@ -61,12 +55,27 @@ def open_run(
         raise InputError(
             f"{path} is not a run: lenet does not write into folders that it did not make; choose another --out"
         )
-    if overwrite and found:
-        shutil.rmtree(path)
     make_folder(path)
-    for left_over in filter(is_left_over, list(path.rglob("*"))):
-        left_over.unlink()
+    if found:
+        with _alone_in(path):
+            for old in list(path.iterdir() if overwrite else filter(is_left_over, path.rglob("*"))):
+                shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
     return Run(path)
+
+
+@contextmanager
+def _alone_in(path: Path) -> Iterator[None]:
+    """Locks the folder for this process. Raises InputError if another process has the lock."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(path, wait=False))
+        except BlockingIOError:
+            raise InputError(
+                f"{path} is in use by another lenet process: wait for it or choose another --out"
+            ) from None
+        except OSError as error:
+            raise unwritable(path, error) from None
+        yield
 
 
 def _fresh() -> Run:
