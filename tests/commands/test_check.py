@@ -177,9 +177,24 @@ def test_contact_sheets_show_pairs_side_by_side_and_go_when_nothing_is_found(len
     shutil.rmtree(planted)
     for number in range(30):
         save(scene(number), planted / ("a" if number % 2 else "b") / f"{number}.png")
-    outcome = lenet("data", "check", planted, "--out", out, "--no-near")
+    outcome = lenet("data", "check", planted, "--out", out, "--no-near", "--overwrite")
     assert "found   2 small classes" in outcome.out
     assert {path.name for path in out.iterdir()} == {"check.json", "findings.csv"}
+
+
+def test_files_that_no_check_made_are_kept(lenet, refused, planted, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    labels = out / "labels.csv"
+    labels.write_text("file,label,suggested\n")
+    refused(lenet("data", "check", planted, "--no-near", "--out", out, "--overwrite"), "files that no check made")
+    labels.unlink()
+    assert lenet("data", "check", planted, "--no-near", "--out", out).code == 0
+    labels.write_text("edited")
+    refused(lenet("data", "check", planted, "--no-near", "--out", out), "has a check", "--overwrite", "labels.csv")
+    assert labels.read_text() == "edited"
+    (out / "table.csv").write_text("path,label\n")
+    refused(lenet("data", "check", out / "table.csv", "--out", out, "--overwrite"), "the file that is checked")
 
 
 def test_nothing_wrong_is_said(lenet, tmp_path):
@@ -201,6 +216,8 @@ def test_wrong_folders_for_the_files_are_refused(lenet, refused, planted, tmp_pa
     (tmp_path / "file").write_text("")
     refused(lenet("data", "check", planted, "--out", tmp_path / "file"), "is a file, not a folder")
     refused(lenet("data", "check"), "DATA")
+    (tmp_path / "loop").symlink_to("loop")
+    refused(lenet("data", "check", planted, "--out", tmp_path / "loop" / "x"), "loop")
     with pytest.raises(InputError, match="data takes"):
         package.check(5)
 

@@ -37,6 +37,7 @@ def check(
     images: Annotated[str, Parameter(name="DATA")], /, *, data_dir: DataDir = None,
     no_near: Annotated[bool, Parameter(negative="")] = False,
     json_: Annotated[bool, Parameter(name="json", negative="")] = False, out: Path | None = None,
+    overwrite: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:  # fmt: skip
     """Find what is wrong with images before training on them.
 
@@ -59,6 +60,8 @@ def check(
         Folder for check.json, findings.csv (every finding), labels.csv (copies, contradictions and near-constant images
         that 'lenet train --labels' then leaves out; edit it first) and contact sheets: copies.png,
         near-duplicates.png, near-constant.png. Default: none.
+    overwrite
+        Replace the files of an earlier check in the folder, also labels.csv.
     """
     with loading():
         from lenet.commands.check import check as run_check
@@ -66,7 +69,7 @@ def check(
         from lenet.report.check import advice_lines, check_json, class_table, finding_lines, image_lines
 
     if out is not None:
-        check_folder(images, out)
+        check_folder(images, out, overwrite=overwrite)
     checked = run_check(images, data_dir=data_dir, near=not no_near)
     written = [] if out is None else write_check(checked, out)
     if json_:

@@ -16,7 +16,7 @@ from lenet.data.memory import Images, in_memory
 from lenet.data.progress import progress
 from lenet.data.source import MEMORY
 from lenet.errors import InputError, counted
-from lenet.files import make_folder, write_whole
+from lenet.files import expanded, followed, make_folder, write_whole
 from lenet.report.check import SHEETS, check_json, draw_findings, findings_csv, labels_csv
 
 _NAMED_AT_MOST = 3  # images that cannot be read, where none can
@@ -67,14 +67,25 @@ def check(data: str | Path | Images | Any, *, data_dir: str | Path | None = None
     )
 
 
-def check_folder(check_of: str, out: Path) -> None:
-    """Raises InputError if `out` cannot be the folder for the files of a check of the folder of images `check_of`."""
+def check_folder(check_of: str, out: Path, *, overwrite: bool) -> None:
+    """Raises InputError if `out` cannot be the folder for the files of a check of the images `check_of`.
+
+    overwrite: the files of an earlier check in the folder may be replaced, also a labels.csv that was edited since
+    """
     if out.suffix.lower() in EXTENSIONS:
         raise InputError(f"--out {out} has the name of an image: give a folder; the check writes several files into it")
-    root = Path(check_of).expanduser()
-    if root.is_dir() and out.resolve().is_relative_to(root.resolve()):
+    root = expanded(check_of)
+    if root.is_dir() and followed(out).is_relative_to(followed(root)):
         raise InputError(f"--out {out} is in the folder of images, where its pictures would be taken for more images: "
                          "give a folder outside it")  # fmt: skip
+    if root.is_file() and followed(root).parent == followed(out):
+        raise InputError(f"--out {out} is the folder of the file that is checked: give another folder")
+    if not out.is_dir() or not any(out.iterdir()):
+        return
+    if not (out / "check.json").is_file():
+        raise InputError(f"{out} has files that no check made: give a new or empty folder with --out")
+    if not overwrite:
+        raise InputError(f"{out} has a check: use --overwrite to replace it, also labels.csv, or another --out")
 
 
 def write_check(check: Check, folder: Path) -> list[str]:
