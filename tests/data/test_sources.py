@@ -111,6 +111,14 @@ def test_wrong_npz_files_are_named(tmp_path, some):
         packed.writestr("images.npy", header.getvalue())
         packed.writestr("labels.npy", header.getvalue())
     refused(tmp_path / "huge.npz", "images does not have the size that its header says")
+    np.savez_compressed(tmp_path / "packed.npz", images=x, labels=y)
+    content = bytearray((tmp_path / "packed.npz").read_bytes())
+    content[60:68] = b"\xff" * 8  # the first bytes after the member's header
+    (tmp_path / "packed.npz").write_bytes(content)
+    refused(tmp_path / "packed.npz", "packed.npz is damaged")
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as packed:
+        packed.writestr("cat/1.png", b"\x89PNG")
+    refused(tmp_path / "photos.zip", "is an archive of other files than arrays, such as cat/1.png: unpack it")
     np.savez(tmp_path / "flat.npz", images=x.reshape(60, -1), labels=y)
     refused(tmp_path / "flat.npz", "shape [60, 784] is not that of images")
     np.savez(tmp_path / "few.npz", images=x, labels=y[:50])
@@ -263,6 +271,8 @@ def test_wrong_csv_files_are_named(tmp_path, photographs):
     refused(write("path,label\ncat/000.png,cat\ncat/000.png,dog\n"), "lists 'cat/000.png' twice")
     refused(write("path,label\ncat/000.png,cat\ncat/001.png,cat\n"), "has one class only, 'cat'")
     refused(write("path,label\n"), "lists no images")
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    refused(write("path,label\ncat/000.png,cat\nloop.png,dog\n"), "1 of 2 images are missing: loop.png")
     refused(write('path,label\n"cat'), "is not CSV")
     (tmp_path / "a.csv").write_bytes(b"path,label\n" + "Käse,Käse".encode("latin-1"))
     refused(tmp_path / "a.csv", "a.csv")
@@ -273,6 +283,7 @@ def test_other_files_are_refused_with_what_lenet_reads(tmp_path, photographs):
     refused(tmp_path / "cat/000.png", "000.png is one image: give the folder that contains the class folders")
     (tmp_path / "a.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
     refused(tmp_path / "a.h5", "a.h5 is a file that lenet does not read as images: give class folders, .npz, IDX")
+    refused("~nobody-of-this-name/photos", "no file or folder '~nobody-of-this-name/photos'")
     (tmp_path / "empty").touch()
     refused(tmp_path / "empty", "empty is a file that lenet does not read")
 
@@ -285,3 +296,8 @@ def test_integers_number_the_classes_of_a_model(tmp_path, some):
     np.savez(tmp_path / "b.npz", images=some[0], labels=np.array(["dog", "eel", "cat"])[some[1]])
     with pytest.raises(InputError, match=r"class 'eel' in .*b.npz is not among the classes of the model"):
         load(tmp_path / "b.npz", classes=("ant", "bee", "cat", "dog"))
+    # A model whose own classes are named by integers: 1 is its first class, and it knows no 0.
+    with pytest.raises(InputError, match=r"class '0' in .*a.npz is not among the classes of the model"):
+        load(tmp_path / "a.npz", classes=("1", "2", "3"))
+    np.savez(tmp_path / "c.npz", images=some[0], labels=some[1] + 1)
+    np.testing.assert_array_equal(load(tmp_path / "c.npz", classes=("1", "2", "3")).labels, some[1])

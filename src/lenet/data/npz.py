@@ -66,10 +66,17 @@ def _headers(path: Path) -> dict[str, tuple[int, ...]]:
         with zipfile.ZipFile(path) as packed:
             shapes = {}
             for member in packed.infolist():
+                if not member.filename.endswith(".npy"):
+                    raise InputError(
+                        f"{path} is an archive of other files than arrays, such as {member.filename}: unpack it",
+                        options=["data"],
+                    )
                 with packed.open(member) as file:
                     shapes[member.filename.removesuffix(".npy")] = _header(path, member, file)[0]
             return shapes
-    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # also zlib.error, RuntimeError for a password, TokenError for a header
         raise _damaged(path, error) from None
 
 

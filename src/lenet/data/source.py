@@ -168,7 +168,8 @@ def renumbered(arrays: Arrays, known: tuple[str, ...] | None, path: str) -> tupl
     if known is None:
         return arrays.labels, arrays.classes
     own = arrays.classes
-    if not set(own) <= set(known) and all(is_number(name) and int(name) < len(known) for name in own):
+    by_number = not all(map(is_number, known))  # otherwise numbers are the names of the model's classes
+    if by_number and not set(own) <= set(known) and all(is_number(name) and int(name) < len(known) for name in own):
         own = tuple(known[int(name)] for name in own)
     for name in own:
         if name not in known:
