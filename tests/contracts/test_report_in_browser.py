@@ -5,6 +5,8 @@ import re
 import pytest
 
 import lenet
+from lenet.report import markup
+from lenet.report.page import framed
 
 sync = pytest.importorskip("playwright.sync_api")
 HOSTILE = ('<script>bad("</script>', "a&b'c\"d", "{{SCRIPT}}")
@@ -69,6 +71,20 @@ def test_classes_sort_and_sections_are_listed(opened, digits_run):
     links = page.locator("nav a").all()
     assert [link.inner_text() for link in links][:3] == ["Result", "Seeds", "Learning curves"]
     assert all(page.locator(link.get_attribute("href")).count() == 1 for link in links)
+
+
+def test_dates_and_times_sort_by_value(visit, tmp_path):
+    times = ["3:05", "45", "1:02:03", "0:12", "-"]
+    dates = ["2026-07-28", "2026-01-02", "2025-12-31", "2026-03-15", "2026-10-01"]
+    rows = list(zip("abcde", times, dates, strict=True))
+    shown = framed(
+        "Runs", "Runs", [markup.section("runs", "Runs", markup.table(["run", "time", "date"], rows, sortable=True))]
+    )
+    (tmp_path / "index.html").write_bytes(shown)
+    page = visit(tmp_path / "index.html")
+    for column, ordered in ((2, ["-", "0:12", "45", "3:05", "1:02:03"]), (3, sorted(dates))):
+        page.get_by_role("button", name=["time", "date"][column - 2]).click()
+        assert page.locator(f"tbody td:nth-child({column})").all_inner_texts() == ordered
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(380, "light"), (380, "dark"), (1600, "light"), (1600, "dark")])

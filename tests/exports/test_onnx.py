@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from torch import nn
 
 from lenet.data.fit import FITS, fit_array
 from lenet.engine import torch as torch_engine
@@ -37,6 +38,12 @@ def test_every_kind_of_layer(any_network, some_images, as_exported, takes):
     wanted = torch_engine.logits(any_network, some_images, Settings())
     np.testing.assert_allclose(logits, wanted, atol=3e-5, rtol=3e-5)
     np.testing.assert_allclose(found, probabilities(wanted / 1.5), atol=1e-5)
+
+
+def test_one_window_of_an_average_pool_with_a_remainder(normalized, some_images, as_exported):
+    network = normalized(nn.Conv2d(3, 4, 3), nn.AvgPool2d((8, 3)), nn.Flatten(), nn.Linear(16, 5))
+    (found,) = session(onnx_module.onnx_bytes(as_exported(network))).run(["logits"], {"image": some_images})
+    np.testing.assert_allclose(found, torch_engine.logits(network, some_images, Settings()), atol=3e-5, rtol=3e-5)
 
 
 @pytest.mark.parametrize("fit", FITS)

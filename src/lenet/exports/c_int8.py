@@ -29,10 +29,11 @@ _ROUNDING = """\
 #endif
 
 /* A sum as a byte: divided, rounded, halves to even, plus the byte that stands for zero, clipped to low..255.
-   Adding 1.5 * 2^23 rounds: float32 has no fractions there. Larger values, up to 2^30, are clipped in any case. */
+   Adding 1.5 * 2^23 rounds: float32 has no fractions there. */
 static inline uint8_t lenet_byte(int32_t sum, float divisor, int32_t low, int32_t zero) {
     const float quotient = (float)sum / divisor;
-    const float rounded = quotient + 12582912.0f;
+    const float least = quotient > -65536.0f ? quotient : -65536.0f;
+    const float rounded = (least < 65536.0f ? least : 65536.0f) + 12582912.0f;
     const int32_t byte = (int32_t)rounded - 12582912 + zero;
     const int32_t above = byte > low ? byte : low;
     return (uint8_t)(above < 255 ? above : 255);

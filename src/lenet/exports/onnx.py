@@ -163,7 +163,7 @@ def _activation(graph: Graph, step: Activation, x: str) -> str:
 
 
 def _average_pool(graph: Graph, step: AveragePool, x: str) -> str:
-    regular = [_regular(spans) for spans in (step.rows, step.columns)]
+    regular = [_regular(*one) for one in zip((step.rows, step.columns), step.input[1:], strict=True)]
     if all(regular):
         kernel, strides = zip(*regular, strict=True)
         return graph.add("AveragePool", x, kernel_shape=kernel, strides=strides)
@@ -174,9 +174,9 @@ def _average_pool(graph: Graph, step: AveragePool, x: str) -> str:
     return graph.add("MatMul", graph.constant(rows), graph.add("MatMul", x, graph.constant(np.transpose(columns))))
 
 
-def _regular(spans: Sequence[Span]) -> tuple[int, int] | None:
-    """Kernel and stride of means over equal windows without padding; None for others."""
+def _regular(spans: Sequence[Span], side: int) -> tuple[int, int] | None:
+    """Kernel and stride of means over equal windows of `side` values without padding; None for others."""
     kernel = spans[0].end - spans[0].begin
-    stride = spans[1].begin - spans[0].begin if len(spans) > 1 else 1
+    stride = spans[1].begin - spans[0].begin if len(spans) > 1 else side
     wanted = tuple(Span(number * stride, number * stride + kernel, 1 / kernel) for number in range(len(spans)))
     return (kernel, stride) if tuple(spans) == wanted and stride > 0 else None

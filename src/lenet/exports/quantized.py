@@ -23,7 +23,7 @@ from lenet.exports.steps import Activation, AveragePool, Conv, Flatten, Floats, 
 
 LIMIT = 2**24  # sums are smaller, in magnitude
 WIDE_LIMIT = 2**31  # for linear layers
-LEAST_DIVISOR = 1 / 64  # quotients stay below 2^30, which an int32 holds
+LEAST_DIVISOR = 1 / 64  # quotients of sums below LIMIT then stay below 2^30
 _BATCH = 256  # images
 
 

@@ -2,10 +2,15 @@
 /* Tables that sort, and the list of sections. */
 
 (() => {
-  /* Sorting: words by name, numbers by number, what is no number below them; a second click reverses. */
+  /* Sorting: words by name, numbers, dates and times by value, what is none below them; a second click reverses. */
+  const numberIn = (text) => {
+    if (/^\d{4}-\d\d-\d\d$/.test(text)) return Date.parse(text);
+    if (/^\d+(:\d\d)+$/.test(text)) return text.split(":").reduce((sum, part) => 60 * sum + Number(part), 0);
+    return parseFloat(text.replace(/,/g, ""));
+  };
   const valueOf = (row, column, words) => {
     const text = row.cells[column].textContent;
-    const number = parseFloat(text.replace(/,/g, ""));
+    const number = numberIn(text);
     return words ? text : Number.isNaN(number) ? -Infinity : number;
   };
   for (const table of document.querySelectorAll("table.sortable")) {
