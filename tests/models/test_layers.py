@@ -135,3 +135,19 @@ def test_a_pool_that_pytorch_cannot_compute_is_refused(pool):
         InputError, match=r"layer 0 \(.*Pool2d\) has padding 2: it must be at most half the kernel size, 3"
     ):
         output_shapes(nn.Sequential(pool(3, 1, 2)), (3, 8, 8))
+
+
+def test_options_that_pytorch_takes_and_a_network_cannot():
+    shape = (3, 8, 8)
+    with pytest.raises(InputError, match=r"layer 0 \(MaxPool2d\) has return_indices=True, but a layer must return one"):
+        output_shapes(nn.Sequential(nn.MaxPool2d(2, return_indices=True)), shape)
+    for mode, most in (("reflect", 7), ("circular", 8)):
+        conv = lambda pad, mode=mode: nn.Sequential(nn.Conv2d(3, 4, 3, padding=pad, padding_mode=mode))  # noqa: E731
+        (wide,) = output_shapes(conv(most), shape)
+        assert conv(most)(torch.zeros(1, *shape)).shape[1:] == wide
+        with pytest.raises(InputError, match=rf"{mode} padding too wide for its input of 8x8 pixels"):
+            output_shapes(conv(most + 1), shape)
+
+
+def test_an_output_size_may_be_a_list():
+    assert output_shapes(nn.Sequential(nn.AdaptiveAvgPool2d([2, None])), (3, 8, 8)) == [(3, 2, 8)]

@@ -189,3 +189,11 @@ def test_a_damaged_description_is_refused_with_its_place(change, message):
     change(layer)
     with pytest.raises(InputError, match=message):
         build([layer])
+
+
+def test_a_layer_in_place_leaves_the_other_branch_its_input():
+    images = torch.randn(2, 3, 8, 8)
+    one = Residual(nn.Sequential(nn.ReLU(inplace=True), conv(3, 3)))
+    torch.testing.assert_close(one(images.clone()), one.body[1](images.relu()) + images)
+    inner = Residual(nn.Sequential(Residual(nn.Sequential(nn.LeakyReLU(0.1, inplace=True)))))
+    torch.testing.assert_close(inner(images.clone()), 2 * images + nn.functional.leaky_relu(images, 0.1))

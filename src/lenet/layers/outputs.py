@@ -57,6 +57,10 @@ def normalized(layer: Any, shape: Shape) -> Shape:
 def convolved(layer: Any, shape: Shape) -> Shape:
     channels, *sides = maps_of(shape)
     _takes("channel", layer.in_channels, channels)
+    # PyTorch mirrors fewer pixels than an image has, and repeats at most all.
+    spared = {"reflect": 1, "circular": 0}.get(layer.padding_mode)
+    if spared is not None and any(pad > side - spared for pad, side in zip(padding_of(layer), sides, strict=True)):
+        raise ValueError(f"has {layer.padding_mode} padding too wide for its input of {sides[0]}x{sides[1]} pixels")
     if layer.padding == "same":
         return layer.out_channels, *sides
     parts = (layer.kernel_size, layer.stride, padding_of(layer), layer.dilation)
@@ -66,6 +70,8 @@ def convolved(layer: Any, shape: Shape) -> Shape:
 
 def pooled(layer: Any, shape: Shape) -> Shape:
     channels, *sides = maps_of(shape)
+    if getattr(layer, "return_indices", False):
+        raise ValueError("has return_indices=True, but a layer must return one tensor: leave it out")
     if any(2 * padding > kernel for padding, kernel in zip(both(layer.padding), both(layer.kernel_size), strict=True)):
         raise ValueError(f"has padding {layer.padding}: it must be at most half the kernel size, {layer.kernel_size}")
     parts = (layer.kernel_size, layer.stride, layer.padding, getattr(layer, "dilation", 1))
@@ -75,7 +81,7 @@ def pooled(layer: Any, shape: Shape) -> Shape:
 
 def pooled_to(layer: Any, shape: Shape) -> Shape:
     channels, *sides = maps_of(shape)
-    wanted = layer.output_size if isinstance(layer.output_size, tuple) else (layer.output_size,) * 2
+    wanted = layer.output_size if isinstance(layer.output_size, (tuple, list)) else (layer.output_size,) * 2
     return channels, *(side if want is None else int(want) for want, side in zip(wanted, sides, strict=True))
 
 

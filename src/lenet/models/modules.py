@@ -41,7 +41,8 @@ class Residual(nn.Module):
 
     No activation follows; give one as the network's next layer.
 
-    body, shortcut: layers that take maps [B, C, H, W] and return maps; both must return the same shape
+    body, shortcut: layers that take maps [B, C, H, W] and return maps; both must return the same shape. Their layers
+        are set to inplace=False
 
     Raises InputError if one of them is not an nn.Sequential.
     """
@@ -55,6 +56,10 @@ class Residual(nn.Module):
             if not isinstance(branch, nn.Sequential):
                 raise InputError(f"the {name} of a Residual must be an nn.Sequential, not a {type(branch).__name__}")
             self.add_module(name, branch)
+        # A layer that works in place would change the other branch's input.
+        for module in self.modules():
+            if getattr(module, "inplace", False):
+                module.inplace = False  # type: ignore[assignment]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The sum, of the shape of both branches' outputs."""
