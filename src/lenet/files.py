@@ -105,6 +105,16 @@ def gone(path: Path) -> InputError:
     return InputError(f"{path} is gone: it was deleted or moved while lenet wrote to it; start again")
 
 
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """The path with a home folder for ~ or ~user; unchanged if there is no such user, for whom pathlib would fail."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111
+
+
+def followed(path: str | os.PathLike[str]) -> Path:
+    """The absolute path with all links followed, as far as they go: for a circle of links, pathlib would fail."""
+    return Path(os.path.realpath(path))
+
+
 @contextmanager
 def locked(folder: Path, *, wait: bool = True) -> Iterator[bool]:
     """Lock the folder for this process while the block runs; no lock file is left behind.

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from lenet import cores, extension
 from lenet.errors import InputError
+from lenet.files import expanded
 from lenet.report.doctor import Diagnosis, Problem
 
 _MODULES = {"pillow": "PIL", "tomli-w": "tomli_w"}  # imported by another name than they are installed by
@@ -45,7 +46,7 @@ def doctor(*, data_dir: str | None = None) -> Diagnosis:
         else:
             cache_bytes = cached.bytes_in(Path(cache))
         datasets = list_data(data_dir=data_dir).datasets
-    if (named := os.environ.get("LENET_DATA")) and not Path(named).expanduser().is_dir():
+    if (named := os.environ.get("LENET_DATA")) and not expanded(named).is_dir():
         problems.append(Problem(f"LENET_DATA={named}: no such folder: correct it, or unset it", False))
     return Diagnosis(
         _version("lenet") or "unknown", platform.python_version(), libraries,

@@ -6,11 +6,10 @@ gives: a word, a JSON file, JSON text or a table. A run's config.toml therefore 
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from lenet.errors import InputError, did_you_mean
-from lenet.files import read_regular
+from lenet.files import expanded, read_regular
 
 WORDS = ("none", "balanced")
 _LOW, _HIGH = 1e-6, 1e6
@@ -31,7 +30,7 @@ def weights_text(value: Any, name: str) -> Any:
         return value
     if value.lstrip().startswith("{"):
         return _checked(_parsed(value, name), name)
-    path = Path(value).expanduser()
+    path = expanded(value)
     if path.is_dir():
         raise InputError(f"{name}: '{value}' is not a file: give {', '.join(WORDS)} or a JSON file")
     if not path.exists():

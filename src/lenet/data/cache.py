@@ -29,7 +29,7 @@ from platformdirs import user_cache_path
 
 from lenet.data.copies import ImageFacts, image_facts
 from lenet.data.readers import Arrays
-from lenet.files import locked, read_json, write_whole
+from lenet.files import expanded, locked, read_json, write_whole
 
 _FORMAT = 4
 _SMALL = {"labels": np.int64, "digests": np.uint8, "first": np.int64, "constant": np.bool_}
@@ -39,7 +39,7 @@ _NEW = ".new-"  # opens the name of an entry that is being written
 def user_cache() -> Path:
     """$LENET_CACHE, or lenet/ in the user's cache folder ($XDG_CACHE_HOME or ~/.cache on Linux). It may not exist."""
     if chosen := os.environ.get("LENET_CACHE"):
-        return Path(chosen).expanduser()
+        return expanded(chosen)
     folder = user_cache_path("lenet", appauthor=False)
     # Relative for a process without a home folder, as in some containers.
     return folder if folder.is_absolute() else Path(tempfile.gettempdir()) / "lenet"

@@ -21,6 +21,7 @@ from lenet.data.reading import read_folder, read_given, read_named
 from lenet.data.source import MEMORY, Source
 from lenet.data.splits import Indices, Sources, split
 from lenet.errors import InputError, Unavailable, did_you_mean
+from lenet.files import expanded, followed
 
 _HOW_TO_GET = "CIFAR-10 is not on disk: 'lenet train cifar10' downloads it; --data-dir DIR tells where it is"
 
@@ -135,7 +136,7 @@ def _load(
     if protocol != "official":
         loaded = by_protocol(loaded, protocol)
     if config.labels is not None:
-        loaded = relabel(loaded, Path(config.labels).expanduser())
+        loaded = relabel(loaded, expanded(config.labels))
     if keep:
         loaded = only(loaded, keep)
     facts = loaded.arrays.facts
@@ -189,7 +190,7 @@ def _from_memory(memory: Source | None, sha256: str | None) -> Source:
 
 def own_path(path: str) -> Path:
     """The absolute path of a file or folder that exists and is not a published dataset."""
-    root = Path(path).expanduser()
+    root = expanded(path)
     if root.is_dir():
         for published in SETS.values():
             for layout in published.layouts:
@@ -200,7 +201,7 @@ def own_path(path: str) -> Path:
                 if not layout.more and (root / layout.train[0]).is_file():  # IDX files may be anyone's
                     raise InputError(f"'{path}' is {published.name}: use {published.name} with --data-dir '{path}'")
     if root.exists():
-        root = root.resolve()
+        root = followed(root)
         try:
             str(root).encode()
         except UnicodeEncodeError:

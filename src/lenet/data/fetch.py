@@ -10,13 +10,13 @@ from lenet.data.catalog import SETS, Archive, Layout, PublishedSet
 from lenet.data.idx import idx_file, opens_with
 from lenet.data.unpack import move_together, remove_unfinished, unpack, unwritable
 from lenet.errors import Unavailable
-from lenet.files import locked
+from lenet.files import expanded, locked
 
 
 def places(data_dir: str | None) -> list[Path]:
     """The folders in which published datasets are searched for, in order."""
     named = [data_dir, os.environ.get("LENET_DATA"), "data"]
-    return [Path(place).expanduser() for place in named if place] + [user_cache()]
+    return [expanded(place) for place in named if place] + [user_cache()]
 
 
 def find_published(published: PublishedSet, data_dir: str | None = None) -> tuple[Layout, Path] | None:
@@ -138,7 +138,7 @@ def _partial(place: Path, layout: Layout, archive: Archive) -> Path:
 
 def _download_place(data_dir: str | None) -> Path:
     chosen = data_dir or os.environ.get("LENET_DATA")
-    return Path(chosen).expanduser() if chosen else user_cache()
+    return expanded(chosen) if chosen else user_cache()
 
 
 def _by_hand(layout: Layout, data_dir: str | None) -> str:

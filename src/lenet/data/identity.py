@@ -1,13 +1,13 @@
 """Images are identified by the hash of their content, since a folder may move or change."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from lenet.data.catalog import SETS
 from lenet.data.dataset import Dataset
 from lenet.data.source import MEMORY
 from lenet.errors import InputError
+from lenet.files import expanded, followed
 
 _CHANGE_IMAGES = ("size", "channels", "fit", "classes", "labels")
 
@@ -19,7 +19,7 @@ def same_folder(one: str, other: str) -> bool:
 
 def same_path(one: str, other: str) -> bool:
     """Whether two paths name one file or folder, which need not exist any more."""
-    return Path(one).expanduser().resolve() == Path(other).expanduser().resolve()
+    return followed(expanded(one)) == followed(expanded(other))
 
 
 def is_folder(data: str) -> bool:

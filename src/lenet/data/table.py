@@ -12,7 +12,7 @@ from lenet.data.fit import opened
 from lenet.data.folders import SPLIT_WORDS, Split, few
 from lenet.data.source import Part, Source, source_of
 from lenet.errors import InputError
-from lenet.files import MOST_CSV, read_regular
+from lenet.files import MOST_CSV, followed, read_regular
 
 PATHS = ("path", "file", "filename", "file_name", "image", "image_path", "filepath")
 LABELS = ("label", "labels", "class", "class_name", "category", "target")
@@ -99,13 +99,13 @@ def table_source(path: Path, *, lenient: bool = False) -> Source:
 
 def _inside(folder: Path) -> Callable[[Path], bool]:
     """A function that says whether a file is in the folder, links followed; each file's own folder is followed once."""
-    root, known = folder.resolve(), dict[Path, bool]()
+    root, known = followed(folder), dict[Path, bool]()
 
     def is_inside(file: Path) -> bool:
         if file.is_symlink():
-            return file.resolve().is_relative_to(root)
+            return followed(file).is_relative_to(root)
         if file.parent not in known:
-            known[file.parent] = file.parent.resolve().is_relative_to(root)
+            known[file.parent] = followed(file.parent).is_relative_to(root)
         return known[file.parent]
 
     return is_inside

@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from lenet.data.statistics import pixel_statistics
 from lenet.engine.base import Settings
 from lenet.engine.choice import Choice, choose
 from lenet.errors import InputError
+from lenet.files import expanded
 from lenet.models import build, fitted, network_of, shape_named
 from lenet.runs.run import Run
 from lenet.runs.tensors import saved_body
@@ -144,7 +144,7 @@ def resolved(config: Config, dataset: Dataset, own: nn.Sequential | None = None)
 
 
 def _absolute(path: str) -> str:
-    return str(Path(path).expanduser().absolute())
+    return str(expanded(path).absolute())
 
 
 def _option_notes(asked: Config, config: Config, dataset: Dataset) -> Iterator[str]:
