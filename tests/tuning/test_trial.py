@@ -209,3 +209,12 @@ def test_dropout_is_searched_in_a_network_of_the_users_own(job_of):
         job_of({"dropout": [0.0, 0.5]}, own=nn.Sequential(nn.Flatten(), nn.Linear(256, 10)))
     with pytest.raises(InputError, match="maps changes named models"):
         job_of({"maps": [(6, 16)]}, own=own)
+
+
+def test_defaults_that_follow_from_a_searched_option_are_those_of_training(job_of):
+    job = job_of({"optimizer": "choice(sgd, adam, muon)", "freeze": "choice(none, all-but-last)"}, size=32, channels=3)
+    of = lambda **values: job.config_of(0, {"optimizer": "sgd", "freeze": "none"} | values)  # noqa: E731
+    for optimizer, lr, decay in (("sgd", 0.1, 5e-4), ("adam", 0.005, 0.0), ("muon", 0.02, 5e-4)):
+        assert (of(optimizer=optimizer).lr, of(optimizer=optimizer).weight_decay) == (lr, decay)
+    given = job_of({"optimizer": "choice(sgd, adam)"}, lr=0.3)
+    assert [given.config_of(0, {"optimizer": name}).lr for name in ("sgd", "adam")] == [0.3, 0.3]

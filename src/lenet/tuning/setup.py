@@ -18,7 +18,7 @@ from lenet.files import write_whole
 from lenet.models import build, describe, shape_named
 from lenet.runs.kinds import SEARCH_FILE
 from lenet.runs.run import Run
-from lenet.training.setup import OWN_MODEL, Statistics, make_setup, resolved
+from lenet.training.setup import FOLLOWING, OWN_MODEL, Statistics, make_setup, resolved
 from lenet.tuning.folder import read_trials
 from lenet.tuning.search import STUDY, Search, read_search
 from lenet.tuning.trial import Job
@@ -72,7 +72,9 @@ def prepare(
     dataset = load_dataset(search.config, memory=memory, or_digits=or_digits)
     check_images(dataset, saved.config.data_sha256 if saved else None, f"{run.path} was started with")
     check_images(dataset, request.given.get("data_sha256"), "of data_sha256")
-    search = replace(search, config=resolved(search.config, dataset, own))
+    # A default that follows from a searched option is each trial's own: `Job.config_of` fills it in.
+    following = {name: getattr(search.config, name) for one in search.space.names for name in FOLLOWING.get(one, ())}
+    search = replace(search, config=replace(resolved(search.config, dataset, own), **following))
     images: dict[tuple[Any, ...], tuple[Dataset, Statistics]] = {}
     for options in search.space.image_options():
         one = load_dataset(replace(search.config, **options), memory=memory) if options else run.split_again(dataset)
@@ -101,13 +103,13 @@ def _own_network(search: Search, run: Run, given: nn.Sequential | None) -> nn.Se
     """The user's own network, given now or kept by the run; None for a named model. Raises InputError."""
     if search.config.model != OWN_MODEL:
         return None
-    kept = run.layers()
-    if given is not None and kept and describe(given) != kept:
-        raise InputError(f"{run.path} was started with another network: leave model out, or use another --out")
-    if given is None and not kept:
+    if given is not None:
+        run.check_layers(given)
+        return given
+    if not (kept := run.layers()):
         raise InputError("the model is a network of your own: pass its nn.Sequential as model",
                          options=["model"])  # fmt: skip
-    return build(kept) if given is None else given
+    return build(kept)
 
 
 def _engine(search: Search, dataset: Dataset, own: nn.Sequential | None) -> str:
