@@ -48,7 +48,7 @@ def test_run_on_other_images_is_in_the_table_without_paired_difference(runs, cap
     comparison = api.compare([good, poor, other], verbose=True)
     assert list(comparison.pairs) == [(str(good.path), str(poor.path))]
     assert list(comparison.runs) == [str(run.path) for run in runs]
-    assert "have different images: no paired difference" in capsys.readouterr().out
+    assert "have different images or labels: no paired difference" in capsys.readouterr().out
 
 
 def test_runs_with_different_splits_are_not_paired(runs, tmp_path, capsys):
@@ -56,6 +56,23 @@ def test_runs_with_different_splits_are_not_paired(runs, tmp_path, capsys):
     moved = api.train("digits", split_seed=1, epochs=1, out=tmp_path / "moved")
     assert not api.compare([good, moved], verbose=True).pairs
     assert "were tested on different images" in capsys.readouterr().out
+
+
+def test_corrected_labels_of_training_images_leave_the_test_images_comparable(photos, tmp_path, capsys):
+    photos(tmp_path / "photos", each=12, classes=("a", "b"), seed=1)
+    plain = api.train(tmp_path / "photos", epochs=1, size=16, out=tmp_path / "plain")
+    kept, digests = plain.predictions(), plain.digests(plain.predictions()["indices"])
+    assert len(digests) == len(kept["labels"])
+    checkpoint_files = sorted(path.relative_to(tmp_path / "photos") for path in (tmp_path / "photos").rglob("*.png"))
+    tested = {checkpoint_files[index] for index in kept["indices"]}
+    (trained,) = [one for one in checkpoint_files if one not in tested][:1]
+    (tested_one,) = sorted(tested)[:1]
+    for name, file in (("train", trained), ("test", tested_one)):
+        (tmp_path / f"{name}.csv").write_text(f"file,label\n{file},{'b' if file.parts[0] == 'a' else 'a'}\n")
+        api.train(tmp_path / "photos", labels=tmp_path / f"{name}.csv", epochs=1, size=16, out=tmp_path / name)
+    assert len(api.compare([plain, tmp_path / "train"], verbose=True).pairs) == 1
+    assert not api.compare([plain, tmp_path / "test"], verbose=True).pairs
+    assert "were tested on different images or labels: no paired difference" in capsys.readouterr().out
 
 
 def test_saved_predictions_give_the_test_accuracy(runs):

@@ -100,9 +100,15 @@ def compared(runs: Mapping[str, Run], wanted: Sequence[tuple[str, str]]) -> Comp
 
 def _not_comparable(first: Run, second: Run) -> str | None:
     """Why the runs cannot be compared image by image; None if they can."""
+    one, other = first.predictions(), second.predictions()
     if first.figures()["data_sha256"] != second.figures()["data_sha256"]:
-        return "have different images"
-    if not np.array_equal(first.predictions()["indices"], second.predictions()["indices"]):
+        # Labels of other images than those of the test may have been corrected.
+        images, others = first.digests(one["indices"]), second.digests(other["indices"])
+        if images is None or others is None or first.checkpoint().classes != second.checkpoint().classes:
+            return "have different images or labels"
+        same = np.array_equal(images, others) and np.array_equal(one["labels"], other["labels"])
+        return None if same else "were tested on different images or labels"
+    if not np.array_equal(one["indices"], other["indices"]):
         return "were tested on different images"
     return None
 

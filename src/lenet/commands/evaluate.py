@@ -122,6 +122,8 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> list[str]:
     Names contain the split, unless it is the test split or all images, and, if the run has several networks, the
     network's number, so that one evaluation of the same data does not overwrite another.
     """
+    if folder.is_dir() and any(folder.iterdir()) and not any(folder.glob("scores*.json")):
+        raise InputError(f"{folder} has files that no evaluation made: give a new or empty folder with --out")
     make_folder(folder)
     split = f"-{evaluation.split}" if evaluation.split in ("train", "val") else ""
     one = f"-{evaluation.networks[0]}" if evaluation.several and len(evaluation.networks) == 1 else ""
@@ -240,7 +242,7 @@ def _logits_of_views(
 
 def _trained_on(run: Run, config: Config, dataset: Dataset, indices: np.ndarray) -> int | None:
     """How many of these images, compared byte for byte, the run used for training or validation; None if unknown."""
-    digests = run.trained_digests()
+    digests = run.digests()
     if digests is None:
         try:
             own = as_trained(run, config, download=False)

@@ -19,7 +19,7 @@ from lenet.runs.arrays import read_arrays, write_arrays
 from lenet.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from lenet.runs.figures import result_fault
 from lenet.runs.metrics import EpochRow, append_metrics, read_metrics, write_metrics
-from lenet.runs.split import read_split, same_config, split_sizes, trained_digests, write_split
+from lenet.runs.split import digests_of, read_split, same_config, split_sizes, trained_images, write_split
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,13 @@ class Run:
             raise InputError(f"{path} is damaged (not a list of layers): {mend}")
         return layers
 
+    def check_layers(self, model: Iterable[Any]) -> None:
+        """Raises InputError if the run was started with another network of the user's than this one."""
+        kept, given = self.layers(), json.loads(json.dumps(describe(model)))  # in JSON a tuple is a list
+        if kept is not None and _own(kept) != _own(given):
+            raise InputError(f"{self.path} was started with another network: leave model out, or use another --out",
+                             options=["model"])  # fmt: skip
+
     def write_layers(self, model: Iterable[Any]) -> None:
         """Write layers.json, from which a resumed run builds a network that the user gave as nn.Sequential."""
         write_whole(self.path / "layers.json", json.dumps(describe(model), indent=1) + "\n")
@@ -94,9 +101,11 @@ class Run:
         """The number of images in "train", "val" and "test"; empty if the run keeps no split."""
         return split_sizes(self._split) if self._split.is_file() else {}
 
-    def trained_digests(self) -> NDArray[np.uint8] | None:
-        """uint8 [M, 16] of the images used for training or validation; None if the run keeps none."""
-        return trained_digests(self._split) if self._split.is_file() else None
+    def digests(self, indices: NDArray[np.int64] | None = None) -> NDArray[np.uint8] | None:
+        """uint8 [M, 16] of these images, or of those used for training or validation; None if the run keeps none."""
+        if not self._split.is_file():
+            return None
+        return digests_of(self._split, trained_images(self._split) if indices is None else indices)
 
     def keep_labels(self, config: Config) -> None:
         """Copy the file of corrected labels, if there is one: it may be edited later for another run."""
@@ -228,3 +237,8 @@ class Run:
     @property
     def _split(self) -> Path:
         return self.path / "split.safetensors"
+
+
+def _own(layers: list[Any]) -> list[Any]:
+    """The layers without a first Normalize, which lenet adds to a network that has none."""
+    return layers[1:] if layers and isinstance(layers[0], dict) and layers[0].get("kind") == "Normalize" else layers

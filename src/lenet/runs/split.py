@@ -63,16 +63,20 @@ def same_config(path: Path, config: Config) -> bool:
     return kept is None or kept.tobytes() == _identity(config)
 
 
-def trained_digests(path: Path) -> NDArray[np.uint8] | None:
-    """uint8 [M, 16] of the images used for training or validation; None if the file has none. Raises as `read_split`.
+def trained_images(path: Path) -> NDArray[np.int64]:
+    """Sorted indices of the images used for training or validation. Raises as `read_split`."""
+    kept = read_arrays(path, mend=_MEND)
+    return np.unique(np.concatenate([array for name, array in kept.items() if name.endswith(("train", "val"))]))
+
+
+def digests_of(path: Path, used: NDArray[np.int64]) -> NDArray[np.uint8] | None:
+    """uint8 [M, 16] of the images with these indices; None if the file has none. Raises as `read_split`.
 
     See `image_digest`.
     """
-    kept = read_arrays(path, mend=_MEND)
-    digests = kept.get("digests")
+    digests = read_arrays(path, mend=_MEND).get("digests")
     if digests is None:
         return None
-    used = np.unique(np.concatenate([array for name, array in kept.items() if name.endswith(("train", "val"))]))
     fitting = digests.dtype == np.uint8 and digests.ndim == 2 and digests.shape[1] == 16
     if not fitting or not len(used) or used.min() < 0 or used.max() >= len(digests):
         raise InputError(f"{path} is damaged (its digests do not fit its indices): {_MEND}")
