@@ -46,7 +46,7 @@ def test_study_trains_and_compares_its_runs(made):
     assert all(one.seeds == 2 for one in config.values())
     assert "[2 of 4] last-10" in printed
     assert "epoch 1/2" not in printed  # epochs are not shown if the output is not a terminal
-    assert "last-10 and low have different images: no paired difference" in printed
+    assert "last-10 and low have different images or labels: no paired difference" in printed
     found = json.loads((folder / "study.json").read_text())
     assert list(found["runs"]) == list(comparison.runs) == list(RUNS)
     assert list(comparison.pairs) == [("scratch-10", "last-10")]
@@ -87,6 +87,27 @@ def test_other_settings_are_refused_with_the_name_of_the_run(lenet, made):
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
     assert "low: " in outcome.err
     assert "seeds 2 -> 1" in outcome.err
+
+
+def test_a_finished_run_of_other_settings_is_not_taken_for_the_study_s(lenet, tmp_path):
+    study, folder = tmp_path / "my.toml", tmp_path / "made"
+    rest = 'data = "digits"\nepochs = 1\n[runs.low]\n{}[runs.high]\ntransfer = "low"\n'
+
+    def trained(options):
+        study.write_text("[all]\n" + rest.format(options))
+        return lenet("study", study, "--out", folder)
+
+    assert trained("lr = 0.01\n").code == 0
+    assert trained("lr = 0.01\n").code == 0
+    outcome = trained("")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert "low: it was trained with lr, which the study no longer sets: delete" in outcome.err
+    shutil.rmtree(folder / "low")
+    outcome = trained("")
+    assert outcome.code == 2
+    assert "high: it started from an earlier low: delete" in outcome.err
+    shutil.rmtree(folder / "high")
+    assert trained("").code == 0
 
 
 def test_unknown_study_is_refused_with_a_suggestion(lenet):

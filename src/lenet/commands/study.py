@@ -11,9 +11,10 @@ from lenet.commands.train import Interrupted, train
 from lenet.commands.transfer import transfer
 from lenet.config import checked
 from lenet.config.keywords import Options, with_options
+from lenet.config.recipes import recipe_values
 from lenet.config.studies import Entry, Study, read_study
 from lenet.errors import InputError
-from lenet.files import make_folder, write_whole
+from lenet.files import make_folder, read_json, write_whole
 from lenet.report.comparison import comparison_lines, table_of
 from lenet.report.console import PlainConsole
 from lenet.report.plots import draw_accuracies, draw_per_class
@@ -21,9 +22,13 @@ from lenet.report.progress import Printer
 from lenet.runs.kinds import STUDY_FILE
 from lenet.runs.opening import RUNS
 from lenet.runs.run import Run
+from lenet.runs.split import MAY_CHANGE
 from lenet.runs.study import Part
 from lenet.training.finish import command
 from lenet.training.loop import Watch
+from lenet.training.start import read_start
+
+_SETTINGS = "settings.json"  # of a study: the names of the options that each run was trained with
 
 
 @with_options(leave_out=("data", "model"), defaults={"seeds": "the study's"})
@@ -89,12 +94,37 @@ def _run(
     watch: Watch | None,
 ) -> Run:
     out = folder / entry.name
-    given = {**entry.options, **asked, "recipe": entry.recipe, "out": out, "resume": out.exists()}
-    if given.get("protocol") != "folds":  # which trains one network per fold
-        given["seeds"] = seeds
-    if entry.transfer:
-        return transfer(folder / entry.transfer, verbose=verbose, watch=watch, **given)
-    return train(verbose=verbose, watch=watch, **given)
+    settings = {**entry.options, **asked}
+    if settings.get("protocol") != "folds":  # which trains one network per fold
+        settings["seeds"] = seeds
+    _check_settings(folder, entry, settings)
+    given = {**settings, "recipe": entry.recipe, "out": out, "resume": out.exists()}
+    if not entry.transfer:
+        return train(verbose=verbose, watch=watch, **given)
+    run = transfer(folder / entry.transfer, verbose=verbose, watch=watch, **given)
+    # A finished run is kept without a look at what it started from, which may have been trained again since.
+    started = run.figures()["config"].get("start_sha256")
+    if started not in (None, read_start(folder / entry.transfer).sha256):
+        raise InputError(f"it started from an earlier {entry.transfer}: delete {out} to train it again")
+    return run
+
+
+def _check_settings(folder: Path, entry: Entry, settings: Mapping[str, Any]) -> None:
+    """Raises InputError if the run's folder is of a run with options that the study no longer sets.
+
+    `train` and `transfer` compare the options that are set, but do not know of those that were removed.
+    """
+    file = folder / _SETTINGS
+    known = read_json(file, "delete it") if file.is_file() else {}
+    named = sorted({*settings, *recipe_values(entry.recipe), *(["transfer"] if entry.transfer else [])} - {*MAY_CHANGE})
+    if not isinstance(known, dict) or not all(isinstance(names, list) for names in known.values()):
+        raise InputError(f"{file} is damaged: delete it")
+    if (folder / entry.name).exists():
+        gone = [name for name in known.get(entry.name, []) if name not in named]
+        if gone:
+            raise InputError(f"it was trained with {', '.join(map(str, gone))}, which the study no longer sets: "
+                             f"delete {folder / entry.name} to train it again, or use another --out")  # fmt: skip
+    write_whole(file, json.dumps({**known, entry.name: named}, indent=1) + "\n")
 
 
 def _facts(plan: Study, comparison: Comparison) -> dict[str, Any]:
