@@ -143,3 +143,24 @@ def test_an_image_file_may_have_a_name_that_is_not_utf8(tmp_path):
     grow(tmp_path, "a/1.png", "b/1.png")
     (tmp_path / "b" / "1.png").rename(tmp_path / "b" / "caf\udce9.png")
     assert folders.scan(tmp_path).files == ("a/1.png", "b/caf\udce9.png")
+
+
+def test_training_and_testing_are_splits_too(tmp_path):
+    found = folders.scan(grow(tmp_path, "training/a/1.png", "training/b/1.png", "testing/a/1.png", "testing/b/1.png"))
+    assert (found.classes, found.has_test) == (("a", "b"), True)
+    both = grow(tmp_path / "both", "train/a/1.png", "training/a/1.png")
+    with pytest.raises(InputError, match="has both 'train' and 'training': keep one"):
+        folders.scan(both)
+
+
+def test_files_of_other_endings_are_counted(tmp_path):
+    grow(tmp_path, "a/1.png", "b/1.png")
+    (tmp_path / "a" / "1.png").rename(tmp_path / "a" / "1.JFIF")
+    for name in ("2.heic", "3.HEIC", "notes.txt", "README", ".hidden.txt"):
+        (tmp_path / "b" / name).touch()
+    found = folders.scan(tmp_path)
+    assert found.files == ("a/1.JFIF", "b/1.png")
+    assert found.notes[1:] == (
+        f"files in {tmp_path} whose names do not end as those of images are ignored: "
+        "2 .heic, 1 without an ending, 1 .txt",
+    )

@@ -1,6 +1,7 @@
 """Folders of labelled images: the files in them, and the class and split of each."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +12,18 @@ from numpy.typing import NDArray
 
 from lenet.errors import InputError, counted, did_you_mean
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 Split = Literal["train", "val", "test"]
 _SOME = 4096  # files
+_NAMED = 5  # endings of ignored files
 SPLIT_WORDS: dict[str, Split] = {
     "train": "train",
+    "training": "train",
     "val": "val",
     "valid": "val",
     "validation": "val",
     "test": "test",
+    "testing": "test",
 }
 
 
@@ -146,10 +150,16 @@ def _images_by_class(root: Path, folder: Path, notes: list[str]) -> dict[str, li
             class_folder.name.encode()
         except UnicodeEncodeError:
             raise InputError(f"the name of class folder {class_folder} is not UTF-8: rename it") from None
-    return {
-        class_folder.name: sorted(_walk(str(class_folder), class_folder.relative_to(root).as_posix(), set()))
+    others: Counter[str] = Counter()
+    found = {
+        class_folder.name: sorted(_walk(str(class_folder), class_folder.relative_to(root).as_posix(), set(), others))
         for class_folder in _subfolders(folder)
     }
+    if others:
+        ranked = sorted(others.items(), key=lambda item: (-item[1], item[0]))
+        endings = few([f"{count} {ending or 'without an ending'}" for ending, count in ranked], _NAMED)
+        notes.append(f"files in {folder} whose names do not end as those of images are ignored: {endings}")
+    return found
 
 
 def _training_classes(root: Path, train: Path, by_class: dict[str, list[_File]]) -> tuple[str, ...]:
@@ -175,8 +185,11 @@ def _subfolders(folder: Path) -> list[Path]:
         raise unlistable(error) from None
 
 
-def _walk(folder: str, shown: str, visited: set[tuple[int, int]]) -> Iterator[_File]:
-    """The image files anywhere under `folder`, whose path is shown as `shown`; links are followed, circles are not."""
+def _walk(folder: str, shown: str, visited: set[tuple[int, int]], others: Counter[str]) -> Iterator[_File]:
+    """The image files anywhere under `folder`, whose path is shown as `shown`; links are followed, circles are not.
+
+    others: receives the number of other files by the ending of their names
+    """
     try:
         stat = Path(folder).stat()
         if (stat.st_dev, stat.st_ino) in visited:
@@ -188,9 +201,11 @@ def _walk(folder: str, shown: str, visited: set[tuple[int, int]]) -> Iterator[_F
                     continue
                 path = f"{shown}/{entry.name}"
                 if entry.is_dir():
-                    yield from _walk(entry.path, path, visited)
+                    yield from _walk(entry.path, path, visited, others)
                 elif is_image(entry.name):
                     yield path, _stamp(entry)
+                else:
+                    others[Path(entry.name).suffix.lower()] += 1
     except OSError as error:
         raise unlistable(error) from None
 
