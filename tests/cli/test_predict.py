@@ -110,7 +110,7 @@ def test_out_writes_what_standard_output_would_be(lenet, digits_run, folder, tmp
         ("--out a.png --format csv", ["name of an image"]),
         ("--out a.csv --format table", ["a table is for the terminal"]),
         ("--out . --format csv", ["is a folder"]),
-        ("--out none/a.csv", ["none is gone"]),
+        ("--out none/a.csv", ["no folder none for a.csv"]),
         ("--json --format csv", ["--json and --format csv exclude each other"]),
         ("--format xml", ["--format", "xml"]),
     ],
@@ -143,3 +143,13 @@ def test_hostile_names_in_csv_and_json_lines(lenet, digits_run, tmp_path):
     assert [row["file"] for row in rows(written.read_text())] == [
         *('a,"b".png', "'=cmd|x.png", r"line\nbreak.png", "'-1.png", r"\x1b[2J.png", r"byte\xff.png")
     ]
+
+
+def test_an_existing_file_is_replaced_only_if_asked(lenet, refused, digits_run, tmp_path):
+    Image.new("L", (16, 16)).save(tmp_path / "1.png")
+    (tmp_path / "labels.csv").write_text("mine")
+    words = ("predict", digits_run.path, tmp_path / "1.png", "--out", tmp_path / "labels.csv")
+    refused(lenet(*words), "labels.csv exists: give --overwrite")
+    assert (tmp_path / "labels.csv").read_text() == "mine"
+    assert lenet(*words, "--overwrite").code == 0
+    assert (tmp_path / "labels.csv").read_text().startswith("file,")

@@ -96,13 +96,14 @@ def check(
 def augment(
     images: Annotated[str | None, Parameter(name="DATA", help=help_of("data"))] = None, /, *,
     out: Annotated[Path, Parameter(help="PNG file of the contact sheet.")] = Path("augmentation.png"),
+    overwrite: Annotated[bool, Parameter(negative="", help="Replace an existing file.")] = False,
     flags: Annotated[DataFlags, Parameter(name="*")] = _NONE_GIVEN,
 ) -> None:  # fmt: skip
     """Show augmentation: training images as they are, and as seen in seven epochs."""
     with loading():
         from lenet.commands.augment import augment as run_augment
 
-    config = run_augment(images, out=out, **given(flags))
+    config = run_augment(images, out=out, overwrite=overwrite, **given(flags))
     PlainConsole().lines(f"augm.   {', '.join(augmentations(config.augment)) or 'none'}", f"files   {out}")
 
 

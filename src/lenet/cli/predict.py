@@ -26,6 +26,7 @@ def predict(
     uncalibrated: Annotated[bool, Parameter(negative="")] = False, reject_error: str | None = None,
     reject_unlike: str = "auto",
     json_: Annotated[bool, Parameter(name="json", negative="")] = False, out: Path | None = None,
+    overwrite: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:  # fmt: skip
     """Print the most probable classes of images.
 
@@ -56,8 +57,10 @@ def predict(
         Print JSON: a list with one entry per image.
     out
         File to write instead of standard output: CSV or JSON.
+    overwrite
+        Replace an existing file.
     """
-    chosen = _chosen_format(format, json_, out)
+    chosen = _chosen_format(format, json_, out, overwrite)
     with loading():
         from lenet.commands.predict import chosen_network, limits_of, load, predict_files
         from lenet.data.named import image_files
@@ -108,8 +111,8 @@ def predict(
         raise InputError(f"{counts.failed:,} of {counts.total:,} images cannot be read: {first}{more}")
 
 
-def _chosen_format(format: Format | None, json_: bool, out: Path | None) -> str:
-    """The format that the flags ask for. Raises InputError if they contradict each other."""
+def _chosen_format(format: Format | None, json_: bool, out: Path | None, overwrite: bool) -> str:
+    """The format that the flags ask for. Raises InputError if they contradict each other or `out` cannot be written."""
     if format and json_:
         raise InputError(f"--json and --format {format} exclude each other: give one of them")
     chosen = format or ("json" if json_ else None)
@@ -123,11 +126,11 @@ def _chosen_format(format: Format | None, json_: bool, out: Path | None) -> str:
     if chosen == "table":
         raise InputError(f"--out {out}: a table is for the terminal; give --format csv or --format jsonl")
     from lenet.data.folders import EXTENSIONS
+    from lenet.files import check_new_file
 
     if suffix in EXTENSIONS:
         raise InputError(f"--out {out} has the name of an image: predictions would replace it; choose another name")
-    if out.is_dir():
-        raise InputError(f"--out {out} is a folder: give the name of a file")
+    check_new_file(out, overwrite)
     return chosen or _SUFFIXES[suffix]
 
 

@@ -17,22 +17,26 @@ from lenet.data.memory import Images, in_memory
 from lenet.data.plan import epoch_plan
 from lenet.data.source import MEMORY
 from lenet.errors import InputError
+from lenet.files import check_new_file
 from lenet.report.contact_sheet import draw_contact_sheet
 from lenet.training.setup import resolved
 
 TAKEN = tuple(field.name for field in fields(DataConfig))  # the options that augment takes
+_OUT = "augmentation.png"
 _IMAGES = 6
 _EPOCHS = 7  # with the image as it is, a row of the contact sheet
 
 
 @with_options([name for name in options() if name not in TAKEN])
 def augment(
-    data: str | Path | Images | Any = None, *, out: str | Path = "augmentation.png", **options: Unpack[Options]
-) -> Config:
+    data: str | Path | Images | Any = None, *, out: str | Path = _OUT, overwrite: bool = False,
+    **options: Unpack[Options],
+) -> Config:  # fmt: skip
     """Draw a contact sheet of training images, each as it is and as a network sees it in seven epochs.
 
     data: as for `lenet.train`
-    out: the PNG file that is written; an existing one is replaced
+    out: the PNG file that is written
+    overwrite: replace an existing file; one of the default name is always replaced
 
     Returns the config, whose `augment` names the augmentations that auto stands for. Raises InputError if an argument
     is invalid or the file cannot be written.
@@ -42,6 +46,7 @@ def augment(
     path = Path(out)
     if path.suffix.lower() != ".png":
         raise InputError(f"out {path} must be a .png file")
+    check_new_file(path, overwrite or path == Path(_OUT))
     memory = in_memory(data)
     asked = Request.of(None, {"data": MEMORY if memory else data, **options}).config()
     dataset = load_dataset(asked, memory=memory)

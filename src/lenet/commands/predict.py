@@ -202,10 +202,10 @@ def _computed(
 
 
 def chosen_network(checkpoint: Checkpoint, network: int | None) -> int:
-    """`network`, by default the number of the best by validation. Raises InputError if it is out of range."""
+    """`network`, by default the number of the best by validation. Raises InputError if the run has no such network."""
     if network is None:
         return checkpoint.best
-    if not 0 <= network < len(checkpoint.networks):
+    if type(network) is not int or not 0 <= network < len(checkpoint.networks):
         raise InputError(f"no network {network}: the run has networks 0 to {len(checkpoint.networks) - 1}")
     return network
 
