@@ -30,7 +30,7 @@ class Orthogonal {
   void replace(T* matrix) const {
     // The sum of squares, in vectors: every singular value is then at most 1, as the iteration needs.
     Vec<T> squares = {};
-    const int size = rows_ * width_;
+    const int size = rows_ * width_;  // at most 50 million parameters
     for (int i = 0; i < size; i += L) squares += load(matrix + i) * load(matrix + i);
     const T norm = std::sqrt(sum_of_lanes<T>(squares)) + T(1e-7);
     for (int i = 0; i < size; i++) matrix[i] /= norm;
@@ -39,7 +39,7 @@ class Orthogonal {
     for (int step = 0; step < kSteps; step++) {
       products(from, width_, gram_);
       products(gram_, side_, square_);
-      for (int i = 0; i < rows_ * side_; i++) square_[i] = kB * gram_[i] + kC * square_[i];
+      for (size_t i = 0; i < size_t(rows_) * side_; i++) square_[i] = kB * gram_[i] + kC * square_[i];
       combine(from, to);
       std::swap(from, to);
     }
@@ -67,7 +67,7 @@ class Orthogonal {
         for (int r = 0; r < kRows; r++)
           for (int c = 0; c < kColumns; c++) {
             const int a = std::min(i + r, last), b = std::min(j + c, last);
-            to[a * side_ + b] = to[b * side_ + a] = sum_of_lanes<T>(sums[r][c]);
+            to[size_t(a) * side_ + b] = to[size_t(b) * side_ + a] = sum_of_lanes<T>(sums[r][c]);
           }
       }
   }

@@ -128,6 +128,15 @@ def test_an_audit_is_repeatable_and_a_resumed_one_is_bit_identical(
     assert found.probabilities.shape == (900, 10)
 
 
+def test_a_resumed_audit_keeps_the_named_network_that_it_was_started_with(lenet, refused, tmp_path, interrupt_after):
+    words = ("audit", "digits", "--folds", 2, "--seeds", 1, "--epochs", 1, "--model", "lenet5-modern")
+    with interrupt_after(1):
+        assert lenet(*words, "--out", tmp_path / "a").code == 130
+    refused(lenet("audit", "--resume", "--out", tmp_path / "a", "--model", "lenet5"), "started with other settings")
+    assert lenet("audit", "--resume", "--out", tmp_path / "a").code == 0
+    assert json.loads((tmp_path / "a" / "audit.json").read_text())["config"]["model"] == "lenet5-modern"
+
+
 def test_a_folder_of_photographs_is_audited_by_file_name(photos, lenet, tmp_path):
     folder = photos(tmp_path / "photos", each=12)
     (folder / "cat" / "=x.png").write_bytes((folder / "dog" / "3.png").read_bytes())

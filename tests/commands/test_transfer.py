@@ -134,6 +134,15 @@ def test_invalid_options_are_refused_before_folder_is_made(lenet, low, tmp_path,
     assert not (tmp_path / "made").exists()
 
 
+def test_overwrite_never_deletes_what_the_run_needs(low, tmp_path):
+    run = shutil.copytree(low, tmp_path / "low")
+    with pytest.raises(api.InputError, match=r"--overwrite would delete .*low, which the run needs"):
+        api.transfer(run, "digits", out=run, overwrite=True)
+    with pytest.raises(api.InputError, match="would delete"):
+        api.train("digits", teacher=[run], out=run, overwrite=True)
+    assert (run / "result.json").is_file()
+
+
 def test_start_without_run_or_weights_is_refused(lenet, low, tmp_path, refused):
     near = low.with_name(low.name[:-1])
     refused(lenet("transfer", near, "digits"), f"no run at {near}", f"did you mean '{low}'")

@@ -119,6 +119,22 @@ def test_run_of_own_network_resumes_without_its_code(tmp_path, lenet):
     assert (run.path / "model.safetensors").read_bytes() == weights
 
 
+@pytest.mark.parametrize("finished", [True, False])
+def test_another_network_does_not_resume_a_run(tmp_path, finished):
+    import lenet as package
+
+    run = package.train("digits", model=own_network(), epochs=1, out=tmp_path / "run")
+    if not finished:
+        (run.path / "result.json").unlink()
+    layers = (run.path / "layers.json").read_bytes()
+    other = own_network()
+    other[1] = nn.Tanh()
+    with pytest.raises(InputError, match="was started with another network: leave model out, or use another --out"):
+        package.train("digits", model=other, epochs=1, out=run.path, resume=True)
+    assert (run.path / "layers.json").read_bytes() == layers
+    package.train("digits", model=own_network(), epochs=1, out=run.path, resume=True)
+
+
 def test_invalid_model_or_option_is_refused_before_folder_is_made(tmp_path):
     for model, message in (
         (nn.Sequential(nn.Flatten(), nn.Linear(256, 9)), "returns logits"),

@@ -88,6 +88,16 @@ def test_a_state_without_average_is_refused_where_weights_are_averaged(start):
         smooth.load(plain.state())
 
 
+def test_a_network_that_diverges_before_its_average_starts_is_resumed_as_failed(start):
+    options = {"ema": 0.9, "lr": 1e20, "weight_decay": 10.0, "shape": "lenet-dropout", "schedule": "constant"}
+    training = start(**options)
+    training.advance()
+    assert training.failed
+    again = start(**options)
+    again.load(training.state())
+    assert again.failed
+
+
 def test_same_seed_is_bit_identical_whatever_the_global_random_state(start, engine):
     torch.manual_seed(1)
     np.random.seed(1)  # noqa: NPY002  the global generator must have no effect

@@ -144,7 +144,7 @@ def _prepare(
         config = replace(config, data=MEMORY)
     dataset = load_dataset(config, memory=memory)
     check_images(dataset, config.data_sha256, f"{run.path} was started with")
-    if own is None and config.model in (OWN_MODEL, *(() if "model" in request.given else (Config.model,))):
+    if own is None and (config.model == OWN_MODEL or (saved is None and "model" not in request.given)):
         height, width, channels = dataset.images.shape[1:]
         own = audit_network((height, width, channels), len(dataset.classes))
     first = None if dataset.facts is None else dataset.facts.first
@@ -176,7 +176,9 @@ def _saved(path: Path, request: Request, folds: int | None) -> tuple[Config, int
     if type(kept) is not int or not 2 <= kept <= _MOST_FOLDS:
         raise InputError(f"{path} is damaged (folds {kept!s:.40}): start over with --overwrite")
     data = request.given.get("data", config.data)
-    asked = [name for name in request.given if name not in ("data", "model")]
+    asked = [
+        name for name, value in request.given.items() if name != "data" and (name, value) != ("model", config.model)
+    ]
     if asked or folds not in (None, kept) or not same_folder(data, config.data):
         raise InputError(f"{path.parent} was started with other settings: leave all options but --out out")
     return replace(config, data=data), kept

@@ -12,6 +12,8 @@ from lenet.config.request import Request
 from lenet.data.memory import Images, in_memory
 from lenet.data.source import MEMORY, Source
 from lenet.engine.preserved import preserved_torch
+from lenet.errors import InputError
+from lenet.files import expanded, followed
 from lenet.report.progress import Printer, both
 from lenet.report.text import epochs_trained
 from lenet.report.tracking import Track, Tracker, check_tracking
@@ -90,6 +92,8 @@ def run_training(
     started = time.perf_counter()
     request.config()  # raises for invalid options before a folder is made
     check_tracking(track)
+    if overwrite and out is not None:
+        _check_not_needed(Path(out), request)
     with (
         preserved_torch(),
         request.naming_recipe(),
@@ -97,6 +101,8 @@ def run_training(
         Printer() if verbose else nullcontext() as printer,
         Tracker(track, run) if track else nullcontext() as tracker,
     ):
+        if own is not None:
+            run.check_layers(own)
         if run.result is not None:
             check_same_images(run, request, or_digits, memory)
         else:
@@ -111,6 +117,15 @@ def run_training(
     if printer:
         printer.show_result(run)
     return run
+
+
+def _check_not_needed(out: Path, request: Request) -> None:
+    """Raises InputError if the request reads what is in the folder that it would overwrite."""
+    asked = request.settings
+    for path in filter(None, (asked.get("start"), *(asked.get("teacher") or ()), asked.get("labels"))):
+        place = followed(expanded(path))
+        if followed(out) in (place, *place.parents):
+            raise InputError(f"--overwrite would delete {path}, which the run needs: choose another --out")
 
 
 def _finish(setup: Setup, trainings: list[Training], run: Run, clock: Clock) -> None:

@@ -111,6 +111,10 @@ def make_setup(
     return setup
 
 
+# Options whose default follows from another one, by that one.
+FOLLOWING = {"optimizer": ("lr", "weight_decay"), "freeze": ("augment",), "unfreeze_after": ("augment",)}
+
+
 def resolved(config: Config, dataset: Dataset, own: nn.Sequential | None = None) -> Config:
     """The config with every default filled in, absolute paths and the images' SHA-256, so that it repeats the run.
 

@@ -139,7 +139,9 @@ class Training:
         state = read_state(tensors, self.model.state_dict(), self.seed)
         if len(state.history) > self.config.epochs:
             raise ValueError(f"it has {len(state.history)} epochs of {self.config.epochs}")
-        if bool(state.average) != bool(self.config.ema and state.history):
+        # A network may diverge before its average starts.
+        completed = any(row.failed_step is None for row in state.history)
+        if (state.average and not self.config.ema) or (self.config.ema and completed and not state.average):
             raise ValueError("it was trained with another weight averaging")
         self.model.load_state_dict(state.model)
         self.optimizer_state, self.best_weights, self.history = state.optimizer, state.best, state.history
