@@ -101,6 +101,7 @@ def test_the_flags_are_those_of_the_last_version(lenet):
         "--network",
         "--reject-error",
         "--reject-unlike",
+        "--overwrite",
         "--uncalibrated",
         "--format",
         "--json",

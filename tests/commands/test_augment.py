@@ -27,8 +27,12 @@ def test_the_command_names_what_auto_stands_for(lenet, tmp_path):
     outcome = lenet("data", "augment", "digits", "--out", tmp_path / "sheet.png")
     assert outcome.code == 0
     assert outcome.out.splitlines() == ["augm.   none", f"files   {tmp_path / 'sheet.png'}"]
-    outcome = lenet("data", "augment", "digits", "--augment", "shift", "flip", "--out", tmp_path / "sheet.png")
+    outcome = lenet(
+        "data", "augment", "digits", "--augment", "shift", "flip", "--out", tmp_path / "sheet.png", "--overwrite"
+    )
     assert outcome.out.splitlines()[0] == "augm.   flip, shift"
+    outcome = lenet("data", "augment", "digits", "--out", tmp_path / "sheet.png")
+    assert (outcome.code, "exists: give --overwrite" in outcome.err) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,14 @@ def test_every_confusion_cell_can_be_traced_to_its_files(trained, lenet, tmp_pat
         assert confidences == sorted(confidences, reverse=True)
 
 
+def test_files_that_no_evaluation_made_are_kept(trained, lenet, refused, tmp_path):
+    (tmp_path / "predictions.csv").write_text("mine")
+    refused(lenet("eval", trained.path, "--out", tmp_path), "has files that no evaluation made")
+    assert (tmp_path / "predictions.csv").read_text() == "mine"
+    for _ in range(2):
+        assert lenet("eval", trained.path, "--out", tmp_path / "new").code == 0
+
+
 def test_files_and_confidences_are_those_of_prediction(trained, lenet, tmp_path):
     assert lenet("eval", trained.path, "--network", 1, "--out", tmp_path).code == 0
     data = package.evaluate(trained).source

@@ -21,7 +21,7 @@ from lenet.data import load_dataset
 RUN = "out resume overwrite verbose watch"
 PARAMETERS = {
     "audit": f"data model folds {RUN}",
-    "augment": "data out",
+    "augment": "data out overwrite",
     "check": "data data_dir near",
     "compare": "runs out verbose",
     "evaluate": "run data data_dir network split augment",

@@ -16,7 +16,7 @@ def test_what_a_study_writes_is_read(small_study):
     assert (found.name, found.title) == ("small", "Small & <b>")
     assert list(found.pairs) == [("scratch-10", "last-10"), ("last-20", "last-10")]
     assert all(pair.networks == (2, 2) for pair in found.pairs.values())
-    assert found.notes == ("last-10 and low have different images: no paired difference",)
+    assert found.notes == ("last-10 and low have different images or labels: no paired difference",)
 
 
 def changed(folder, change):

@@ -113,6 +113,12 @@ def evaluation_folder(evaluation: Evaluation, run: Path) -> Path:
     return run / "eval" if evaluation.own else run / "eval" / f"{name}-{evaluation.sha256[:8]}"
 
 
+def check_out(folder: Path) -> None:
+    """Raises InputError if the folder that a user named has files that no evaluation made."""
+    if folder.is_dir() and any(folder.iterdir()) and not any(folder.glob("scores*.json")):
+        raise InputError(f"{folder} has files that no evaluation made: give a new or empty folder with --out")
+
+
 def write_evaluation(evaluation: Evaluation, folder: Path) -> list[str]:
     """Write the evaluation's files; return their names.
 
@@ -122,8 +128,6 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> list[str]:
     Names contain the split, unless it is the test split or all images, and, if the run has several networks, the
     network's number, so that one evaluation of the same data does not overwrite another.
     """
-    if folder.is_dir() and any(folder.iterdir()) and not any(folder.glob("scores*.json")):
-        raise InputError(f"{folder} has files that no evaluation made: give a new or empty folder with --out")
     make_folder(folder)
     split = f"-{evaluation.split}" if evaluation.split in ("train", "val") else ""
     one = f"-{evaluation.networks[0]}" if evaluation.several and len(evaluation.networks) == 1 else ""

@@ -73,8 +73,8 @@ class Run:
 
     def check_layers(self, model: Iterable[Any]) -> None:
         """Raises InputError if the run was started with another network of the user's than this one."""
-        kept, given = self.layers(), json.loads(json.dumps(describe(model)))  # in JSON a tuple is a list
-        if kept is not None and _own(kept) != _own(given):
+        # Through JSON, in which a tuple is a list.
+        if (kept := self.layers()) is not None and _own(kept) != _own(json.loads(json.dumps(describe(model)))):
             raise InputError(f"{self.path} was started with another network: leave model out, or use another --out",
                              options=["model"])  # fmt: skip
 
