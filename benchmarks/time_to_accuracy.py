@@ -37,13 +37,14 @@ from lenet.data.dataset import load_dataset
 # Maps 16 and 32, 256 hidden units, batch norm after the pool, 3 epochs of SGD to 0.05, weight decay 1e-3, flips.
 _BASE = "cifar10-fast"
 # Its maps and hidden layers replace those of _BASE.
-_WIDE = {"model": "lenet-62k", "maps": [31, 63], "fc": [], "optimizer": "muon", "lr": 0.02}
+_MUON = {"optimizer": "muon", "lr": 0.02}  # slow for a hidden layer, see docs/engine.md
+_WIDE = {**_MUON, "model": "lenet-62k", "maps": [31, 63], "fc": []}
 
 # By target in per cent: what the schedule changes in the recipe _BASE.
 SCHEDULES: dict[int, dict[str, Any]] = {
     60: {"fc": [], "epochs": 1},
-    65: {"epochs": 1},
-    70: {"epochs": 2},
+    65: {**_MUON, "fc": [], "epochs": 1},
+    70: {**_MUON, "fc": [], "epochs": 2},
     73: {},
     75: {"epochs": 5},
     78: {**_WIDE, "epochs": 4},
