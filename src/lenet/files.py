@@ -91,6 +91,15 @@ def check_new_file(file: Path, overwrite: bool) -> None:
         raise InputError(f"cannot write to the folder {folder}: choose another one")
 
 
+def check_made_here(folder: Path, pattern: str, what: str) -> None:
+    """Raises InputError if a folder that the user named has files, but none by which `what` is recognised.
+
+    pattern: of the names of those, such as "check.json"; what: "check", which writes into the folder
+    """
+    if folder.is_dir() and any(folder.iterdir()) and not any(folder.glob(pattern)):
+        raise InputError(f"{folder} has files that no {what} made: give a new or empty folder with --out")
+
+
 def unwritable(path: Path, error: OSError) -> InputError:
     """The error for a file that could not be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -35,12 +35,13 @@ def evaluate(
         Default: RUN/eval; RUN/eval/NAME-HASH for other data.
     """
     with loading():
-        from lenet.commands.evaluate import check_out, evaluation_folder, write_evaluation
         from lenet.commands.evaluate import evaluate as run_evaluate
+        from lenet.commands.evaluate import evaluation_folder, write_evaluation
+        from lenet.files import check_made_here
         from lenet.report.evaluation import evaluation_lines, per_class_table, result_lines
 
     if out is not None:
-        check_out(out)
+        check_made_here(out, "scores*.json", "evaluation")
     evaluation = run_evaluate(run, data, data_dir=data_dir, network=network, split=split, augment=augment)
     console, folder = PlainConsole(), out or evaluation_folder(evaluation, run)
     written = write_evaluation(evaluation, folder)

@@ -16,7 +16,7 @@ from lenet.data.memory import Images, in_memory
 from lenet.data.progress import progress
 from lenet.data.source import MEMORY
 from lenet.errors import InputError, counted
-from lenet.files import expanded, followed, make_folder, write_whole
+from lenet.files import check_made_here, expanded, followed, make_folder, write_whole
 from lenet.report.check import SHEETS, check_json, draw_findings, findings_csv, labels_csv
 
 _NAMED_AT_MOST = 3  # images that cannot be read, where none can
@@ -80,11 +80,8 @@ def check_folder(check_of: str, out: Path, *, overwrite: bool) -> None:
                          "give a folder outside it")  # fmt: skip
     if root.is_file() and followed(root).parent == followed(out):
         raise InputError(f"--out {out} is the folder of the file that is checked: give another folder")
-    if not out.is_dir() or not any(out.iterdir()):
-        return
-    if not (out / "check.json").is_file():
-        raise InputError(f"{out} has files that no check made: give a new or empty folder with --out")
-    if not overwrite:
+    check_made_here(out, "check.json", "check")
+    if (out / "check.json").is_file() and not overwrite:
         raise InputError(f"{out} has a check: use --overwrite to replace it, also labels.csv, or another --out")
 
 

@@ -113,12 +113,6 @@ def evaluation_folder(evaluation: Evaluation, run: Path) -> Path:
     return run / "eval" if evaluation.own else run / "eval" / f"{name}-{evaluation.sha256[:8]}"
 
 
-def check_out(folder: Path) -> None:
-    """Raises InputError if the folder that a user named has files that no evaluation made."""
-    if folder.is_dir() and any(folder.iterdir()) and not any(folder.glob("scores*.json")):
-        raise InputError(f"{folder} has files that no evaluation made: give a new or empty folder with --out")
-
-
 def write_evaluation(evaluation: Evaluation, folder: Path) -> list[str]:
     """Write the evaluation's files; return their names.
 

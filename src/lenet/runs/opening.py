@@ -22,9 +22,7 @@ def opened_run(
     Raises InputError as `open_run` does, and if another process uses the folder.
     """
     run = open_run(out, resume=resume, overwrite=overwrite, marker=marker)
-    with ExitStack() as stack:
-        # Two processes that train in one folder would overwrite each other's files.
-        stack.enter_context(_alone_in(run.path))
+    with _alone_in(run.path):  # two processes that train in one folder would overwrite each other's files
         try:
             yield run
         finally:

@@ -19,7 +19,7 @@ from lenet.runs.arrays import read_arrays, write_arrays
 from lenet.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from lenet.runs.figures import result_fault
 from lenet.runs.metrics import EpochRow, append_metrics, read_metrics, write_metrics
-from lenet.runs.split import digests_of, read_split, same_config, split_sizes, trained_images, write_split
+from lenet.runs.split import image_digests_of, read_split, same_config, split_sizes, write_split
 
 
 @dataclass(frozen=True)
@@ -103,9 +103,7 @@ class Run:
 
     def digests(self, indices: NDArray[np.int64] | None = None) -> NDArray[np.uint8] | None:
         """uint8 [M, 16] of these images, or of those used for training or validation; None if the run keeps none."""
-        if not self._split.is_file():
-            return None
-        return digests_of(self._split, trained_images(self._split) if indices is None else indices)
+        return image_digests_of(self._split, indices) if self._split.is_file() else None
 
     def keep_labels(self, config: Config) -> None:
         """Copy the file of corrected labels, if there is one: it may be edited later for another run."""

@@ -63,20 +63,17 @@ def same_config(path: Path, config: Config) -> bool:
     return kept is None or kept.tobytes() == _identity(config)
 
 
-def trained_images(path: Path) -> NDArray[np.int64]:
-    """Sorted indices of the images used for training or validation. Raises as `read_split`."""
-    kept = read_arrays(path, mend=_MEND)
-    return np.unique(np.concatenate([array for name, array in kept.items() if name.endswith(("train", "val"))]))
+def image_digests_of(path: Path, used: NDArray[np.int64] | None = None) -> NDArray[np.uint8] | None:
+    """uint8 [M, 16] of the images with these indices, by default of those used for training or validation.
 
-
-def digests_of(path: Path, used: NDArray[np.int64]) -> NDArray[np.uint8] | None:
-    """uint8 [M, 16] of the images with these indices; None if the file has none. Raises as `read_split`.
-
-    See `image_digest`.
+    None if the file has no digests. Raises as `read_split`. See `image_digest`.
     """
-    digests = read_arrays(path, mend=_MEND).get("digests")
+    kept = read_arrays(path, mend=_MEND)
+    digests = kept.get("digests")
     if digests is None:
         return None
+    if used is None:
+        used = np.unique(np.concatenate([array for name, array in kept.items() if name.endswith(("train", "val"))]))
     fitting = digests.dtype == np.uint8 and digests.ndim == 2 and digests.shape[1] == 16
     if not fitting or not len(used) or used.min() < 0 or used.max() >= len(digests):
         raise InputError(f"{path} is damaged (its digests do not fit its indices): {_MEND}")
