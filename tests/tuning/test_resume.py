@@ -16,7 +16,7 @@ from lenet.tuning.folder import read_trials
 from lenet.tuning.search import read_search
 
 WORDS = ("tune", "digits", "--recipe", "none", "--augment", "none", "--space", "lr=loguniform(1e-3,1e-1)", "--trials",
-         "4", "--epochs", "20", "--batch-size", "8", "--scheduler", "none", "--confirm", "0")  # fmt: skip
+         "4", "--epochs", "10", "--batch-size", "8", "--scheduler", "none", "--confirm", "0")  # fmt: skip
 
 
 def wait_for(states, path, running, also=lambda: True, seconds=300):
@@ -69,7 +69,7 @@ def test_a_search_resumes_to_identical_figures_when_killed_when_a_worker_is_and_
 
     (path / "trials.csv").unlink()  # a lost table is made again
     search = tuned(resume=True, out=path)
-    whole = tuned(space=["lr=loguniform(1e-3,1e-1)"], trials=4, epochs=20, batch_size=8, scheduler="none")
+    whole = tuned(space=["lr=loguniform(1e-3,1e-1)"], trials=4, epochs=10, batch_size=8, scheduler="none")
     assert figures(search) == figures(whole)
     assert search.best["number"] == whole.best["number"]
     assert not any(map(is_left_over, path.rglob("*")))
