@@ -73,7 +73,8 @@ void Loss<T>::image(const Step& step, int n, double divisor) {
   const T log_all = std::log(all) + z[top];
   T loss = 0, target_sum = 0;
   for (int i = 0; i < classes; i++) {
-    loss += target[i] * (log_all - z[i]);
+    // As in PyTorch, a label ignores the logits of other classes, whose difference may be infinite.
+    if (target[i] != 0) loss += target[i] * (log_all - z[i]);
     target_sum += target[i];
   }
   losses_[n] = double(loss) * (step.images / divisor);

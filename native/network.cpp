@@ -176,7 +176,10 @@ void Network<T>::build() {
   for (auto& blob : blobs_)
     if (blob.sum) blob.layout = blob.sum->layout;
   // The loss writes the logits' gradient even if nothing is trained.
-  blobs_.back().needs_gradient = context_.training;
+  for (auto blob = blobs_.rbegin(); blob != blobs_.rend(); ++blob) {
+    blob->needs_gradient = context_.training;
+    if (!blob->alias) break;  // an alias has the gradient of the blob before it
+  }
   loss_ = std::make_unique<Loss<T>>(call, blobs_.back());
 }
 

@@ -36,6 +36,7 @@ for name in ("FORCE_COLOR", "NO_COLOR", "COLUMNS", "LINES", "TTY_COMPATIBLE", "T
     os.environ.pop(name, None)
 # Ray runs its workers niced: beside other tests they would wait for a core, and the tests for them.
 os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 (the name is Ray's)
+os.environ["RAY_raylet_start_wait_time_s"] = "300"  # noqa: SIM112 (30 s are too few beside other work)
 if os.environ.get("LENET_DATA"):
     os.environ["LENET_DATA"] = str(Path(os.environ["LENET_DATA"]).absolute())  # since each test changes its directory
 

@@ -37,7 +37,9 @@ lenet.train("digits", epochs=1)  # loads every library
 before, found = anonymous(), {}
 for name, work in {
     "build": lambda: load_dataset(DataConfig(data=data)),
-    "train": lambda: lenet.train(data, model="lenet5", epochs=1, batch_size=512, seeds=2, out=run),
+    "train": lambda: lenet.train(
+        data, model="lenet5", maps=(1, 2), fc=(8, 8), epochs=1, batch_size=512, seeds=2, out=run
+    ),
     "resume": lambda: lenet.train(data, out=run, resume=True),
     "evaluate": lambda: lenet.evaluate(run, split="train", network=0),
     "transfer": lambda: lenet.transfer(run, data, epochs=1, batch_size=512, out=run + "-transfer"),

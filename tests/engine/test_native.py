@@ -128,6 +128,28 @@ def test_frozen_layers(frozen):
     assert_trainings_agree(model, images, labels, plan, settings_for("sgd", momentum=0.9, frozen=frozen), 1e-9)
 
 
+@pytest.mark.parametrize("frozen", range(4))
+def test_nothing_may_be_left_to_train(frozen):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 3), nn.Flatten(), nn.Flatten(), nn.Flatten())
+    features = np.random.default_rng(0).normal(size=(12, 5)).astype(np.float32)
+    before = model[0].weight.detach().clone()
+    plan = make_plan(12, 4, learning_rate=0.1)
+    metrics = native.train(model, {}, features, make_labels(12, 3), plan, settings_for("sgd", frozen=frozen))
+    assert (metrics.images, metrics.nonfinite_step) == (12, None)
+    assert torch.equal(model[0].weight, before) == (frozen > 0)
+
+
+def test_the_loss_of_a_label_ignores_logits_that_are_infinitely_far():
+    features, labels = np.zeros((4, 5), np.float32), np.zeros(4, np.int64)
+    plan = make_plan(4, 4, learning_rate=0.0)
+    for engine in (reference, native):
+        model = nn.Sequential(nn.Linear(5, 3))
+        model[0].bias.data = torch.tensor([3e38, 0, -3e38])
+        metrics = engine.train(model, {}, features, labels, plan, settings_for("sgd"))
+        assert (metrics.loss_sum, metrics.nonfinite_step) == (0.0, None), engine
+
+
 @pytest.mark.parametrize("name", SHAPES)
 def test_results_are_bit_identical_for_any_threads_and_parts_of_the_plan(name):
     images, labels = make_images(150), make_labels(150)

@@ -64,6 +64,18 @@ def test_a_resumed_run_has_every_epoch_once(interrupt_after):
 
 
 @pytest.mark.usefixtures("no_data")
+def test_a_finished_run_that_was_not_tracked_is_not_tracked_afterwards():
+    pytest.importorskip("tensorboardX")
+    run = lenet.train("digits", epochs=1, out="run")
+    with pytest.raises(InputError, match=r"run is finished, and was not tracked: .* --recipe run/config\.toml --track"):
+        lenet.train("digits", out="run", resume=True, track="tensorboard")
+    assert not (run.path / "tensorboard").exists()
+    tracked = {"epochs": 1, "out": "tracked", "track": "tensorboard"}
+    first = lenet.train("digits", **tracked)
+    assert lenet.train("digits", **tracked, resume=True).result == first.result
+
+
+@pytest.mark.usefixtures("no_data")
 def test_nothing_is_written_unless_asked_for():
     run = lenet.train("digits", epochs=1, out="run")
     assert not (run.path / "tensorboard").exists()

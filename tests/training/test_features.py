@@ -5,8 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from lenet.config import Config
+from lenet.engine import native
 from lenet.errors import InputError
 from lenet.training import features
 from lenet.training.features import features_of, frozen_layers
@@ -95,6 +97,25 @@ def test_training_on_cached_features_matches_training_on_images(training, engine
 @pytest.mark.parametrize("freeze", ["3", "7"])
 def test_feature_maps_are_not_cached(training, freeze):
     assert run(training(freeze=freeze))._features is None
+
+
+@pytest.mark.skipif(native.available() is not None, reason="the native engine is not built")
+def test_the_native_engine_trains_a_tail_without_a_linear_layer_on_images(few_digits):
+    own = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(784, 10), nn.BatchNorm1d(10))
+    trainings = []
+    for engine in ("native", "torch"):
+        config = Config(engine=engine, freeze="all-but-last", augment="none", epochs=2, batch_size=10)
+        trainings.append(run(Training(make_setup(config, few_digits, own=own))))
+    assert [training._features is None for training in trainings] == [True, False]
+    ours, expected = (training.history[-1] for training in trainings)
+    assert ours.train_loss == pytest.approx(expected.train_loss, rel=1e-4)
+    assert ours.val_loss == pytest.approx(expected.val_loss, rel=1e-4)
+
+
+def test_layers_without_parameters_cannot_be_all_that_is_trained(few_digits):
+    own = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(784, 10), nn.Flatten())
+    with pytest.raises(InputError, match="freeze all-but-last leaves nothing to train: the layers after the first 5"):
+        make_setup(Config(freeze="all-but-last"), few_digits, own=own)
 
 
 def test_features_are_not_cached_if_tail_has_dropout(training):

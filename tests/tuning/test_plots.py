@@ -43,6 +43,17 @@ def test_optuna_compares_the_trials_at_the_last_epoch_that_all_reached():
     assert (epoch, len(study.trials)) == (3, 15)
 
 
+def test_steps_may_end_below_the_highest_value():
+    from lenet.tuning.plots import study_of
+
+    trials = Trials(("batch_size",), "val_accuracy", 1)
+    for number in range(3):
+        trials.trial(number).values, trials.trial(number).status = {"batch_size": 16 + 7 * number}, "finished"
+        trials.trial(number).rows = [EpochRow(0, 1, "torch", 1.0, 0.5, 1.0, 0.5, 1.0, 0.1)]
+    _, study = study_of(trials, parse_space(["batch_size=uniform(16,64,7)"]))  # a warning is an error here
+    assert [one.params["batch_size"] for one in study.trials] == [16, 23, 30]
+
+
 @pytest.mark.parametrize("metric", ["val_accuracy", "val_loss", "val_macro_f1"])
 def test_the_learning_rate_is_the_most_important(metric):
     import optuna

@@ -49,6 +49,13 @@ def test_a_mapping_and_a_toml_file_give_the_same_space(tmp_path):
     assert parse_space(DEFAULT).names == ("batch_size", "lr", "dropout")
 
 
+@pytest.mark.parametrize("text", ['space = "lr=choice(0.1)"', 'space = ["lr=choice(0.1)"]', "space = 3"])
+def test_a_file_whose_space_is_no_table_is_refused(tmp_path, text):
+    (tmp_path / "bad.toml").write_text(text)
+    with pytest.raises(InputError, match=r"bad\.toml: space is no table: write \[space\]"):
+        parse_space([str(tmp_path / "bad.toml")])
+
+
 def test_values_lose_the_searchers_rounding_errors():
     space = parse_space(["dropout=uniform(0.2, 0.5, 0.05)", "maps=choice([6,16],[4,8])"])
     assert space.values({"dropout": 0.30000000000000004, "maps": "[4, 8]"}) == {"dropout": 0.3, "maps": (4, 8)}

@@ -110,6 +110,20 @@ def test_the_table_shows_running_trials_and_the_best_of_the_others():
     assert "3 of 6 trials done, 1 running, 5 s" in shown
 
 
+def test_many_searched_options_leave_the_scores_whole_on_80_columns():
+    values = {"batch_size": 8, "lr": 0.001234, "dropout": 0.25, "weight_decay": 0.01234, "augment": ("flip", "shift")}
+    trials = Trials(tuple(values), "val_accuracy", 2)
+    for number in range(12):
+        trial = trials.trial(number)
+        trial.values, trial.status, trial.rows = values, "finished", [row(1, 0.3), row(2, 0.37)]
+    console = Console(file=io.StringIO(), width=80)
+    console.print(trials_table(trials, 12, "5 s", height=40))
+    lines = console.file.getvalue().splitlines()
+    assert all(name in lines[0] for name in ("trial", "epoch", "loss", "val acc", "best"))
+    assert [line.split()[0] for line in lines[1:13]] == [str(number) for number in range(12)]
+    assert all(line.rstrip().endswith("37.0%  37.0%  finished") and "  2/2  " in line for line in lines[1:13])
+
+
 def test_a_pipe_gets_one_line_per_ended_trial(job_of, tmp_path):
     from lenet.runs.run import Run
     from lenet.tuning.setup import SearchSetup

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -11,9 +12,12 @@ import pytest
 from torch import nn
 
 import lenet as package
+from lenet.commands.train import Interrupted
 from lenet.config import resolve
 from lenet.errors import InputError
 from lenet.runs.run import Run
+from lenet.tuning.display import result_lines
+from lenet.tuning.folder import confirmation_of
 
 needs_ray = pytest.mark.skipif(
     not (find_spec("ray") and find_spec("optuna")), reason='Ray or Optuna is missing: pip install "lenet[tune]"'
@@ -96,6 +100,45 @@ def test_a_finished_search_is_returned_again_and_trials_are_added_to_it(search, 
     assert len({trial["values"]["lr"] for trial in more.trials}) == 8
 
 
+@pytest.mark.parametrize(
+    ("raised", "expected", "words"),
+    [
+        (Interrupted("stopped after epoch 1"), Interrupted, "stopped while trial"),
+        (InputError("the loss is no longer finite"), InputError, "the loss is no longer finite; this was the confirma"),
+    ],
+)
+def test_a_confirmation_that_ends_early_tells_how_to_finish_the_search(
+    search, tuned, tmp_path, monkeypatch, raised, expected, words
+):
+    path = tmp_path / "run"
+    shutil.copytree(search[0].path, path)
+
+    def ended(*given, **options):
+        raise raised
+
+    with monkeypatch.context() as patched:
+        patched.setattr("lenet.commands.tune.train", ended)
+        with pytest.raises(expected, match=words) as caught:
+            tuned(resume=True, out=path, confirm=3)
+    assert f"lenet tune --resume --out {path}" in str(caught.value)
+    assert ("--confirm 0" in str(caught.value)) == (expected is InputError)
+    assert tuned(resume=True, out=path, confirm=0).confirmed is None
+
+
+def test_weights_that_were_deleted_cannot_be_kept_afterwards(search, tuned, tmp_path):
+    path = tmp_path / "run"
+    shutil.copytree(search[0].path, path)
+    more = tuned(resume=True, out=path, keep=4, confirm=0)
+    assert sorted(more.result["search"]["kept"]) == sorted(search[0].result["search"]["kept"])
+    assert "kept    the weights of 2 trials; those of 2 more were deleted" in "\n".join(result_lines(path, more.result))
+
+
+def test_a_confirmation_is_found_when_some_of_its_networks_diverged(tmp_path):
+    result = {"members": 1, "failed": [7], "search": {"best": {"trial": 3}}}
+    assert confirmation_of(tmp_path, result) == tmp_path / "confirm" / "trial-3-x2"
+    assert confirmation_of(tmp_path, result | {"members": 0, "failed": []}) is None
+
+
 def test_trials_that_fail_are_named_and_the_search_continues(tuned):
     space = {"batch_size": [1, 16], "lr": [1e-2, 100]}
     search = tuned(space=space, search="grid", epochs=2, optimizer="sgd", scheduler="none")
@@ -167,6 +210,10 @@ def test_a_network_of_the_users_own_is_searched_with_other_asha_settings_and_sco
         (["--device", "cuda"], "--gpus-per-trial 0.25"),
         (["--address", "127.0.0.1:1"], "no Ray cluster answers at 127.0.0.1:1"),
         (["--address", "there"], "takes auto or HOST:PORT"),
+        (["--address", "localhost:²"], "takes auto or HOST:PORT"),
+        (["--address", "a..b:6379"], "no Ray cluster answers at a..b:6379"),
+        (["--address", "[::1]:1"], "(Connection refused)"),
+        (["--address", "127.0.0.1:99999"], "no Ray cluster answers at 127.0.0.1:99999"),
         (["--seeds", "2"], "one network"),
         (["--trails", "3"], "Did you mean --trials"),
         (["--start", "runs/0001"], "fresh weights"),
@@ -211,6 +258,39 @@ def test_a_worker_does_not_import_optuna():
     words = f"import sys, {Trial.__module__}; print({{'optuna', 'matplotlib', 'scipy'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True)
     assert done.stdout == "set()\n", done.stderr
+
+
+@needs_ray
+def test_a_ray_that_does_not_start_is_one_line():
+    words = """
+import ray
+from lenet.errors import InputError
+from lenet.tuning.session import ray_session
+
+def failing(**options):
+    raise Exception("The current node timed out during startup.\\nMore of it.")
+
+ray.init = failing
+try:
+    with ray_session(None, 1, 0):
+        pass
+except InputError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True)
+    assert done.stdout.startswith("Ray does not start (The current node timed out during startup.): try"), done.stderr
+    assert done.stdout.count("\n") == 1
+
+
+def test_main_py_trains_on_the_images_of_the_recipe(lenet, tmp_path):
+    network = nn.Sequential(nn.Flatten(), nn.Linear(256, 10))
+    found = package.train("digits", model=network, epochs=1, out=tmp_path / "found")
+    from lenet.cli.script import train_main
+
+    assert train_main(network, ["--recipe", str(tmp_path / "found/config.toml"), "--out", str(tmp_path / "again")]) == 0
+    again = Run(tmp_path / "again").result
+    assert (again["data"], again["data_sha256"]) == ("digits", found.result["data_sha256"])
+    assert again["test_accuracy"] == found.result["test_accuracy"]
 
 
 @needs_ray

@@ -52,14 +52,15 @@ def train_main(model: "nn.Sequential", argv: Sequence[str] | None = None) -> int
         data
             cifar10; 'lenet train DATA' trains on other images.
         recipe
-            Recipe by name ('lenet recipes' lists them), or a TOML file, such as the best.toml of a search. Flags
-            override it. Default: cifar10-lenet.
+            Recipe by name ('lenet recipes' lists them), or a TOML file, such as the best.toml of a search, which is
+            trained on the images of that search. Flags override it. Default: cifar10-lenet.
         """
         if data not in (None, "cifar10"):
             raise InputError(f"this script trains on cifar10, not on '{data}': use lenet train '{data}'")
         from lenet.commands.train import train as run_train
 
-        run_train("cifar10", model=model, recipe=recipe, out=out, resume=resume, overwrite=overwrite, verbose=True,
+        # A recipe names its own images: that of a search of this network may be over others.
+        run_train(data, model=model, recipe=recipe, out=out, resume=resume, overwrite=overwrite, verbose=True,
                   or_digits=True, **given(flags))  # fmt: skip
 
     return run(app, argv)

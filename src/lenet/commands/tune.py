@@ -142,8 +142,8 @@ def tune(
                 printer.show_result(run.path, result)
     records = [asdict(trial) for trial in table]
     best = next(trial for trial in records if trial["number"] == result["search"]["best"]["trial"])
-    confirmed = folder.confirmation_path(run.path, best["number"], result["members"])
-    return Tuned(run.path, records, best, result, Run(confirmed) if result["members"] else None, grid)
+    confirmed = folder.confirmation_of(run.path, result)
+    return Tuned(run.path, records, best, result, Run(confirmed) if confirmed else None, grid)
 
 
 def _start_ray(stack: ExitStack, machine: Machine, setup: SearchSetup) -> int:
@@ -209,14 +209,24 @@ def _finish(setup: SearchSetup, facts: dict[str, Any], verbose: bool, started: f
     best = best_trial(trials)
     config = job.config_of(best.number, best.values)
     facts["kept"] = folder.write_kept(path, trials, job)
+    facts["not_kept"] = min(search.keep, len(trials.ranked())) - len(facts["kept"])
     folder.write_best(path, best, config, search, figure(search.metric, best.best(search.metric)))
     draw_search(trials, search.space, setup.run.plots)
     confirmed: dict[str, Any] = {}
     if search.confirm:
         again, seed = folder.confirmation_path(path, best.number, search.confirm), fresh_seed(search, search.confirm)
-        # By their hash, since the images may have changed while the trials ran.
-        run = train(setup.memory, recipe=path / "best.toml", model=setup.own, out=again, resume=again.exists(),
-                    verbose=verbose, data_sha256=config.data_sha256, seed=seed, seeds=search.confirm)  # fmt: skip
+        how = folder.how_to_resume(path)
+        try:
+            # By their hash, since the images may have changed while the trials ran.
+            run = train(setup.memory, recipe=path / "best.toml", model=setup.own, out=again, resume=again.exists(),
+                        verbose=verbose, data_sha256=config.data_sha256, seed=seed, seeds=search.confirm)  # fmt: skip
+        except Interrupted:
+            raise Interrupted(f"stopped while trial {best.number} was confirmed; resume with: {how}") from None
+        except InputError as error:
+            raise InputError(
+                f"{error}; this was the confirmation of trial {best.number}, and '{how} --confirm 0' ends the search "
+                "without one"
+            ) from None
         confirmed = dict(run.result or {})
     facts["disk_bytes"] = folder.size_of(path)
     facts["seconds"]["confirm"] = confirmed.get("seconds", {}).get("total", 0.0)

@@ -10,6 +10,7 @@ from lenet.data.allocation import allocate
 from lenet.data.dataset import Dataset
 from lenet.engine.base import OptimizerState, Settings
 from lenet.engine.choice import Choice, choose
+from lenet.engine.native_network import covers
 from lenet.errors import InputError, did_you_mean
 
 _SOME = 2048  # images whose features are computed at once; a multiple of what an engine takes at once
@@ -65,12 +66,14 @@ def features_of(
 ) -> Features | None:
     """The features after the first `frozen` layers; None if the tail cannot be trained on them with the same result.
 
-    That is the case if they are not vectors, or if the tail has dropout, whose units are drawn by the layer's number.
+    That is the case if they are not vectors, if the tail has dropout, whose units are drawn by the layer's number, or
+    if the native engine trains the network but not its tail alone, which has no linear layer.
     """
     head, tail = nn.Sequential(*list(model)[:frozen]), nn.Sequential(*list(model)[frozen:])
     drops = any(isinstance(layer, nn.Dropout) and layer.p > 0 for layer in tail.modules())
     width = _width(head, dataset)
-    if not frozen or drops or width is None:
+    refused = choice.name == "native" and covers(tail)
+    if not frozen or drops or width is None or refused:
         return None
     whole = replace(settings, frozen=0)
     engine = choose("auto" if choice.name == "native" else "torch", head, whole).engine

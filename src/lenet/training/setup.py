@@ -24,7 +24,7 @@ from lenet.runs.run import Run
 from lenet.runs.tensors import saved_body
 from lenet.training.checks import check_batch_size, check_device, check_memory
 from lenet.training.features import frozen_layers
-from lenet.training.start import Start, check_body, with_new_head
+from lenet.training.start import Start, check_body, trained_parameters, with_new_head
 from lenet.training.teacher import Teacher, read_teacher
 
 OWN_MODEL = "own"  # config.model of a network given as nn.Sequential; layers.json and model.json describe it
@@ -96,7 +96,12 @@ def make_setup(
     asked, config = config, resolved(config, dataset, own)
     notes = (*notes, *_option_notes(asked, config, dataset))
     networks = _networks(config, dataset, own, start, statistics, run)
-    frozen_layers(config.freeze, len(networks[0]))
+    frozen = frozen_layers(config.freeze, len(networks[0]))
+    if frozen and not trained_parameters(networks[0], frozen):
+        raise InputError(
+            f"freeze {config.freeze} leaves nothing to train: the layers after the first {frozen} have no parameters",
+            options=["freeze"],
+        )
     body = start.body if start else saved_body(run) if run else None
     if body is not None and not start and run:
         check_body(body, networks[0], run.state_path("start"))

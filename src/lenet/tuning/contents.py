@@ -11,7 +11,7 @@ from lenet.report.markup import Cell, link_to
 from lenet.report.page import REPORT
 from lenet.runs.kinds import SEARCH_FILE, state_of
 from lenet.runs.run import Run
-from lenet.tuning.folder import confirmation_path, how_to_resume, how_to_search, how_to_train, read_trials
+from lenet.tuning.folder import confirmation_of, how_to_resume, how_to_search, how_to_train, read_trials
 from lenet.tuning.search import Search, read_search
 from lenet.tuning.trials import Trials
 
@@ -68,8 +68,7 @@ def search_contents(folder: Path, page: Path) -> SearchContents:
     elif not result["members"]:
         missing["confirmation"] = "The search was told to confirm nothing, with --confirm 0."
     again = folder / "trials" / f"{best.number}.toml" if best else None
-    seeds = result["members"] + len(result.get("failed") or []) if result else 0
-    confirmed = confirmation_path(folder, best.number, seeds) if best else folder
+    confirmed = confirmation_of(folder, result) if result else None
     return SearchContents(
         path=str(folder),
         search=search,
@@ -84,7 +83,7 @@ def search_contents(folder: Path, page: Path) -> SearchContents:
             trial.number: link_to(str(trial.number), folder / "keep" / str(trial.number) / REPORT, page)
             for trial in trials
         },
-        confirmed=link_to(str(confirmed), confirmed / REPORT, page) if confirmed.is_dir() and seeds else "",
+        confirmed=link_to(str(confirmed), confirmed / REPORT, page) if confirmed and confirmed.is_dir() else "",
         missing=missing,
     )
 

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from lenet.errors import counted
-from lenet.report.console import PlainConsole
-from lenet.report.text import clock, metric_name, percent, test_lines
+from lenet.report.console import PlainConsole, visible
+from lenet.report.text import clock, diverged, metric_name, percent, test_lines
 from lenet.runs.metrics import EpochRow
 from lenet.tuning.setup import SearchSetup
 from lenet.tuning.space import shown
@@ -107,7 +107,9 @@ def trials_table(trials: Trials, total: int, passed: str, height: int) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", caption=caption, caption_justify="left")
     metric = trials.metric.replace("accuracy", "acc").replace("_", " ")
     for name in ("trial", *trials.names, "epoch", "loss", metric, "best", ""):
-        table.add_column(name, justify="right" if name else "left", no_wrap=True)
+        # Rich first narrows columns that may wrap: the searched options, whose texts are cut instead.
+        searched = name in trials.names
+        table.add_column(_cut(name) if searched else name, justify="right" if name else "left", no_wrap=not searched)
     for trial in sorted(list(chosen.values())[: max(3, height - _OTHER_LINES)], key=lambda trial: trial.number):
         style = "bold green" if trial.number == best else _STYLES[trial.status]
         table.add_row(*_cells(trial, trials), style=style)
@@ -118,13 +120,17 @@ def _cells(trial: TrialRecord, trials: Trials) -> list[str | Text]:
     last = trial.at(trial.epoch)
     return [
         str(trial.number),
-        *_values(trial, trials).values(),
+        *map(_cut, _values(trial, trials).values()),
         f"{trial.epoch}/{trials.epochs}",
         f"{last.train_loss:.3f}" if last else "",
         figure(trials.metric, last),
         figure(trials.metric, trial.best(trials.metric)),
         trial.status,
     ]
+
+
+def _cut(text: str) -> Text:
+    return Text(visible(text), no_wrap=True, overflow="ellipsis")
 
 
 def trial_line(trial: TrialRecord, trials: Trials) -> str:
@@ -162,6 +168,13 @@ def scaled(metric: str, row: EpochRow) -> float:
     return float(getattr(row, metric)) * (1 if metric.endswith("loss") else 100)
 
 
+def _kept_lines(facts: Mapping[str, Any]) -> list[str]:
+    missing = facts.get("not_kept", 0)
+    kept = f"the weights of {counted(len(facts['kept']), 'trial')}"
+    why = "were deleted when their trials ended, or are on another machine"
+    return [f"kept    {kept}; those of {missing} more {why}"] if missing else []
+
+
 def result_lines(path: Path, result: Mapping[str, Any]) -> list[str]:
     """A finished search: its best values, their accuracy in the search and with fresh seeds. result: result.json."""
     facts = result["search"]
@@ -182,6 +195,8 @@ def result_lines(path: Path, result: Mapping[str, Any]) -> list[str]:
     return [
         *lines,
         *([f"failed  {failed}"] if failed else []),
+        *([f"failed  of the confirmation: {lost}"] if (lost := diverged(result)) else []),
+        *_kept_lines(facts),
         f"took    {clock(result['seconds']['total'])}: first step after {seconds['start']:.1f} s, trials "
         f"{clock(seconds['search'])}, confirmation {clock(seconds['confirm'])}; "
         f"{counted(facts['trial_epochs'], 'trial epoch')}, {counted(facts['stopped'], 'trial')} stopped",

@@ -3,6 +3,7 @@
 import os
 import shlex
 import shutil
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,12 @@ def _flag(name: str, value: Any) -> list[str]:
 def confirmation_path(folder: Path, number: int, seeds: int) -> Path:
     """Where the best trial's values are trained again; another trial or number of seeds is another run."""
     return folder / "confirm" / f"trial-{number}-x{seeds}"
+
+
+def confirmation_of(folder: Path, result: Mapping[str, Any]) -> Path | None:
+    """Where a finished search was confirmed; None if it was not. result: its result.json."""
+    seeds = result["members"] + len(result.get("failed") or [])
+    return confirmation_path(folder, result["search"]["best"]["trial"], seeds) if seeds else None
 
 
 def prune(folder: Path, trials: Trials, keep: int) -> None:

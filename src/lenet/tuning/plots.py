@@ -140,7 +140,9 @@ def _distribution(axis: Axis) -> Any:
         return optuna.distributions.CategoricalDistribution([_category(axis, value) for value in axis.values])
     log = axis.kind == "loguniform"
     if axis.whole:
-        return optuna.distributions.IntDistribution(round(axis.low), round(axis.high), log, round(axis.step or 1))
+        step = round(axis.step or 1)
+        highest = round(axis.high) - round(axis.high - axis.low) % step  # Optuna warns of an end that no step reaches
+        return optuna.distributions.IntDistribution(round(axis.low), highest, log, step)
     return optuna.distributions.FloatDistribution(axis.low, axis.high, log)
 
 

@@ -78,6 +78,7 @@ def result_of(
         "model": config.model,
         "parameters": None,
         "members": 0,
+        "failed": [],
         "engine": best.rows[epoch - 1].engine,
         "epochs": setup.search.config.epochs,
         "images_per_second": len(data.train) * trials.trial_epochs() / max(seconds_of["train"], 1e-9),

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import re
 import shutil
 import socket
 import tempfile
@@ -104,18 +105,24 @@ def ray_session(address: str | None, workers: int, image_bytes: int, gpus: float
         return
     folder = _folder()
     try:
-        ray.init(
-            num_cpus=workers,
-            num_gpus=None if gpus else 0,
-            include_dashboard=False,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-            configure_logging=True,
-            object_store_memory=max(_LEAST_STORE, int(1.3 * image_bytes) + (64 << 20)),
-            runtime_env=_runtime_env(),
-            _temp_dir=str(folder),
-            _node_ip_address="127.0.0.1",
-        )
+        try:
+            ray.init(
+                num_cpus=workers,
+                num_gpus=None if gpus else 0,
+                include_dashboard=False,
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+                configure_logging=True,
+                object_store_memory=max(_LEAST_STORE, int(1.3 * image_bytes) + (64 << 20)),
+                runtime_env=_runtime_env(),
+                _temp_dir=str(folder),
+                _node_ip_address="127.0.0.1",
+            )
+        except Exception as error:  # a bare one, where Ray's processes do not start in time
+            first = (str(error).splitlines() or [type(error).__name__])[0]
+            raise InputError(
+                f"Ray does not start ({first}): try again when less else runs here, or with fewer --workers"
+            ) from error
         yield ray
     finally:
         started = [process for process in psutil.Process().children(recursive=True) if _is_ray(process, folder)]
@@ -135,20 +142,19 @@ def _check_address(address: str) -> None:
     host, _, port = address.rpartition(":")
     if address == "auto":
         return
-    if not host or not port.isdigit():
+    if not host or not re.fullmatch("[0-9]{1,5}", port):
         raise InputError(f"--address takes auto or HOST:PORT, not '{address}'")
     try:
-        socket.create_connection((host, int(port)), timeout=5).close()
-    except OSError as error:
-        raise InputError(
-            f"no Ray cluster answers at {address} ({error.strerror or error}): start one with 'ray start --head'"
-        ) from None
+        socket.create_connection((host.removeprefix("[").removesuffix("]"), int(port)), timeout=5).close()
+    except (OSError, OverflowError, UnicodeError) as error:  # a port above 65535, a name that is none
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"no Ray cluster answers at {address} ({reason}): start one with 'ray start --head'") from None
 
 
 def _join(ray: Any, address: str) -> None:
     try:
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, runtime_env=_runtime_env())
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+    except Exception as error:  # of several kinds, a bare one among them
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(
             f"no Ray cluster at --address {address} ({first}): start one with 'ray start --head'"

@@ -220,7 +220,10 @@ def _pairs(texts: Iterable[str]) -> list[tuple[str, Any]]:
             raise InputError(f"no space file {text}: give the path of a .toml file")
         else:
             values = read_toml(Path(text))
-            pairs += dict(values.get("space", values)).items()
+            table = values.get("space", values)
+            if not isinstance(table, dict):
+                raise InputError(f'{text}: space is no table: write [space], then lines such as lr = "choice(0.1)"')
+            pairs += table.items()
     return pairs
 
 
