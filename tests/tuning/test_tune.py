@@ -134,9 +134,9 @@ def test_weights_that_were_deleted_cannot_be_kept_afterwards(search, tuned, tmp_
 
 
 def test_a_confirmation_is_found_when_some_of_its_networks_diverged(tmp_path):
-    result = {"members": 1, "failed": [7], "search": {"best": {"trial": 3}}}
-    assert confirmation_of(tmp_path, result) == tmp_path / "confirm" / "trial-3-x2"
-    assert confirmation_of(tmp_path, result | {"members": 0, "failed": []}) is None
+    result = {"members": 1, "failed": [7]}
+    assert confirmation_of(tmp_path, 3, result) == tmp_path / "confirm" / "trial-3-x2"
+    assert confirmation_of(tmp_path, 3, {"members": 0, "failed": []}) is None
 
 
 def test_trials_that_fail_are_named_and_the_search_continues(tuned):

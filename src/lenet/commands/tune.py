@@ -142,7 +142,7 @@ def tune(
                 printer.show_result(run.path, result)
     records = [asdict(trial) for trial in table]
     best = next(trial for trial in records if trial["number"] == result["search"]["best"]["trial"])
-    confirmed = folder.confirmation_of(run.path, result)
+    confirmed = folder.confirmation_of(run.path, best["number"], result)
     return Tuned(run.path, records, best, result, Run(confirmed) if confirmed else None, grid)
 
 

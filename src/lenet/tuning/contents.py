@@ -68,7 +68,7 @@ def search_contents(folder: Path, page: Path) -> SearchContents:
     elif not result["members"]:
         missing["confirmation"] = "The search was told to confirm nothing, with --confirm 0."
     again = folder / "trials" / f"{best.number}.toml" if best else None
-    confirmed = confirmation_of(folder, result) if result else None
+    confirmed = confirmation_of(folder, best.number, result) if result and best else None
     return SearchContents(
         path=str(folder),
         search=search,

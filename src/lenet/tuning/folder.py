@@ -106,10 +106,10 @@ def confirmation_path(folder: Path, number: int, seeds: int) -> Path:
     return folder / "confirm" / f"trial-{number}-x{seeds}"
 
 
-def confirmation_of(folder: Path, result: Mapping[str, Any]) -> Path | None:
-    """Where a finished search was confirmed; None if it was not. result: its result.json."""
+def confirmation_of(folder: Path, number: int, result: Mapping[str, Any]) -> Path | None:
+    """Where a finished search's best trial was confirmed; None if it was not. result: the search's result.json."""
     seeds = result["members"] + len(result.get("failed") or [])
-    return confirmation_path(folder, result["search"]["best"]["trial"], seeds) if seeds else None
+    return confirmation_path(folder, number, seeds) if seeds else None
 
 
 def prune(folder: Path, trials: Trials, keep: int) -> None:
