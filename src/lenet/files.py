@@ -34,7 +34,7 @@ def write_whole(path: Path, content: bytes | str, *, sync: bool = True) -> None:
 @contextmanager
 def written_whole(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
     """A file that replaces `path` when the block ends, unless it raises; see `write_whole`."""
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    aside = temporary(path)
     try:
         try:
             with aside.open("wb") as file:
@@ -61,8 +61,13 @@ def text_written_whole(path: Path) -> Iterator[TextIO]:
             text.detach()
 
 
+def temporary(path: Path) -> Path:
+    """A new name beside this file, for what may be deleted once the process that uses it has ended."""
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+
+
 def is_left_over(path: Path) -> bool:
-    """Whether this is the temporary file of a `write_whole` that was killed."""
+    """Whether this is a `temporary` name: what has it was left by a process that was killed."""
     return re.fullmatch(r"\..+\.[0-9a-f]{32}\.part", path.name) is not None
 
 

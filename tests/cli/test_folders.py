@@ -156,6 +156,19 @@ def test_resume_with_neither_words_nor_folder_takes_the_newest_run(lenet):
     assert "epoch 1/1" not in outcome.out  # it was finished
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [(("digitz",), "did you mean 'digits'"), (("digits", "--batch-size", "0"), "batch-size"),
+     (("digits", "--batch-size", "1", "--model", "lenet5-modern"), "--batch-size 1: layer"), (("digits", "--start", "nowhere"), "nowhere")],
+)  # fmt: skip
+def test_overwrite_leaves_the_run_where_nothing_can_be_trained(lenet, tmp_path, digits_run, refused, words, message):
+    path = tmp_path / "run"
+    shutil.copytree(digits_run.path, path)
+    before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
+    refused(lenet("train", *words, "--out", path, "--overwrite"), message)
+    assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before
+
+
 def test_overwrite_starts_over(lenet, tmp_path):
     words = ["train", "digits", "--epochs", 1, "--out", tmp_path / "run"]
     assert lenet(*words).code == 0

@@ -1,6 +1,7 @@
 """The run folder: which folder a run gets, and what it contains."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from lenet.errors import InputError
 from lenet.files import locked
 from lenet.models import SHAPES, build, describe, network_of
 from lenet.runs.metrics import EpochRow
-from lenet.runs.opening import open_run
+from lenet.runs.opening import open_run, opened_run
 from lenet.runs.run import Run
 from lenet.runs.tensors import save_state, saved_state
 
@@ -71,8 +72,31 @@ def test_overwrite_deletes_the_run_in_the_folder(tmp_path):
     run = started(tmp_path / "mine")
     (run.path / "state").mkdir()
     (run.path / "state" / "0.safetensors").touch()
-    assert open_run(run.path, overwrite=True).path == run.path
-    assert list(run.path.iterdir()) == []
+    with opened_run(run.path, overwrite=True) as fresh:
+        assert (fresh.path, fresh.config()) == (run.path, None)
+        fresh.write_config(Config(epochs=3), "")
+    assert [path.name for path in run.path.iterdir()] == ["config.toml"]
+    assert run.config() == Config(epochs=3)
+
+
+def test_overwrite_puts_the_run_back_if_no_new_one_was_begun(tmp_path):
+    run = started(tmp_path / "mine")
+    (run.path / "state").mkdir()
+    (run.path / "state" / "0.safetensors").touch()
+
+    def fail():
+        with opened_run(run.path, overwrite=True) as fresh:
+            fresh.make_state_folder()
+            raise InputError("no such data")
+
+    with pytest.raises(InputError, match="no such data"):
+        fail()
+    assert {str(path.relative_to(run.path)) for path in run.path.rglob("*")} == {
+        "config.toml", "state", "state/0.safetensors",
+    }  # fmt: skip
+    with opened_run(run.path, overwrite=True):
+        shutil.rmtree(run.path)  # as a user may do meanwhile
+    assert not run.path.exists()
 
 
 @pytest.mark.parametrize("how", ["resume", "overwrite"])

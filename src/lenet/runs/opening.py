@@ -3,11 +3,11 @@
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 from lenet.errors import InputError
-from lenet.files import is_left_over, locked, make_folder, unwritable
+from lenet.files import is_left_over, locked, make_folder, temporary, unwritable
 from lenet.runs.run import Run
 
 RUNS = Path("runs")
@@ -19,10 +19,14 @@ def opened_run(
 ) -> Iterator[Run]:
     """The run of `open_run`, locked for this process. Its folder is removed at the end if it is still empty.
 
+    overwrite: the run in the folder is deleted at the end, or put back if no new one was begun: a command that fails at
+        a mistyped option or missing data leaves it as it was
+
     Raises InputError as `open_run` does, and if another process uses the folder.
     """
     run = open_run(out, resume=resume, overwrite=overwrite, marker=marker)
-    with _alone_in(run.path):  # two processes that train in one folder would overwrite each other's files
+    # Two processes that train in one folder would overwrite each other's files.
+    with _alone_in(run.path), _set_aside(run.path, marker) if overwrite else nullcontext():
         try:
             yield run
         finally:
@@ -36,7 +40,7 @@ def open_run(
     """The folder that a run writes to: exactly `out`, or a new numbered one under runs/.
 
     resume: use the existing run at `out`; without `out`, the newest run
-    overwrite: delete the existing run at `out` first
+    overwrite: the folder may have a run, which is to be replaced
     marker: the file by which a run of this kind is recognised: "config.toml" of a training, "search.toml" of a search
 
     Raises InputError if the folder exists and is neither resumed nor overwritten, is not a run, is used by another
@@ -56,9 +60,41 @@ def open_run(
     make_folder(path)
     if found:
         with _alone_in(path):
-            for old in list(path.iterdir() if overwrite else filter(is_left_over, path.rglob("*"))):
-                shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
+            for old in list(filter(is_left_over, path.rglob("*"))):
+                _delete(old)
     return Run(path)
+
+
+@contextmanager
+def _set_aside(path: Path, marker: str) -> Iterator[None]:
+    """Takes the files out of the run's way; deletes them at the end, or puts them back if no new run was begun."""
+    found, aside = list(path.iterdir()), temporary(path / "replaced")
+    make_folder(aside)
+    try:
+        for old in found:
+            old.rename(aside / old.name)
+    except OSError as error:
+        _put_back(aside)
+        raise unwritable(path, error) from None
+    try:
+        yield
+    finally:
+        if aside.is_dir() and not (path / marker).exists():
+            for new in path.iterdir():
+                if new != aside:
+                    _delete(new)
+            _put_back(aside)
+        shutil.rmtree(aside, ignore_errors=True)  # it is gone where the user deleted the folder meanwhile
+
+
+def _put_back(aside: Path) -> None:
+    for old in aside.iterdir():
+        old.rename(aside.parent / old.name)
+    aside.rmdir()
+
+
+def _delete(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 @contextmanager
