@@ -159,7 +159,8 @@ def test_resume_with_neither_words_nor_folder_takes_the_newest_run(lenet):
 @pytest.mark.parametrize(
     ("words", "message"),
     [(("digitz",), "did you mean 'digits'"), (("digits", "--batch-size", "0"), "batch-size"),
-     (("digits", "--batch-size", "1", "--model", "lenet5-modern"), "--batch-size 1: layer"), (("digits", "--start", "nowhere"), "nowhere")],
+     (("digits", "--batch-size", "1", "--model", "lenet5-modern"), "--batch-size 1: layer"),
+     (("digits", "--start", "nowhere"), "nowhere")],
 )  # fmt: skip
 def test_overwrite_leaves_the_run_where_nothing_can_be_trained(lenet, tmp_path, digits_run, refused, words, message):
     path = tmp_path / "run"

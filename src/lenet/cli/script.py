@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 from lenet.cli.app import SETTINGS, run
 from lenet.cli.flags import NO_FLAGS, Out, Overwrite, Resume, flags_of, given, unwrapped
 from lenet.cli.tune import tune
-from lenet.config import Config
+from lenet.config import Config, recipe_values
 from lenet.errors import InputError
 
 if TYPE_CHECKING:
@@ -60,8 +60,9 @@ def train_main(model: "nn.Sequential", argv: Sequence[str] | None = None) -> int
         from lenet.commands.train import train as run_train
 
         # A recipe names its own images: that of a search of this network may be over others.
-        run_train(data, model=model, recipe=recipe, out=out, resume=resume, overwrite=overwrite, verbose=True,
-                  or_digits=True, **given(flags))  # fmt: skip
+        images = data or recipe_values(recipe).get("data", "cifar10")
+        run_train(images, model=model, recipe=recipe, out=out, resume=resume, overwrite=overwrite, verbose=True,
+                  or_digits=images == "cifar10", **given(flags))  # fmt: skip
 
     return run(app, argv)
 
