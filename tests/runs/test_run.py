@@ -94,6 +94,9 @@ def test_overwrite_puts_the_run_back_if_no_new_one_was_begun(tmp_path):
     assert {str(path.relative_to(run.path)) for path in run.path.rglob("*")} == {
         "config.toml", "state", "state/0.safetensors",
     }  # fmt: skip
+    with opened_run(tmp_path / "new", overwrite=True):
+        pass
+    assert not (tmp_path / "new").exists()
     with opened_run(run.path, overwrite=True):
         shutil.rmtree(run.path)  # as a user may do meanwhile
     assert not run.path.exists()

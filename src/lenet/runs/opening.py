@@ -25,10 +25,10 @@ def opened_run(
     Raises InputError as `open_run` does, and if another process uses the folder.
     """
     run = open_run(out, resume=resume, overwrite=overwrite, marker=marker)
-    # Two processes that train in one folder would overwrite each other's files.
-    with _alone_in(run.path), _set_aside(run.path, marker) if overwrite else nullcontext():
+    with _alone_in(run.path):  # two processes that train in one folder would overwrite each other's files
         try:
-            yield run
+            with _set_aside(run.path, marker) if overwrite else nullcontext():
+                yield run
         finally:
             if run.path.is_dir() and not any(run.path.iterdir()):
                 run.path.rmdir()

@@ -10,7 +10,7 @@ from typing import Any
 
 from lenet.config import Config, recipe_values, to_toml
 from lenet.data.source import MEMORY
-from lenet.files import make_folder, write_whole
+from lenet.files import is_left_over, make_folder, write_whole
 from lenet.runs.checkpoint import Checkpoint, save_checkpoint
 from lenet.runs.metrics import SELECT
 from lenet.runs.tensors import read_tensors
@@ -162,5 +162,9 @@ def write_kept(folder: Path, trials: Trials, job: Job) -> list[int]:
 
 
 def size_of(folder: Path) -> int:
-    """Bytes of all its files."""
-    return sum((Path(where) / name).stat().st_size for where, _, names in os.walk(folder) for name in names)
+    """Bytes of all its files, without temporary ones: the search that this one overwrites is there until the end."""
+    size = 0
+    for where, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not is_left_over(Path(name))]
+        size += sum((Path(where) / name).stat().st_size for name in names)
+    return size

@@ -105,24 +105,7 @@ def ray_session(address: str | None, workers: int, image_bytes: int, gpus: float
         return
     folder = _folder()
     try:
-        try:
-            ray.init(
-                num_cpus=workers,
-                num_gpus=None if gpus else 0,
-                include_dashboard=False,
-                logging_level=logging.ERROR,
-                log_to_driver=False,
-                configure_logging=True,
-                object_store_memory=max(_LEAST_STORE, int(1.3 * image_bytes) + (64 << 20)),
-                runtime_env=_runtime_env(),
-                _temp_dir=str(folder),
-                _node_ip_address="127.0.0.1",
-            )
-        except Exception as error:  # a bare one, where Ray's processes do not start in time
-            first = (str(error).splitlines() or [type(error).__name__])[0]
-            raise InputError(
-                f"Ray does not start ({first}): try again when less else runs here, or with fewer --workers"
-            ) from error
+        _start(ray, folder, workers, image_bytes, gpus)
         yield ray
     finally:
         started = [process for process in psutil.Process().children(recursive=True) if _is_ray(process, folder)]
@@ -131,6 +114,26 @@ def ray_session(address: str | None, workers: int, image_bytes: int, gpus: float
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start(ray: Any, folder: Path, workers: int, image_bytes: int, gpus: float) -> None:
+    try:
+        ray.init(
+            num_cpus=workers,
+            num_gpus=None if gpus else 0,
+            include_dashboard=False,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            configure_logging=True,
+            object_store_memory=max(_LEAST_STORE, int(1.3 * image_bytes) + (64 << 20)),
+            runtime_env=_runtime_env(),
+            _temp_dir=str(folder),
+            _node_ip_address="127.0.0.1",
+        )
+    except Exception as error:  # a bare one, where Ray's processes do not start in time
+        raise InputError(
+            f"Ray does not start ({_first_line(error)}): try again when less else runs here, or with fewer --workers"
+        ) from error
 
 
 def _runtime_env() -> dict[str, Any]:
@@ -155,10 +158,13 @@ def _join(ray: Any, address: str) -> None:
     try:
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, runtime_env=_runtime_env())
     except Exception as error:  # of several kinds, a bare one among them
-        first = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(
-            f"no Ray cluster at --address {address} ({first}): start one with 'ray start --head'"
+            f"no Ray cluster at --address {address} ({_first_line(error)}): start one with 'ray start --head'"
         ) from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _folder() -> Path:
