@@ -29,13 +29,15 @@ NAMES = (
     *("lenet", "norm after pool", "norm before zeros", "norm before mirrored", "strides", "padding modes"),
     *("residual", "residual of all kinds", "residual at the end"),
     *("no linear layer", "one linear layer", "maps to classes", "grey", "dead", "means of one", "activation first"),
-    *("tiny weights", "wide sums"),
+    *("tiny weights", "wide sums", "pools and rests", "pool of groups"),
 )
 # The fastest code that the compiler makes, which may fuse products and sums; and code that stops at any wrong access.
 WARNINGS = ("-Wall", "-Wextra", "-Werror", "-pedantic", "-Wconversion", "-Wshadow", "-Wmissing-prototypes")
+SANITIZED = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 BUILDS = (
     ["-std=gnu99", "-O3", "-march=native", *WARNINGS],
-    ["-std=c99", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", *WARNINGS],
+    ["-std=c99", "-O1", *SANITIZED, *WARNINGS],
+    ["-std=c99", "-O1", "-march=native", *SANITIZED, *WARNINGS],  # of vectors, on processors with VNNI
 )
 
 
@@ -70,6 +72,13 @@ def more_networks(name, normalized):
             conv.bias.add_(1)
             linear.weight.add_(0.2).mul_(0.015)
         return normalized(conv, nn.ReLU(), nn.Flatten(), linear)
+    if name == "pools and rests":  # maps of an odd side, and numbers of channels that fill no vectors
+        layers = nn.Conv2d(3, 27, 4), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(27, 18, 2), nn.MaxPool2d(2)
+        layers += nn.Conv2d(18, 5, 2, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(45, 27), nn.ReLU()
+        return normalized(*layers, nn.Linear(27, 5))
+    if name == "pool of groups":
+        layers = nn.Conv2d(3, 12, 3, 2, 1), nn.Conv2d(12, 6, 3, groups=3, dilation=2), nn.MaxPool2d(2)
+        return normalized(*layers, nn.Flatten(), nn.Linear(24, 5))
     if name == "means of one":  # of one channel, to one number
         layers = nn.Conv2d(3, 1, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, 5), nn.GELU()
         return normalized(*layers)
@@ -116,7 +125,7 @@ def test_onnx_gives_the_same_integers(case):
 
 
 @needs_compiler
-@pytest.mark.parametrize("flags", BUILDS, ids=["fastest", "sanitized"])
+@pytest.mark.parametrize("flags", BUILDS, ids=["fastest", "sanitized", "sanitized for this machine"])
 def test_c_gives_the_same_integers(case, flags, tmp_path):
     described, integers, _, images = case
     path, program = tmp_path / "net.c", tmp_path / "net"

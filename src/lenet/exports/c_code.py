@@ -55,8 +55,8 @@ def constants(name: str, **arrays: Any) -> tuple[str, int]:
 def function(step: Step, layer: Layer, name: str, arguments: str) -> str:
     """The step's constants and its function."""
     shapes = f"{'x'.join(map(str, step.input))} to {'x'.join(map(str, step.output))}"
-    body = layer.body.replace("\n", "\n    ")
-    return f"/* {step.where}, {shapes} */\n{layer.constants}\nstatic void {name}({arguments}) {{\n    {body}\n}}\n"
+    body = f"static void {name}({arguments}) {{\n{indented(layer.body, 4)}\n}}\n"
+    return f"/* {step.where}, {shapes} */\n{layer.constants}\n{body}"
 
 
 def part_of(outputs: int) -> int:
@@ -101,9 +101,9 @@ for (int row = 0; row < {rows}; ++row)
         for (int channel = 0; channel < {channels}; ++channel)
             most[channel] = {least};
         for (int ky = 0; ky < {step.kernel[0]}; ++ky) {{
-            {_indented(row_lines, 12)}
+{indented(row_lines, 12)}
             for (int kx = 0; kx < {step.kernel[1]}; ++kx) {{
-                {_indented(column_lines, 16)}
+{indented(column_lines, 16)}
                 const {kind} *values = x + (r * {width} + c) * {channels};
                 for (int channel = 0; channel < {channels}; ++channel)
                     most[channel] = values[channel] > most[channel] ? values[channel] : most[channel];
@@ -125,6 +125,7 @@ for (int c = 0; c < {channels}; ++c)
     return Layer("", 0, body)
 
 
-def _indented(lines: list[str], spaces: int) -> str:
-    """Lines that stand at a place `spaces` from the margin."""
-    return ("\n" + " " * spaces).join(lines)
+def indented(text: str | list[str], spaces: int) -> str:
+    """Lines at a place `spaces` from the margin; those of the preprocessor stay at the margin."""
+    lines = text.splitlines() if isinstance(text, str) else text
+    return "\n".join(line if line.startswith("#") else " " * spaces + line for line in lines)
