@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from comparison import machine, table
 
-from lenet.config import AUGMENTATIONS, STRENGTHS, Config, TrainingConfig, augmentations
+from lenet.config import AUGMENTATIONS, Config, TrainingConfig, drawn
 from lenet.data.dataset import load_dataset
 from lenet.data.plan import epoch_plan
 from lenet.engine import native
@@ -41,12 +41,10 @@ def main() -> None:
         seconds: dict[str, list[float]] = {name: [] for name in LISTS}
         for round in range(options.rounds + 1):
             for name in LISTS:
-                kinds = augmentations(name)
-                strengths = {option: getattr(Config(), option) for option, kind in STRENGTHS.items() if kind in kinds}
                 started = time.process_time()
                 plan = epoch_plan(np.arange(len(images)), seed=0, epoch=0, epochs=1, batch_size=batch,
-                                  learning_rate=1e-3, image_size=images.shape[1:3], flip="flip" in kinds,
-                                  **strengths)  # fmt: skip
+                                  learning_rate=1e-3, image_size=images.shape[1:3],
+                                  **drawn(Config(augment=name)))  # fmt: skip
                 native.train(model, {}, images, labels, plan, settings)
                 if round:  # the first round warms up
                     seconds[name].append(time.process_time() - started)

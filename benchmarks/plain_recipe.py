@@ -1,8 +1,9 @@
 """A recipe of lenet as a plain PyTorch script, for comparison: CIFAR-10, from the start to the test accuracy.
 
 The images and transforms are those of plain_script.py; the network, optimizer, learning rates and batch size are the
-recipe's. With --only K it stops after K of the recipe's epochs, and then evaluates the test set as at the end. The last
-line that it prints is a JSON object: seconds of each epoch (validation included), and the test accuracy.
+recipe's, but flips are always drawn at random. With --only K it stops after K of the recipe's epochs, and then
+evaluates the test set as at the end. The last line that it prints is a JSON object: seconds of each epoch (validation
+included), and the test accuracy.
 """
 
 import argparse
@@ -62,7 +63,7 @@ def main() -> None:
 
     config = resolve(options.recipe, {"data_dir": options.data_dir} if options.data_dir else None)
     kinds = drawn(config)
-    if config.optimizer not in ("sgd", "muon") or not set(kinds) <= {"flip", "max_shift"}:
+    if config.optimizer not in ("sgd", "muon") or not set(kinds) <= {"flip", "flips", "max_shift"}:
         parser.error("the recipe must train with sgd or muon, and augment by none, flip or shift")
     torch.set_num_threads(options.threads)
     torch.manual_seed(config.seed)

@@ -2,7 +2,17 @@
 
 import pytest
 
-from lenet.config import AUGMENTATIONS, AUTO, STRENGTHS, Config, augmentations, checked, options, resolve, to_toml
+from lenet.config import (
+    AUGMENTATION_OPTIONS,
+    AUGMENTATIONS,
+    AUTO,
+    Config,
+    augmentations,
+    checked,
+    options,
+    resolve,
+    to_toml,
+)
 from lenet.errors import InputError
 
 
@@ -58,8 +68,8 @@ def test_augmentations_are_the_words_of_the_text():
     assert augmentations("flip-shift") == ("flip", "shift")
 
 
-def test_every_strength_is_an_option_of_an_augmentation_and_only_flip_has_none():
-    assert set(STRENGTHS) <= set(options())
-    assert set(AUGMENTATIONS) - set(STRENGTHS.values()) == {"flip"}
-    assert all(getattr(Config(), name) > 0 for name in STRENGTHS)
+def test_every_augmentation_has_an_option():
+    assert set(AUGMENTATION_OPTIONS) <= set(options())
+    assert set(AUGMENTATIONS) == set(AUGMENTATION_OPTIONS.values())
+    assert all(getattr(Config(), name) for name in AUGMENTATION_OPTIONS)
     assert set(AUTO) <= set(AUGMENTATIONS)

@@ -34,7 +34,7 @@ NAMES = [
         "val_fraction",
         "split_seed",
     ),
-    *("augment", "max_shift", "max_rotation", "max_scale", "max_colour", "cutout_size"),
+    *("augment", "flips", "max_shift", "max_rotation", "max_scale", "max_colour", "cutout_size"),
     *(
         "model",
         "minutes",

@@ -147,6 +147,25 @@ def test_half_the_images_are_flipped_and_shifts_are_uniform():
     assert abs(np.corrcoef(many.shifts.T)[0, 1]) < 0.03  # the two axes are drawn independently
 
 
+def test_alternating_flips_show_each_image_both_ways_in_turn():
+    indices = np.arange(5, 20_000)
+
+    def flips(epoch):
+        drawn = plan(indices=indices, flip=True, flips="alternating", epoch=epoch)
+        by_image = np.zeros(20_000, int)
+        by_image[drawn.order] = drawn.flips
+        return by_image[5:]
+
+    first, second, third = map(flips, range(3))
+    assert abs(first.mean() - 0.5) < 0.02
+    assert np.array_equal(second, 1 - first)
+    assert np.array_equal(third, first)
+
+
+def test_alternating_flips_of_no_images():
+    assert plan(indices=np.arange(0), flip=True, flips="alternating").flips.size == 0
+
+
 def test_the_last_batch_may_be_smaller():
     steps = plan().steps
     assert steps.dtype == np.int64

@@ -24,6 +24,7 @@ PAIRS = {
     "channels": ((1, 3), {}),
     "fit": (("crop", "pad"), {}),
     "augment": (("none", "flip-shift"), {}),
+    "flips": (("random", "alternating"), {"augment": "flip"}),
     "max_shift": ((1, 3), {"augment": "shift"}),
     "max_rotation": ((5.0, 30.0), {"augment": "rotate"}),
     "max_scale": ((0.1, 0.3), {"augment": "scale"}),

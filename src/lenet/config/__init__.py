@@ -1,6 +1,6 @@
 """Options, recipes and studies."""
 
-from lenet.config.augmentation import AUGMENTATIONS, AUTO, STRENGTHS, augmentations, drawn
+from lenet.config.augmentation import AUGMENTATION_OPTIONS, AUGMENTATIONS, AUTO, augmentations, drawn
 from lenet.config.options import (
     GROUPS,
     SHAPING,
@@ -17,11 +17,11 @@ from lenet.config.values import Option, checked, names_in, options
 
 __all__ = [
     "AUGMENTATIONS",
+    "AUGMENTATION_OPTIONS",
     "AUTO",
     "GROUPS",
     "RECIPES",
     "SHAPING",
-    "STRENGTHS",
     "WITH_MOMENTUM",
     "Config",
     "DataConfig",

@@ -12,8 +12,9 @@ AUGMENTATIONS = ("flip", "shift", "rotate", "scale", "colour", "cutout")
 AUTO = ("flip", "shift")  # what auto chooses from
 _ALONE = ("auto", "none")
 
-# The option that sets an augmentation's strength, and the augmentation.
-STRENGTHS = {
+# The options that say how an augmentation is drawn, and the augmentation.
+AUGMENTATION_OPTIONS = {
+    "flips": "flip",
     "max_shift": "shift",
     "max_rotation": "rotate",
     "max_scale": "scale",
@@ -49,8 +50,8 @@ def augment_text(name: str, value: Any) -> str:
 def drawn(config: "DataConfig") -> dict[str, Any]:
     """What `lenet.data.plan.epoch_plan` draws for the config's augmentations, as its arguments."""
     kinds = augmentations(config.augment)
-    strengths = {option: getattr(config, option) for option, kind in STRENGTHS.items() if kind in kinds}
-    return {"flip": "flip" in kinds, **strengths}
+    chosen = {option: getattr(config, option) for option, kind in AUGMENTATION_OPTIONS.items() if kind in kinds}
+    return {"flip": "flip" in kinds, **chosen}
 
 
 def augmentations(text: str) -> tuple[str, ...]:

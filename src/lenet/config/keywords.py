@@ -46,6 +46,7 @@ class TransferOptions(TypedDict, total=False):
     val_fraction: float
     split_seed: int
     augment: str | Sequence[str]
+    flips: Literal["random", "alternating"]
     max_shift: int
     max_rotation: float
     max_scale: float

@@ -61,6 +61,11 @@ class DataConfig:
         "Augmentation of training images: none, or some of flip, shift, rotate, scale, colour and cutout. auto: flip "
         "and shift; shift for mnist; none for digits and where all but the last layer are frozen.",
     )
+    flips: Literal["random", "alternating"] = option(
+        "random",
+        "flip: random mirrors an image with probability 1/2 in every epoch; alternating mirrors half of the images in "
+        "the first epoch, the others in the second, and so on in turn.",
+    )
     max_shift: int = option(2, "shift: largest shift in pixels, in each direction.", 0, 15)
     max_rotation: float = option(15.0, "rotate: largest angle in degrees, to either side.", 0, 180)
     max_scale: float = option(0.2, "scale: largest change in size; 0.2 scales by 0.8 to 1.2.", 0, 0.5)

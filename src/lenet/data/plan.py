@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 Schedule = Literal["constant", "cosine", "one-cycle"]
+Flips = Literal["random", "alternating"]
 
 # Each purpose has its own random stream, so that flips do not change the order of the images.
 _ORDER, _FLIP, _SHIFT, _DROPOUT, _ROTATION, _SCALE, _COLOUR, _CUTOUT = range(8)
@@ -65,6 +66,7 @@ def epoch_plan(
     schedule: Schedule = "constant",
     image_size: tuple[int, int] = (1, 1),
     flip: bool = False,
+    flips: Flips = "random",
     max_shift: int = 0,
     max_rotation: float = 0.0,
     max_scale: float = 0.0,
@@ -76,14 +78,19 @@ def epoch_plan(
 
     epoch: 0 to epochs - 1; learning_rate: the schedule's peak. The last batch may be smaller; `drop_single` drops it if
     it is a single image (batch norm cannot train on one value per channel).
+    flips: random draws them in each epoch; alternating draws them once for each image and mirrors the others in every
+        second epoch, so that the network sees each image both ways equally often (Jordan 2024, arXiv:2404.00498)
     image_size: (height, width), for rotation, scale and cutout; the strengths are options of `lenet.config`, and 0
     leaves that augmentation out
     """
     count = len(indices)
     order = np.asarray(indices, np.int64)[_draw(seed, epoch, _ORDER).permutation(count)]
-    flips = np.zeros(count, np.uint8)
-    if flip:
-        flips = _draw(seed, epoch, _FLIP).integers(0, 2, count, np.uint8)
+    mirrored = np.zeros(count, np.uint8)
+    if flip and flips == "alternating":
+        first = _draw(seed, 0, _FLIP).integers(0, 2, int(order.max(initial=-1)) + 1, np.uint8)
+        mirrored = first[order] ^ np.uint8(epoch % 2)
+    elif flip:
+        mirrored = _draw(seed, epoch, _FLIP).integers(0, 2, count, np.uint8)
     shifts = np.zeros((count, 2), np.int8)
     if max_shift:
         shifts = _draw(seed, epoch, _SHIFT).integers(-max_shift, max_shift, (count, 2), np.int8, endpoint=True)
@@ -92,8 +99,8 @@ def epoch_plan(
     if max_rotation or max_scale:
         angles = np.deg2rad(_uniform(seed, epoch, _ROTATION, max_rotation, (count,)))
         scales = 1 + _uniform(seed, epoch, _SCALE, max_scale, (count,))
-        warps = _warps(image_size, flips, shifts, angles, scales)
-        flips, shifts = np.zeros_like(flips), np.zeros_like(shifts)
+        warps = _warps(image_size, mirrored, shifts, angles, scales)
+        mirrored, shifts = np.zeros_like(mirrored), np.zeros_like(shifts)
     if max_colour:
         colours = _colours(*(1 + _uniform(seed, epoch, _COLOUR, max_colour, (3, count))))
     if cutout_size:
@@ -105,7 +112,7 @@ def epoch_plan(
         steps = steps[:-1]
     return Plan(
         order=order,
-        flips=flips,
+        flips=mirrored,
         shifts=shifts,
         steps=steps,
         learning_rates=learning_rates(schedule, learning_rate, len(steps) * epoch, len(steps), len(steps) * epochs),

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, Literal
 
-from lenet.config import AUTO, SHAPING, STRENGTHS, WITH_MOMENTUM, Config, augmentations, checked, options
+from lenet.config import AUGMENTATION_OPTIONS, AUTO, SHAPING, WITH_MOMENTUM, Config, augmentations, checked, options
 from lenet.errors import InputError, did_you_mean
 from lenet.files import read_toml
 
@@ -169,7 +169,7 @@ def check_effects(space: Space, config: Config, layers: Sequence[Mapping[str, An
     for name, other, needed in (
         ("momentum", "optimizer", WITH_MOMENTUM),
         ("nesterov", "optimizer", WITH_MOMENTUM),
-        *((name, "augment", (kind,)) for name, kind in STRENGTHS.items()),
+        *((name, "augment", (kind,)) for name, kind in AUGMENTATION_OPTIONS.items()),
     ):
         possible = every.get(other) or (getattr(config, other),)
         if name in space.names and not any(_includes(value, one) for value in possible for one in needed):
