@@ -81,6 +81,21 @@ def test_a_run_that_is_training_is_not_interrupted(some_runs):
         assert package.list_runs(some_runs).runs[0].state == "running"
 
 
+def test_a_folder_that_cannot_be_listed_is_named(some_runs, monkeypatch):
+    (some_runs / "closed").mkdir()
+    listed = Path.iterdir
+
+    def refuse(path):
+        if path.name == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    found = package.list_runs(some_runs)
+    assert "Permission denied" in found.damaged["closed"]
+    assert found.runs
+
+
 @pytest.mark.parametrize("name", ["config.toml", "metrics.csv", "state/clock.json"])
 def test_a_damaged_file_of_an_interrupted_run_is_named(some_runs, name):
     (some_runs / "0002" / name).write_bytes(b"\xff\x00")

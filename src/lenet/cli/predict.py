@@ -102,7 +102,7 @@ def predict(
         )
     console.lines(*coverage(counts, limits, checkpoint.acceptance[number], checkpoint.likeness[number]))
     if out is not None:
-        console.lines(f"files   {out}: {counts.total:,} images")
+        console.lines(f"files   {out}: {counts.total:,} image{'' if counts.total == 1 else 's'}")
     if counts.failed:
         more = f"; and {counts.failed - _NAMED_AT_MOST:,} more" if counts.failed > _NAMED_AT_MOST else ""
         first = "; ".join(counts.errors[:_NAMED_AT_MOST])

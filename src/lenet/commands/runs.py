@@ -41,13 +41,13 @@ def list_runs(
         raise InputError(f"{folder} is a run: give the folder of its runs, {folder.parent}")
     listing = Listing(folder)
     for path in sorted(path for path in folder.iterdir() if path.is_dir()):
-        if _is_run(path):
-            try:
+        try:
+            if _is_run(path):
                 listing.runs.append(_listed(path))
-            except (InputError, OSError) as error:
-                listing.damaged[path.name] = str(error)
-        elif inner := sum(map(_is_run, filter(Path.is_dir, path.iterdir()))):
-            listing.groups[path.name] = inner
+            elif inner := sum(map(_is_run, filter(Path.is_dir, path.iterdir()))):
+                listing.groups[path.name] = inner
+        except (InputError, OSError) as error:
+            listing.damaged[path.name] = str(error)
     found = listing.runs
     wanted = {"data": data, "model": model, "state": state}
     for key, value in wanted.items():
