@@ -108,7 +108,7 @@ def check_made_here(folder: Path, pattern: str, what: str) -> None:
 def unwritable(path: Path, error: OSError) -> InputError:
     """The error for a file that could not be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return InputError(f"no space left on the disk for {path}: free some, then go on with --resume")
+        return InputError(f"no space left on the disk for {path}: free some, then try again (runs: with --resume)")
     if error.errno == errno.ENOENT and not path.parent.is_dir():
         return gone(path.parent)
     return InputError(f"cannot write {path} ({error.strerror}): choose another folder with --out")

@@ -240,7 +240,7 @@ def test_an_error_of_a_process_is_one_line_too(process):
     running = process("models", "--classes", 1)
     out, err = running.communicate()
     assert (running.returncode, out) == (2, "")
-    assert err == "lenet: size must lie between 16 and 96, channels be 1 or 3, and classes at least 2\n"
+    assert err == "lenet: size must lie between 16 and 96, channels must be 1 or 3, and classes 2 to 100,000\n"
 
 
 @pytest.mark.parametrize("words", ["--help", "train digits --epochs 1"])

@@ -85,7 +85,7 @@ def run(app: App, argv: Sequence[str] | None = None) -> int:
         return 141
     except OSError as error:  # a full disk under the output, a file that went away meanwhile
         _drop_output()
-        return _fail(f"cannot go on: {error.strerror or error} ({error.filename or 'while printing'})")
+        return _fail(f"cannot continue: {error.strerror or error} ({error.filename or 'while printing'})")
 
 
 def _one_line(error: CycloptsError) -> str:

@@ -21,12 +21,12 @@ def audit(
     data: Data = None, /, *, folds: Whole | None = None, out: Path | None = None, resume: Resume = False,
     overwrite: Overwrite = False, flags: Annotated[Flags, Parameter(name="*")] = _NONE_GIVEN,
 ) -> None:  # fmt: skip
-    """Find labels that are probably wrong, with networks that were not trained on the images they judge.
+    """Find labels that are probably wrong, by predictions of networks that were not trained on these images.
 
     Parameters
     ----------
     folds
-        Number of parts into which all images are divided; networks trained on the others predict each part. Default: 5.
+        Number of folds for cross-validation: each fold is predicted by networks trained on the others. Default: 5.
     out
         Folder for audit.csv (every image, the most suspect first), audit.png (the first of them) and labels.csv (to
         edit, for 'lenet train --labels'). Default: a new numbered folder under runs/.

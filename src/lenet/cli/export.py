@@ -20,7 +20,8 @@ def export(
 
     The file takes raw pixels and gives calibrated probabilities. It is written
     only if it equals the network on all test images: the same class, except for
-    ties, and probabilities within 1e-5.
+    ties, and probabilities within 1e-5. Without a C compiler (.c) or Node.js
+    (.html) it is written without this comparison.
 
     Parameters
     ----------

@@ -27,7 +27,7 @@ def models(*, size: Whole = 32, channels: Whole = 3, classes: Whole = 10, layers
         List the layers of each network too.
     """
     if not 16 <= size <= 96 or channels not in (1, 3) or not 2 <= classes <= 100_000:
-        raise InputError("size must lie between 16 and 96, channels be 1 or 3, and classes at least 2")
+        raise InputError("size must lie between 16 and 96, channels must be 1 or 3, and classes 2 to 100,000")
     with loading():
         from lenet.layers.network import trace
         from lenet.layers.shapes import SHAPES, layers_of

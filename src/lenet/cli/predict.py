@@ -31,8 +31,8 @@ def predict(
     """Print the most probable classes of images.
 
     If images cannot be read, they are named at the end and the exit code is 2.
-    From 10 images on, the number of images by predicted class follows: below
-    a table, otherwise on standard error.
+    With --out, or for 10 or more images, the number of images per predicted class
+    is printed too; to standard error if CSV or JSON goes to standard output.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def predict(
     json_
         Print JSON: a list with one entry per image.
     out
-        File to write instead of standard output: CSV or JSON.
+        File to write instead of standard output. Its ending sets the format: .csv, .jsonl or .json.
     overwrite
         Replace an existing file.
     """
@@ -121,8 +121,8 @@ def _chosen_format(format: Format | None, json_: bool, out: Path | None, overwri
     suffix = out.suffix.lower()
     if chosen is None and suffix not in _SUFFIXES:
         hint = did_you_mean(suffix, _SUFFIXES)
-        raise InputError(f"--out {out}: the name does not tell the format; end it in .csv or .jsonl, or give --format"
-                         f"{hint if 'mean' in hint else ''}")  # fmt: skip
+        raise InputError(f"--out {out}: the name does not tell the format; end it in .csv, .jsonl or .json, or give "
+                         f"--format{hint if 'mean' in hint else ''}")  # fmt: skip
     if chosen == "table":
         raise InputError(f"--out {out}: a table is for the terminal; give --format csv or --format jsonl")
     from lenet.data.folders import EXTENSIONS

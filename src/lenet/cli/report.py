@@ -18,7 +18,7 @@ def report(
 ) -> None:  # fmt: skip
     """Write a finished run as one HTML page: results, curves, mistakes, data, and the network itself.
 
-    RUN may also be the folder of a search (trials, what mattered, the
+    RUN may also be the folder of a search (trials, importance of options,
     confirmation), of a study (comparisons, transfer) or of several runs (an index).
     The page needs no network access and no other file. Parts whose images or
     weights are not found are left out.

@@ -52,8 +52,8 @@ def train_main(model: "nn.Sequential", argv: Sequence[str] | None = None) -> int
         data
             cifar10; 'lenet train DATA' trains on other images.
         recipe
-            Recipe by name ('lenet recipes' lists them), or a TOML file, such as the best.toml of a search, which is
-            trained on the images of that search. Flags override it. Default: cifar10-lenet.
+            Recipe: a name ('lenet recipes' lists them) or a TOML file, such as a search's best.toml, which also sets
+            the images. It overrides the defaults shown below; flags override it. Default: cifar10-lenet.
         """
         if data not in (None, "cifar10"):
             raise InputError(f"this script trains on cifar10, not on '{data}': use lenet train '{data}'")

@@ -46,7 +46,7 @@ def train(
     Parameters
     ----------
     track
-        Also write each epoch's figures to the run folder for this viewer: tensorboard (needs "lenet[tensorboard]") or
+        Also write each epoch's metrics to the run folder for this viewer: tensorboard (needs "lenet[tensorboard]") or
         mlflow (needs "lenet[mlflow]"). Nothing is sent anywhere. Default: none.
     """
     with loading():

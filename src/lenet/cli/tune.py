@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from lenet.cli.flags import Data, Out, Overwrite, Resume, Whole, flags_of, given
+from lenet.cli.flags import Out, Overwrite, Resume, Whole, flags_of, given, help_of
 from lenet.cli.interrupt import loading
 from lenet.config import Config
 from lenet.config.keywords import SEARCH_DEFAULTS
@@ -17,7 +17,7 @@ _NONE_GIVEN = Flags()
 
 
 def tune(
-    data: Data = None,
+    data: Annotated[str | None, Parameter(help=help_of("data", "the recipe's; cifar10 with cifar10-lenet"))] = None,
     /,
     *,
     space: Annotated[list[str] | None, Parameter(negative_iterable=())] = None,
@@ -62,7 +62,8 @@ def tune(
     search
         random, tpe (Optuna's) or grid. Default: random.
     recipe
-        Options that are not searched, by name or from a TOML file; 'none' for lenet's defaults. Default: cifar10-lenet.
+        Recipe for the options that are not searched: a name or a TOML file. It overrides the defaults shown below,
+        except that of --epochs; none keeps them all. Default: cifar10-lenet.
     confirm
         Number of fresh seeds with which the best trial's values are trained again; 0: none. Default: 5.
     keep

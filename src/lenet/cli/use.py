@@ -27,8 +27,8 @@ def evaluate(
     split
         Which of the run's own images to evaluate, as the run split them: train, val or test. Default: test.
     augment
-        Print also the accuracy of the mean probabilities over views of each image: mirrored and shifted by one pixel,
-        as far as the network was trained on such images.
+        Also print the accuracy with test-time augmentation: mean probabilities over views of each image, mirrored if
+        the network was trained with flips, and shifted by one pixel if it was trained with shifts.
     out
         Folder for scores.json, per-class.csv, confusion.csv, predictions.csv (every image), errors.csv (wrong ones, the
         most confident first) and errors.png (the first of them). Names contain the split unless it is test.

@@ -41,7 +41,7 @@ def augment_text(name: str, value: Any) -> str:
         if word not in (*_ALONE, *AUGMENTATIONS):
             raise InputError(f"{name} cannot be '{word:.60}'{did_you_mean(word, (*_ALONE, *AUGMENTATIONS))}")
         if word in _ALONE and len(words) > 1:
-            raise InputError(f"{name} {word} stands alone: leave it out, or the other words")
+            raise InputError(f"{name} {word} cannot be combined with other words: leave it out, or the others")
         if words.count(word) > 1:
             raise InputError(f"{name} lists '{word}' twice: list each augmentation once")
     return "-".join(word for word in (*_ALONE, *AUGMENTATIONS) if word in words)

@@ -39,7 +39,8 @@ class DataConfig:
     )
     size: int | None = option(
         None,
-        "Image side length in pixels. Default: the dataset's own; digits 16, stl10 and folders 32.",
+        "Image side length in pixels. Default: the dataset's own; digits 16, stl10 and folders 32; files and arrays "
+        "32, or their own if they are square and have 16 to 96 pixels per side.",
         16,
         96,
     )
@@ -47,14 +48,16 @@ class DataConfig:
     fit: Literal["crop", "pad", "squash"] = option("crop", "How an image that is not square is made square.")
     classes: str | None = option(None, "Comma-separated names of the classes to use. Default: all.")
     per_class: int | None = option(
-        None, "Number of training and validation images per class. Default: all.", 2, 1_000_000
+        None, "Number of images per class, for training and validation together. Default: all.", 2, 1_000_000
     )
     protocol: Literal["official", "folds", "study"] = option(
         "official",
         "Split of stl10: official (5,000 training, 8,000 test images), folds (its ten folds, one network each), or "
         "study (400 training and 100 test images per class).",
     )
-    val_fraction: float = option(0.1, "Fraction of the training images used for validation.", 0.01, 0.5)
+    val_fraction: float = option(
+        0.1, "Fraction of the training images used for validation; of all images if they have no test split.", 0.01, 0.5
+    )
     split_seed: int = option(0, "Random seed of the train/validation split.", 0, 2**31)
     augment: str = option(
         "auto",
@@ -63,8 +66,8 @@ class DataConfig:
     )
     flips: Literal["random", "alternating"] = option(
         "random",
-        "flip: random mirrors an image with probability 1/2 in every epoch; alternating mirrors half of the images in "
-        "the first epoch, the others in the second, and so on in turn.",
+        "flip: random mirrors each image with probability 1/2 in every epoch; alternating mirrors a random half of the "
+        "images in the first, third, ... epoch and the other half in the second, fourth, ... epoch.",
     )
     max_shift: int = option(2, "shift: largest shift in pixels, in each direction.", 0, 15)
     max_rotation: float = option(15.0, "rotate: largest angle in degrees, to either side.", 0, 180)
@@ -83,12 +86,12 @@ class ModelConfig:
 
     model: str = option(
         "lenet5-modern",
-        "Named network; 'lenet models' lists them. Of these options, the deep ones take --maps and --dropout. "
-        "auto: the one that was most accurate with as many images and epochs.",
+        "Named network; 'lenet models' lists them. Of the options that change it, deep networks take only --maps and "
+        "--dropout. auto: the most accurate network on CIFAR-10 with a similar number of images and epochs.",
     )
     minutes: float | None = option(
         None,
-        "model auto: minutes that training may take; slower networks are not chosen. Default: any.",
+        "model auto: longest expected training time in minutes; slower networks are not chosen. Default: no limit.",
         0.001,
         100_000,
     )
@@ -150,7 +153,7 @@ class TransferConfig:
         None, "SHA-256 of that network's weights. lenet writes it and compares it when it reads the run again."
     )
     freeze: str = option(
-        "none", "Layers to freeze: none, all-but-last, or how many of the first ('lenet models --layers' lists them)."
+        "none", "Layers to freeze: none, all-but-last, or a number N: the first N ('lenet models --layers' lists them)."
     )
     unfreeze_after: int = option(0, "Number of epochs after which all layers are trained; 0: never.", 0, 100_000)
 
@@ -197,8 +200,8 @@ class TrainingConfig:
     select: Literal["accuracy", "balanced", "loss", "f1", "last"] = option(
         "accuracy",
         "Validation score that chooses the best epoch and network: accuracy, balanced (accuracy in which each class "
-        "counts the same), loss, or f1 (macro F1). last: the last epoch and the first network, whatever their scores, "
-        "so that --val-fraction 0.01 leaves more images to train on.",
+        "counts the same), loss, or f1 (macro F1). last: the last epoch and the first network, whatever their scores; "
+        "with --val-fraction 0.01, more images are left for training.",
     )
     patience: int = option(0, "Stop after this many epochs without a better score (see select); 0: never.", 0, 100_000)
 

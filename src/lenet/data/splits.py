@@ -204,8 +204,8 @@ def _check_enough(sources: Sources, leave: int) -> None:
         copies = "" if own else " (exact copies counted once)"
         raise InputError(
             f"class '{sources.classes[short[0]]}' of {sources.name} has {images}{copies}, too few for "
-            f"{', '.join(['training', *drawn[:-1]])} and {drawn[-1]}: add images, to at least {1 + leave}, or a folder "
-            "for each split"
+            f"{', '.join(['training', *drawn[:-1]])} and {drawn[-1]}: add images until it has {1 + leave}, or make a "
+            "folder for each split"
         )
 
 

@@ -27,7 +27,7 @@ def evaluation_lines(evaluation: Evaluation) -> list[str]:
         which = f"all of its {count}"
     lines = [f"data    {evaluation.data} ({evaluation.source}): {which}"]
     if evaluation.trained_on is None:
-        lines.append("note    the run's own images are not where they were: not checked for training images")
+        lines.append("note    the run's own images were not found: these may include images that it was trained on")
     elif evaluation.own and evaluation.split != "test":
         lines.append("note    the run used these images: the accuracy says little about new images")
     elif evaluation.trained_on:
