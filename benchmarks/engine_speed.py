@@ -187,9 +187,9 @@ class Candidates:
         return Settings(training, threads=threads)
 
     def _plan(self, count: int) -> Any:
-        augment = self.row.data != "digits"
+        drawn: dict[str, Any] = {} if self.row.data == "digits" else {"flips": "random", "max_shift": 2}
         return epoch_plan(np.arange(count), seed=0, epoch=0, epochs=1, batch_size=self.batch_size, learning_rate=1e-3,
-                          flip=augment, max_shift=2 if augment else 0, drop_single=True)  # fmt: skip
+                          drop_single=True, **drawn)  # fmt: skip
 
 
 class Rounds:

@@ -33,7 +33,7 @@ def main() -> None:
         epochs=20,
         batch_size=options.batch_size,
         learning_rate=1e-3,
-        flip=True,
+        flips="random",
         max_shift=4,
     )
     images, labels = np.ascontiguousarray(data.images), data.labels

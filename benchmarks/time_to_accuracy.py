@@ -36,6 +36,7 @@ from lenet.data.dataset import load_dataset
 
 # Maps 16 and 32, 256 hidden units, batch norm after the pool, 3 epochs of SGD to 0.05, weight decay 1e-3, flips.
 _BASE = "cifar10-fast"
+_ALIKE = {"flips": "random"}  # as the plain script draws them
 # Its maps and hidden layers replace those of _BASE.
 _MUON = {"optimizer": "muon", "lr": 0.02}  # slow for a hidden layer, see docs/engine.md
 _WIDE = {**_MUON, "model": "lenet-62k", "maps": [31, 63], "fc": []}
@@ -133,12 +134,18 @@ def main() -> None:
 
 
 def kept(file: Path, facts: dict[str, Any]) -> list[Measured]:
-    """The targets in a file from this machine with these options; none if it is missing or of another kind."""
+    """The targets in a file from this machine with these options and schedules; none if it is missing or of another kind."""
     written = json.loads(file.read_text()) if file.exists() else {}
     if any(written.get(name) != value for name, value in facts.items()):
         return []
     fields = Measured.__dataclass_fields__
-    return [Measured(**{name: one[name] for name in fields}) for one in written["targets"]]
+    same = [one for one in written["targets"] if one["settings"] == settings_of(one["target"])]
+    return [Measured(**{name: one[name] for name in fields}) for one in same]
+
+
+def settings_of(target: int) -> dict[str, Any]:
+    """The target's schedule, as the values of a recipe."""
+    return recipe_values(_BASE) | _ALIKE | SCHEDULES[target]
 
 
 def keep_to(cores: int) -> int:
@@ -151,7 +158,7 @@ def keep_to(cores: int) -> int:
 
 def measured(target: int, options: argparse.Namespace, cores: int, where: list[str]) -> Measured:
     """The target's schedule, trained by lenet once per seed and by the plain script once."""
-    settings = recipe_values(_BASE) | SCHEDULES[target]
+    settings = settings_of(target)
     with tempfile.TemporaryDirectory(prefix="lenet-bench-") as name:
         folder = Path(name)
         recipe = folder / "recipe.toml"

@@ -85,7 +85,7 @@ def test_training_images_are_recognised_without_the_runs_folder_but_not_without_
     (trained / "split.safetensors").unlink()
     outcome = lenet("eval", trained, "new")
     assert outcome.code == 0
-    assert "not checked for training images" in outcome.out
+    assert "may include images that it was trained on" in outcome.out
     assert package.evaluate(trained, "new").trained_on is None
 
 

@@ -53,10 +53,10 @@ def smooth_image(side):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize(("flip", "max_shift"), [(False, 0), (True, 0), (False, 2), (True, 4), (True, 15)])
-def test_a_batch_equals_one_pixel_at_a_time(channels, flip, max_shift):
+@pytest.mark.parametrize(("flips", "max_shift"), [(None, 0), ("random", 0), (None, 2), ("random", 4), ("random", 15)])
+def test_a_batch_equals_one_pixel_at_a_time(channels, flips, max_shift):
     images = make_images(30, (16, 17, channels))
-    plan = epoch_plan(np.arange(30)[5:], seed=1, epoch=0, epochs=1, batch_size=8, learning_rate=1, flip=flip,
+    plan = epoch_plan(np.arange(30)[5:], seed=1, epoch=0, epochs=1, batch_size=8, learning_rate=1, flips=flips,
                       max_shift=max_shift)  # fmt: skip
     got = augmented(images, plan)
     assert got.dtype == np.uint8
@@ -98,9 +98,9 @@ def test_identities_leave_every_pixel_as_it_is(channels):
 
 def test_a_warp_that_flips_and_shifts_equals_flip_and_shift():
     images = make_images(40)
-    plan = drawn_plan(40, (16, 17), flip=True, max_shift=5)
+    plan = drawn_plan(40, (16, 17), flips="random", max_shift=5)
     # The smallest angle that the option allows for turns nothing at this size.
-    warped = drawn_plan(40, (16, 17), flip=True, max_shift=5, max_rotation=1e-6)
+    warped = drawn_plan(40, (16, 17), flips="random", max_shift=5, max_rotation=1e-6)
     assert not warped.flips.any()
     assert not warped.shifts.any()
     assert np.array_equal(augmented(images, warped), augmented(images, plan))

@@ -28,7 +28,7 @@ def test_order_shows_every_image_once():
 
 
 def test_same_seed_and_epoch_give_the_same_plan():
-    one, other = (plan(flip=True, max_shift=3, **STRENGTHS) for _ in range(2))
+    one, other = (plan(flips="random", max_shift=3, **STRENGTHS) for _ in range(2))
     for name in ("order", "flips", "shifts", "warps", "colours", "boxes", "steps", "learning_rates"):
         assert np.array_equal(getattr(one, name), getattr(other, name))
     assert one.dropout_key == other.dropout_key
@@ -36,7 +36,7 @@ def test_same_seed_and_epoch_give_the_same_plan():
 
 @pytest.mark.parametrize("changes", [{"seed": 4}, {"epoch": 2}, {"seed": 1, "epoch": 3}])
 def test_another_seed_or_epoch_gives_another_plan(changes):
-    one, other = plan(flip=True, max_shift=3), plan(flip=True, max_shift=3, **changes)
+    one, other = plan(flips="random", max_shift=3), plan(flips="random", max_shift=3, **changes)
     for name in ("order", "flips", "shifts"):
         assert not np.array_equal(getattr(one, name), getattr(other, name))
     strong, others = plan(**STRENGTHS), plan(**STRENGTHS, **changes)
@@ -46,16 +46,19 @@ def test_another_seed_or_epoch_gives_another_plan(changes):
 
 
 def test_flips_shifts_and_batch_size_do_not_change_the_rest_of_the_plan():
-    bare, both = plan(), plan(flip=True, max_shift=2)
+    bare, both = plan(), plan(flips="random", max_shift=2)
     assert np.array_equal(bare.order, both.order)
-    assert np.array_equal(plan(flip=True).flips, both.flips)
+    assert np.array_equal(plan(flips="random").flips, both.flips)
     assert np.array_equal(plan(max_shift=2).shifts, both.shifts)
     assert np.array_equal(plan(batch_size=7, learning_rate=1, schedule="cosine", epochs=9).order, bare.order)
     assert bare.dropout_key == both.dropout_key == plan(batch_size=7).dropout_key
 
 
 def test_other_augmentations_do_not_change_the_rest_of_the_plan():
-    plain, strong = plan(flip=True, max_shift=3), plan(flip=True, max_shift=3, max_colour=0.3, cutout_size=0.5)
+    plain, strong = (
+        plan(flips="random", max_shift=3),
+        plan(flips="random", max_shift=3, max_colour=0.3, cutout_size=0.5),
+    )
     for name in ("order", "flips", "shifts"):
         assert np.array_equal(getattr(plain, name), getattr(strong, name))
     assert plain.dropout_key == strong.dropout_key
@@ -100,8 +103,8 @@ def test_rotation_and_scale_leave_the_centre_where_it_is_and_contain_flips_and_s
     made = plan(indices=MANY, image_size=SIZE, max_rotation=90.0, max_scale=0.5)
     centre = np.array([*(np.array(SIZE) - 1) / 2, 1])
     assert np.allclose(made.warps @ centre / 2**16, centre[:2], atol=0.01)
-    drawn = plan(indices=MANY, flip=True, max_shift=3)
-    both = plan(indices=MANY, image_size=SIZE, flip=True, max_shift=3, max_rotation=20.0)
+    drawn = plan(indices=MANY, flips="random", max_shift=3)
+    both = plan(indices=MANY, image_size=SIZE, flips="random", max_shift=3, max_rotation=20.0)
     rows, columns = (both.warps @ centre / 2**16).T
     assert np.allclose(rows - centre[0], drawn.shifts[:, 0], atol=0.01)
     assert np.allclose(columns - centre[1], drawn.shifts[:, 1] * np.where(drawn.flips, -1, 1), atol=0.01)
@@ -135,7 +138,7 @@ def test_boxes_are_squares_about_uniform_pixels_cut_at_the_border():
 
 
 def test_half_the_images_are_flipped_and_shifts_are_uniform():
-    many = plan(indices=np.arange(20_000), flip=True, max_shift=2)
+    many = plan(indices=np.arange(20_000), flips="random", max_shift=2)
     assert many.flips.dtype == np.uint8
     assert many.shifts.dtype == np.int8
     assert set(np.unique(many.flips)) == {0, 1}
@@ -151,7 +154,7 @@ def test_alternating_flips_show_each_image_both_ways_in_turn():
     indices = np.arange(5, 20_000)
 
     def flips(epoch):
-        drawn = plan(indices=indices, flip=True, flips="alternating", epoch=epoch)
+        drawn = plan(indices=indices, flips="alternating", epoch=epoch)
         by_image = np.zeros(20_000, int)
         by_image[drawn.order] = drawn.flips
         return by_image[5:]
@@ -163,7 +166,7 @@ def test_alternating_flips_show_each_image_both_ways_in_turn():
 
 
 def test_alternating_flips_of_no_images():
-    assert plan(indices=np.arange(0), flip=True, flips="alternating").flips.size == 0
+    assert plan(indices=np.arange(0), flips="alternating").flips.size == 0
 
 
 def test_the_last_batch_may_be_smaller():
@@ -192,7 +195,7 @@ def test_drop_single_drops_a_last_batch_of_one_image(count, batch, drop_single, 
 
 @pytest.mark.parametrize("cuts", [[2], [1, 2, 4], [0, 5], [3, 3]])
 def test_the_parts_of_a_plan_concatenate_to_the_whole(cuts):
-    whole = plan(schedule="one-cycle", flip=True, max_shift=1)
+    whole = plan(schedule="one-cycle", flips="random", max_shift=1)
     edges = [0, *cuts, len(whole.steps) + 3]  # beyond the last step
     parts = [whole.part(first, last) for first, last in pairwise(edges)]
     assert np.array_equal(np.concatenate([part.steps for part in parts]), whole.steps)

@@ -45,7 +45,7 @@ def make_labels(count, classes=10, seed=0):
 
 
 def make_plan(count, batch_size, *, learning_rate=0.0, **options):
-    options = {"flip": True, "max_shift": 3, "seed": 1, "epoch": 0, "epochs": 1} | options
+    options = {"flips": "random", "max_shift": 3, "seed": 1, "epoch": 0, "epochs": 1} | options
     return epoch_plan(np.arange(count), batch_size=batch_size, learning_rate=learning_rate, **options)
 
 

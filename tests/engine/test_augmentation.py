@@ -22,15 +22,15 @@ LEVELS = [] if native.available() else extension.module.levels()
 COUNT = 23
 STRONG = {"max_rotation": 180.0, "max_scale": 0.5, "max_shift": 5, "max_colour": 0.5, "cutout_size": 0.4}
 DRAWN = {
-    "flip": {"flip": True},
+    "flip": {"flips": "random"},
     "shift": {"max_shift": 4},
-    "flip and shift": {"flip": True, "max_shift": 4},
+    "flip and shift": {"flips": "random", "max_shift": 4},
     "rotate": {"max_rotation": 15.0},
-    "scale and flip": {"flip": True, "max_scale": 0.2},
+    "scale and flip": {"flips": "random", "max_scale": 0.2},
     "colour": {"max_colour": 0.3},
     "cutout": {"cutout_size": 0.25},
     "shift, colour and cutout": {"max_shift": 2, "max_colour": 0.3, "cutout_size": 0.5},
-    "everything, strongly": {"flip": True, **STRONG},
+    "everything, strongly": {"flips": "random", **STRONG},
 }
 
 
@@ -75,12 +75,12 @@ def test_native_engine_sees_the_pixels_of_the_reference_at_every_level(level, dr
 
 @pytest.mark.parametrize("shape", [(9, 8, 2), (8, 9, 4), (7, 7, 5), (5, 21, 6), (96, 96, 3)])
 def test_any_number_of_channels_and_size_on_two_threads(shape):
-    images, plan = make_images(shape), make_plan(shape, flip=True, **STRONG | {"max_shift": 3})
+    images, plan = make_images(shape), make_plan(shape, flips="random", **STRONG | {"max_shift": 3})
     assert np.array_equal(pixels_seen(native, images, plan, threads=2), augmented(images, plan))
 
 
 def test_torch_engine_sees_the_pixels_of_the_reference():
-    images, plan = make_images((18, 17, 3)), make_plan((18, 17), flip=True, **STRONG)
+    images, plan = make_images((18, 17, 3)), make_plan((18, 17), flips="random", **STRONG)
     assert np.array_equal(pixels_seen(reference, images, plan), augmented(images, plan))
 
 

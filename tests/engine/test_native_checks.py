@@ -29,7 +29,7 @@ def good_call(count=16, name="lenet5"):
     """Valid arguments of `train`."""
     rng = np.random.default_rng(0)
     plan = epoch_plan(
-        np.arange(count), seed=0, epoch=0, epochs=1, batch_size=8, learning_rate=0.0, flip=True, max_shift=3
+        np.arange(count), seed=0, epoch=0, epochs=1, batch_size=8, learning_rate=0.0, flips="random", max_shift=3
     )
     return {
         "model": make_model(name),

@@ -53,7 +53,7 @@ OPTIMIZERS = {
 @pytest.mark.parametrize("shape", ["lenet5", "lenet5-modern"])
 def test_trains_as_a_plain_loop_with_torch_optim(which, shape):
     changes, make = OPTIMIZERS[which]
-    a_plan = plan(flip=True, max_shift=2, learning_rate=0.002 if which.startswith("adam") else 0.05)
+    a_plan = plan(flips="random", max_shift=2, learning_rate=0.002 if which.startswith("adam") else 0.05)
     one, other = network(shape), network(shape)
     optimizer = make(other.parameters())
     losses, right = plain_loop(other, optimizer, a_plan, LABELS[a_plan.order])
@@ -213,7 +213,7 @@ def test_torchs_global_generator_is_neither_used_nor_changed():
         model = network("lenet5-modern", dropout=0.5)
         torch.manual_seed(seed)
         before = torch.get_rng_state()
-        engine.train(model, {}, IMAGES, LABELS, plan(flip=True, max_shift=2), settings_for())
+        engine.train(model, {}, IMAGES, LABELS, plan(flips="random", max_shift=2), settings_for())
         engine.logits(model, IMAGES, Settings())
         assert torch.equal(torch.get_rng_state(), before)
         models.append(model)
@@ -227,7 +227,7 @@ def test_memory_mapped_images_cause_no_warning(tmp_path, augmented_images):
     labels = LABELS.copy()
     labels.setflags(write=False)
     one, other = network(), network()
-    a_plan = plan(flip=augmented_images, max_shift=2 * augmented_images)
+    a_plan = plan(flips="random" if augmented_images else None, max_shift=2 * augmented_images)
     engine.train(one, {}, mapped, labels, a_plan, settings_for())  # warnings are errors in this test suite
     engine.train(other, {}, IMAGES, LABELS, a_plan, settings_for())
     assert_equal(one, other.state_dict())
@@ -249,7 +249,7 @@ def test_each_shape_is_trained_by_the_chosen_engine(name):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 def test_cuda_trains_as_the_cpu_does(optimizer):
-    a_plan = plan(flip=True, max_shift=2, learning_rate=0.01)
+    a_plan = plan(flips="random", max_shift=2, learning_rate=0.01)
     here, there = network(dropout=0.2), network(dropout=0.2)
     here_state, there_state = {}, {}
     settings = settings_for(optimizer=optimizer, momentum=0.9)

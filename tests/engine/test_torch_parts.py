@@ -27,7 +27,7 @@ from tests.engine.torch_loop import (
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "muon"])
 @pytest.mark.parametrize("cuts", [[1], [1, 2, 3], [3]])
 def test_training_in_parts_is_bit_identical_to_the_whole_plan(optimizer, cuts):
-    a_plan = plan(flip=True, max_shift=2)
+    a_plan = plan(flips="random", max_shift=2)
     settings = settings_for(optimizer=optimizer, momentum=0.9)
     whole, parts = network(dropout=0.2), network(dropout=0.2)
     whole_state, parts_state = {}, {}
@@ -45,7 +45,9 @@ def test_training_in_parts_is_bit_identical_to_the_whole_plan(optimizer, cuts):
 def test_a_plan_longer_than_one_chunk():
     # Images are gathered in chunks of 512; 97 divides neither 512 nor 1300.
     indices = np.resize(np.arange(60), 1_300)
-    a_plan = epoch_plan(indices, seed=1, epoch=0, epochs=1, batch_size=97, learning_rate=0.001, flip=True, max_shift=3)
+    a_plan = epoch_plan(
+        indices, seed=1, epoch=0, epochs=1, batch_size=97, learning_rate=0.001, flips="random", max_shift=3
+    )
     one, other = network("lenet5"), network("lenet5")
     plain_loop(other, torch.optim.SGD(other.parameters()), a_plan, LABELS[a_plan.order])
     assert engine.train(one, {}, IMAGES, LABELS, a_plan, settings_for(optimizer="sgd")).images == 1_300

@@ -1,5 +1,7 @@
 """Networks in 8-bit integers: ONNX Runtime and compiled C files give the integers of the definition, bit for bit."""
 
+import platform
+import shutil
 import subprocess
 from dataclasses import replace
 
@@ -125,6 +127,22 @@ def test_onnx_gives_the_same_integers(case):
 
 
 @needs_compiler
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="SSE3 is of x86-64 processors beyond the oldest")
+def test_other_results_of_this_processors_instructions_are_refused(network_named, as_exported, images, tmp_path):
+    described = as_exported(network_named("lenet"))
+    path = tmp_path / "net.c"
+    path.write_bytes(FORMATS[".c"].int8.written(described, quantized(described, images[20:]), images[:4], "any"))
+    assert FORMATS[".c"].int8.computer(path, tmp_path)(images).shape == (60, 10)
+    red, green, blue = images[50, 0, 0]
+    wrong = f"if (pixels[0] == {red} && pixels[1] == {green} && pixels[2] == {blue}) lenet_logits[0] += 1.0f;"
+    run = "lenet_run(pixels);\n"
+    text = path.read_text().replace(f"    {run}", f"    {run}#ifdef __SSE3__\n    {wrong}\n#endif\n", 1)
+    path.write_text(text)
+    with pytest.raises(InputError, match="logits are different when it is compiled with -O3 -march=native"):
+        FORMATS[".c"].int8.computer(path, tmp_path)(images)
+
+
+@needs_compiler
 @pytest.mark.parametrize("flags", BUILDS, ids=["fastest", "sanitized", "sanitized for this machine"])
 def test_c_gives_the_same_integers(case, flags, tmp_path):
     described, integers, _, images = case
@@ -134,6 +152,9 @@ def test_c_gives_the_same_integers(case, flags, tmp_path):
         [*c_run.c_compiler(), *flags, "-DLENET_TEST", path, "-o", program, "-lm"], capture_output=True
     )
     assert built.returncode == 0, built.stderr.decode()
+    if "-march=native" in flags and shutil.which("clang"):
+        warned = subprocess.run(["clang", *flags, "-fsyntax-only", path], capture_output=True, text=True)
+        assert (warned.returncode, warned.stderr) == (0, "")
     assert subprocess.run([program]).returncode == 0  # its own check
     for some in (images, np.tile(images[5:6], (1, 1, 3, 1))):
         (tmp_path / "raw").write_bytes(some.tobytes())

@@ -30,7 +30,7 @@ def config(digits_run):
 
 def plan_of(dataset, epoch=0):
     return epoch_plan(
-        dataset.train, seed=3, epoch=epoch, epochs=3, batch_size=16, learning_rate=0.1, flip=True, max_shift=2
+        dataset.train, seed=3, epoch=epoch, epochs=3, batch_size=16, learning_rate=0.1, flips="random", max_shift=2
     )
 
 

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from lenet.cli.flags import NO_FLAGS, DataDir, flags_of, given, help_of, unwrapped
 from lenet.cli.interrupt import loading
-from lenet.config import DataConfig, augmentations, options
+from lenet.config import DataConfig, augmentation_line, options, unused
 from lenet.report.console import PlainConsole
 
 if TYPE_CHECKING:
@@ -104,7 +104,8 @@ def augment(
         from lenet.commands.augment import augment as run_augment
 
     config = run_augment(images, out=out, overwrite=overwrite, **given(flags))
-    PlainConsole().lines(f"augm.   {', '.join(augmentations(config.augment)) or 'none'}", f"files   {out}")
+    notes = [f"note    {note}" for note in unused(config)]
+    PlainConsole().lines(f"augm.   {augmentation_line(config)}", *notes, f"files   {out}")
 
 
 @data.command(name="list", usage="Usage: lenet data list [OPTIONS]")

@@ -7,7 +7,7 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet.config import Config, DataConfig, augmentations, drawn, options
+from lenet.config import Config, DataConfig, augmentation_line, drawn, options
 from lenet.config.keywords import Options, with_options
 from lenet.config.request import Request
 from lenet.data import load_dataset
@@ -55,9 +55,8 @@ def augment(
     views = [dataset.images[chosen], *(_seen(dataset, chosen, config, epoch) for epoch in range(_EPOCHS))]
     names = [dataset.classes[label] for label in dataset.labels[chosen]]
     captions = [text for name in names for text in (name, *(f"epoch {epoch + 1}" for epoch in range(_EPOCHS)))]
-    used = ", ".join(augmentations(config.augment)) or "none"
     pixels = [view[number] for number in range(len(names)) for view in views]
-    draw_contact_sheet(pixels, captions, path, f"{dataset.name}: {used}")
+    draw_contact_sheet(pixels, captions, path, f"{dataset.name}: {augmentation_line(config)}")
     return config
 
 

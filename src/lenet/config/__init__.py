@@ -1,6 +1,14 @@
 """Options, recipes and studies."""
 
-from lenet.config.augmentation import AUGMENTATION_OPTIONS, AUGMENTATIONS, AUTO, augmentations, drawn
+from lenet.config.augmentation import (
+    AUGMENTATION_OPTIONS,
+    AUGMENTATIONS,
+    AUTO,
+    augmentation_line,
+    augmentations,
+    drawn,
+    unused,
+)
 from lenet.config.options import (
     GROUPS,
     SHAPING,
@@ -30,6 +38,7 @@ __all__ = [
     "RunConfig",
     "TrainingConfig",
     "TransferConfig",
+    "augmentation_line",
     "augmentations",
     "checked",
     "drawn",
@@ -41,4 +50,5 @@ __all__ = [
     "recipe_values",
     "resolve",
     "to_toml",
+    "unused",
 ]

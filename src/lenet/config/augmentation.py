@@ -50,8 +50,22 @@ def augment_text(name: str, value: Any) -> str:
 def drawn(config: "DataConfig") -> dict[str, Any]:
     """What `lenet.data.plan.epoch_plan` draws for the config's augmentations, as its arguments."""
     kinds = augmentations(config.augment)
-    chosen = {option: getattr(config, option) for option, kind in AUGMENTATION_OPTIONS.items() if kind in kinds}
-    return {"flip": "flip" in kinds, **chosen}
+    return {option: getattr(config, option) for option, kind in AUGMENTATION_OPTIONS.items() if kind in kinds}
+
+
+def augmentation_line(config: "DataConfig") -> str:
+    """The config's augmentations as people read them."""
+    names = {"flip": "alternating flip"} if config.flips == "alternating" else {}
+    return ", ".join(names.get(kind, kind) for kind in augmentations(config.augment)) or "none"
+
+
+def unused(config: "DataConfig") -> list[str]:
+    """Notes on options that were changed, of augmentations that the config does not use."""
+    return [
+        f"{option.replace('_', '-')} changes nothing: --augment has no {kind}"
+        for option, kind in AUGMENTATION_OPTIONS.items()
+        if getattr(config, option) != getattr(type(config)(), option) and kind not in augmentations(config.augment)
+    ]
 
 
 def augmentations(text: str) -> tuple[str, ...]:

@@ -65,8 +65,7 @@ def epoch_plan(
     learning_rate: float,
     schedule: Schedule = "constant",
     image_size: tuple[int, int] = (1, 1),
-    flip: bool = False,
-    flips: Flips = "random",
+    flips: Flips | None = None,
     max_shift: int = 0,
     max_rotation: float = 0.0,
     max_scale: float = 0.0,
@@ -78,18 +77,18 @@ def epoch_plan(
 
     epoch: 0 to epochs - 1; learning_rate: the schedule's peak. The last batch may be smaller; `drop_single` drops it if
     it is a single image (batch norm cannot train on one value per channel).
-    flips: random draws them in each epoch; alternating draws them once for each image and mirrors the others in every
-        second epoch, so that the network sees each image both ways equally often (Jordan 2024, arXiv:2404.00498)
+    flips: random draws them in each epoch; alternating draws them in the first epoch and mirrors the other images in
+        the next, in turn (Jordan 2024, arXiv:2404.00498); None: no flips
     image_size: (height, width), for rotation, scale and cutout; the strengths are options of `lenet.config`, and 0
     leaves that augmentation out
     """
     count = len(indices)
     order = np.asarray(indices, np.int64)[_draw(seed, epoch, _ORDER).permutation(count)]
     mirrored = np.zeros(count, np.uint8)
-    if flip and flips == "alternating":
+    if flips == "alternating":
         first = _draw(seed, 0, _FLIP).integers(0, 2, int(order.max(initial=-1)) + 1, np.uint8)
         mirrored = first[order] ^ np.uint8(epoch % 2)
-    elif flip:
+    elif flips:
         mirrored = _draw(seed, epoch, _FLIP).integers(0, 2, count, np.uint8)
     shifts = np.zeros((count, 2), np.int8)
     if max_shift:

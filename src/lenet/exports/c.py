@@ -100,6 +100,9 @@ def _header(exported: Exported, body: Body, *, int8: bool) -> str:
     accuracy = "" if origin.test_accuracy is None else f", test accuracy {100 * origin.test_accuracy:.2f}%"
     if accuracy and int8:
         accuracy += " before quantization"
+    more = (
+        f"\n   Compiled for a processor with VNNI: {body.more:,} more bytes of static variables." if body.more else ""
+    )
     sha256 = f"\n   SHA-256 of the images and labels: {comment(origin.data_sha256)}" if origin.data_sha256 else ""
     return f"""\
 /* An image classifier, written by lenet {comment(origin.lenet)}: {len(exported.classes)} classes, \
@@ -109,12 +112,13 @@ def _header(exported: Exported, body: Body, *, int8: bool) -> str:
        int number = lenet_classify(pixels, height, width, probabilities);
        if (number >= 0) puts(lenet_class_names[number]);
 
-   Compile with -O3 and link with -lm. In other files: #define LENET_DECLARATIONS, then #include this file.
+   Compile with -O3 (and -march=native for the machine that compiles it), and link with -lm.
+   In other files: #define LENET_DECLARATIONS, then #include this file.
    Test: cc -std=c99 -DLENET_TEST THIS_FILE -lm && ./a.out
 
    Memory: {body.bytes:,} bytes of constants; {body.variables:,} bytes of static variables for
    lenet_classify_fitted, and {fitting:,} more for lenet_classify, 16 times LENET_MAX_SIDE of them. Nothing is
-   allocated; two calls must not run at the same time.
+   allocated; two calls must not run at the same time.{more}
 
    Network {origin.network} (seed {origin.seed}) trained on {comment(origin.data)}{accuracy}.{sha256} */
 """

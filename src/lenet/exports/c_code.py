@@ -17,6 +17,7 @@ class Layer:
 
     constants: their definitions; bytes: their size; body: of the function
     in_place: whether the function has only x, no y; variables: bytes of its static variables
+    more: further bytes of them if it is compiled for a processor with VNNI
     """
 
     constants: str
@@ -24,6 +25,7 @@ class Layer:
     body: str
     in_place: bool = False
     variables: int = 0
+    more: int = 0
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,14 @@ class Body:
 
     text: constants, buffers and functions, and `lenet_run`, which sets the logits
     logits: the array that it sets; bytes: of constants; variables: bytes of static variables
+    more: further bytes of them if the file is compiled for a processor with VNNI
     """
 
     text: str
     logits: str
     bytes: int
     variables: int
+    more: int = 0
 
 
 def constants(name: str, **arrays: Any) -> tuple[str, int]:

@@ -16,7 +16,7 @@ import numpy as np
 from lenet.exports.arithmetic import window_weights
 from lenet.exports.c_code import Body, Layer, constants, flatten, max_pool
 from lenet.exports.c_program import Node, Program, Value
-from lenet.exports.c_sums import bias_of, conv_of_bytes, linear_of_bytes, output, pool_in_place
+from lenet.exports.c_sums import bias_of, conv_of_bytes, linear_of_bytes, output, pool_of_sums
 from lenet.exports.c_text import real
 from lenet.exports.quantized import Added, Averaged, Integer, Looked, Moved, Quantized, Weighted
 from lenet.exports.steps import Conv, Flatten, Linear, MaxPool
@@ -36,7 +36,7 @@ def integer_body(network: Quantized) -> Body:
     run = f"static void lenet_run(const uint8_t *pixels) {{\n    {calls}\n}}\n"
     shared = Path(__file__).with_name("integers.c").read_text(encoding="utf-8")
     text = "\n".join([shared, program.definitions(), *program.functions, run])
-    return Body(text, last.array, program.constants, program.variables)
+    return Body(text, last.array, program.constants, program.variables, program.more)
 
 
 def _nodes(steps: Sequence[Integer]) -> list[Node]:
@@ -47,7 +47,7 @@ def _nodes(steps: Sequence[Integer]) -> list[Node]:
         if isinstance(step, (Weighted, Averaged)) and step.rescale.output is None:
             gives = "float"
         branches = (_nodes(step.body), _nodes(step.shortcut)) if isinstance(step, Added) else ()
-        pool = pool_in_place(step, left[0]) if left else None
+        pool = pool_of_sums(step, left[0]) if left else None
         whole = step.step
         if pool:
             left.popleft()

@@ -34,7 +34,7 @@ class Program:
     """Functions and calls. A value takes the first array that has no value which is still needed.
 
     arrays: names of the arrays of each C type
-    functions, calls: C text; constants: bytes of the functions' constants
+    functions, calls: C text; constants: bytes of the functions' constants; more: see `Layer`
     """
 
     def __init__(self, arrays: Mapping[str, Sequence[str]]) -> None:
@@ -43,6 +43,7 @@ class Program:
         self._sizes: dict[str, int] = {}
         self._steps = 0
         self._variables = 0
+        self.more = 0
         self.functions: list[str] = []
         self.calls: list[str] = []
         self.constants = 0
@@ -87,6 +88,7 @@ class Program:
         self.calls.append(f"{name}({', '.join(one.array for one in given)});")
         self.constants += layer.bytes
         self._variables += layer.variables
+        self.more += layer.more
 
     def definitions(self) -> str:
         """The arrays as C text."""

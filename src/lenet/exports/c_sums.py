@@ -1,8 +1,8 @@
 """Convolutions and linear layers of bytes as C functions: sums of products of bytes and int8 weights.
 
-Each function has its loops twice, of which the compiler takes one: portable ones of int16, which compilers turn into
-vector instructions, and ones of `integers.c` for processors that multiply bytes four at a time. Sums of integers are
-the same in any order. Maps are stored [row][column][channel].
+Most functions have their loops twice, of which the compiler takes one: portable ones of int16, which compilers turn
+into vector instructions, and ones of `integers.c` for processors that multiply bytes four at a time. Sums of integers
+are the same in any order. Maps are stored [row][column][channel].
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,6 @@ from lenet.exports.quantized import Integer, Rescale, Weighted
 from lenet.exports.steps import Conv, Linear, MaxPool
 
 _LANES = 8  # sums of a vector of integers.c
-_MOST = 12  # such vectors at once, of the 16 registers of most processors
 
 
 def output(rescale: Rescale, name: str, value: str, channel: str) -> str:
@@ -44,7 +43,7 @@ class _Kernel:
     """How the inputs of one output lie in `lines`, and its weights in an array.
 
     rows: of the kernel; across: pieces of such a row; length: values of a piece; slot: the same with zeros
-    step: values between the inputs of neighbouring outputs
+    apart: values between the inputs of neighbouring outputs
     side: of the square of outputs of which the largest counts; 1 if no pool follows
     """
 
@@ -52,7 +51,7 @@ class _Kernel:
     across: int
     length: int
     slot: int
-    step: int
+    apart: int
     side: int
 
     @property
@@ -61,12 +60,12 @@ class _Kernel:
         return _padded(self.rows * self.across * self.slot)
 
 
-def pool_in_place(step: Integer, then: Integer) -> MaxPool | None:
+def pool_of_sums(step: Integer, then: Integer) -> MaxPool | None:
     """The pool `then`, if `conv_of_bytes` can do it: a larger sum never gives a smaller byte, so that it pools sums."""
     if not (isinstance(step, Weighted) and isinstance(step.step, Conv) and step.rescale.output):
         return None
     pool = then.step
-    if not isinstance(pool, MaxPool) or any(pool.padding):
+    if not isinstance(pool, MaxPool) or any(pool.padding) or step.step.dilation[0] > 1:
         return None
     return pool if (pool.kernel, pool.stride, pool.dilation) == ((2, 2), (2, 2), (1, 1)) else None
 
@@ -74,8 +73,8 @@ def pool_in_place(step: Integer, then: Integer) -> MaxPool | None:
 def conv_of_bytes(step: Weighted, conv: Conv, pool: MaxPool | None, name: str) -> Layer:
     """A convolution, and the maxima of its 2x2 squares if a pool is given.
 
-    `lines` are the rows under the kernel with their padding, for each row of a square. A kernel's row of inputs is one
-    piece of a line, unless there are groups or dilation.
+    `lines` are the rows under the kernel, or under those of a square, with their padding. A kernel's row of inputs is
+    one piece of a line, unless there are groups or dilation.
     """
     channels, _, width = conv.input
     outputs, rows, columns = (pool or conv).output
@@ -88,8 +87,8 @@ def conv_of_bytes(step: Weighted, conv: Conv, pool: MaxPool | None, name: str) -
     weight[:, :, :length] = step.weight.transpose(0, 2, 3, 1).reshape(outputs, kernel_y * across, length)
     arrays = _arrays(step, weight.reshape(outputs, -1), conv.groups)
 
-    row = f"({times('row', kernel.side)} + dy)" if pool else "row"
-    down = f"{times(row, conv.stride[0])} + {times('ky', conv.dilation[0])}"
+    held = kernel_y + (kernel.side - 1) * conv.stride[0]
+    down = f"{times('row', kernel.side * conv.stride[0])} + {times('line', conv.dilation[0])}"
     if any(conv.padding):
         sources = conv.padded_from()
         line = len(sources[1])
@@ -100,28 +99,29 @@ for (int i = 0; i < {line}; ++i) {{
     const int r = {name}_rows[{down}], c = {name}_columns[i];
     const uint8_t *from = r < 0 || c < 0 ? {name}_zeros : x + (r * {width} + c) * {channels};
     for (int in = 0; in < {channels}; ++in)
-        lines[dy][ky][i * {channels} + in] = from[in];
+        lines[line][i * {channels} + in] = from[in];
 }}"""
     else:
         line = width
         filled = f"""\
 for (int i = 0; i < {width * channels}; ++i)
-    lines[dy][ky][i] = x[({down}) * {width * channels} + i];"""
+    lines[line][i] = x[({down}) * {width * channels} + i];"""
     places = line * channels + slot - length
     static, loops = _portable(step, conv, name, kernel, columns)
-    if in_one and slot % 4 == 0 and step.rescale.output:
-        static, loops = map(_either, _of_vectors(step, name, kernel, outputs, columns), (static, loops))
+    vectors = in_one and slot % 4 == 0 and step.rescale.output is not None
+    if vectors:
+        static, loops = map(_either, _of_vectors(step, conv, name, kernel, columns), (static, loops))
     body = f"""\
-static lenet_input lines[{kernel.side}][{kernel_y}][{places}];
+static lenet_input lines[{held}][{places}];
 {static}
 for (int row = 0; row < {rows}; ++row) {{
-    for (int dy = 0; dy < {kernel.side}; ++dy)
-        for (int ky = 0; ky < {kernel_y}; ++ky)
-{indented(filled, 12)}
+    for (int line = 0; line < {held}; ++line)
+{indented(filled, 8)}
 {indented(loops, 4)}
 }}"""
     text, bytes = constants(name, **arrays)
-    return Layer(text, bytes, body, variables=2 * (kernel.side * kernel_y * places + kernel.size))
+    variables = 2 * (held * places + kernel.size)
+    return Layer(text, bytes, body, variables=variables, more=_packed(outputs, kernel.size) if vectors else 0)
 
 
 def linear_of_bytes(step: Weighted, name: str) -> Layer:
@@ -136,9 +136,9 @@ for (int out = 0; out < {outputs}; ++out)
 for (int begin = 0; begin < {blocks}; begin += {together}) {{
     const int first = {_LANES} * (begin < {blocks - together} ? begin : {blocks - together});
 {indented(_first_sums(name, together, 1), 4)}
-    for (int i = 0; i < {size}; i += 4) {{
+    for (int i = 0; i < {size}; i += 8) {{
         const int8_t *weights = packed + first * {size} + i * {_LANES};
-{indented(_products(size, together, ["wide + i"]), 8)}
+{indented(_products(size, together, ["wide + i"], 2), 8)}
     }}
 {indented([f"_mm256_storeu_si256((void *)(sums + first + {_LANES * b}), s0_{b});" for b in range(together)], 4)}
 }}"""
@@ -150,7 +150,8 @@ for (int i = 0; i < {inputs}; ++i)
 {_either(vectors, portable)}
 for (int out = 0; out < {outputs}; ++out)
     y[out] = {output(step.rescale, name, "sums[out]", "out")};"""
-    return Layer(*constants(name, **_arrays(step, step.weight)), body, variables=2 * size)
+    text, bytes = constants(name, **_arrays(step, step.weight))
+    return Layer(text, bytes, body, variables=2 * size, more=_packed(outputs, size))
 
 
 def _arrays(step: Weighted, weight: NDArray[np.int8], groups: int = 1) -> dict[str, Any]:
@@ -188,13 +189,13 @@ def _portable(step: Weighted, conv: Conv, name: str, kernel: _Kernel, columns: i
     own_in, own_out, size, slot, across = channels // groups, outputs // groups, kernel.size, kernel.slot, kernel.across
     column = f"({times('column', side)} + dx)" if side > 1 else "column"
     start = times(f"({times(column, conv.stride[1])} + {times('kx', conv.dilation[1])})", channels)
-    line = "lines[dy]" if side > 1 else "lines[0]"
+    line = f"lines[{times('dy', conv.stride[0])} + ky]" if side > 1 else "lines[ky]"
     number = f"(group * {own_out} + out)" if groups > 1 else "out"
     sums = f"""\
 for (int ky = 0; ky < {kernel.rows}; ++ky)
     for (int kx = 0; kx < {across}; ++kx)
         for (int i = 0; i < {slot}; ++i)
-            patch[(ky * {across} + kx) * {slot} + i] = {line}[ky][{start} + group * {own_in} + i];
+            patch[(ky * {across} + kx) * {slot} + i] = {line}[{start} + group * {own_in} + i];
 for (int out = 0; out < {own_out}; ++out)
     sums[out] = lenet_sum({name}_bias[{number}], patch, {name}_weight + {number} * {size}, {size});"""
     if side > 1:
@@ -220,24 +221,25 @@ for (int column = 0; column < {columns}; ++column)
     return f"static int16_t patch[{size}];", loops
 
 
-def _of_vectors(step: Weighted, name: str, kernel: _Kernel, outputs: int, columns: int) -> tuple[str, str]:
+def _of_vectors(step: Weighted, conv: Conv, name: str, kernel: _Kernel, columns: int) -> tuple[str, str]:
     """The same with vectors of eight outputs: one or two of them at several places at once."""
     assert step.rescale.output
-    side, size, vectors = kernel.side, kernel.size, _vectors(outputs)
+    outputs, side, size, vectors = conv.output[0], kernel.side, kernel.size, _vectors(conv.output[0])
     together = 2 if vectors % 2 == 0 else 1
-    block = _near_full(columns, max(1, (8 if together == 1 else _MOST // together) // side**2))
+    block = _near_full(columns, max(1, {1: 8, 2: 6}[together] // side**2))  # 8 or 12 sums, of at least 16 registers
+    # gcc moves all sums at the end of a loop, which therefore adds several products to each.
+    fours = next(count for count in (4, 3, 2, 1) if -(-kernel.length // 4) % count == 0)
     places = [(dy, p * side + dx) for p in range(block) for dy in range(side) for dx in range(side)]
-    bytes = [f"bytes{dy}{_plus(column * kernel.step)}" for dy, column in places]
-    pointers = [
-        f"const uint8_t *bytes{dy} = lines[{dy}][ky] + {times('column', side * kernel.step)} + i;" for dy in range(side)
-    ]
+    bytes = [f"bytes{dy}{_plus(column * kernel.apart)}" for dy, column in places]
+    start = f"{times('column', side * kernel.apart)} + i"
+    pointers = [f"const uint8_t *bytes{dy} = lines[ky{_plus(dy * conv.stride[0])}] + {start};" for dy in range(side)]
     stored = []
     for p in range(block):
         for b in range(together):
             most, *others = [f"s{place}_{b}" for place in range(p * side**2, (p + 1) * side**2)]
             for other in others:
                 most = f"_mm256_max_epi32({most}, {other})"
-            to, count = f"to{_plus(p * outputs + _LANES * b)}", _stored(outputs, together, b)
+            to, count = f"to{_plus(p * outputs + _LANES * b)}", _stored(outputs, b)
             stored.append(f"lenet_bytes({most}, {name}_divisor + first{_plus(_LANES * b)}, {step.rescale.low}, "
                           f"{step.rescale.output.zero}, {to}, {count});")  # fmt: skip
     loops = f"""\
@@ -247,10 +249,10 @@ for (int begin = 0; begin < {columns}; begin += {block}) {{
         uint8_t *to = y + (row * {columns} + column) * {outputs} + first;
 {indented(_first_sums(name, together, len(places)), 8)}
         for (int ky = 0; ky < {kernel.rows}; ++ky)
-            for (int i = 0; i < {kernel.length}; i += 4) {{
+            for (int i = 0; i < {kernel.length}; i += {4 * fours}) {{
 {indented(pointers, 16)}
                 const int8_t *weights = packed + first * {size} + (ky * {kernel.slot} + i) * {_LANES};
-{indented(_products(size, together, bytes), 16)}
+{indented(_products(size, together, bytes, fours), 16)}
             }}
 {indented(stored, 8)}
     }}
@@ -258,10 +260,15 @@ for (int begin = 0; begin < {columns}; begin += {block}) {{
     return _packing(name, outputs, size), loops
 
 
+def _packed(outputs: int, size: int) -> int:
+    """The bytes of weights in the order of vectors."""
+    return _LANES * _vectors(outputs) * size
+
+
 def _packing(name: str, outputs: int, size: int) -> str:
     """The weights in the order of vectors, packed by the first call."""
     return f"""\
-static int8_t packed[{_LANES * _vectors(outputs) * size}];
+static int8_t packed[{_packed(outputs, size)}];
 static int ready;
 if (!ready)
     lenet_pack({name}_weight, {outputs}, {size}, packed);
@@ -278,25 +285,27 @@ def _first_sums(name: str, together: int, places: int) -> list[str]:
     ]
 
 
-def _products(size: int, together: int, places: Sequence[str]) -> list[str]:
-    """Four inputs of each place times their weights of each vector, added to the sums."""
+def _products(size: int, together: int, places: Sequence[str], fours: int) -> list[str]:
+    """Four inputs of each place times their weights of each vector, added to the sums; then the next four."""
     return [
         line
+        for four in range(fours)
         for b in range(together)
         for line in (
-            f"const __m256i w{b} = lenet_load(weights{_plus(_LANES * b * size)});",
-            *(f"s{n}_{b} = lenet_dot(s{n}_{b}, {bytes}, w{b});" for n, bytes in enumerate(places)),
+            f"const __m256i w{four}_{b} = lenet_load(weights{_plus(_LANES * (b * size + 4 * four))});",
+            *(
+                f"s{n}_{b} = lenet_dot(s{n}_{b}, {bytes}{_plus(4 * four)}, w{four}_{b});"
+                for n, bytes in enumerate(places)
+            ),
         )
     ]
 
 
-def _stored(outputs: int, together: int, b: int) -> str:
+def _stored(outputs: int, b: int) -> str:
     """How many bytes of vector b are outputs."""
     rest = outputs % _LANES
     if rest == 0:
         return str(_LANES)
-    if outputs <= _LANES * together:
-        return str(rest if b == together - 1 else _LANES)
     return f"first + {_LANES * (b + 1)} <= {outputs} ? {_LANES} : {rest}"
 
 

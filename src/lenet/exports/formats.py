@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -108,7 +109,7 @@ FORMATS: dict[str, Format] = {
         computer=c_computer,
         use=lambda exported, takes: c_use(exported),
         needs="C compiler (set CC)",
-        int8=Int8(written=_c_int8, computer=c_computer, speed=c_speed),
+        int8=Int8(written=_c_int8, computer=partial(c_computer, integers=True), speed=c_speed),
     ),
     ".html": Format(
         written=_page,

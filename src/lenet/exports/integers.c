@@ -7,8 +7,8 @@
 #endif
 
 /* A sum as a byte: divided, rounded, halves to even, plus the byte that stands for zero, clipped to low..255.
-   Adding 1.5 * 2^23 rounds: float32 has no fractions there. Only the division rounds besides, and no compiler fuses it
-   with another operation: every compiler gives the same bytes. */
+   Adding 1.5 * 2^23 rounds: float32 has no fractions there. No compiler fuses the division with another operation: every
+   compiler gives the same bytes. */
 static inline uint8_t lenet_byte(int32_t sum, float divisor, int32_t low, int32_t zero) {
     const float quotient = (float)sum / divisor;
     const float least = quotient > -65536.0f ? quotient : -65536.0f;
@@ -67,7 +67,7 @@ static inline int32_t lenet_sum(int32_t sum, const int16_t *inputs, const int8_t
 
 /* Not every network uses all of these functions, and compilers warn of those that are never mentioned. */
 static inline void lenet_mention(void) {
-    (void)lenet_sum;
+    (void)lenet_byte, (void)lenet_sum;
 #ifdef LENET_VNNI
     (void)lenet_pack, (void)lenet_bytes, (void)lenet_dot, (void)lenet_load;
 #endif

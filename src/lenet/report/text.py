@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lenet.config import augmentations
+from lenet.config import augmentation_line
 from lenet.errors import counted
 from lenet.models import parameter_count
 from lenet.runs.metrics import selected
@@ -26,7 +26,7 @@ def opening_lines(setup: Setup, trainings: Sequence[Training]) -> list[str]:
         *(f"        {line}" for line in dataset.notes),
         f"model   {config.model}, {parameter_count(setup.networks[0]):,} parameters; "
         f"{config.optimizer} {config.peak_lr:g} {config.schedule}, batch size {config.batch_size}",
-        f"augm.   {', '.join(augmentations(config.augment)) or 'none'}",
+        f"augm.   {augmentation_line(config)}",
         *_loss_lines(setup),
         *_start_lines(setup),
         *_teacher_lines(setup),

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from lenet.config import AUGMENTATION_OPTIONS, SHAPING, Config, augmentations, checked
+from lenet.config import SHAPING, Config, checked, unused
 from lenet.config.class_weights import class_weights
 from lenet.cores import usable_cores
 from lenet.data.catalog import SETS
@@ -161,9 +161,7 @@ def _option_notes(asked: Config, config: Config, dataset: Dataset) -> Iterator[s
     grey = dataset.files is not None and dataset.images.shape[3] == 1
     if asked.augment == "auto" and grey and "flip" in config.augment:
         yield "training images are flipped: if they are characters, give --augment shift"
-    for option, kind in AUGMENTATION_OPTIONS.items():
-        if getattr(config, option) != getattr(Config(), option) and kind not in augmentations(config.augment):
-            yield f"{option.replace('_', '-')} changes nothing: --augment has no {kind}"
+    yield from unused(config)
     if config.patience and config.select == "last":
         yield "patience changes nothing: --select last trains all epochs"
 
