@@ -134,7 +134,7 @@ def main() -> None:
 
 
 def kept(file: Path, facts: dict[str, Any]) -> list[Measured]:
-    """The targets in a file from this machine with these options and schedules; none if it is missing or of another kind."""
+    """The targets in a file from this machine with these options and schedules; none if there is no such file."""
     written = json.loads(file.read_text()) if file.exists() else {}
     if any(written.get(name) != value for name, value in facts.items()):
         return []
