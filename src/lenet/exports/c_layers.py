@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lenet.exports.c_code import Layer, block_of, constants, flatten, max_pool, part_of, times
+from lenet.exports.c_code import Layer, block_of, constants, flatten, indented, max_pool, part_of, times
 from lenet.exports.c_text import real
 from lenet.exports.steps import Activation, AveragePool, Conv, Flatten, Linear, MaxPool, Residual, Scale, Step
 
@@ -64,28 +64,33 @@ def _conv(step: Conv, name: str) -> Layer:
     if parts > 1 and own_out % part:
         limit += f" && part % {parts} * {part} + out < {own_out}"
     over_kx = f"\n                for (int kx = 0; kx < {across}; ++kx)" if across > 1 else ""
-    at = times("i", part)
+    # An array for each output's sums: compilers keep these in registers, and do not if they are parts of one array.
+    sums = [f"sums{i}" for i in range(block)]
+    products = [
+        f"{one}[out] += values[in + {i * apart}] * weights[{times('in', part)} + out];" for i, one in enumerate(sums)
+    ]
+    stored = [f"to[{i * outputs} + out] = {one}[out];" for i, one in enumerate(sums)]
     place = f"(part * {kernel_y} + ky)" if across == 1 else f"((part * {kernel_y} + ky) * {across} + kx)"
     body = f"""\
 for (int row = 0; row < {rows}; ++row) {{{before}
     for (int part = 0; part < {groups * parts}; ++part)
         for (int begin = 0; begin < {columns}; begin += {block}) {{
             const int column = begin < {columns - block} ? begin : {columns - block};
-            float sums[{block * part}];
-            for (int i = 0; i < {block}; ++i)
-                for (int out = 0; out < {part}; ++out)
-                    sums[{at} + out] = {name}_bias[part * {part} + out];
+            float {", ".join(f"{one}[{part}]" for one in sums)};
+            for (int out = 0; out < {part}; ++out)
+                {" = ".join(f"{one}[out]" for one in sums)} = {name}_bias[part * {part} + out];
             for (int ky = 0; ky < {kernel_y}; ++ky){over_kx} {{
                 const float *values = {row} + {start};
                 const float *weights = {name}_weight + {times(place, length * part)};
                 for (int in = 0; in < {length}; ++in)
-                    for (int i = 0; i < {block}; ++i)
-                        for (int out = 0; out < {part}; ++out)
-                            sums[{at} + out] += values[{times("i", apart)} + in] * weights[{times("in", part)} + out];
+                    for (int out = 0; out < {part}; ++out) {{
+{indented(products, 24)}
+                    }}
             }}
-            for (int i = 0; i < {block}; ++i)
-                for (int out = 0; out < {limit}; ++out)
-                    y[(row * {columns} + column + i) * {outputs} + {first} + out] = sums[{at} + out];
+            float *to = y + (row * {columns} + column) * {outputs} + {first};
+            for (int out = 0; out < {limit}; ++out) {{
+{indented(stored, 16)}
+            }}
         }}
 }}"""
     if before:
