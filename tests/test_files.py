@@ -41,7 +41,9 @@ def test_a_full_disk_leaves_the_old_file_and_says_how_to_go_on(tmp_path, monkeyp
     path = tmp_path / "file"
     path.write_text("old")
     full_disk(monkeypatch, number)
-    with pytest.raises(InputError, match=r"no space left on the disk for .*file: free some, then try again"):
+    with pytest.raises(
+        InputError, match=r"no space left on the disk for .*file: free some, then try again \(runs: with --resume\)"
+    ):
         write_whole(path, "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
