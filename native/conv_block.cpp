@@ -20,8 +20,7 @@ ConvBlock<T, Planar>::ConvBlock(const Context<T>& context, const BlockSpec& spec
       input_(input),
       weights_(*spec.conv, this->trained_),
       norm_(spec.norm ? std::make_unique<ChannelNorm<T>>(*spec.norm) : nullptr),
-      winograd_(!Planar && winograd_pays(weights_) ? std::make_unique<Winograd<T>>(weights_, Winograd<T>::kForward)
-                                                   : nullptr),
+      winograd_(!Planar && winograd_pays(weights_) ? std::make_unique<WinogradPasses<T>>(weights_) : nullptr),
       norm_trained_(spec.norm && context.training && spec.norm->index >= context.call.frozen),
       maximum_(spec.pool->kind == kMaxPool),
       relu_(spec.activation->kind == kRelu) {
@@ -39,13 +38,18 @@ void ConvBlock<T, Planar>::allocate(Arena& arena) {
   z_row_ = Planar ? outputs * 2 * half_ : (width_ + 1) * width;
   right_ = Planar ? half_ : width;
   pooled_row_ = Planar ? outputs * half_ : out->layout.width * width;
-  const bool trained = this->trained_ || norm_trained_, dense = trained && (norm_trained_ || !maximum_);
+  const bool trained = this->trained_ || norm_trained_;
   keeps_winners_ = trained && maximum_;
-  keeps_z_ = dense;
+  keeps_z_ = trained && (norm_trained_ || !maximum_);
+  winograd_gradients_ =
+      this->trained_ && winograd_ && (keeps_z_ || winograd_beats_winners(weights_, height_, width_));
+  dense_ = trained && (keeps_z_ || winograd_gradients_);
 
-  weights_.allocate(arena, this->context_, !Planar, this->trained_ && !dense && in->needs_gradient);
+  weights_.allocate(arena, this->context_, !Planar, this->trained_ && !dense_ && in->needs_gradient);
   if (norm_) norm_->allocate(arena, this->context_, norm_trained_);
-  if (winograd_) winograd_->allocate(arena, this->context_.threads, height_, width_);
+  if (winograd_)
+    winograd_->allocate(arena, this->context_.threads, *in, from.border_y, from.border_x, {height_, width_, width},
+                        winograd_gradients_);
   if (keeps_z_) z_ = arena.array<T>(size_t(images) * z_image_size());
   if (keeps_winners_) winners_ = arena.array<uint8_t>(size_t(images) * out->layout.height * pooled_row_);
   if (norm_trained_) norm_->allocate_measures(arena, images);
@@ -58,9 +62,10 @@ void ConvBlock<T, Planar>::allocate(Arena& arena) {
       scratch.pooled = arena.array<T>(3 * pooled_row_);
       if (this->trained_) scratch.rows = arena.array<T>(from.template stride<T>());
     }
-    scratch.z = arena.array<T>(size_t(dense || winograd_ ? height_ : 2) * z_row_);
-    if (dense) scratch.sums = arena.array<T>(size_t(2) * outputs * L);
-    if (trained && !dense) {
+    const int rows = winograd_ ? (keeps_z_ ? 0 : winograd_->group() * height_) : dense_ ? height_ : 2;
+    scratch.z = arena.array<T>(size_t(rows) * z_row_);
+    if (dense_) scratch.sums = arena.array<T>(size_t(2) * outputs * L);
+    if (trained && !dense_) {
       scratch.slopes = arena.array<T>(padded<T>(out->layout.values()));
       const int windows = out->layout.height * out->layout.width;
       const Blocks blocks(outputs);
@@ -91,19 +96,26 @@ void ConvBlock<T, Planar>::count_step() {
 }
 
 template <class T, bool Planar>
+template <class Work>
+void ConvBlock<T, Planar>::each_part(const Slice& slice, Work work) const {
+  if (winograd_) return winograd_->each_group(slice, work);
+  for (int n = slice.images.begin; n < slice.images.end; n++) work(n, 1);
+}
+
+template <class T, bool Planar>
 void ConvBlock<T, Planar>::forward(Schedule& schedule) {
   if (!norm_trained_) {
     schedule.images([this](const Step&, const Slice& slice, const Worker& worker) {
-      for (int n = slice.images.begin; n < slice.images.end; n++) image_forward(n, worker, keeps_z_);
+      each_part(slice, [&](int n, int images) { convolve_and_pool(n, images, worker); });
     });
     return;
   }
   // Batch norm needs the whole batch before any of it can be pooled.
   schedule.images([this](const Step&, const Slice& slice, const Worker& worker) {
-    for (int n = slice.images.begin; n < slice.images.end; n++) {
-      convolve_image(n, worker, z_image(n));
-      measure(n);
-    }
+    each_part(slice, [&](int n, int images) {
+      convolve_images(n, images, worker, z_image(n));
+      for (int i = 0; i < images; i++) measure(n + i);
+    });
   });
   schedule.columns(Split::features<T>(weights_.outputs), [this](const Step& step, Range channels, const Worker&) {
     norm_->use_measures(channels, step.images, height_ * width_);
@@ -114,17 +126,17 @@ void ConvBlock<T, Planar>::forward(Schedule& schedule) {
 }
 
 template <class T, bool Planar>
-void ConvBlock<T, Planar>::image_forward(int n, const Worker& worker, bool keep) {
+void ConvBlock<T, Planar>::convolve_and_pool(int n, int images, const Worker& worker) {
   const Scratch& scratch = scratch_[worker.index];
-  T* const z = keep ? z_image(n) : scratch.z;
+  T* const z = keeps_z_ ? z_image(n) : scratch.z;
   if (winograd_) {
-    convolve_image(n, worker, z);
-    pool_image(n, scratch, z);
+    convolve_images(n, images, worker, z);
+    for (int i = 0; i < images; i++) pool_image(n + i, scratch, z + size_t(i) * z_image_size());
     return;
   }
   if (Planar) input_->planes(n, planes_, scratch.words, scratch.planes);
   for (int py = 0; py < out->layout.height; py++) {
-    T* const rows = keep ? z + 2 * py * z_row_ : z;
+    T* const rows = keeps_z_ ? z + 2 * py * z_row_ : z;
     convolve_rows(n, scratch, 2 * py, 2, rows);
     pool_row(n, py, scratch, rows);
   }
@@ -137,10 +149,10 @@ void ConvBlock<T, Planar>::pool_image(int n, const Scratch& scratch, T* z) {
 }
 
 template <class T, bool Planar>
-void ConvBlock<T, Planar>::convolve_image(int n, const Worker& worker, T* z) const {
+void ConvBlock<T, Planar>::convolve_images(int n, int images, const Worker& worker, T* z) const {
+  const Maps<T> maps = {z, size_t(z_image_size()), z_row_, weights_.width};
+  if (winograd_) return winograd_->convolve(*in, n, images, maps, weights_.width, worker);
   const Scratch& scratch = scratch_[worker.index];
-  if (winograd_)
-    return winograd_->convolve(windows(n), 1, z_maps(z), weights_.width, weights_.bias.value, worker);
   if (Planar) input_->planes(n, planes_, scratch.words, scratch.planes);
   convolve_rows(n, scratch, 0, height_, z);
 }
@@ -151,7 +163,7 @@ void ConvBlock<T, Planar>::convolve_rows(int n, const Scratch& scratch, int firs
     for (int y = first_row; y < first_row + rows; y++, z += z_row_)
       conv_row(weights_, planes_, scratch.planes + y * planes_.row(), z, half_);
   else
-    conv_channels(weights_, windows(n, first_row), rows, width_, z_maps(z), weights_.width);
+    conv_channels(weights_, windows(n, first_row), rows, width_, {z, 0, z_row_, weights_.width}, weights_.width);
 }
 
 template <class T, bool Planar>

@@ -22,7 +22,7 @@
 #include "schedule.h"
 #include "team.h"
 #include "vector.h"
-#include "winograd.h"
+#include "winograd_passes.h"
 
 namespace lenet {
 
@@ -56,7 +56,7 @@ class ConvBlock : public Layer<T> {
     T* planes = nullptr;   // Planar: the input in even and odd columns
     uint32_t* words = nullptr;  // for Input::planes
     T* rows = nullptr;     // Planar: the input with channels last
-    T* z = nullptr;        // two rows of the convolution's outputs, or all of them; or the gradient of all rows
+    T* z = nullptr;        // two rows of the convolution's outputs, or all of one or more images; or the gradient of all rows
     T* pooled = nullptr;   // Planar: three rows of pooled values, [3][outputs][half]
     T* slopes = nullptr;   // gradient before the activation, [values of `out` without border]
     T* sums = nullptr;     // sums by channel, [2][outputs][L]
@@ -82,9 +82,12 @@ class ConvBlock : public Layer<T> {
   // The gradient before the activation, from the gradient after it and its output y.
   V passed(V dy, V y) const { return relu_ ? (y > T(0) ? dy : V{}) : dy * (T(1) - y * y); }
 
-  void image_forward(int n, const Worker& worker, bool keep);
+  // Calls work(first image, number of images) for the images of a slice that are convolved together.
+  template <class Work>
+  void each_part(const Slice& slice, Work work) const;
+  void convolve_and_pool(int n, int images, const Worker& worker);
   void convolve_rows(int n, const Scratch& scratch, int first_row, int rows, T* z) const;
-  void convolve_image(int n, const Worker& worker, T* z) const;
+  void convolve_images(int n, int images, const Worker& worker, T* z) const;
   void pool_row(int n, int py, const Scratch& scratch, T* z);
   void pool_image(int n, const Scratch& scratch, T* z);
   void measure(int n);
@@ -92,19 +95,20 @@ class ConvBlock : public Layer<T> {
   void image_sparse_backward(int n, int slice, const Scratch& scratch);
   void sparse_input_gradient(int n, const Scratch& scratch) const;
   void image_dense_backward(int n, int slice, const Scratch& scratch);
+  void winograd_backward(const Slice& slice, const Worker& worker);
+  void output_gradient(int n, int slice, const Scratch& scratch, T* dz, int dz_row) const;
   // Calls each(group, z[4], dy[4]) for the pooled row py: the four values of each window, and their gradients before
   // activation and pool.
   template <class Each>
   void each_gradient(int n, int py, const Scratch& scratch, Each each) const;
   void gather_row(const Layout& layout, const T* image, int py, T* to) const;
   void norm_sums(int n, int slice, const Scratch& scratch) const;
-  void norm_rest(int n, T* dz) const;
+  void norm_rest(int n, T* dz, int dz_row) const;
 
   // The input from the top left corner of the first window of this row of outputs.
   Maps<const T> windows(int n, int row = 0) const {
     return in->maps(n, row - in->layout.border_y, -in->layout.border_x);
   }
-  Maps<T> z_maps(T* z) const { return {z, 0, z_row_, weights_.width}; }  // of one image, if not Planar
   T* z_image(int n) const { return z_ + size_t(n) * z_image_size(); }
   int z_image_size() const { return height_ * z_row_; }
   uint8_t* winners(int n, int py) const { return winners_ + (size_t(n) * out->layout.height + py) * pooled_row_; }
@@ -113,9 +117,11 @@ class ConvBlock : public Layer<T> {
   Input<T>* const input_;
   ConvWeights<T> weights_;
   std::unique_ptr<ChannelNorm<T>> norm_;
-  std::unique_ptr<Winograd<T>> winograd_;  // null where conv_channels or conv_row is faster
+  std::unique_ptr<WinogradPasses<T>> winograd_;  // null where direct sums are faster
   const bool norm_trained_, maximum_, relu_;
   bool keeps_winners_ = false, keeps_z_ = false;  // whether the backward pass needs them
+  bool dense_ = false;                            // whether it computes the gradient of every output
+  bool winograd_gradients_ = false;
 
   // Set by `allocate`.
   Planes planes_ = {};

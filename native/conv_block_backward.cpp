@@ -28,10 +28,11 @@ void ConvBlock<T, Planar>::backward(Schedule& schedule) {
   }
   if (!this->trained_) return;
   schedule.images([this](const Step&, const Slice& slice, const Worker& worker) {
+    if (winograd_gradients_) return winograd_backward(slice, worker);
     weights_.clear(slice.index);
     for (int n = slice.images.begin; n < slice.images.end; n++) {
       if (in->needs_gradient) std::memset(in->image_gradient(n), 0, size_t(in->stride) * sizeof(T));
-      if (keeps_z_)
+      if (dense_)
         image_dense_backward(n, slice.index, scratch_[worker.index]);
       else
         image_sparse_backward(n, slice.index, scratch_[worker.index]);
@@ -116,15 +117,15 @@ void ConvBlock<T, Planar>::sparse_input_gradient(int n, const Scratch& scratch) 
   winners_input_gradient(weights_, by_window, blocks.count, to.height, to.width, in->image_gradient(n), from.row());
 }
 
-// ---- After an average pool, or with batch norm: every output has a gradient.
+// ---- After an average pool, with batch norm, or by Winograd's algorithm: every output has a gradient.
 
+// Writes the gradient of image n's outputs, whose rows are dz_row apart, and adds to the bias's.
 template <class T, bool Planar>
-void ConvBlock<T, Planar>::image_dense_backward(int n, int slice, const Scratch& scratch) {
-  const Layout& from = in->layout;
-  T *const dz = scratch.z, *const sums = scratch.sums;
+void ConvBlock<T, Planar>::output_gradient(int n, int slice, const Scratch& scratch, T* dz, int dz_row) const {
+  T* const sums = scratch.sums;
   if (!norm_trained_) std::memset(sums, 0, size_t(weights_.outputs) * L * sizeof(T));
   for (int py = 0; py < out->layout.height; py++) {
-    T* const rows = dz + 2 * py * z_row_;
+    T* const rows = dz + 2 * py * dz_row;
     each_gradient(n, py, scratch, [&](const Group& group, const V z[4], V dy[4]) {
       if (norm_trained_) {
         const V scale = by_channel(norm_->scale, group.channel), by_z = by_channel(norm_->by_x, group.channel);
@@ -134,15 +135,32 @@ void ConvBlock<T, Planar>::image_dense_backward(int n, int slice, const Scratch&
         T* const sum = sums + group.channel * (Planar ? L : 1);
         store(sum, load(sum) + (dy[0] + dy[1] + (dy[2] + dy[3])));
       }
-      for (int k = 0; k < 4; k++) store(rows + group.z + (k >> 1) * z_row_ + (k & 1) * right_, dy[k]);
+      for (int k = 0; k < 4; k++) store(rows + group.z + (k >> 1) * dz_row + (k & 1) * right_, dy[k]);
     });
   }
   if (norm_trained_)
-    norm_rest(n, dz);  // the gradient of a bias before batch norm is exactly zero
+    norm_rest(n, dz, dz_row);  // the gradient of a bias before batch norm is exactly zero
   else
     for (int c = 0; c < weights_.outputs; c++)
       weights_.bias_gradient(slice)[c] += Planar ? sum_of_lanes<T>(load(sums + c * L)) : sums[c];
+}
 
+template <class T, bool Planar>
+void ConvBlock<T, Planar>::winograd_backward(const Slice& slice, const Worker& worker) {
+  const Maps<T> dz = winograd_->gradients(worker);
+  weights_.clear_bias(slice.index);
+  winograd_->each_group(slice, [&](int n, int images) {
+    for (int i = 0; i < images; i++) output_gradient(n + i, slice.index, scratch_[worker.index], dz.at(i, 0, 0), dz.row);
+    winograd_->backward(*in, n, images, n == slice.images.begin, worker);
+  });
+  winograd_->finish(weights_.weight_gradient(slice.index), worker);
+}
+
+template <class T, bool Planar>
+void ConvBlock<T, Planar>::image_dense_backward(int n, int slice, const Scratch& scratch) {
+  const Layout& from = in->layout;
+  T* const dz = scratch.z;
+  output_gradient(n, slice, scratch, dz, z_row_);
   if constexpr (Planar) input_->rows(n, scratch.rows);
   const T* const x = Planar ? scratch.rows : in->image(n);
   T* const dw = weights_.weight_gradient(slice);
@@ -173,11 +191,13 @@ void ConvBlock<T, Planar>::each_gradient(int n, int py, const Scratch& scratch, 
     dy_row = dy_planar;
     y_row = y_planar;
   }
-  const T* const z_rows = z_image(n) + 2 * py * z_row_;
+  const T* const z_rows = keeps_z_ ? z_image(n) + 2 * py * z_row_ : nullptr;
   each_group([&](const Group& group) {
-    const T* const at = z_rows + group.z;
-    const V z[4] = {load(at), load(at + right_), load(at + z_row_), load(at + z_row_ + right_)};
-    V dy[4];
+    V z[4] = {}, dy[4];
+    if (z_rows) {
+      const T* const at = z_rows + group.z;
+      for (int k = 0; k < 4; k++) z[k] = load(at + (k >> 1) * z_row_ + (k & 1) * right_);
+    }
     if (maximum_) {
       Bytes bytes;
       std::memcpy(&bytes, winners(n, py) + group.winner, sizeof bytes);
@@ -236,12 +256,12 @@ void ConvBlock<T, Planar>::norm_sums(int n, int slice, const Scratch& scratch) c
 
 // The gradient of an odd last row and column: the pool ignores them, but they are part of the batch's statistics.
 template <class T, bool Planar>
-void ConvBlock<T, Planar>::norm_rest(int n, T* dz) const {
+void ConvBlock<T, Planar>::norm_rest(int n, T* dz, int dz_row) const {
   const T* const z = z_image(n);
   const auto fill = [&](int y, int x) {
     for (int c = 0; c < weights_.outputs; c++) {
-      const int at = y * z_row_ + (Planar ? c * 2 * half_ + (x & 1) * half_ + x / 2 : x * weights_.width + c);
-      dz[at] = norm_->by_x[c] * z[at] + norm_->constant[c];
+      const int at = Planar ? c * 2 * half_ + (x & 1) * half_ + x / 2 : x * weights_.width + c;
+      dz[y * dz_row + at] = norm_->by_x[c] * z[y * z_row_ + at] + norm_->constant[c];
     }
   };
   if (width_ & 1)

@@ -11,11 +11,20 @@ bool winograd_pays(const ConvWeights<T>& w) {
          w.stride_x == 1;
 }
 
+// Measured: a transform costs about as much as ten products of each of its channels, and in dense loops a product costs
+// three quarters of one in a sum over winners.
+template <class T>
+bool winograd_beats_winners(const ConvWeights<T>& w, int height, int width) {
+  const double points = (w.kernel + kWinogradTile - 1) * (w.kernel + kWinogradTile - 1);
+  const double dense = WinogradTiles(height, width).per_image * points * (1 + 10.0 / w.inputs + 10.0 / w.outputs);
+  const double winners = (height / 2) * (width / 2) * w.kernel * w.kernel;
+  return 0.75 * dense < winners;
+}
+
 template <class T>
 void Winograd<T>::allocate(Arena& arena, int threads, int height, int width) {
-  constexpr int kMostValues = 1024;  // at a point, so that transformed inputs and products stay in the L2 cache
   tiles_ = WinogradTiles(height, width);
-  block_ = std::max(8, kMostValues / inputs_);
+  block_ = winograd_block(inputs_);
   const int points = (w_.kernel + kWinogradTile - 1) * (w_.kernel + kWinogradTile - 1);
   kernels_ = arena.array<T>(size_t(points) * inputs_ * width_);
   scratch_size_ = size_t(points) * (point_step<T>(block_ * inputs_) + point_step<T>(block_ * kTileVectors * kLanes<T>));
@@ -148,6 +157,8 @@ void Winograd<T>::multiply(const T* x, const T* kernels, T* products) const {
 
 template bool winograd_pays(const ConvWeights<float>&);
 template bool winograd_pays(const ConvWeights<double>&);
+template bool winograd_beats_winners(const ConvWeights<float>&, int, int);
+template bool winograd_beats_winners(const ConvWeights<double>&, int, int);
 template class Winograd<float>;
 template class Winograd<double>;
 

@@ -20,6 +20,11 @@ namespace lenet {
 template <class T>
 bool winograd_pays(const ConvWeights<T>& w);
 
+// Whether its gradients are faster than sums over the winners of a 2x2 max pool (conv_backward_sparse.h). height, width: of
+// the convolution's outputs.
+template <class T>
+bool winograd_beats_winners(const ConvWeights<T>& w, int height, int width);
+
 // A forward pass, or its mirror image: the gradient of the input is a convolution of the outputs' gradient with the
 // kernels turned around.
 template <class T>

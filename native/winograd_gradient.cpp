@@ -45,9 +45,8 @@ inline void sum_tile(const T* gradients, int gradients_step, const T* inputs, in
 
 template <class T>
 void WinogradGradient<T>::allocate(Arena& arena, int threads, int height, int width) {
-  constexpr int kMostValues = 1024;  // at a point, so that both transforms stay in the L2 cache
   tiles_ = WinogradTiles(height, width);
-  block_ = std::max(8, kMostValues / std::max(w_.inputs, w_.outputs));
+  block_ = winograd_block(std::max(w_.inputs, w_.outputs));
   scratch_size_ = size_t(points()) *
                   (sums_step() + point_step<T>(block_ * input_width_) + point_step<T>(block_ * w_.outputs));
   scratch_ = arena.array<T>(threads * scratch_size_);

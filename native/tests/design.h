@@ -94,6 +94,9 @@ const std::vector<Design> kDesigns = {
      {{kNormalize}, {kConv, 3, 5}, {kTanh}, {kMaxPool}, {kFlatten}, {kLinear, 67}}},
     {"a head on features", 1, 1, 37, 7, 0, false,
      {{kLinear, 19}, {kBatchNorm}, {kRelu}, {kDropout, 0, 0, 0, 0, 0.3}, {kLinear, 7}}},
+    {"Winograd rather than winners", 17, 15, 3, 4, 0, true,
+     {{kNormalize}, {kConv, 40, 3, 1, 1}, {kRelu}, {kConv, 41, 5, 1, 2}, {kTanh}, {kMaxPool},
+      {kBatchNorm}, {kFlatten}, {kLinear, 4}}},
 };
 
 }  // namespace

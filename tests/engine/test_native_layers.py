@@ -65,6 +65,10 @@ LAYERS = {
     "Winograd, 5x5": lambda: [*winograd(5, 2), nn.ReLU(), nn.MaxPool2d(2)],
     "Winograd, 5x5, norm before pool": lambda: [*winograd(5, 0), nn.BatchNorm2d(21), nn.ReLU(), nn.MaxPool2d(2)],
     "Winograd, 3x3": lambda: [*winograd(3, 1), nn.Tanh(), nn.AvgPool2d(2)],
+    "Winograd rather than winners": lambda: [
+        conv(3, 40),
+        *(nn.ReLU(), nn.Conv2d(40, 41, 5, padding=(1, 2)), nn.ReLU(), nn.MaxPool2d(2), nn.BatchNorm2d(41)),
+    ],
     "Winograd and norm without a pool": lambda: [
         *(
             nn.Conv2d(3, 18, 3, padding=1),
