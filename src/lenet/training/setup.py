@@ -178,6 +178,16 @@ def _augment(config: Config, dataset: Dataset) -> str:
     return "flip-shift" if published is None or published.flips else "shift"
 
 
+def check_without_start(config: Config) -> None:
+    """Raise InputError if the config has options of 'lenet train' that have been followed before a network is made."""
+    if config.start:
+        raise InputError(
+            "start: only 'lenet train' and 'lenet transfer' start from another run; leave it out", options=["start"]
+        )
+    if config.minutes is not None:
+        raise InputError("minutes: only 'lenet train' chooses a network by time; leave it out", options=["minutes"])
+
+
 def network_for(
     config: Config,
     dataset: Dataset,
@@ -185,12 +195,7 @@ def network_for(
     statistics: Statistics | None = None,
 ) -> nn.Sequential:
     """The network for these images, before its weights are initialised. Arguments and errors as for `make_setup`."""
-    if config.start:
-        raise InputError(
-            "start: only 'lenet train' and 'lenet transfer' start from another run; leave it out", options=["start"]
-        )
-    if config.minutes is not None:
-        raise InputError("minutes: only 'lenet train' chooses a network by time; leave it out", options=["minutes"])
+    check_without_start(config)
     height, width, channels = dataset.images.shape[1:]
     input_shape, classes = (height, width, channels), len(dataset.classes)
     mean, std = statistics or pixel_statistics(dataset.images, dataset.train)

@@ -18,7 +18,7 @@ from lenet.files import write_whole
 from lenet.models import build, describe, shape_named
 from lenet.runs.kinds import SEARCH_FILE
 from lenet.runs.run import Run
-from lenet.training.setup import FOLLOWING, OWN_MODEL, Statistics, make_setup, resolved
+from lenet.training.setup import FOLLOWING, OWN_MODEL, Statistics, check_without_start, make_setup, resolved
 from lenet.tuning.folder import read_trials
 from lenet.tuning.search import STUDY, Search, read_search
 from lenet.tuning.trial import Job
@@ -64,6 +64,7 @@ def prepare(
 
     Raises InputError if the request does not go together, or not with the search that is resumed.
     """
+    check_without_start(search.config)
     saved, own = read_search(run.path / SEARCH_FILE), _own_network(search, run, own)
     if own is None and "model" not in search.space.names:
         for axis in search.space.axes:
