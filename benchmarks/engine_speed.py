@@ -3,16 +3,17 @@
     python benchmarks/engine_speed.py [--data-dir DIR] [--batches 4 8 16 32 64 128] [--repeats 5]
 
 A row is a network and a batch size. The candidates take turns on the same images, on one core unless the column says
-otherwise. The table shows medians of images per second, and of the ratios within each round. At --full-batch, JAX takes
-part too (it compiles for every size), and a second table includes validation on one image for every nine trained on.
+otherwise. The table shows medians of images per second, and of the ratios within each round. At --full-batch,
+torch.compile and JAX take part too (they compile for every size), and a second table includes validation on one image
+for every nine trained on.
 
 plain     plain PyTorch script: a PIL image, ToTensor and Normalize per image, a DataLoader, an eager model
 eager     eager PyTorch on images in memory as one tensor; deep networks channels last, which is faster for them
+compile   the same, the model by torch.compile
 torch     lenet's torch engine
 jax       all steps compiled into one function, if JAX is installed
 native    lenet's native engine on one core
-x plain   native divided by plain
-x torch   native divided by torch
+x plain   native divided by plain; x eager, x torch: by these
 limit     native as a percentage of the limit of dense arithmetic: the speed of a large fp32 matrix product on this core
           divided by the network's multiply-adds per image, forward and backward
 gflops    the speed of that matrix product
@@ -104,7 +105,8 @@ class Candidates:
             self.run["plain, whole"] = lambda count: self._plain_epoch(script, count)
             self.run["cores, whole"] = self._engine(native_engine, cores, validated=True)
             self.run["nets, whole"] = self._networks(cores, validated=True)
-        if full and _has_jax() and isinstance(row.shape, LeNet):  # the peer knows these layers only
+            self.run["compile"] = self._eager(compiled=True)
+        if full and _has_jax():
             self.run["jax"] = self._jax()
 
     def multiply_adds(self) -> int:
@@ -121,21 +123,22 @@ class Candidates:
         script.train(self.images[:count], self.labels[:count])
         script.validate(self.images[: count // _VALIDATED], self.labels[: count // _VALIDATED])
 
-    def _eager(self) -> Callable[[int], None]:
+    def _eager(self, compiled: bool = False) -> Callable[[int], None]:
         script = PlainScript(copy.deepcopy(self.network), self.batch_size, self.row.optimizer)
         layout = torch.contiguous_format if isinstance(self.row.shape, LeNet) else torch.channels_last
         script.model.to(memory_format=layout)  # type: ignore[call-overload]
+        model: Any = torch.compile(script.model) if compiled else script.model
         x = torch.from_numpy(self.images).permute(0, 3, 1, 2).float().div(255).sub(0.47).div(0.25)
         x = x.contiguous(memory_format=layout)
         y = torch.from_numpy(self.labels)
 
         def train(count: int) -> None:
-            script.model.train()
+            model.train()
             order = torch.randperm(count)
             for begin in range(0, count, self.batch_size):
                 some = order[begin : begin + self.batch_size]
                 script.optimizer.zero_grad()
-                loss = script.loss_of(script.model(x[some]), y[some])
+                loss = script.loss_of(model(x[some]), y[some])
                 loss.backward()
                 script.optimizer.step()
                 loss.item()
@@ -173,8 +176,7 @@ class Candidates:
         from jax_peer import jax_trainer
 
         height, width, channels = self.images.shape[1:]
-        assert isinstance(self.row.shape, LeNet)
-        train = jax_trainer(self.row.shape, (height, width, channels), self.row.classes, self.batch_size, self.block)
+        train = jax_trainer(self.network, (height, width, channels), self.batch_size, self.block)
 
         def several(count: int) -> None:
             for _ in range(count // self.block):
@@ -267,9 +269,9 @@ def main() -> None:
         for batch in options.batches:
             candidates = Candidates(row, batch, images, labels, full=batch == options.full_batch)
             rounds = measure(candidates, options.repeats)
-            line = {name: f"{rounds.rate(name):,.0f}" for name in ("plain", "eager", "torch", "jax", "native")}
-            line["x plain"] = f"{rounds.times('native', 'plain'):.1f}"
-            line["x torch"] = f"{rounds.times('native', 'torch'):.1f}"
+            trainers = ("plain", "eager", "compile", "torch", "jax", "native")
+            line = {name: f"{rounds.rate(name):,.0f}" for name in trainers}
+            line |= {f"x {name}": f"{rounds.times('native', name):.1f}" for name in ("plain", "eager", "torch")}
             limit = 1e9 / (2 * candidates.multiply_adds())
             line["limit"] = f"{100 * rounds.times('native', 'gflops') / limit:.0f}%"
             line |= {name: f"{rounds.rate(name):,.0f}" for name in ("gflops", "cores", "nets", "eval")}

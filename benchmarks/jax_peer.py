@@ -14,50 +14,22 @@ import jax
 import numpy as np
 from jax import lax
 from jax import numpy as jnp
+from torch import nn
 
-from lenet.layers.lenet import LeNet
+from lenet.models import Normalize, Residual
 
 
 def jax_trainer(
-    shape: LeNet, input_shape: tuple[int, int, int], classes: int, batch_size: int, images: int
+    network: nn.Sequential, input_shape: tuple[int, int, int], batch_size: int, images: int
 ) -> Callable[[np.ndarray, np.ndarray], None]:
     """A compiled function that trains on uint8 [images, H, W, C] and int64 [images] labels by SGD with momentum.
 
-    input_shape: (height, width, channels)
+    network: its weights are the first; Flatten orders features by row, column, channel; input_shape: (height, width,
+    channels)
     """
-    height, width, channels = input_shape
-    sides = [((side - 4) // 2 - 4) // 2 for side in (height, width)]
-    features = shape.maps[1] * sides[0] * sides[1]
-    sizes = [(features, shape.fc[0]), (shape.fc[0], shape.fc[1]), (shape.fc[1], classes)]
-    rng = np.random.default_rng(0)
-    parameters: dict[str, Any] = {}
-    for number, (inputs, outputs) in enumerate(zip((channels, shape.maps[0]), shape.maps, strict=True)):
-        parameters[f"conv{number}"] = _layer(rng, (25 * inputs, outputs), 25 * inputs)
-    for number, (inputs, outputs) in enumerate(sizes):
-        parameters[f"fc{number}"] = _layer(rng, (inputs, outputs), inputs)
-    activation = jax.nn.relu if shape.activation == "relu" else jnp.tanh
 
-    def norm(x: Any, p: dict[str, Any]) -> Any:
-        axes = tuple(range(x.ndim - 1))
-        mean, variance = x.mean(axes), x.var(axes)
-        return (x - mean) * lax.rsqrt(variance + 1e-5) * p["scale"] + p["shift"]
-
-    def loss_of(p: dict[str, Any], x: Any, y: Any) -> Any:
-        x = x.astype(jnp.float32) / 255 - 0.5
-        for number in range(2):
-            layer = p[f"conv{number}"]
-            x = _windows(x) @ layer["w"] + layer["b"]
-            x = activation(norm(x, layer) if shape.batch_norm == "all" else x)
-            batch, rows, columns, maps = x.shape
-            fours = x[:, : rows // 2 * 2, : columns // 2 * 2].reshape(batch, rows // 2, 2, columns // 2, 2, maps)
-            x = fours.max((2, 4)) if shape.pool == "max" else fours.mean((2, 4))
-        x = x.reshape(x.shape[0], -1)
-        for number in range(2):
-            layer = p[f"fc{number}"]
-            x = x @ layer["w"] + layer["b"]
-            normed = shape.batch_norm == "all" or (shape.batch_norm == "first-fc" and number == 0)
-            x = activation(norm(x, layer) if normed else x)
-        logits = x @ p["fc2"]["w"] + p["fc2"]["b"]
+    def loss_of(p: Any, x: Any, y: Any) -> Any:
+        logits = _through(network, p, x)
         return -jnp.take_along_axis(jax.nn.log_softmax(logits), y[:, None], 1).mean()
 
     def step(state: Any, batch: Any) -> Any:
@@ -71,6 +43,7 @@ def jax_trainer(
         return lax.scan(step, state, batches)[0]
 
     epoch = jax.jit(steps)
+    parameters = [_parameters(layer) for layer in network]
     state = (parameters, jax.tree.map(jnp.zeros_like, parameters))
     whole = images // batch_size * batch_size
 
@@ -81,15 +54,57 @@ def jax_trainer(
     return train
 
 
-def _windows(x: Any) -> Any:
-    """All 5x5 windows: [B, H, W, C] to [B, H - 4, W - 4, 25 C]."""
-    height, width = x.shape[1] - 4, x.shape[2] - 4
-    shifted = [x[:, i : i + height, j : j + width] for i in range(5) for j in range(5)]
+def _parameters(layer: nn.Module) -> Any:
+    """The layer's parameters; a convolution's weight as [values of a window, outputs]."""
+    if isinstance(layer, Residual):
+        return [[_parameters(one) for one in branch] for branch in (layer.body, layer.shortcut)]
+    arrays = {name: value.detach().numpy() for name, value in layer.named_parameters()}
+    if isinstance(layer, nn.Conv2d):
+        arrays["weight"] = arrays["weight"].transpose(2, 3, 1, 0).reshape(-1, layer.out_channels)
+    elif isinstance(layer, nn.Linear):
+        arrays["weight"] = arrays["weight"].T
+    return {name: jnp.asarray(value) for name, value in arrays.items()}
+
+
+def _through(layers: nn.Sequential, parameters: list[Any], x: Any) -> Any:
+    for layer, p in zip(layers, parameters, strict=True):
+        x = _output(layer, p, x)
+    return x
+
+
+def _output(layer: nn.Module, p: Any, x: Any) -> Any:
+    """The layer's output; maps are [B, H, W, C]."""
+    if isinstance(layer, Normalize):
+        return (x.astype(jnp.float32) / 255 - layer.mean.numpy()) / layer.std.numpy()
+    if isinstance(layer, nn.Conv2d):
+        return _windows(x, layer) @ p["weight"] + p["bias"]
+    if isinstance(layer, nn.Linear):
+        return x @ p["weight"] + p["bias"]
+    if isinstance(layer, nn.BatchNorm2d | nn.BatchNorm1d):
+        axes = tuple(range(x.ndim - 1))
+        return (x - x.mean(axes)) * lax.rsqrt(x.var(axes) + layer.eps) * p["weight"] + p["bias"]
+    if isinstance(layer, nn.ReLU | nn.Tanh):
+        return jax.nn.relu(x) if isinstance(layer, nn.ReLU) else jnp.tanh(x)
+    if isinstance(layer, nn.MaxPool2d | nn.AvgPool2d):
+        assert layer.kernel_size == layer.stride == 2
+        batch, rows, columns, maps = x.shape
+        fours = x[:, : rows // 2 * 2, : columns // 2 * 2].reshape(batch, rows // 2, 2, columns // 2, 2, maps)
+        return fours.max((2, 4)) if isinstance(layer, nn.MaxPool2d) else fours.mean((2, 4))
+    if isinstance(layer, nn.AdaptiveAvgPool2d):
+        return x.mean((1, 2))
+    if isinstance(layer, nn.Flatten):
+        return x.reshape(x.shape[0], -1)
+    if isinstance(layer, Residual):
+        return _through(layer.body, p[0], x) + _through(layer.shortcut, p[1], x)
+    assert isinstance(layer, nn.Dropout), layer
+    return x  # left out
+
+
+def _windows(x: Any, conv: nn.Conv2d) -> Any:
+    """The values under the kernel at each output: [B, rows, columns, kernel * kernel * channels]."""
+    assert isinstance(conv.padding, tuple)
+    size, stride, pad = conv.kernel_size[0], conv.stride[0], conv.padding[0]
+    x = jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+    rows, columns = x.shape[1] - size + 1, x.shape[2] - size + 1
+    shifted = [x[:, i : i + rows : stride, j : j + columns : stride] for i in range(size) for j in range(size)]
     return jnp.concatenate(shifted, axis=-1)
-
-
-def _layer(rng: np.random.Generator, shape: tuple[int, ...], inputs: int) -> dict[str, Any]:
-    bound = inputs**-0.5
-    weight = jnp.asarray(rng.uniform(-bound, bound, shape), jnp.float32)
-    zeros, ones = jnp.zeros(shape[-1], jnp.float32), jnp.ones(shape[-1], jnp.float32)
-    return {"w": weight, "b": zeros, "scale": ones, "shift": zeros}
