@@ -80,7 +80,7 @@ struct LenetCall {
   int64_t step_count;
   uint64_t dropout_key;
 
-  // Either labels [images], or soft targets [positions of `order`, classes]; the other pointer is null.
+  // Labels [images], and soft targets [positions of `order`, classes] that replace them in the loss, or null.
   const int64_t* labels;
   const float* soft_targets;
   const double* class_weights;  // [classes], above 0; null: every class has weight 1

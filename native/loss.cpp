@@ -35,7 +35,7 @@ void Loss<T>::forward(Schedule& schedule) {
 
 template <class T>
 double Loss<T>::divisor(const Step& step) const {
-  if (!call_.class_weights || call_.soft_targets) return step.images;
+  if (!call_.class_weights) return step.images;
   double sum = 0;
   for (int n = 0; n < step.images; n++) sum += call_.class_weights[call_.labels[call_.order[step.begin + n]]];
   return sum;
@@ -50,13 +50,11 @@ void Loss<T>::image(const Step& step, int n, double divisor) {
 
   const T smooth = T(call_.label_smoothing), keep = 1 - smooth, everywhere = smooth / T(classes);
   const int64_t position = step.begin + n;
-  int label;
+  const int label = int(call_.labels[call_.order[position]]);
   if (call_.soft_targets) {
     const float* const soft = call_.soft_targets + position * classes;
-    label = argmax(soft, classes);
     for (int i = 0; i < classes; i++) target[i] = T(soft[i]) * keep + everywhere;
   } else {
-    label = int(call_.labels[call_.order[position]]);
     for (int i = 0; i < classes; i++) target[i] = everywhere;
     target[label] += keep;
   }

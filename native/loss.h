@@ -1,6 +1,6 @@
 // Cross-entropy of the logits with label smoothing, class weights and optional soft targets, as
 // torch.nn.CrossEntropyLoss: the target, after smoothing, is multiplied by the class weights. The mean over the batch is
-// over the weights of its labels; with soft targets it is over the images.
+// over the weights of its labels, with soft targets too, where PyTorch divides by the number of images.
 #pragma once
 
 #include <cstdint>

@@ -139,7 +139,7 @@ LenetMetrics train(Model<T>& model, const Data& data, const Recipe& recipe, int 
   call.learning_rates = rates.data();
   call.step_count = int64_t(rates.size());
   call.dropout_key = 0x0123456789ABCDEF;
-  call.labels = recipe.soft ? nullptr : data.labels.data();
+  call.labels = data.labels.data();
   call.soft_targets = recipe.soft ? data.soft.data() : nullptr;
   call.class_weights = recipe.weighted ? data.class_weights.data() : nullptr;
   call.optimizer = recipe.optimizer;

@@ -66,17 +66,17 @@ def before_batch_norm(layers, inside=""):
     return names
 
 
-def gradients(engine, model, images, targets, plan, settings):
+def gradients(engine, model, images, labels, plan, settings, soft_targets=None):
     """Gradients of the plan's first step, by parameter name."""
     state = {}
-    engine.train(copy.deepcopy(model), state, images, targets, plan.part(0, 1), settings)
+    engine.train(copy.deepcopy(model), state, images, labels, plan.part(0, 1), settings, soft_targets)
     return {name.split("/")[0]: value.numpy() for name, value in state.items()}
 
 
-def assert_gradients_agree(model, images, targets, plan, settings=GRADIENT, tolerance=1e-9):
+def assert_gradients_agree(model, images, labels, plan, settings=GRADIENT, tolerance=1e-9, soft_targets=None):
     """Each difference's norm is at most `tolerance` times the gradient's, or a thousandth of the whole gradient's."""
-    expected = gradients(reference, model, images, targets, plan, settings)
-    found = gradients(native, model, images, targets, plan, settings)
+    expected = gradients(reference, model, images, labels, plan, settings, soft_targets)
+    found = gradients(native, model, images, labels, plan, settings, soft_targets)
     assert found.keys() == expected.keys()
     whole = np.sqrt(sum((g**2).sum() for g in expected.values()))
     for name in expected.keys() - (before_batch_norm(model) if tolerance > 1e-9 else set()):
@@ -84,12 +84,12 @@ def assert_gradients_agree(model, images, targets, plan, settings=GRADIENT, tole
         assert np.linalg.norm(found[name] - expected[name]) <= tolerance * scale, name
 
 
-def assert_trainings_agree(model, images, targets, plan, settings, tolerance, engine=native):
+def assert_trainings_agree(model, images, labels, plan, settings, tolerance, engine=native):
     """Weights, buffers, optimizer state and metrics after the whole plan."""
     ours, theirs = copy.deepcopy(model), copy.deepcopy(model)
     our_state, their_state = {}, {}
-    found = engine.train(ours, our_state, images, targets, plan, settings)
-    expected = reference.train(theirs, their_state, images, targets, plan, settings)
+    found = engine.train(ours, our_state, images, labels, plan, settings)
+    expected = reference.train(theirs, their_state, images, labels, plan, settings)
     assert found.images == expected.images
     assert found.correct == expected.correct
     assert found.loss_sum == pytest.approx(expected.loss_sum, rel=1e-7)

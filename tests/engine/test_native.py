@@ -106,7 +106,8 @@ def test_soft_targets(class_weights):
     model = make_model("lenet5", (16, 16, 1))
     images = make_images(count, (16, 16, 1))
     # In float32, since PyTorch requires soft targets in the logits' type.
-    assert_gradients_agree(model.float(), images, soft, plan, settings, tolerance=1e-5)
+    labels = make_labels(count)
+    assert_gradients_agree(model.float(), images, labels, plan, settings, tolerance=1e-5, soft_targets=soft)
 
 
 def test_a_model_on_features():

@@ -35,7 +35,7 @@ def good_call(count=16, name="lenet5"):
         "model": make_model(name),
         "optimizer_state": {},
         "images": rng.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8),
-        "targets": rng.integers(0, 10, count),
+        "labels": rng.integers(0, 10, count),
         "plan": plan,
         "settings": Settings(TrainingConfig(optimizer="adam")),
     }
@@ -111,7 +111,7 @@ def _bad_calls():
 
     def on(what, change):
         def apply(call):
-            call[what] = change(call[what])
+            call[what] = change(call.get(what))
 
         return apply
 
@@ -171,12 +171,12 @@ def _bad_calls():
         "boxes below": (planned(boxes=np.tile(np.int16([0, 0, 33, 1]), (16, 1))), "boxes must lie in"),
         "boxes beside": (planned(boxes=np.tile(np.int16([0, 0, 1, 33]), (16, 1))), "boxes must lie in"),
         "boxes of negative width": (planned(boxes=np.tile(np.int16([0, 9, 5, 8]), (16, 1))), "boxes must lie in"),
-        "labels above": (on("targets", lambda _: labels + 10), "label 10 is outside"),
-        "labels below": (on("targets", lambda _: labels - 1), "label -1 is outside"),
-        "few labels": (on("targets", lambda _: labels[:5]), "5 targets for 16 images"),
-        "dtype of labels": (on("targets", lambda _: labels.astype(np.int32)), "targets must be int64"),
+        "labels above": (on("labels", lambda _: labels + 10), "label 10 is outside"),
+        "labels below": (on("labels", lambda _: labels - 1), "label -1 is outside"),
+        "few labels": (on("labels", lambda _: labels[:5]), "5 labels for 16 images"),
+        "dtype of labels": (on("labels", lambda _: labels.astype(np.int32)), "labels must be int64"),
         "soft targets of another shape": (
-            on("targets", lambda _: np.zeros((16, 3), np.float32)),
+            on("soft_targets", lambda _: np.zeros((16, 3), np.float32)),
             "soft targets must be",
         ),
         "threads": (on("settings", lambda s: replace(s, threads=0)), "threads must be"),

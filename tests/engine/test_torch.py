@@ -106,7 +106,7 @@ def test_class_weights_equal_pytorchs(smoothing, soft):
         other, torch.optim.SGD(other.parameters()), a_plan, targets, smoothing, class_weights=weights
     )
     settings = settings_for(optimizer="sgd", label_smoothing=smoothing, class_weights=tuple(weights.tolist()))
-    metrics = engine.train(one, {}, IMAGES, targets if soft else LABELS, a_plan, settings)
+    metrics = engine.train(one, {}, IMAGES, LABELS, a_plan, settings, targets if soft else None)
     assert_close(one, other.state_dict())
     assert metrics.loss_sum == pytest.approx(losses, rel=1e-5)
     assert metrics.correct == right
@@ -118,7 +118,8 @@ def test_soft_targets_are_by_position_in_the_plan(smoothing):
     soft = RNG.dirichlet(np.ones(10), 50).astype(np.float32)
     losses, right = plain_loop(other, torch.optim.SGD(other.parameters()), a_plan, soft, smoothing)
     soft.setflags(write=False)
-    metrics = engine.train(one, {}, IMAGES, soft, a_plan, settings_for(optimizer="sgd", label_smoothing=smoothing))
+    settings = settings_for(optimizer="sgd", label_smoothing=smoothing)
+    metrics = engine.train(one, {}, IMAGES, LABELS, a_plan, settings, soft)
     assert_close(one, other.state_dict())
     assert metrics.loss_sum == pytest.approx(losses, rel=1e-5)
     assert metrics.correct == right
@@ -127,7 +128,7 @@ def test_soft_targets_are_by_position_in_the_plan(smoothing):
 def test_one_hot_soft_targets_equal_labels():
     a_plan, one, other = plan(), network(), network()
     hard = np.eye(10, dtype=np.float32)[LABELS[a_plan.order]]
-    first = engine.train(one, {}, IMAGES, hard, a_plan, settings_for())
+    first = engine.train(one, {}, IMAGES, LABELS, a_plan, settings_for(), hard)
     second = engine.train(other, {}, IMAGES, LABELS, a_plan, settings_for())
     assert_close(one, other.state_dict(), atol=1e-5)
     assert first.correct == second.correct

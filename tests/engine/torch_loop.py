@@ -49,7 +49,11 @@ def assert_close(model, state, atol=1e-6):
 
 
 def plain_loop(model, optimizer, a_plan, targets, label_smoothing=0.0, class_weights=None):
-    """A plain PyTorch training loop; `targets` are by position in the plan. Returns (summed loss, number correct)."""
+    """A plain PyTorch training loop on LABELS. Returns (summed loss, number correct).
+
+    targets: of the loss, by position in the plan; with soft ones and class weights the mean over a batch divides by the
+        sum of its labels' weights, as with labels
+    """
     criterion = nn.CrossEntropyLoss(class_weights, label_smoothing=label_smoothing)
     torch.set_num_threads(1)  # as in the engine, since the order of sums depends on it
     model.train()
@@ -57,14 +61,16 @@ def plain_loop(model, optimizer, a_plan, targets, label_smoothing=0.0, class_wei
     for (begin, end), rate in zip(a_plan.steps.tolist(), a_plan.learning_rates, strict=True):
         part = slice(begin, end)
         x = augmented(IMAGES, a_plan, part)
-        y = torch.from_numpy(targets[part])
+        y, labels = torch.from_numpy(targets[part]), torch.from_numpy(LABELS[a_plan.order[part]])
         for group in optimizer.param_groups:
             group["lr"] = float(rate)
         optimizer.zero_grad()
         logits = model(torch.from_numpy(x))
         loss = criterion(logits, y)
+        if y.ndim == 2 and class_weights is not None:
+            loss = loss * len(y) / class_weights[labels].sum()
         loss.backward()
         optimizer.step()
         losses += loss.item() * (end - begin)
-        right += int((logits.argmax(1) == (y if y.ndim == 1 else y.argmax(1))).sum())
+        right += int((logits.argmax(1) == labels).sum())
     return losses, right

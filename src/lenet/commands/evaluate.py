@@ -13,7 +13,7 @@ from lenet.config import Config, checked, names_in
 from lenet.config.augmentation import augmentations
 from lenet.data import Dataset, load_dataset
 from lenet.data.augment import shifted
-from lenet.data.copies import count_among, image_digests, image_facts
+from lenet.data.copies import among, image_digests, image_facts
 from lenet.data.folders import Split
 from lenet.data.identity import check_images
 from lenet.data.memory import Images, in_memory
@@ -87,7 +87,8 @@ def evaluate(
                 mean = _logits_of_views(checkpoint, number, dataset.images, indices, views)
                 augmented.append(scores(mean, labels, checkpoint.classes))
         if own:
-            trained_on: int | None = 0 if which == "test" else len(predicted[0].indices)
+            seen = (run.result or {}).get("test_images_seen") or 0
+            trained_on: int | None = seen if which == "test" else len(predicted[0].indices)
         else:
             trained_on = _trained_on(run, config, dataset, predicted[0].indices)
         return Evaluation(
@@ -249,6 +250,5 @@ def _trained_on(run: Run, config: Config, dataset: Dataset, indices: np.ndarray)
         folds = [indices for fold in own.folds for indices in fold]
         used = np.unique(np.concatenate([own.train, own.val, *folds]))
         digests = (own.facts or image_facts(own.images)).digests[used]
-    if dataset.facts:
-        return count_among(dataset.facts.digests[indices], digests)
-    return count_among(image_digests(dataset.images, indices), digests)
+    theirs = dataset.facts.digests[indices] if dataset.facts else image_digests(dataset.images, indices)
+    return int(among(theirs, digests).sum())

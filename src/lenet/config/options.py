@@ -62,7 +62,7 @@ class DataConfig:
     augment: str = option(
         "auto",
         "Augmentation of training images: none, or some of flip, shift, rotate, scale, colour and cutout. auto: flip "
-        "and shift; shift for mnist; none for digits and where all but the last layer are frozen.",
+        "and shift; shift for mnist; none for digits and with --freeze all-but-last.",
     )
     flips: Literal["random", "alternating"] = option(
         "random",

@@ -25,6 +25,7 @@ from lenet.errors import InputError, did_you_mean
 STUDIES = Path(__file__).parents[1] / "studies"
 _TOP = ("seeds", "title", "compare", "all", "runs")
 _OF_A_RUN = ("transfer", "recipe", "label", "vary")
+_NAME = r"[\w.+-]+"
 _INSTEAD = {
     "seeds": "seeds is set once, at the top of the study",
     "start": "start cannot be set here: name an earlier run in transfer",
@@ -72,7 +73,7 @@ def read_study(name: str | Path) -> Study:
         raise InputError(f"{path} lists no runs: add a table [runs.NAME] for each")
     entries: list[Entry] = []
     for run, table in runs.items():
-        if not isinstance(table, dict) or not re.fullmatch(r"[\w.+-]+", run):
+        if not isinstance(table, dict) or not re.fullmatch(_NAME, run):
             raise InputError(f"{path}: runs.{run} must be a table whose name has only letters, digits and . _ + -")
         entries += _entries(path, run, everywhere, table, [entry.name for entry in entries])
     names = [entry.name for entry in entries]
@@ -99,7 +100,7 @@ def _entries(
         )
     rest = {key: value for key, value in table.items() if key not in _OF_A_RUN}
     for key in _INSTEAD:
-        if key in (*rest, *everywhere):
+        if key in (*rest, *everywhere, *(vary if isinstance(vary, dict) else ())):
             raise InputError(f"{where}{_INSTEAD[key]}")
     options = checked({**everywhere, **rest}, where)
     if "recipe" in own:
@@ -112,6 +113,9 @@ def _entries(
     if not isinstance(vary, dict) or [isinstance(values, list) and bool(values) for values in vary.values()] != [True]:
         raise InputError(f"{where}vary takes one option with a list of values, such as {{ per_class = [10, 100] }}")
     ((option, values),) = vary.items()
+    for value in values:
+        if not re.fullmatch(_NAME, str(value)):
+            raise InputError(f"{where}vary: '{shown(value)}' cannot be part of a run's name: give the runs one by one")
     return [Entry(f"{run}-{value}", {**options, **checked({option: value}, where)}, **own) for value in values]
 
 

@@ -62,10 +62,10 @@ def image_digests(images_nhwc: np.ndarray, indices: Sequence[int] | NDArray[np.i
     return digests
 
 
-def count_among(digests: NDArray[np.uint8], others: NDArray[np.uint8]) -> int:
-    """How many of the digests, uint8 [N, 16], are among the others, uint8 [M, 16]."""
+def among(digests: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """bool [N]: which of the digests, uint8 [N, 16], are among the others, uint8 [M, 16]."""
     first = first_of_copies(np.concatenate([others, digests]))
-    return int((first[len(others) :] < len(others)).sum())
+    return first[len(others) :] < len(others)
 
 
 def first_of_copies(digests: NDArray[np.uint8]) -> NDArray[np.int64]:

@@ -1,6 +1,6 @@
 """The interface of engines: two functions without state.
 
-    train(model, optimizer_state, images, targets, plan, settings) -> Metrics
+    train(model, optimizer_state, images, labels, plan, settings, soft_targets) -> Metrics
     logits(model, images, settings) -> float32 [N, classes]
 
 `train` performs the steps of a plan (an epoch or part of one) and changes the model's parameters and buffers and the
@@ -89,14 +89,16 @@ class Engine(Protocol):
         model: "nn.Sequential",
         optimizer_state: OptimizerState,
         images: np.ndarray,
-        targets: np.ndarray,
+        labels: np.ndarray,
         plan: Plan,
         settings: Settings,
+        soft_targets: np.ndarray | None = None,
     ) -> Metrics:
         """Train in place for the steps of the plan.
 
         images: uint8 [N, H, W, C], or float32 [N, features] for a model without Normalize; `plan.order` indexes them
-        targets: int64 [N] classes by image, or float32 [P, classes] soft targets by position in `plan.order`
+        labels: int64 [N] classes by image, which the accuracy counts
+        soft_targets: float32 [P, classes] probabilities by position in `plan.order`, the loss's targets instead
         """
 
     def logits(self, model: "nn.Sequential", images: np.ndarray, settings: Settings) -> np.ndarray:

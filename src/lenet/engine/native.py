@@ -28,14 +28,15 @@ def train(
     model: nn.Sequential,
     optimizer_state: OptimizerState,
     images: np.ndarray,
-    targets: np.ndarray,
+    labels: np.ndarray,
     plan: Plan,
     settings: Settings,
+    soft_targets: np.ndarray | None = None,
 ) -> Metrics:
     """See lenet.engine.base.Engine.train."""
     engine = extension.engine()
     classes = check_model(model, images, settings)
-    check_plan(plan, images, targets, classes)
+    check_plan(plan, images, labels, soft_targets, classes)
     check_class_weights(settings, classes)
     if len(plan.steps) == 0:
         return Metrics()
@@ -46,8 +47,9 @@ def train(
     state = _state_for(model, optimizer_state, settings)
     pieces = {name: tensor.numpy() for name, tensor in state.items()}
     call = call_of(plain(model), images, classes, threads=settings.threads, frozen=settings.frozen, state=pieces)
-    soft = targets.ndim == 2
-    (call.set_soft_targets if soft else call.set_labels)(targets)
+    call.set_labels(labels)
+    if soft_targets is not None:
+        call.set_soft_targets(soft_targets)
     call.set_plan(
         order=plan.order,
         flips=plan.flips if plan.flips.any() else None,

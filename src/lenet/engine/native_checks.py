@@ -83,7 +83,9 @@ def _check_array(name: str, array: np.ndarray, dtype: Any, ndim: int) -> None:
         raise InputError(f"{name} must be contiguous in memory: use numpy.ascontiguousarray")
 
 
-def check_plan(plan: Plan, images: np.ndarray, targets: np.ndarray, classes: int) -> None:
+def check_plan(
+    plan: Plan, images: np.ndarray, labels: np.ndarray, soft_targets: np.ndarray | None, classes: int
+) -> None:
     """Raises InputError if the plan or the targets have wrong types or shapes, or an index out of range."""
     for name, dtype, ndim in (("order", np.int64, 1), ("flips", np.uint8, 1), ("shifts", np.int8, 2),
                               ("steps", np.int64, 2), ("learning_rates", np.float64, 1)):  # fmt: skip
@@ -110,18 +112,17 @@ def check_plan(plan: Plan, images: np.ndarray, targets: np.ndarray, classes: int
         if reach[0] >= height or reach[1] >= width:
             raise InputError(f"the plan shifts images of {height}x{width} by {reach.tolist()} pixels")
         _check_augmentation(plan, first, last, height, width)
-    if targets.ndim == 2:
-        _check_array("soft targets", targets, np.float32, 2)
-        if targets.shape != (positions, classes):
-            raise InputError(f"soft targets must be [{positions}, {classes}], not {list(targets.shape)}")
-    else:
-        _check_array("targets", targets, np.int64, 1)
-        if len(targets) != len(images):
-            raise InputError(f"there are {len(targets)} targets for {len(images)} images")
-        labels = targets[order]
-        if labels.min() < 0 or labels.max() >= classes:
-            wrong = int(labels.min() if labels.min() < 0 else labels.max())
-            raise InputError(f"label {wrong} is outside the model's {classes} classes")
+    if soft_targets is not None:
+        _check_array("soft targets", soft_targets, np.float32, 2)
+        if soft_targets.shape != (positions, classes):
+            raise InputError(f"soft targets must be [{positions}, {classes}], not {list(soft_targets.shape)}")
+    _check_array("labels", labels, np.int64, 1)
+    if len(labels) != len(images):
+        raise InputError(f"there are {len(labels)} labels for {len(images)} images")
+    used = labels[order]
+    if used.min() < 0 or used.max() >= classes:
+        wrong = int(used.min() if used.min() < 0 else used.max())
+        raise InputError(f"label {wrong} is outside the model's {classes} classes")
 
 
 def check_class_weights(settings: Settings, classes: int) -> None:

@@ -26,9 +26,10 @@ def train(
     model: nn.Sequential,
     optimizer_state: OptimizerState,
     images: np.ndarray,
-    targets: np.ndarray,
+    labels: np.ndarray,
     plan: Plan,
     settings: Settings,
+    soft_targets: np.ndarray | None = None,
 ) -> Metrics:
     """See lenet.engine.base.Engine.train."""
     torch.set_num_threads(settings.threads)
@@ -39,23 +40,25 @@ def train(
     learning = {name: p for name, p in model.named_parameters() if int(name.split(".")[0]) >= settings.frozen}
     grouped = {f"{name}.weight" for name, layer in model.named_modules() if getattr(layer, "groups", 1) > 1}
     update = _updater(learning, grouped, optimizer_state, settings.training)
-    soft = targets.ndim == 2
     weights = None
     if settings.class_weights is not None:
         weights = torch.tensor(settings.class_weights, dtype=next(model.parameters()).dtype, device=device)
 
     metrics = Metrics()
     for step, (begin, end, batch) in enumerate(_batches(images, plan)):
-        y = _tensor(targets[begin:end] if soft else targets[plan.order[begin:end]]).to(device)
+        y = _tensor(labels[plan.order[begin:end]]).to(device)
+        target = y if soft_targets is None else _tensor(soft_targets[begin:end]).to(device)
         logits = _forward(model, batch.to(device), plan, begin, settings.frozen)
-        loss = functional.cross_entropy(logits, y, weights, label_smoothing=settings.training.label_smoothing)
+        loss = functional.cross_entropy(logits, target, weights, label_smoothing=settings.training.label_smoothing)
+        if soft_targets is not None and weights is not None:  # PyTorch divides by the number of images then
+            loss = loss * ((end - begin) / weights[y].sum())
         value = loss.item()
         if not np.isfinite(value):
             metrics.nonfinite_step = step
             break
         metrics.images += end - begin
         metrics.loss_sum += value * (end - begin)
-        metrics.correct += int((logits.argmax(1) == (y.argmax(1) if soft else y)).sum())
+        metrics.correct += int((logits.argmax(1) == y).sum())
         loss.backward()  # type: ignore[no-untyped-call]
         with torch.no_grad():
             update(float(plan.learning_rates[step]))

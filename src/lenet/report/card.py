@@ -8,7 +8,7 @@ import numpy as np
 
 from lenet.report.console import visible
 from lenet.report.contents import Contents
-from lenet.report.text import interval, percent, plus_minus
+from lenet.report.text import interval, percent, plus_minus, seen_images
 
 CARD = "MODEL_CARD.md"  # its name in a run's folder
 _NAMED = 100  # classes whose names are listed
@@ -127,6 +127,8 @@ def _limits(contents: Contents) -> list[str]:
         "(`--reject-unlike`); other programs assign every image to one of the classes.",
         "- The accuracy holds for images like those of the test set.",
     ]  # fmt: skip
+    if contents.result and contents.split == "test" and (seen := seen_images(contents.result)):
+        lines.append(f"- {seen[0].upper() + seen[1:]}.")
     if len(contents.seeds) == 1 and contents.split == "test":
         lines.append("- One network was trained: the interval does not include variation from seed to seed.")
     return lines

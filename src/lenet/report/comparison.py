@@ -8,7 +8,7 @@ from rich.table import Table
 from lenet.errors import counted
 from lenet.evaluation.comparison import Paired
 from lenet.report.console import visible
-from lenet.report.text import clock, diverged, plus_minus
+from lenet.report.text import clock, diverged, plus_minus, seen_images
 from lenet.runs.run import Run
 
 _BY_CLASS = {"balanced", "F1"}  # columns that equal the accuracy, or nearly so, where all classes have the same size
@@ -23,7 +23,7 @@ def comparison_lines(
     differences = [line for (first, second), pair in pairs.items() for line in said(pair, first, second)]
     return [
         *differences,
-        *diverged_notes({name: run.figures() for name, run in runs.items()}),
+        *run_notes({name: run.figures() for name, run in runs.items()}),
         *notes,
         *legend(pairs.values()),
     ]
@@ -69,10 +69,10 @@ def legend(pairs: Iterable[Paired]) -> list[str]:
     return [*lines, "Only ... correct, McNemar: one network of each run, the best by validation."]
 
 
-def diverged_notes(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """A line for each run of which a network is missing from these figures."""
-    notes = {name: diverged(figures) for name, figures in runs.items()}
-    return [f"{name}: {note}" for name, note in notes.items() if note]
+def run_notes(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A line for each run of which a network is missing from these figures, or whose test images are not new to it."""
+    notes = [(name, note) for name, figures in runs.items() for note in (diverged(figures), seen_images(figures))]
+    return [f"{name}: {note}" for name, note in notes if note]
 
 
 def table_of(runs: Mapping[str, Run], width: int) -> Table:

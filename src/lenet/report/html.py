@@ -12,7 +12,7 @@ from lenet.report.figures import curves_section, filters_section, network_line, 
 from lenet.report.markup import command_block, definitions, escaped, hint, left_out, section, table
 from lenet.report.matrix import confident_section, confusion_section, mistakes_json, shown_mistakes, sprite_style
 from lenet.report.page import SOURCE, framed
-from lenet.report.text import clock, diverged, interval, percent, plus_minus
+from lenet.report.text import clock, diverged, interval, percent, plus_minus, seen_images
 
 _MOST_BYTES = 4_400_000  # of the live network and the images
 _MOST_IMAGES = 2_200_000  # of the PNG
@@ -66,10 +66,10 @@ def result_section(contents: Contents) -> str:
     if result:
         rows += _figures(result)
     rows.append(("network", network_line(contents)))
-    lost = diverged(result) if result else None
-    note = f'<p class="missing">{escaped(lost[0].upper() + lost[1:])}.</p>' if lost else ""
+    notes = [note for note in (diverged(result), seen_images(result)) if note] if result else []
+    missing = [f'<p class="missing">{escaped(note[0].upper() + note[1:])}.</p>' for note in notes]
     return section(
-        "result", "Result", f'<p class="headline">{escaped(headline)}</p>', hint(said), note, definitions(rows)
+        "result", "Result", f'<p class="headline">{escaped(headline)}</p>', hint(said), *missing, definitions(rows)
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from lenet.config.options import SHAPING
 from lenet.errors import counted
-from lenet.report.comparison import diverged_notes
+from lenet.report.comparison import run_notes
 from lenet.report.text import clock, plus_minus
 from lenet.runs.run import Run
 
@@ -76,5 +76,5 @@ def _legend(runs: Mapping[str, Run]) -> Sequence[str]:
     return [
         "Mean ± sample standard deviation over n seeds; the epoch is chosen by validation. These runs evaluated "
         f"the test set {counted(networks, 'time')}: once for each network. Time excludes the PyTorch import.",
-        *diverged_notes({name: run.figures() for name, run in runs.items()}),
+        *run_notes({name: run.figures() for name, run in runs.items()}),
     ]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from lenet.evaluation.comparison import Paired
-from lenet.report.comparison import diverged_notes, legend, p_value, rows_of
+from lenet.report.comparison import legend, p_value, rows_of, run_notes
 from lenet.report.markup import Cell, command_block, definitions, escaped, hint, left_out, section, table
 from lenet.report.page import framed
 from lenet.report.svg import Axis, Line, axis_of, chart, intervals, rows
@@ -34,7 +34,7 @@ def _runs_section(study: StudyResult, links: Mapping[str, Cell]) -> str:
     said += "sort. A linked run has a report of its own; 'lenet report' writes it for each run."
     return section(
         "runs", "Runs", table([names.get(one, one) for one in header], lines, sortable=True, words=("data",)),
-        hint(said), *(hint(f"{note}.") for note in diverged_notes(study.runs)), wide=True,
+        hint(said), *(hint(f"{note}.") for note in run_notes(study.runs)), wide=True,
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from lenet.errors import counted
 from lenet.models import parameter_count
 from lenet.runs.metrics import selected
 from lenet.runs.run import Run
+from lenet.training.seen import seen_note
 from lenet.training.setup import Setup
 from lenet.training.start import trained_parameters
 from lenet.training.training import Training
@@ -92,6 +93,7 @@ def result_lines(run: Run) -> list[str]:
         f"(epoch {_span(result['best_epoch'])} of {result['epochs']})",
         *_chosen_by(result),
         *test_lines(result),
+        *([f"        {seen}"] if (seen := seen_images(result)) else []),
         *calibration_lines(result),
         f"time    {clock(seconds['total'])}, of which training {clock(seconds['train'])} at "
         f"{result['images_per_second']:,.0f} images/s",
@@ -170,6 +172,12 @@ def diverged(result: Mapping[str, Any]) -> str | None:
     verb, seeds = ("is", "seed") if len(failed) == 1 else ("are", "seeds")
     named = ", ".join(map(str, failed))
     return f"{len(failed)} of {trained} networks diverged and {verb} not in the mean: {seeds} {named}"
+
+
+def seen_images(result: Mapping[str, Any]) -> str | None:
+    """How many test images were known to the networks that the run started or learned from; None if none were."""
+    seen = result.get("test_images_seen")
+    return seen_note(seen, result["test_images"]) if seen else None
 
 
 def _span(numbers: Sequence[int]) -> str:

@@ -19,7 +19,15 @@ from lenet.runs.arrays import read_arrays, write_arrays
 from lenet.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from lenet.runs.figures import result_fault
 from lenet.runs.metrics import EpochRow, append_metrics, read_metrics, write_metrics
-from lenet.runs.split import image_digests_of, read_split, same_config, split_sizes, write_split
+from lenet.runs.split import (
+    image_digests_of,
+    read_split,
+    same_config,
+    seen_of,
+    split_sizes,
+    used_of_test,
+    write_split,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -82,15 +90,17 @@ class Run:
         """Write layers.json, from which a resumed run builds a network that the user gave as nn.Sequential."""
         write_whole(self.path / "layers.json", json.dumps(describe(model), indent=1) + "\n")
 
-    def kept_split(self, dataset: Dataset, config: Config | None = None) -> Dataset:
+    def kept_split(
+        self, dataset: Dataset, config: Config | None = None, seen: NDArray[np.int64] | None = None
+    ) -> Dataset:
         """The dataset with the split that the run was started with; a new run saves the dataset's present split.
 
-        config: saved as a digest beside the split, for `check_config`
+        config: saved as a digest beside the split, for `check_config`; seen: saved too, for `seen_in_test`
 
         Raises InputError if the images have changed since, or the file is damaged.
         """
         if not self._split.is_file():
-            write_split(self._split, dataset, config)
+            write_split(self._split, dataset, config, seen)
         return self.split_again(dataset)
 
     def split_again(self, dataset: Dataset) -> Dataset:
@@ -100,6 +110,14 @@ class Run:
     def split_sizes(self) -> dict[str, int]:
         """The number of images in "train", "val" and "test"; empty if the run keeps no split."""
         return split_sizes(self._split) if self._split.is_file() else {}
+
+    def used_of_test(self, dataset: Dataset) -> NDArray[np.int64]:
+        """Indices of the dataset's test images that this run used for training or validation, as far as it tells."""
+        return used_of_test(self._split, dataset) if self._split.is_file() else np.zeros(0, np.int64)
+
+    def seen(self) -> NDArray[np.int64] | None:
+        """Indices of the test images that the run's start or teachers used; None before the run's split is saved."""
+        return seen_of(self._split) if self._split.is_file() else None
 
     def digests(self, indices: NDArray[np.int64] | None = None) -> NDArray[np.uint8] | None:
         """uint8 [M, 16] of these images, or of those used for training or validation; None if the run keeps none."""

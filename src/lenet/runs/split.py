@@ -2,10 +2,12 @@
 
 train, val, test: int64 indices of images, sorted; N.train, N.val: those of fold N; sha256: of all images and labels
 config: digest of the run's options; digests: uint8 [images, 16], one per image, for a folder of images
+seen: int64 indices of the test images on which the networks of its start or its teachers were trained or validated
 """
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet.config import Config
+from lenet.data.copies import among
 from lenet.data.dataset import Dataset
 from lenet.data.identity import check_images
 from lenet.data.splits import splits_from
@@ -23,8 +26,10 @@ MAY_CHANGE = ("engine", "device", "data_dir")  # options that may differ when a 
 _MEND = "restore it or start over with --overwrite"
 
 
-def write_split(path: Path, dataset: Dataset, config: Config | None = None) -> None:
-    """Write the dataset's split, and a digest of the config. Raises InputError if it cannot be written."""
+def write_split(
+    path: Path, dataset: Dataset, config: Config | None = None, seen: NDArray[np.int64] | None = None
+) -> None:
+    """Write the dataset's split, a digest of the config, and `seen`. Raises InputError if it cannot be written."""
     parts = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
     for number, (train, val) in enumerate(dataset.folds):
         parts |= {f"{number}.train": train, f"{number}.val": val}
@@ -32,6 +37,8 @@ def write_split(path: Path, dataset: Dataset, config: Config | None = None) -> N
     arrays["sha256"] = _bytes(bytes.fromhex(dataset.sha256))
     if config is not None:
         arrays["config"] = _bytes(_identity(config))
+    if seen is not None and len(seen):
+        arrays["seen"] = seen
     if dataset.files is not None and dataset.facts is not None:  # single images may change, or be evaluated elsewhere
         arrays["digests"] = dataset.facts.digests
     write_arrays(path, arrays)
@@ -41,7 +48,7 @@ def read_split(path: Path, dataset: Dataset) -> Dataset:
     """The dataset with the saved split. Raises InputError if its images have changed, or the file is damaged."""
     kept = read_arrays(path, mend=_MEND)
     check_images(dataset, kept.pop("sha256", np.empty(0)).tobytes().hex(), f"{path.parent} was started with")
-    for name in ("config", "digests"):
+    for name in ("config", "digests", "seen"):
         kept.pop(name, None)
     folds = len(dataset.folds) or sum(name.endswith(".train") for name in kept)
     try:
@@ -73,7 +80,7 @@ def image_digests_of(path: Path, used: NDArray[np.int64] | None = None) -> NDArr
     if digests is None:
         return None
     if used is None:
-        used = np.unique(np.concatenate([array for name, array in kept.items() if name.endswith(("train", "val"))]))
+        used = _used(kept)
     fitting = digests.dtype == np.uint8 and digests.ndim == 2 and digests.shape[1] == 16
     if not fitting or not len(used) or used.min() < 0 or used.max() >= len(digests):
         raise InputError(f"{path} is damaged (its digests do not fit its indices): {_MEND}")
@@ -81,16 +88,40 @@ def image_digests_of(path: Path, used: NDArray[np.int64] | None = None) -> NDArr
     return found
 
 
+def used_of_test(path: Path, dataset: Dataset) -> NDArray[np.int64]:
+    """Indices of the dataset's test images that were used for training or validation. Raises as `read_split`.
+
+    They are recognised if all images are the same, or if both are folders of images.
+    """
+    kept = read_arrays(path, mend=_MEND)
+    if kept.get("sha256", np.empty(0)).tobytes().hex() == dataset.sha256:
+        return np.intersect1d(dataset.test, _used(kept))
+    digests = image_digests_of(path)
+    if digests is None or dataset.facts is None:
+        return np.zeros(0, np.int64)
+    return dataset.test[among(dataset.facts.digests[dataset.test], digests)]
+
+
+def seen_of(path: Path) -> NDArray[np.int64]:
+    """The file's `seen`. Raises as `read_split`."""
+    return read_arrays(path, mend=_MEND).get("seen", np.zeros(0, np.int64))
+
+
+def _used(kept: Mapping[str, NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Indices of the images for training or validation, of any fold."""
+    return np.unique(np.concatenate([array for name, array in kept.items() if name.endswith(("train", "val"))]))
+
+
 def _identity(config: Config) -> bytes:
     """The SHA-256 of the options that differ from their defaults; an option added later does not change it.
 
-    The images and their labels have a hash of their own, wherever they are.
+    The images, their labels and the teachers have a hash of their own, wherever they are.
     """
     default = Config()
     fixed = {
         name: value
         for name, value in vars(config).items()
-        if name not in (*MAY_CHANGE, "data", "labels") and value != getattr(default, name)
+        if name not in (*MAY_CHANGE, "data", "labels", "teacher") and value != getattr(default, name)
     }
     return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).digest()
 

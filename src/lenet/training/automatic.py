@@ -81,7 +81,7 @@ def expected_minutes(config: Config, dataset: Dataset) -> float:
     step = max(1, len(train) // (_TIMED_BATCHES * config.batch_size))
     few = replace(dataset, train=train[::step], val=val[: _TIMED_BATCHES * config.batch_size], folds=())
     seeds = len(dataset.folds) or config.seeds
-    short = replace(config, epochs=2, seeds=seeds, patience=0, class_weights="none", teacher=None)
+    short = replace(config, epochs=2, seeds=seeds, patience=0, class_weights="none")
     setup = make_setup(short, few)
     training = Training(setup)
     training.advance()

@@ -148,6 +148,7 @@ def result_of(setup: Setup, trainings: Sequence[Training], tested: Tested, clock
         "test_calibration_error": mean_sd([one.after.error for one in tested.calibrations]),
         "test_calibration_error_uncalibrated": mean_sd([one.before.error for one in tested.calibrations]),
         "test_images": len(dataset.test),
+        "test_images_seen": 0 if setup.seen is None else len(setup.seen),
         "class_weights": _weights_by_name(setup),
         "best_network": tested.best,
         "best_epoch": [row.epoch for row in best_rows],

@@ -50,6 +50,8 @@ def prepare(
         if saved or "start_sha256" in request.given:
             raise InputError(f"the network of {config.start} is not the one of start_sha256: restore that run")
         differing.append(f"the network of {config.start} differs from that of {request.recipe}")
+    if not saved and "teacher" in request.given and "teacher_sha256" not in request.given:
+        config = replace(config, teacher_sha256=None)  # the recipe's teachers are not wanted
     if start and not saved:
         config = config_from_start(config, start, request.settings)
     own_labels = saved is not None and "labels" not in request.given
@@ -75,7 +77,7 @@ def begin(setup: Setup, run: Run) -> list[Training]:
     run.make_state_folder()
     if setup.body is not None and saved_body(run) is None:
         save_body(run, setup.body)
-    run.kept_split(setup.dataset, setup.config)
+    run.kept_split(setup.dataset, setup.config, setup.seen)
     trainings = load_trainings(setup, run)
     # The whole file, since the process may have been killed after it wrote a state and before it appended the row.
     run.write_metrics(row for training in trainings for row in training.history)
@@ -111,9 +113,11 @@ def _resumed(run: Run, saved: Config, request: Request, or_digits: bool) -> Conf
         named, kept = asked.get(name), getattr(saved, name)
         if named and kept and same_path(named, kept):
             same.add(name)
-    teachers, kept = asked.get("teacher") or (), saved.teacher or ()
-    if len(teachers) == len(kept) and all(map(same_path, teachers, kept)):
+    if asked.get("teacher") and saved.teacher:  # they may have moved: teacher_sha256 tells whether they are the same
         same.add("teacher")
+        named, kept = asked["teacher"], saved.teacher
+        if len(named) != len(kept) or not all(map(same_path, named, kept)):
+            saved = replace(saved, teacher=named)
     compared = {name: value for name, value in asked.items() if name not in same}
     changed = [name for name, value in compared.items() if name not in MAY_CHANGE and value != getattr(saved, name)]
     if changed:

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
-from lenet.config import SHAPING, Config, checked, unused
+from lenet.config import SHAPING, WITH_MOMENTUM, Config, checked, unused
 from lenet.config.class_weights import class_weights
 from lenet.cores import usable_cores
 from lenet.data.catalog import SETS
@@ -24,6 +25,7 @@ from lenet.runs.run import Run
 from lenet.runs.tensors import saved_body
 from lenet.training.checks import check_batch_size, check_device, check_memory
 from lenet.training.features import frozen_layers
+from lenet.training.seen import seen_in_test, seen_note
 from lenet.training.start import Start, check_body, trained_parameters, with_new_head
 from lenet.training.teacher import Teacher, read_teacher
 
@@ -47,7 +49,7 @@ class Setup:
     body: the tensors that a transfer starts all networks from, by name; None if all weights are initialised
     teacher: the networks whose predictions are targets beside the labels, if there are any
     origin: a description of the network that `body` is from; run: the run folder, None for a trial of a search
-    notes: notes to show to the user
+    notes: notes to show to the user; seen: see `seen_in_test`
     """
 
     config: Config
@@ -61,6 +63,7 @@ class Setup:
     origin: str = ""
     run: Run | None = None
     notes: tuple[str, ...] = ()
+    seen: NDArray[np.int64] | None = None
 
     def class_weights(self, number: int = 0) -> tuple[float, ...] | None:
         """The class weights of network `number`, by its own training images. Raises InputError for other classes."""
@@ -111,7 +114,11 @@ def make_setup(
     origin = start.description if start else config.start or ""
     if teacher := read_teacher(config, dataset, settings):
         config = replace(config, teacher_sha256=teacher.sha256)
-    setup = Setup(config, dataset, networks, choice, settings, workers, body, teacher, origin, run, notes)
+    seen = run.seen() if run else None
+    seen = seen_in_test(config, dataset) if seen is None else seen
+    if len(seen):
+        notes = (*notes, seen_note(len(seen), len(dataset.test)))
+    setup = Setup(config, dataset, networks, choice, settings, workers, body, teacher, origin, run, notes, seen)
     setup.class_weights()  # raises before anything is written
     return setup
 
@@ -164,6 +171,14 @@ def _option_notes(asked: Config, config: Config, dataset: Dataset) -> Iterator[s
     yield from unused(config)
     if config.patience and config.select == "last":
         yield "patience changes nothing: --select last trains all epochs"
+    default = Config()
+    changed = {name for name, value in vars(asked).items() if value != getattr(default, name)}
+    if not config.teacher and changed & {"teacher_weight", "teacher_temperature"}:
+        yield "teacher-weight and teacher-temperature change nothing without --teacher"
+    if config.freeze == default.freeze and "unfreeze_after" in changed:
+        yield "unfreeze-after changes nothing without --freeze"
+    if config.optimizer not in WITH_MOMENTUM and changed & {"momentum", "nesterov"}:
+        yield f"momentum and nesterov change nothing with --optimizer {config.optimizer}"
 
 
 def _augment(config: Config, dataset: Dataset) -> str:

@@ -127,7 +127,10 @@ def read_teacher(config: Config, dataset: Dataset, settings: Settings) -> Teache
     engines: list[Engine] = []
     digests = hashlib.sha256()
     for path in config.teacher:
-        checkpoint = Run(path).checkpoint()
+        try:
+            checkpoint = Run(path).checkpoint()
+        except InputError as error:
+            raise InputError(f"teacher: {error}", options=["teacher"]) from None
         shape = dataset.images.shape[1:]
         if checkpoint.input_shape != shape:
             theirs, ours = ("x".join(map(str, one)) for one in (checkpoint.input_shape, shape))
@@ -142,7 +145,7 @@ def read_teacher(config: Config, dataset: Dataset, settings: Settings) -> Teache
             digests.update(bytes.fromhex(tensors_digest(network.state_dict())))
     sha256 = digests.hexdigest()
     if sha256 != (config.teacher_sha256 or sha256):
-        raise InputError("the networks of --teacher are not those of teacher_sha256: restore the runs, or remove "
-                         "teacher_sha256 from the recipe", options=["teacher_sha256"])  # fmt: skip
+        raise InputError("the networks of --teacher are not those of teacher_sha256, in the recipe or the run that is "
+                         "resumed: restore those runs", options=["teacher_sha256"])  # fmt: skip
     table = _table_for(config, dataset)
     return Teacher(networks, engines, config.teacher_weight, config.teacher_temperature, sha256, table)

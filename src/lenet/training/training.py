@@ -88,9 +88,9 @@ class Training:
         failed_step = None
         features = self._kept_features()
         plan = self._plan(features)
-        targets = self._targets(features, plan)
+        soft = self.teacher.targets(self.dataset, plan, self.settings, self._check_stop) if self.teacher else None
         for first, part in self._parts(plan):
-            self.so_far += self._train(features, part, targets)
+            self.so_far += self._train(features, part, soft)
             if self.so_far.nonfinite_step is not None:
                 failed_step = first + self.so_far.nonfinite_step
                 break
@@ -163,19 +163,15 @@ class Training:
             self._features_tried = True
         return self._features
 
-    def _targets(self, features: Features | None, plan: Plan) -> np.ndarray:
-        """Labels by image, or soft targets by position in the plan (see `Engine.train`)."""
-        if self.teacher is None:
-            return (features.dataset if features else self.dataset).labels
-        return self.teacher.targets(self.dataset, plan, self.settings, self._check_stop)
-
-    def _train(self, features: Features | None, part: Plan, targets: np.ndarray) -> Metrics:
-        engine = self.choice.engine
+    def _train(self, features: Features | None, part: Plan, soft_targets: np.ndarray | None) -> Metrics:
+        engine, dataset = self.choice.engine, features.dataset if features else self.dataset
         if features is None:
             settings = replace(self.settings, frozen=self.frozen)
-            return engine.train(self.model, self.optimizer_state, self.dataset.images, targets, part, settings)
+            return engine.train(
+                self.model, self.optimizer_state, dataset.images, dataset.labels, part, settings, soft_targets
+            )
         state = features.to_tail(self.optimizer_state)
-        metrics = engine.train(features.tail, state, features.dataset.images, targets, part, self.settings)
+        metrics = engine.train(features.tail, state, dataset.images, dataset.labels, part, self.settings, soft_targets)
         self.optimizer_state.update(features.to_whole(state))
         return metrics
 

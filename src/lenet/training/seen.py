@@ -1,0 +1,31 @@
+"""Test images that a training knows already: those on which the networks of its start or its teachers were trained.
+
+A test accuracy on such images says little about new ones. Splits of the same images differ by --split-seed, by the
+protocol, and where images were added to a folder.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lenet.config import Config
+from lenet.data.dataset import Dataset
+from lenet.runs.run import Run
+
+
+def seen_in_test(config: Config, dataset: Dataset) -> NDArray[np.int64]:
+    """Indices of the test images that a run of `start` or `teacher` trained or validated on, as far as known."""
+    found = np.zeros(0, np.int64)
+    for path in (*([config.start] if config.start else []), *(config.teacher or ())):
+        if Path(path).is_dir():
+            found = np.union1d(found, Run(path).used_of_test(dataset))
+    return found
+
+
+def seen_note(seen: int, images: int) -> str:
+    """What the user should know about so many of the test images."""
+    return (
+        f"{seen:,} of the {images:,} test images were used to train or validate the networks that this run starts from "
+        "or learns from: the test accuracy says little about new images"
+    )
