@@ -63,6 +63,8 @@ struct Blob {
   T* image_gradient(int n) const { return gradient + size_t(n) * stride; }
   // From image n, row y and column x on; negative in the border.
   Maps<T> maps(int n, int y = 0, int x = 0) const { return maps_of(image(n), y, x); }
+  // From the top left corner of the first window of a row of a convolution's outputs: the border is its padding.
+  Maps<const T> windows(int n, int row = 0) const { return maps(n, row - layout.border_y, -layout.border_x); }
   Maps<T> gradient_maps(int n, int y = 0, int x = 0) const { return maps_of(image_gradient(n), y, x); }
 
   void allocate(Arena& arena, int images) {

@@ -27,8 +27,7 @@ class Conv : public Layer<T> {
   void allocate(Arena& arena) override {
     weights_.allocate(arena, this->context_, true, false);
     if (winograd_)
-      winograd_->allocate(arena, this->context_.threads, *in, this->spec_.pad_y, this->spec_.pad_x, out->layout,
-                          this->trained_);
+      winograd_->allocate(arena, this->context_.threads, *in, out->layout, this->trained_);
   }
   void pack() override {
     weights_.pack();
@@ -46,7 +45,7 @@ class Conv : public Layer<T> {
         });
       else
         for (int n = slice.images.begin; n < slice.images.end; n++)
-          conv_channels(weights_, windows(n), to.height, to.width, out->maps(n), to.channels);
+          conv_channels(weights_, in->windows(n), to.height, to.width, out->maps(n), to.channels);
     });
   }
 
@@ -71,9 +70,6 @@ class Conv : public Layer<T> {
  private:
   using Layer<T>::in;
   using Layer<T>::out;
-
-  // The input from the top left corner of image n's first window; its border may be wider than this layer's padding.
-  Maps<const T> windows(int n) const { return in->maps(n, -this->spec_.pad_y, -this->spec_.pad_x); }
 
   // The gradient of a bias before batch norm is exactly zero.
   void bias_gradient(int n, int slice) {
@@ -103,7 +99,7 @@ class Conv : public Layer<T> {
     const Layout &from = in->layout, &to = out->layout;
     const Gradients<T> dz = {out->image_gradient(n) + to.at(0, 0), to.height, to.width, to.row(), to.channels, 1};
     const int x_column = weights_.stride_x * from.channels;
-    conv_weight_gradient(weights_, windows(n).data, from.row(), x_column, dz, weights_.weight_gradient(slice));
+    conv_weight_gradient(weights_, in->windows(n).data, from.row(), x_column, dz, weights_.weight_gradient(slice));
     if (!in->needs_gradient) return;
     std::memset(in->image_gradient(n), 0, size_t(in->stride) * sizeof(T));
     T* const corner = in->gradient_maps(n, -this->spec_.pad_y, -this->spec_.pad_x).data;

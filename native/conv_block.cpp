@@ -43,13 +43,12 @@ void ConvBlock<T, Planar>::allocate(Arena& arena) {
   keeps_z_ = trained && (norm_trained_ || !maximum_);
   winograd_gradients_ =
       this->trained_ && winograd_ && (keeps_z_ || winograd_beats_winners(weights_, height_, width_));
-  dense_ = trained && (keeps_z_ || winograd_gradients_);
+  dense_ = keeps_z_ || winograd_gradients_;
 
   weights_.allocate(arena, this->context_, !Planar, this->trained_ && !dense_ && in->needs_gradient);
   if (norm_) norm_->allocate(arena, this->context_, norm_trained_);
   if (winograd_)
-    winograd_->allocate(arena, this->context_.threads, *in, from.border_y, from.border_x, {height_, width_, width},
-                        winograd_gradients_);
+    winograd_->allocate(arena, this->context_.threads, *in, {height_, width_, width}, winograd_gradients_);
   if (keeps_z_) z_ = arena.array<T>(size_t(images) * z_image_size());
   if (keeps_winners_) winners_ = arena.array<uint8_t>(size_t(images) * out->layout.height * pooled_row_);
   if (norm_trained_) norm_->allocate_measures(arena, images);
@@ -98,8 +97,8 @@ void ConvBlock<T, Planar>::count_step() {
 template <class T, bool Planar>
 template <class Work>
 void ConvBlock<T, Planar>::each_part(const Slice& slice, Work work) const {
-  if (winograd_) return winograd_->each_group(slice, work);
-  for (int n = slice.images.begin; n < slice.images.end; n++) work(n, 1);
+  const int most = winograd_ ? winograd_->group() : 1;
+  for (int n = slice.images.begin; n < slice.images.end; n += most) work(n, std::min(most, slice.images.end - n));
 }
 
 template <class T, bool Planar>
@@ -163,7 +162,7 @@ void ConvBlock<T, Planar>::convolve_rows(int n, const Scratch& scratch, int firs
     for (int y = first_row; y < first_row + rows; y++, z += z_row_)
       conv_row(weights_, planes_, scratch.planes + y * planes_.row(), z, half_);
   else
-    conv_channels(weights_, windows(n, first_row), rows, width_, {z, 0, z_row_, weights_.width}, weights_.width);
+    conv_channels(weights_, in->windows(n, first_row), rows, width_, {z, 0, z_row_, weights_.width}, weights_.width);
 }
 
 template <class T, bool Planar>

@@ -1,5 +1,5 @@
-// Convolution, optional batch norm, activation and 2x2 pool as one layer: the convolution's outputs are pooled while
-// they are in the L1 cache, and after a max pool the backward pass visits only the winners.
+// Convolution, optional batch norm, activation and 2x2 pool as one layer. Direct sums without batch norm are pooled while
+// they are in the L1 cache, and after a max pool their backward pass visits only the winners.
 //
 // Planar: the convolution's vectors hold positions of a row (conv_row). For a first layer with few output channels; it
 // reads its input from Input::planes. Otherwise vectors hold channels (conv_channels). Outputs have channels last.
@@ -105,10 +105,6 @@ class ConvBlock : public Layer<T> {
   void norm_sums(int n, int slice, const Scratch& scratch) const;
   void norm_rest(int n, T* dz, int dz_row) const;
 
-  // The input from the top left corner of the first window of this row of outputs.
-  Maps<const T> windows(int n, int row = 0) const {
-    return in->maps(n, row - in->layout.border_y, -in->layout.border_x);
-  }
   T* z_image(int n) const { return z_ + size_t(n) * z_image_size(); }
   int z_image_size() const { return height_ * z_row_; }
   uint8_t* winners(int n, int py) const { return winners_ + (size_t(n) * out->layout.height + py) * pooled_row_; }
@@ -120,7 +116,7 @@ class ConvBlock : public Layer<T> {
   std::unique_ptr<WinogradPasses<T>> winograd_;  // null where direct sums are faster
   const bool norm_trained_, maximum_, relu_;
   bool keeps_winners_ = false, keeps_z_ = false;  // whether the backward pass needs them
-  bool dense_ = false;                            // whether it computes the gradient of every output
+  bool dense_ = false;                            // whether it reads or computes the gradient of every output
   bool winograd_gradients_ = false;
 
   // Set by `allocate`.

@@ -21,11 +21,9 @@ class WinogradPasses {
   explicit WinogradPasses(const ConvWeights<T>& weights)
       : w_(weights), forward_(weights, Winograd<T>::kForward), input_(weights, Winograd<T>::kInputGradient), weight_(weights) {}
 
-  // in: the convolution's input, with padding pad_y and pad_x; outputs: size of the outputs, and their channels in
+  // in: the convolution's input, whose border is the padding; outputs: size of the outputs, and their channels in
   // `gradients`, which may be padded; trained: whether `backward` will be called
-  void allocate(Arena& arena, int threads, const Blob<T>& in, int pad_y, int pad_x, const Layout& outputs, bool trained) {
-    pad_y_ = pad_y;
-    pad_x_ = pad_x;
+  void allocate(Arena& arena, int threads, const Blob<T>& in, const Layout& outputs, bool trained) {
     group_ = winograd_group(outputs.height, outputs.width);
     forward_.allocate(arena, threads, outputs.height, outputs.width);
     if (!trained) return;
@@ -34,8 +32,8 @@ class WinogradPasses {
     gives_input_ = in.needs_gradient;
     if (gives_input_) {
       input_.allocate(arena, threads, in.layout.height, in.layout.width);
-      bordered_.border_y = std::max(0, w_.kernel - 1 - pad_y);
-      bordered_.border_x = std::max(0, w_.kernel - 1 - pad_x);
+      bordered_.border_y = std::max(0, w_.kernel - 1 - in.layout.border_y);
+      bordered_.border_x = std::max(0, w_.kernel - 1 - in.layout.border_x);
     }
     stride_ = bordered_.template stride<T>();
     gradients_ = arena.array<T>(size_t(threads) * group_ * stride_);
@@ -61,7 +59,7 @@ class WinogradPasses {
 
   // Writes `channels` channels of the outputs of images n, n + 1, ... to z.
   void convolve(const Blob<T>& in, int n, int images, const Maps<T>& z, int channels, const Worker& worker) const {
-    forward_.convolve(windows(in, n), images, z, channels, w_.bias.value, worker);
+    forward_.convolve(in.windows(n), images, z, channels, w_.bias.value, worker);
   }
 
   // Where `backward` reads the outputs' gradient of a group: zero at first, within a border that must stay zero.
@@ -69,9 +67,10 @@ class WinogradPasses {
 
   // Adds to the weight's gradient and writes the input's, if `in` needs it. first: whether a new sum begins.
   void backward(const Blob<T>& in, int n, int images, bool first, const Worker& worker) const {
-    weight_.add(windows(in, n), gradients(worker), images, first, worker);
+    weight_.add(in.windows(n), gradients(worker), images, first, worker);
     if (!gives_input_) return;
-    const Maps<T> dz = bordered(worker, pad_y_ + 1 - w_.kernel, pad_x_ + 1 - w_.kernel);
+    const Layout& from = in.layout;
+    const Maps<T> dz = bordered(worker, from.border_y + 1 - w_.kernel, from.border_x + 1 - w_.kernel);
     input_.convolve(dz, images, in.gradient_maps(n), w_.inputs, nullptr, worker);
   }
 
@@ -79,9 +78,6 @@ class WinogradPasses {
   void finish(T* dw, const Worker& worker) const { weight_.finish(dw, worker); }
 
  private:
-  // The input from the top left corner of image n's first window; its border may be wider than the padding.
-  Maps<const T> windows(const Blob<T>& in, int n) const { return in.maps(n, -pad_y_, -pad_x_); }
-
   Maps<T> bordered(const Worker& worker, int y, int x) const {
     T* const first = gradients_ + size_t(worker.index) * group_ * stride_;
     return {first + bordered_.at(y, x), size_t(stride_), bordered_.row(), bordered_.channels};
@@ -90,7 +86,6 @@ class WinogradPasses {
   const ConvWeights<T>& w_;
   Winograd<T> forward_, input_;
   WinogradGradient<T> weight_;
-  int pad_y_ = 0, pad_x_ = 0;
   int group_ = 1;             // images that are processed together
   bool gives_input_ = false;
   Layout bordered_;           // of an image in gradients_

@@ -42,7 +42,7 @@ inline int winograd_group(int height, int width) {
 }
 
 // Most tiles that are transformed before their products are computed, if each has this many values at a point: all of
-// them stay in the L2 cache, which has at least 1 MiB where vectors have 64 bytes.
+// them should stay in the L2 cache, of 512 KiB, or of 1 MiB in most processors whose vectors have 64 bytes.
 constexpr int winograd_block(int channels) { return std::max(8, (kVectorBytes < 64 ? 1024 : 2048) / channels); }
 
 // Distance between the values of two points, for this number of values. A multiple of 4096 bytes would put all points of a

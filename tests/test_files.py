@@ -83,7 +83,7 @@ def test_a_process_killed_while_it_writes_leaves_the_old_file(tmp_path, monkeypa
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     folder = unwritable_folder(tmp_path)
-    with pytest.raises(InputError, match=rf"cannot write {folder}/new \(.+\): choose another folder with --out"):
+    with pytest.raises(InputError, match=rf"cannot write {folder}/new \(.+\): choose another folder or name"):
         write_whole(folder / "new", "text")
     with pytest.raises(InputError, match=f"cannot write {folder}/new"):
         make_folder(folder / "new")

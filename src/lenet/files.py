@@ -111,7 +111,7 @@ def unwritable(path: Path, error: OSError) -> InputError:
         return InputError(f"no space left on the disk for {path}: free some, then try again (runs: with --resume)")
     if error.errno == errno.ENOENT and not path.parent.is_dir():
         return gone(path.parent)
-    return InputError(f"cannot write {path} ({error.strerror}): choose another folder with --out")
+    return InputError(f"cannot write {path} ({error.strerror}): choose another folder or name")
 
 
 def gone(path: Path) -> InputError:

@@ -48,6 +48,8 @@ def test_an_existing_file_needs_overwrite(lenet, refused, digits_run, tmp_path):
     refused(lenet("export", digits_run.path, file), f"{file} exists: give --overwrite to replace it")
     assert file.read_text() == "mine"
     assert lenet("export", digits_run.path, file, "--overwrite").code == 0
+    own = digits_run.path / "model.safetensors"
+    refused(lenet("export", digits_run.path, own, "--overwrite"), f"{own} belongs to the run: choose another name")
     assert file.read_bytes() != b"mine"
 
 

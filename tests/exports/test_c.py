@@ -289,6 +289,12 @@ def test_without_a_compiler_there_is_no_computer(tmp_path, monkeypatch):
         c_run.c_computer(tmp_path / "net.c", tmp_path)
 
 
+def test_a_compiler_that_is_no_command_is_refused(monkeypatch):
+    monkeypatch.setenv("CC", "'")
+    with pytest.raises(InputError, match="CC is not a command"):
+        c_run.c_compiler()
+
+
 def test_literals():
     assert [real(value) for value in (1, -0.0, 0.1, 1e-45, 3e38, -2.5)] == [
         "1.0f", "-0.0f", "0.100000001f", "1.40129846e-45f", "3.00000001e+38f", "-2.5f",

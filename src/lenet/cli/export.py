@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from lenet.cli.flags import DataDir, RunFolder, Whole
+from lenet.cli.flags import DataDirOfRun, RunFolder, Whole
 from lenet.cli.interrupt import loading
 from lenet.report.console import PlainConsole
 
@@ -14,14 +14,15 @@ def export(
     run: RunFolder, file: Path, /, *, network: Whole | None = None,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
     input: Literal["any", "network"] | None = None, int8: Annotated[bool, Parameter(negative="")] = False,
-    data_dir: DataDir = None,
+    data_dir: DataDirOfRun = None,
 ) -> None:  # fmt: skip
     """Write a trained network as one file that needs no lenet.
 
     The file takes raw pixels and gives calibrated probabilities. It is written
     only if it equals the network on all test images: the same class, except for
-    ties, and probabilities within 1e-5. Without a C compiler (.c) or Node.js
-    (.html) it is written without this comparison.
+    ties, and probabilities within 1e-5; with --int8, if it equals lenet's own
+    integers. Without a C compiler (.c) or Node.js (.html) it is written without
+    this comparison.
 
     Parameters
     ----------
@@ -37,8 +38,8 @@ def export(
         Images that an .onnx file takes: any (of any height and width; the default) or network (of the network's size).
         A .c or .html file takes any; .pt2 and .safetensors take images of the network's size.
     int8
-        Write the network in 8-bit integers, for .onnx and .c files. A quarter of the size; both formats give the same
-        integers. Ranges come from 1,000 training images.
+        Write the network in 8-bit integers, for .onnx and .c files. Weights take a quarter of the memory; the accuracy
+        may change, and is printed. Ranges come from 1,000 training images.
     """
     with loading():
         from lenet.commands.export import export as run_export

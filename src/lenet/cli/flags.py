@@ -83,6 +83,7 @@ def unwrapped(function: Callable[..., Any]) -> Callable[..., Any]:
 Whole = Annotated[int, Parameter(converter=whole)]
 Data = Annotated[str | None, Parameter(help=help_of("data"))]
 DataDir = Annotated[str | None, Parameter(help=help_of("data_dir"))]
+DataDirOfRun = Annotated[str | None, Parameter(help="Folder in which datasets are found. Default: the run's.")]
 Recipe = Annotated[
     str | None,
     Parameter(help="Recipe: a name ('lenet recipes' lists them) or a TOML file. Command-line flags override it."),

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from lenet.cli.flags import DataDir, RunFolder
+from lenet.cli.flags import DataDirOfRun, RunFolder
 from lenet.cli.interrupt import loading
 from lenet.report.console import PlainConsole
 from lenet.runs.listing import Order, State
@@ -14,7 +14,7 @@ from lenet.runs.listing import Order, State
 
 def report(
     run: RunFolder, file: Path | None = None, /, *, card: Annotated[bool, Parameter(negative="")] = False,
-    overwrite: Annotated[bool, Parameter(negative="")] = False, data: str | None = None, data_dir: DataDir = None,
+    overwrite: Annotated[bool, Parameter(negative="")] = False, data: str | None = None, data_dir: DataDirOfRun = None,
 ) -> None:  # fmt: skip
     """Write a finished run as one HTML page: results, curves, mistakes, data, and the network itself.
 

@@ -5,13 +5,13 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from lenet.cli.flags import DataDir, RunFolder, Whole
+from lenet.cli.flags import DataDirOfRun, RunFolder, Whole
 from lenet.cli.interrupt import loading
 from lenet.report.console import PlainConsole
 
 
 def evaluate(
-    run: RunFolder, data: str | None = None, /, *, data_dir: DataDir = None, network: Whole | None = None,
+    run: RunFolder, data: str | None = None, /, *, data_dir: DataDirOfRun = None, network: Whole | None = None,
     split: Literal["train", "val", "test"] | None = None,
     augment: Annotated[bool, Parameter(negative="")] = False, out: Path | None = None,
 ) -> None:  # fmt: skip

@@ -209,7 +209,10 @@ def logits_of(checkpoint: Checkpoint, number: int, images: np.ndarray, indices: 
         torch_engine.logits(checkpoint.networks[number], images[indices[begin : begin + _SOME]], Settings())
         for begin in range(0, len(indices), _SOME)
     ]
-    return np.concatenate(parts)
+    logits = np.concatenate(parts)
+    if not np.isfinite(logits).all():
+        raise InputError(f"network {number} gives values that are not finite: its weights are too large; train again")
+    return logits
 
 
 def _views(config: Config) -> list[View]:

@@ -71,6 +71,8 @@ def export(
     check_new_file(file, overwrite)  # before the run is read
     with preserved_torch():
         run = run if isinstance(run, Run) else Run(run)
+        if file.name in _OF_THE_RUN and file.exists() and file.parent.samefile(run.path):
+            raise InputError(f"{file} belongs to the run: choose another name")
         checkpoint = load(run)
         number = chosen_network(checkpoint, network)
         described = exported(run, checkpoint, number)
@@ -82,6 +84,9 @@ def export(
         unproven = "" if proof else f"there is no {format.needs}"
         use = format.use(described, takes)
         return Export(file, size, described, run.path, takes, use, proof, unproven, costs)
+
+
+_OF_THE_RUN = ("model.safetensors", "split.safetensors", "predictions.safetensors")
 
 
 @dataclass(frozen=True, eq=False)

@@ -186,6 +186,15 @@ def _computed(
     The native engine computes them where it can, since it is loaded in a fraction of the time that PyTorch takes. The
     results differ by rounding.
     """
+    logits, statistics = _with_engine(checkpoint, number, images, described)
+    if not np.isfinite(logits).all():
+        raise InputError(f"network {number} gives values that are not finite: its weights are too large; train again")
+    return logits, statistics
+
+
+def _with_engine(
+    checkpoint: Checkpoint, number: int, images: np.ndarray, described: bool
+) -> tuple[np.ndarray, np.ndarray | None]:
     networks = checkpoint.networks
     if isinstance(networks, Networks) and (inference := networks.inference(number, checkpoint.input_shape)):
         logits = inference.logits(images)
@@ -205,9 +214,10 @@ def chosen_network(checkpoint: Checkpoint, network: int | None) -> int:
     """`network`, by default the number of the best by validation. Raises InputError if the run has no such network."""
     if network is None:
         return checkpoint.best
-    if type(network) is not int or not 0 <= network < len(checkpoint.networks):
+    whole = isinstance(network, int | np.integer) and not isinstance(network, bool)
+    if not whole or not 0 <= network < len(checkpoint.networks):
         raise InputError(f"no network {network}: the run has networks 0 to {len(checkpoint.networks) - 1}")
-    return network
+    return int(network)
 
 
 def _ranked(

@@ -19,7 +19,10 @@ _MEASURED, _TIMES = "0.2", 3  # seconds of a measurement of speed, and how many 
 def c_compiler() -> list[str] | None:
     """The command of a C compiler: $CC, cc, gcc or clang; None if there is none."""
     for command in (os.environ.get("CC", ""), "cc", "gcc", "clang"):
-        words = shlex.split(command)
+        try:
+            words = shlex.split(command)
+        except ValueError as error:
+            raise InputError(f"CC is not a command ({error}): set CC to a C99 compiler, or unset it") from None
         if words and shutil.which(words[0]):
             return words
     return None

@@ -1,0 +1,84 @@
+"""Test images that a start's or a teacher's network was trained on: said wherever the test accuracy is shown."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import lenet
+from lenet.runs.run import Run
+
+OPTIONS = {"epochs": 1, "maps": (2, 4), "fc": (), "batch_size": 16}
+SEEN = "test images were used to train or validate the networks that this run starts from or learns from"
+
+
+@pytest.fixture
+def data():
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (120, 16, 16, 1), np.uint8), np.arange(120) % 3
+
+
+@pytest.fixture
+def first(data, tmp_path):
+    return lenet.train(data, out=tmp_path / "first", **OPTIONS).path
+
+
+def seen_of(run):
+    """The test images, by index, that the first run trained or validated on, and the count in result.json."""
+    run = Run(run)
+    seen = run.seen().tolist()
+    assert run.result["test_images_seen"] == len(seen)
+    return seen
+
+
+@pytest.mark.parametrize("role", ["start", "teacher"])
+def test_another_split_of_the_same_images(data, first, tmp_path, role, lenet):
+    from lenet import train
+
+    shape = {} if role == "teacher" else {"freeze": "all-but-last"}
+    options = (OPTIONS if role == "teacher" else {"epochs": 1, "batch_size": 16}) | shape
+    given = {role: (str(first),) if role == "teacher" else str(first)}
+    other = train(data, out=tmp_path / "other", split_seed=1, **given, **options)
+    tested = other.predictions()["indices"]
+    used = set(range(120)) - set(Run(first).predictions()["indices"].tolist())
+    assert seen_of(other.path) == sorted(used & set(tested.tolist()))
+    assert len(seen_of(other.path)) > 6
+    for words in (("compare", first, other.path), ("report", other.path), ("report", other.path, "--card")):
+        outcome = lenet(*words)
+        assert outcome.code == 0
+    assert SEEN in lenet("compare", first, other.path).out
+    assert SEEN in (other.path / "report.html").read_text(encoding="utf-8")
+    same = train(data, out=tmp_path / "same", **given, **options)
+    assert seen_of(same.path) == []
+
+
+def test_a_resumed_run_remembers_when_its_start_is_gone(data, first, tmp_path, interrupt_after):
+    options = {"start": str(first), "split_seed": 1, "epochs": 2, "batch_size": 16, "out": tmp_path / "other"}
+    with interrupt_after(1), pytest.raises(KeyboardInterrupt):
+        lenet.train(data, **options)
+    before = Run(tmp_path / "other").seen().tolist()
+    first.rename(tmp_path / "moved")
+    run = lenet.train(data, resume=True, **options)
+    assert seen_of(run.path) == before
+    assert before
+
+
+def test_images_added_to_a_folder(tmp_path, lenet):
+    from lenet import train
+
+    rng = np.random.default_rng(1)
+
+    def add(count, begin=0):
+        for name in "ab":
+            (tmp_path / "photos" / name).mkdir(parents=True, exist_ok=True)
+            for number in range(begin, begin + count):
+                picture = Image.fromarray(rng.integers(0, 256, (16, 16), np.uint8))
+                picture.save(tmp_path / "photos" / name / f"{number:03}.png")
+
+    add(20)
+    folder = str(tmp_path / "photos")
+    one = train(folder, size=16, out=tmp_path / "one", **OPTIONS)
+    add(20, 100)
+    other = train(folder, size=16, teacher=(str(one.path),), split_seed=3, out=tmp_path / "other", **OPTIONS)
+    assert seen_of(other.path)
+    outcome = lenet("eval", other.path)
+    assert f"{len(seen_of(other.path))} of these" in outcome.out
