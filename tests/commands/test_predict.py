@@ -286,3 +286,15 @@ def generated_photographs(count):
         pixels *= np.linspace(0.6, 1.1, 64)[None, :, None]
         found.append(np.clip(pixels + random.normal(0, 6, pixels.shape), 0, 255).astype(np.uint8))
     return found
+
+
+@pytest.mark.parametrize("use", [lenet.predict, lenet.evaluate])
+def test_values_that_are_not_finite_are_an_error(tmp_path, digits_run, some_images, use):
+    shutil.copytree(digits_run.path, tmp_path / "run")
+    tensors = load_file(tmp_path / "run" / "model.safetensors")
+    for name, tensor in tensors.items():
+        if name.endswith(".weight"):
+            tensor.fill_(3e38)
+    save_file(tensors, tmp_path / "run" / "model.safetensors")
+    with pytest.raises(InputError, match="gives values that are not finite"):
+        use(tmp_path / "run", *([some_images] if use is lenet.predict else []))

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from lenet.commands.predict import chosen_network, load
+from lenet.commands.predict import chosen_network, finite, load
 from lenet.config import Config, checked, names_in
 from lenet.config.augmentation import augmentations
 from lenet.data import Dataset, load_dataset
@@ -209,10 +209,7 @@ def logits_of(checkpoint: Checkpoint, number: int, images: np.ndarray, indices: 
         torch_engine.logits(checkpoint.networks[number], images[indices[begin : begin + _SOME]], Settings())
         for begin in range(0, len(indices), _SOME)
     ]
-    logits = np.concatenate(parts)
-    if not np.isfinite(logits).all():
-        raise InputError(f"network {number} gives values that are not finite: its weights are too large; train again")
-    return logits
+    return finite(np.concatenate(parts), number)
 
 
 def _views(config: Config) -> list[View]:

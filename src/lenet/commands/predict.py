@@ -186,18 +186,9 @@ def _computed(
     The native engine computes them where it can, since it is loaded in a fraction of the time that PyTorch takes. The
     results differ by rounding.
     """
-    logits, statistics = _with_engine(checkpoint, number, images, described)
-    if not np.isfinite(logits).all():
-        raise InputError(f"network {number} gives values that are not finite: its weights are too large; train again")
-    return logits, statistics
-
-
-def _with_engine(
-    checkpoint: Checkpoint, number: int, images: np.ndarray, described: bool
-) -> tuple[np.ndarray, np.ndarray | None]:
     networks = checkpoint.networks
     if isinstance(networks, Networks) and (inference := networks.inference(number, checkpoint.input_shape)):
-        logits = inference.logits(images)
+        logits = finite(inference.logits(images), number)
         if not described:
             return logits, None
         return logits, map_statistics(lambda _, *asked: inference.maps(*asked), inference.layers, images)
@@ -206,8 +197,15 @@ def _with_engine(
 
     with preserved_torch():
         network = networks[number]
-        logits = torch_engine.logits(network, images, Settings())
+        logits = finite(torch_engine.logits(network, images, Settings()), number)
         return logits, map_statistics(torch_engine.maps, network, images) if described else None
+
+
+def finite(logits: np.ndarray, number: int) -> np.ndarray:
+    """The logits of network `number`. Raises InputError if one is infinite or NaN."""
+    if not np.isfinite(logits).all():
+        raise InputError(f"network {number} gives values that are not finite: its weights are too large; train again")
+    return logits
 
 
 def chosen_network(checkpoint: Checkpoint, network: int | None) -> int:
