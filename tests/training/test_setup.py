@@ -9,7 +9,7 @@ import lenet
 from lenet.config import Config
 from lenet.errors import InputError
 from lenet.training import checks
-from lenet.training.setup import resolved
+from lenet.training.setup import make_setup, resolved
 
 
 @pytest.mark.parametrize(
@@ -71,6 +71,17 @@ def test_auto_flips_and_shifts_images_but_not_digits(tmp_path):
     assert chosen(grey_images(3), augment="flip", max_rotation=30) == ("flip", [unused])
     unused = "patience changes nothing: --select last trains all epochs"
     assert chosen("digits", per_class=4, select="last", patience=2) == ("none", [unused])
+
+
+def test_options_that_change_nothing_are_named(few_digits):
+    def notes(**options):
+        return list(make_setup(Config(**options), few_digits).notes)
+
+    assert notes(teacher_weight=0.2) == ["teacher-weight and teacher-temperature change nothing without --teacher"]
+    assert notes(unfreeze_after=3) == ["unfreeze-after changes nothing without --freeze"]
+    assert notes(optimizer="adam", nesterov=False) == ["momentum and nesterov change nothing with --optimizer adam"]
+    assert notes(optimizer="adam", momentum=0.5) == ["momentum and nesterov change nothing with --optimizer adam"]
+    assert notes(optimizer="muon", momentum=0.5) == []
 
 
 @pytest.mark.parametrize(

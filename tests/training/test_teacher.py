@@ -132,3 +132,36 @@ def test_a_run_names_its_teachers_by_path_and_content_and_its_config_repeats_it(
     assert len(kept.teacher_sha256) == 64
     again = lenet.train(recipe=run.path / "config.toml", out=tmp_path / "again")
     assert again.result["test_loss"] == run.result["test_loss"]
+
+
+def test_a_run_resumes_with_its_teacher_wherever_it_is_but_with_no_other(tmp_path, interrupt_after):
+    small = {"maps": (2, 4), "fc": (), "batch_size": 64}
+    first, second = (lenet.train("digits", epochs=1, seed=n, out=tmp_path / str(n), **small).path for n in (1, 2))
+    options = {"epochs": 2, "out": tmp_path / "run", **small}
+    with interrupt_after(1), pytest.raises(KeyboardInterrupt):
+        lenet.train("digits", teacher=str(first), **options)
+    moved = first.rename(tmp_path / "moved")
+    with pytest.raises(InputError, match="teacher: no run at"):
+        lenet.train("digits", resume=True, **options)
+    with pytest.raises(InputError, match="was started with other settings"):
+        lenet.train("digits", teacher=str(second), resume=True, **options)
+    with pytest.raises(InputError, match="was started with other settings"):
+        lenet.train("digits", teacher=[str(moved), str(second)], resume=True, **options)
+    run = lenet.train("digits", teacher=str(moved), resume=True, **options)
+    whole = lenet.train("digits", teacher=str(moved), **(options | {"out": tmp_path / "whole"}))
+    assert run.result["test_loss"] == whole.result["test_loss"]
+    other = lenet.train(recipe=run.path / "config.toml", teacher=str(second), out=tmp_path / "other")
+    assert other.config().teacher_sha256 != run.config().teacher_sha256
+
+
+def test_training_accuracy_counts_the_labels(config, few_digits):
+    """The teacher always names the same class, which the student soon does too."""
+    setup = make_setup(config, few_digits)
+    for network in setup.teacher.networks:
+        with torch.no_grad():
+            network[-1].weight.zero_()
+            network[-1].bias.copy_(torch.eye(10)[3] * 50)
+    training = Training(replace(setup, teacher=replace(setup.teacher, weight=1.0)))
+    last = [training.advance() for _ in range(3)][-1]
+    assert (training.logits(few_digits.train).argmax(1) == 3).mean() > 0.9
+    assert last.train_accuracy < 0.3

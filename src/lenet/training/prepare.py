@@ -18,6 +18,7 @@ from lenet.training.automatic import choose_network
 from lenet.training.loop import load_trainings
 from lenet.training.setup import Setup, make_setup
 from lenet.training.start import config_from_start, read_start
+from lenet.training.teacher import teacher_digest
 from lenet.training.training import Training
 
 
@@ -113,11 +114,12 @@ def _resumed(run: Run, saved: Config, request: Request, or_digits: bool) -> Conf
         named, kept = asked.get(name), getattr(saved, name)
         if named and kept and same_path(named, kept):
             same.add(name)
-    if asked.get("teacher") and saved.teacher:  # they may have moved: teacher_sha256 tells whether they are the same
+    teachers, kept = asked.get("teacher") or (), saved.teacher or ()
+    if len(teachers) == len(kept) and all(map(same_path, teachers, kept)):
         same.add("teacher")
-        named, kept = asked["teacher"], saved.teacher
-        if len(named) != len(kept) or not all(map(same_path, named, kept)):
-            saved = replace(saved, teacher=named)
+    elif teachers and kept and teacher_digest(teachers) == saved.teacher_sha256:  # they have moved
+        same.add("teacher")
+        saved = replace(saved, teacher=teachers)
     compared = {name: value for name, value in asked.items() if name not in same}
     changed = [name for name, value in compared.items() if name not in MAY_CHANGE and value != getattr(saved, name)]
     if changed:

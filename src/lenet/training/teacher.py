@@ -22,6 +22,7 @@ from lenet.data.plan import Plan
 from lenet.engine.base import Engine, Settings
 from lenet.engine.choice import choose
 from lenet.errors import InputError
+from lenet.runs.checkpoint import Checkpoint
 from lenet.runs.run import Run
 from lenet.runs.tensors import tensors_digest
 
@@ -125,12 +126,8 @@ def read_teacher(config: Config, dataset: Dataset, settings: Settings) -> Teache
         return None
     networks: list[nn.Sequential] = []
     engines: list[Engine] = []
-    digests = hashlib.sha256()
     for path in config.teacher:
-        try:
-            checkpoint = Run(path).checkpoint()
-        except InputError as error:
-            raise InputError(f"teacher: {error}", options=["teacher"]) from None
+        checkpoint = _checkpoint(path)
         shape = dataset.images.shape[1:]
         if checkpoint.input_shape != shape:
             theirs, ours = ("x".join(map(str, one)) for one in (checkpoint.input_shape, shape))
@@ -142,10 +139,28 @@ def read_teacher(config: Config, dataset: Dataset, settings: Settings) -> Teache
         for network in checkpoint.networks:
             networks.append(network)
             engines.append(choose("auto", network, settings, checkpoint.input_shape).engine)
-            digests.update(bytes.fromhex(tensors_digest(network.state_dict())))
-    sha256 = digests.hexdigest()
+    sha256 = _digest(networks)
     if sha256 != (config.teacher_sha256 or sha256):
         raise InputError("the networks of --teacher are not those of teacher_sha256, in the recipe or the run that is "
                          "resumed: restore those runs", options=["teacher_sha256"])  # fmt: skip
     table = _table_for(config, dataset)
     return Teacher(networks, engines, config.teacher_weight, config.teacher_temperature, sha256, table)
+
+
+def teacher_digest(paths: Sequence[str]) -> str:
+    """The `teacher_sha256` of these runs. Raises InputError if one does not exist or has no weights."""
+    return _digest([network for path in paths for network in _checkpoint(path).networks])
+
+
+def _checkpoint(path: str) -> Checkpoint:
+    try:
+        return Run(path).checkpoint()
+    except InputError as error:
+        raise InputError(f"teacher: {error}", options=["teacher"]) from None
+
+
+def _digest(networks: Sequence[nn.Sequential]) -> str:
+    digests = hashlib.sha256()
+    for network in networks:
+        digests.update(bytes.fromhex(tensors_digest(network.state_dict())))
+    return digests.hexdigest()
