@@ -21,7 +21,7 @@ def test_an_unwritable_folder(lenet, tmp_path, refused):
     folder = "/proc" if os.geteuid() == 0 else str(tmp_path)
     if folder != "/proc":
         tmp_path.chmod(0o500)
-    refused(lenet("train", "digits", "--out", f"{folder}/run"), f"{folder}/run", "--out")
+    refused(lenet("train", "digits", "--out", f"{folder}/run"), f"{folder}/run", "choose another folder")
 
 
 def one_of_each(path):
