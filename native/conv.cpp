@@ -26,8 +26,7 @@ class Conv : public Layer<T> {
 
   void allocate(Arena& arena) override {
     weights_.allocate(arena, this->context_, true, false);
-    if (winograd_)
-      winograd_->allocate(arena, this->context_.threads, *in, out->layout, this->trained_);
+    if (winograd_) winograd_->allocate(arena, this->context_.threads, *in, out->layout, this->trained_);
   }
   void pack() override {
     weights_.pack();
@@ -40,7 +39,7 @@ class Conv : public Layer<T> {
     schedule.images([this](const Step&, const Slice& slice, const Worker& worker) {
       const Layout& to = out->layout;
       if (winograd_)
-        winograd_->each_group(slice, [&](int n, int images) {
+        slice.in_groups(winograd_->group(), [&](int n, int images) {
           winograd_->convolve(*in, n, images, out->maps(n), to.channels, worker);
         });
       else
@@ -83,7 +82,7 @@ class Conv : public Layer<T> {
     const Layout& to = out->layout;
     const Maps<T> copy = winograd_->gradients(worker);
     weights_.clear_bias(slice.index);
-    winograd_->each_group(slice, [&](int n, int images) {
+    slice.in_groups(winograd_->group(), [&](int n, int images) {
       for (int i = 0; i < images; i++) {
         bias_gradient(n + i, slice.index);
         for (int y = 0; y < to.height; y++)

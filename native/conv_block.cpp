@@ -41,8 +41,7 @@ void ConvBlock<T, Planar>::allocate(Arena& arena) {
   const bool trained = this->trained_ || norm_trained_;
   keeps_winners_ = trained && maximum_;
   keeps_z_ = trained && (norm_trained_ || !maximum_);
-  winograd_gradients_ =
-      this->trained_ && winograd_ && (keeps_z_ || winograd_beats_winners(weights_, height_, width_));
+  winograd_gradients_ = this->trained_ && winograd_ && (keeps_z_ || winograd_beats_winners(weights_, height_, width_));
   dense_ = keeps_z_ || winograd_gradients_;
 
   weights_.allocate(arena, this->context_, !Planar, this->trained_ && !dense_ && in->needs_gradient);
@@ -95,23 +94,16 @@ void ConvBlock<T, Planar>::count_step() {
 }
 
 template <class T, bool Planar>
-template <class Work>
-void ConvBlock<T, Planar>::each_part(const Slice& slice, Work work) const {
-  const int most = winograd_ ? winograd_->group() : 1;
-  for (int n = slice.images.begin; n < slice.images.end; n += most) work(n, std::min(most, slice.images.end - n));
-}
-
-template <class T, bool Planar>
 void ConvBlock<T, Planar>::forward(Schedule& schedule) {
   if (!norm_trained_) {
     schedule.images([this](const Step&, const Slice& slice, const Worker& worker) {
-      each_part(slice, [&](int n, int images) { convolve_and_pool(n, images, worker); });
+      slice.in_groups(together(), [&](int n, int images) { convolve_and_pool(n, images, worker); });
     });
     return;
   }
   // Batch norm needs the whole batch before any of it can be pooled.
   schedule.images([this](const Step&, const Slice& slice, const Worker& worker) {
-    each_part(slice, [&](int n, int images) {
+    slice.in_groups(together(), [&](int n, int images) {
       convolve_images(n, images, worker, z_image(n));
       for (int i = 0; i < images; i++) measure(n + i);
     });

@@ -82,9 +82,7 @@ class ConvBlock : public Layer<T> {
   // The gradient before the activation, from the gradient after it and its output y.
   V passed(V dy, V y) const { return relu_ ? (y > T(0) ? dy : V{}) : dy * (T(1) - y * y); }
 
-  // Calls work(first image, number of images) for the images of a slice that are convolved together.
-  template <class Work>
-  void each_part(const Slice& slice, Work work) const;
+  int together() const { return winograd_ ? winograd_->group() : 1; }  // images of a slice that are convolved together
   void convolve_and_pool(int n, int images, const Worker& worker);
   void convolve_rows(int n, const Scratch& scratch, int first_row, int rows, T* z) const;
   void convolve_images(int n, int images, const Worker& worker, T* z) const;

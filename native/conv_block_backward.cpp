@@ -149,7 +149,7 @@ template <class T, bool Planar>
 void ConvBlock<T, Planar>::winograd_backward(const Slice& slice, const Worker& worker) {
   const Maps<T> dz = winograd_->gradients(worker);
   weights_.clear_bias(slice.index);
-  winograd_->each_group(slice, [&](int n, int images) {
+  slice.in_groups(winograd_->group(), [&](int n, int images) {
     for (int i = 0; i < images; i++) output_gradient(n + i, slice.index, scratch_[worker.index], dz.at(i, 0, 0), dz.row);
     winograd_->backward(*in, n, images, n == slice.images.begin, worker);
   });

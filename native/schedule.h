@@ -36,6 +36,12 @@ inline int slice_count(int images) { return (images + slice_size(images) - 1) / 
 struct Slice {
   int index;
   Range images;
+
+  // Calls work(first image, number of images) for groups of at most `most` images.
+  template <class Work>
+  void in_groups(int most, Work work) const {
+    for (int n = images.begin; n < images.end; n += most) work(n, n + most < images.end ? most : images.end - n);
+  }
 };
 
 inline Slice slice_at(int index, int images) {

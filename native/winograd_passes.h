@@ -50,11 +50,7 @@ class WinogradPasses {
     if (gives_input_) input_.update(schedule);
   }
 
-  // Calls work(first image, number of images) for the images of a slice that are processed together.
-  template <class Work>
-  void each_group(const Slice& slice, Work work) const {
-    for (int n = slice.images.begin; n < slice.images.end; n += group_) work(n, std::min(group_, slice.images.end - n));
-  }
+  // Number of images that are processed together.
   int group() const { return group_; }
 
   // Writes `channels` channels of the outputs of images n, n + 1, ... to z.
@@ -86,7 +82,7 @@ class WinogradPasses {
   const ConvWeights<T>& w_;
   Winograd<T> forward_, input_;
   WinogradGradient<T> weight_;
-  int group_ = 1;             // images that are processed together
+  int group_ = 1;
   bool gives_input_ = false;
   Layout bordered_;           // of an image in gradients_
   int stride_ = 0;            // distance between two of them

@@ -114,8 +114,9 @@ def make_setup(
     origin = start.description if start else config.start or ""
     if teacher := read_teacher(config, dataset, settings):
         config = replace(config, teacher_sha256=teacher.sha256)
-    seen = run.seen() if run else None
-    seen = seen_in_test(config, dataset) if seen is None else seen
+    seen = run.seen() if run else np.zeros(0, np.int64)  # a trial of a search does not evaluate the test images
+    if seen is None:
+        seen = seen_in_test(config, dataset)
     if len(seen):
         notes = (*notes, seen_note(len(seen), len(dataset.test)))
     setup = Setup(config, dataset, networks, choice, settings, workers, body, teacher, origin, run, notes, seen)
