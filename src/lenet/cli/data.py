@@ -21,8 +21,7 @@ _NONE_GIVEN = DataFlags()
 
 data = App(
     name="data",
-    help="Check images before training, list the datasets on disk and the cache of decoded images, or clear the "
-    "cache.\n\n"
+    help="Check images before training, list the datasets on disk and the cache, or clear the cache.\n\n"
     "The cache folder is $LENET_CACHE, or lenet/ in the user's cache folder ($XDG_CACHE_HOME, ~/.cache).",
     usage="Usage: lenet data COMMAND [OPTIONS]",
     version_flags=[],
@@ -111,7 +110,7 @@ def augment(
 @data.command(name="list", usage="Usage: lenet data list [OPTIONS]")
 @unwrapped
 def list_(*, data_dir: DataDir = None) -> None:
-    """List the datasets on disk and the cache of decoded images."""
+    """List the datasets on disk, and the cache of decoded images and teachers' logits."""
     with loading():
         from lenet.commands.data import list_data
 
@@ -119,7 +118,8 @@ def list_(*, data_dir: DataDir = None) -> None:
     cached = sum(entry.bytes for entry in listing.decoded)
     for name, place in listing.datasets.items():
         console.lines(f"{name:13} {place or 'not on disk'}")
-    console.lines(f"{'cache':13} {listing.cache_folder}: {_size(cached)}")
+    logits = f", teachers' logits {_size(listing.logits)}" if listing.logits else ""
+    console.lines(f"{'cache':13} {listing.cache_folder}: decoded images {_size(cached)}{logits}")
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("decoded", "images", "size", "MB", "from"):
         table.add_column(column, justify="right" if column in ("images", "MB") else "left", overflow="fold")
@@ -135,7 +135,7 @@ def list_(*, data_dir: DataDir = None) -> None:
 @data.command(usage="Usage: lenet data clear [OPTIONS]")
 @unwrapped
 def clear(*, downloads: Annotated[bool, Parameter(negative="")] = False) -> None:
-    """Remove decoded images and unfinished downloads; both are made again when needed.
+    """Remove decoded images, teachers' logits and unfinished downloads; all are made again when needed.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Data: the datasets on disk, and the cache of decoded images."""
+"""Data: the datasets on disk, and the cache of decoded images and teachers' logits."""
 
 import shutil
 from dataclasses import dataclass
@@ -15,12 +15,14 @@ class DataListing:
     """What is on disk.
 
     datasets: every named dataset, and its folder or archive; "embedded" for the digits, None if it is not on disk
-    decoded: the decoded images in the cache folder; unfinished: parts of interrupted downloads
+    decoded: the decoded images in the cache folder; logits: bytes of teachers' logits there
+    unfinished: parts of interrupted downloads
     """
 
     datasets: dict[str, str | None]
     cache_folder: Path
     decoded: list[Entry]
+    logits: int
     unfinished: list[Path]
 
 
@@ -30,11 +32,12 @@ def list_data(*, data_dir: str | None = None) -> DataListing:
     for name, published in SETS.items():
         found = find_published(published, data_dir)
         datasets[name] = str(found[1]) if found else None if published.layouts else "embedded"
-    return DataListing(datasets, cache.user_cache(), cache.entries(), unfinished_downloads())
+    logits = cache.bytes_in(cache.logits_folder())
+    return DataListing(datasets, cache.user_cache(), cache.entries(), logits, unfinished_downloads())
 
 
 def clear_data(*, downloads: bool = False) -> int:
-    """Remove decoded images and parts of interrupted downloads; returns the number of bytes freed.
+    """Remove decoded images, teachers' logits and parts of interrupted downloads; returns the number of bytes freed.
 
     downloads: also remove datasets that were downloaded to the cache folder; other folders are left alone
     """

@@ -110,13 +110,22 @@ def entries() -> list[Entry]:
 
 
 def clear() -> int:
-    """Remove all decoded images from the cache; they are decoded again when needed. Returns the number of bytes freed.
+    """Remove all decoded images and teachers' logits from the cache; they are computed again when needed.
 
-    Runs that use them are not disturbed: a file stays readable for whoever has mapped it.
+    Returns the number of bytes freed. Runs that use them are not disturbed: a file stays readable for whoever has
+    mapped it.
     """
-    freed = bytes_in(_folder())
-    shutil.rmtree(_folder(), ignore_errors=True)
-    return freed - bytes_in(_folder())
+    freed = 0
+    for folder in (_folder(), logits_folder()):
+        freed += bytes_in(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        freed -= bytes_in(folder)
+    return freed
+
+
+def logits_folder() -> Path:
+    """Where teachers' logits are kept (`lenet.training.logits_table`). It may not exist."""
+    return user_cache() / "logits"
 
 
 def _entries() -> Iterator[Entry]:

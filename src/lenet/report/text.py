@@ -70,10 +70,11 @@ def _teacher_lines(setup: Setup) -> list[str]:
     """The teachers of a distillation."""
     if setup.teacher is None:
         return []
-    networks, config = len(setup.teacher.networks), setup.config
+    networks, config, known = len(setup.teacher.networks), setup.config, setup.teacher.known
     return [
         f"teacher {counted(networks, 'network')} of {', '.join(config.teacher or ())}; "
         f"weight {config.teacher_weight:g}, temperature {config.teacher_temperature:g}"
+        + (f"; logits of {100 * known:.0f}% of all views are known" if known else "")
     ]
 
 

@@ -3,12 +3,15 @@
 Hinton, Vinyals & Dean 2015. The target of an image is (1 - weight) times its label plus weight times the teachers'
 probabilities at a temperature, softmax(mean logits / temperature); the loss is the cross-entropy with it. An image that
 is flipped and shifted by up to s pixels has 2 (2s + 1)^2 views. The teachers see each view once: their logits are kept
-in a table. With other augmentations hardly any view comes twice, and the teachers see every image in every epoch.
+in a table (logits_table.py). With other augmentations hardly any view comes twice, and the teachers see every image in
+every epoch.
 """
 
 import hashlib
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +23,12 @@ from lenet.data.augment import augmented
 from lenet.data.dataset import Dataset
 from lenet.data.plan import Plan
 from lenet.engine.base import Engine, Settings
-from lenet.engine.choice import choose
+from lenet.engine.choice import Choice, choose
 from lenet.errors import InputError
 from lenet.runs.checkpoint import Checkpoint
 from lenet.runs.run import Run
 from lenet.runs.tensors import tensors_digest
+from lenet.training.logits_table import Table, table_path
 
 _IMAGES = 512  # per call of the engine
 _PART_OF_MEMORY = 4  # the table takes at most this part of the free memory; without it logits are computed anew
@@ -44,7 +48,12 @@ class Teacher:
     weight: float
     temperature: float
     sha256: str
-    table: "Table | None"
+    table: Table | None
+
+    @property
+    def known(self) -> float:
+        """The fraction of all views whose logits are known."""
+        return 0.0 if self.table is None else float(self.table.known.mean())
 
     def targets(
         self, dataset: Dataset, plan: Plan, settings: Settings, check_stop: Callable[[], None]
@@ -82,36 +91,25 @@ class Teacher:
             return computed(np.arange(len(plan.order)))
         places = table.places(plan)
         missing = np.flatnonzero(~table.known[places])
-        table.logits[places[missing]] = computed(missing)
-        table.known[places[missing]] = True
+        if len(missing):
+            began = time.perf_counter()
+            table.fill(places[missing], computed(missing), time.perf_counter() - began)
         return table.logits[places]
 
 
-class Table:
-    """Logits by image and view, float16 [N * views, classes], and which of them are known.
+def _table_for(config: Config, dataset: Dataset, **origin: object) -> Table | None:
+    """The table for the flips and shifts that the config draws; see `Teacher.table`. origin: of the teachers' logits
 
-    Memory is taken as entries are filled. Two threads may fill the same entry: with the same values.
+    Engines and versions differ in rounding, and a run must not depend on what another one has left in the cache.
     """
-
-    def __init__(self, images: int, classes: int, max_shift: int) -> None:
-        self._side, self._max_shift = 2 * max_shift + 1, max_shift
-        entries = images * 2 * self._side**2
-        self.logits = np.zeros((entries, classes), np.float16)
-        self.known = np.zeros(entries, np.bool_)
-
-    def places(self, plan: Plan) -> NDArray[np.int64]:
-        """int64 [P]: the entry of each position's image and view."""
-        dy, dx = (plan.shifts.astype(np.int64) + self._max_shift).T
-        place: NDArray[np.int64] = ((plan.order * 2 + plan.flips) * self._side + dy) * self._side + dx
-        return place
-
-
-def _table_for(config: Config, dataset: Dataset) -> Table | None:
-    """An empty table for the flips and shifts that the config draws; see `Teacher.table`."""
     images, classes, max_shift = len(dataset.images), len(dataset.classes), drawn(config).get("max_shift", 0)
     entries = images * 2 * (2 * max_shift + 1) ** 2
-    fits = entries * (2 * classes + 1) * _PART_OF_MEMORY <= free_memory()
-    return Table(images, classes, max_shift) if fits else None
+    if entries * (2 * classes + 1) * _PART_OF_MEMORY > free_memory():
+        return None
+    path = table_path(
+        data=dataset.sha256, max_shift=max_shift, lenet=version("lenet"), torch=version("torch"), **origin
+    )
+    return Table(images, classes, max_shift, path)
 
 
 def read_teacher(config: Config, dataset: Dataset, settings: Settings) -> Teacher | None:
@@ -125,7 +123,7 @@ def read_teacher(config: Config, dataset: Dataset, settings: Settings) -> Teache
     if not config.teacher:
         return None
     networks: list[nn.Sequential] = []
-    engines: list[Engine] = []
+    choices: list[Choice] = []
     for path in config.teacher:
         checkpoint = _checkpoint(path)
         shape = dataset.images.shape[1:]
@@ -138,13 +136,20 @@ def read_teacher(config: Config, dataset: Dataset, settings: Settings) -> Teache
                              options=["teacher"])  # fmt: skip
         for network in checkpoint.networks:
             networks.append(network)
-            engines.append(choose("auto", network, settings, checkpoint.input_shape).engine)
+            choices.append(choose("auto", network, settings, checkpoint.input_shape))
     sha256 = _digest(networks)
     if sha256 != (config.teacher_sha256 or sha256):
         raise InputError("the networks of --teacher are not those of teacher_sha256, in the recipe or the run that is "
                          "resumed: restore those runs", options=["teacher_sha256"])  # fmt: skip
-    table = _table_for(config, dataset)
-    return Teacher(networks, engines, config.teacher_weight, config.teacher_temperature, sha256, table)
+    table = _table_for(config, dataset, teachers=sha256, engines=[f"{choice.name}: {choice.why}" for choice in choices])
+    return Teacher(
+        networks,
+        [choice.engine for choice in choices],
+        config.teacher_weight,
+        config.teacher_temperature,
+        sha256,
+        table,
+    )
 
 
 def teacher_digest(paths: Sequence[str]) -> str:
