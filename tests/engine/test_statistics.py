@@ -52,3 +52,4 @@ def test_the_native_engine_gives_the_same_statistics(name):
     inference = Inference(plain(model), images.shape[1:])
     found = map_statistics(lambda _, *asked: inference.maps(*asked), inference.layers, images)
     assert np.allclose(found, expected, atol=1e-5)
+    assert np.array_equal(map_statistics(native.maps, model, images), found)

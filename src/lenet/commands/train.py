@@ -1,7 +1,9 @@
 """Train: options become a finished run."""
 
+import threading
 import time
 from contextlib import nullcontext
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -112,6 +114,8 @@ def run_training(
             notes = [f"nothing to resume in {run.path}: starting a new run"] if resume and not run.config() else []
             setup = prepare(run, request, own, memory=memory, or_digits=or_digits, notes=notes)
             trainings = begin(setup, run)
+            # matplotlib takes a second to load, which no other core has to wait for.
+            threading.Thread(target=import_module, args=("lenet.report.plots",)).start()
             try:
                 clock = train_all(setup, trainings, run, both(printer, tracker, watch), started)
                 _finish(setup, trainings, run, clock)
@@ -134,7 +138,7 @@ def _check_not_needed(out: Path, request: Request) -> None:
 def _finish(setup: Setup, trainings: list[Training], run: Run, clock: Clock) -> None:
     """Evaluate the test set once, and write what a finished run holds, result.json last."""
     tested = evaluate_test_set(setup, trainings, run)
-    from lenet.report.plots import draw_run  # here because matplotlib is slow to load
+    from lenet.report.plots import draw_run  # here because matplotlib is slow to load: a thread has loaded it
     from lenet.report.reliability import draw_reliability
 
     draw_run(setup, trainings, tested, run.plots)

@@ -1,13 +1,15 @@
-"""The interface of engines: two functions without state.
+"""The interface of engines: three functions without state.
 
     train(model, optimizer_state, images, labels, plan, settings, soft_targets) -> Metrics
     logits(model, images, settings) -> float32 [N, classes]
+    maps(model, images, numbers of layers) -> float32 [N, pixels, channels] each
 
 `train` performs the steps of a plan (an epoch or part of one) and changes the model's parameters and buffers and the
 optimizer state in place. The model is an nn.Sequential of layers from the layer table (lenet.models). An engine keeps
 nothing between calls.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -103,3 +105,9 @@ class Engine(Protocol):
 
     def logits(self, model: "nn.Sequential", images: np.ndarray, settings: Settings) -> np.ndarray:
         """float32 [N, classes] in eval mode, of uint8 [N, H, W, C] images or float32 [N, features]."""
+
+    def maps(self, model: "nn.Sequential", images: np.ndarray, numbers: Sequence[int]) -> list[np.ndarray]:
+        """What the layers with these numbers, in ascending order, return in eval mode for uint8 [N, H, W, C].
+
+        float32 [N, pixels, channels] each, computed on the CPU and one thread.
+        """

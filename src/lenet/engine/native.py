@@ -4,6 +4,8 @@ This module checks all arguments (native_checks.py), describes the layers by the
 passes the model's own tensors to C++, which changes them in place.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import nn
@@ -83,6 +85,11 @@ def logits(model: nn.Sequential, images: np.ndarray, settings: Settings) -> np.n
     check_model(model, images, settings)
     model.eval()
     return Inference(plain(model), images.shape[1:], settings.threads).logits(images)
+
+
+def maps(model: nn.Sequential, images: np.ndarray, numbers: Sequence[int]) -> list[np.ndarray]:
+    """See lenet.engine.base.Engine.maps."""
+    return Inference(plain(model), images.shape[1:]).maps(images, numbers)
 
 
 def _state_for(model: nn.Sequential, optimizer_state: OptimizerState, settings: Settings) -> OptimizerState:

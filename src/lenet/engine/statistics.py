@@ -11,8 +11,8 @@ from lenet.layers.table import ACTIVATIONS, kind_of
 MOST_STATISTICS = 1024  # per image; their covariance has the square of this number of values
 _BATCH, _PIXELS = 256, 256 * 32 * 32  # at most, of the images whose maps are in memory at once
 
-# `maps` of the torch engine, or of the native one's Inference: (network, uint8 [N, H, W, C], numbers of layers) ->
-# their outputs, float32 [N, pixels, channels] each, computed on one thread.
+# `maps` of an engine, or of an Inference: (network, uint8 [N, H, W, C], numbers of layers) -> their outputs, float32
+# [N, pixels, channels] each, computed on one thread.
 Maps = Callable[[Any, np.ndarray, Sequence[int]], list[np.ndarray]]
 
 

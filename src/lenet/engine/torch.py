@@ -78,10 +78,7 @@ def logits(model: nn.Sequential, images: np.ndarray, settings: Settings) -> np.n
 
 
 def maps(model: nn.Sequential, images: np.ndarray, numbers: Sequence[int]) -> list[np.ndarray]:
-    """What the layers with these numbers, in ascending order, return for uint8 [N, H, W, C], on the CPU and one thread.
-
-    float32 [N, pixels, channels] each.
-    """
+    """See lenet.engine.base.Engine.maps."""
     torch.set_num_threads(1)
     model.cpu().eval()
     found, x = [], _tensor(images)

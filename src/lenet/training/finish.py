@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet.engine import torch as torch_engine
 from lenet.engine.statistics import map_statistics, statistics_count
 from lenet.errors import InputError
 from lenet.evaluation.calibration import Calibration, fit_temperature, reliability
@@ -108,7 +107,7 @@ def likeness_of(training: Training) -> Likeness | None:
     def described(indices: NDArray[np.int64], most: int) -> np.ndarray:
         chosen = indices[:: 1 + (len(indices) - 1) // most]
         blocks = (dataset.images[chosen[begin : begin + _COPIED]] for begin in range(0, len(chosen), _COPIED))
-        return np.concatenate([map_statistics(torch_engine.maps, model, images) for images in blocks])
+        return np.concatenate([map_statistics(training.choice.engine.maps, model, images) for images in blocks])
 
     return likeness(described(dataset.train, train), described(dataset.val, _DESCRIBED_VAL))
 
