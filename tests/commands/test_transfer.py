@@ -161,10 +161,26 @@ def test_start_without_linear_last_layer_is_refused(lenet, low, tmp_path, refuse
     refused(lenet("transfer", tmp_path / "odd", "digits"), "ends in a ReLU", "ends in a ReLU layer")
 
 
+def test_a_network_that_ends_in_means_takes_larger_images(lenet, tmp_path):
+    small = {"maps": (2, 4, 4), "epochs": 1, "classes": "0,1,2,3,4"}
+    start = api.train("digits", model="small-vgg", **small, out=tmp_path / "start")
+    words = ("transfer", start.path, "digits", *HIGH, "--size", 24, "--epochs", 2, "--out", tmp_path / "large")
+    outcome = lenet(*words)
+    assert outcome.code == 0, outcome
+    assert "24x24x1, 5 classes" in outcome.out
+    made = api.load(tmp_path / "large")
+    assert (start.checkpoint().input_shape, made.input_shape) == ((16, 16, 1), (24, 24, 1))
+    state = made.networks[0].state_dict()
+    for name, tensor in body(start.checkpoint().networks[0].state_dict()).items():
+        assert torch.equal(state[name], tensor), name
+    again = api.evaluate(tmp_path / "large")
+    assert again.scores[0].accuracy == Run(tmp_path / "large").result["test_accuracy"]["mean"]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"size": 32}, "--size 32: the network of .* takes size 16"),
+        ({"size": 32}, r"--size 32: the network of .* takes size 16 \(layer .* \(Linear\) .*\); leave --size out"),
         ({"channels": 3}, "--channels 3: the network of .* takes channels 1"),
         ({"fc": (10, 10)}, "--fc: the network comes from"),
         ({"model": "lenet5"}, "--model: the network comes from"),

@@ -65,7 +65,8 @@ def transfer(
 ) -> None:  # fmt: skip
     """Train a finished run's best network on other classes, with a new last layer.
 
-    Images are resized to the network's input size and converted to its number of channels.
+    Images are converted to the network's number of channels and resized to its input size. Networks that end in the
+    mean of each map, as small-vgg and resnet8 do, also take other sizes: --size.
     """
     with loading():
         from lenet.commands.transfer import transfer as run_transfer

@@ -41,7 +41,8 @@ def transfer(
 
     Returns the new run.
 
-    run: the finished run; images are converted to the size, channels and fit of its networks
+    run: the finished run; images are converted to the channels and fit of its networks, and to their size unless
+        `size` names another, which networks like small-vgg accept
     data: as for `lenet.train`, with any classes
     recipe: a recipe's name, or the path of a TOML file; options override it
     out, resume, overwrite, verbose, watch: as for `lenet.train`

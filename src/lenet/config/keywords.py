@@ -10,12 +10,16 @@ from lenet.config.options import SHAPING
 from lenet.config.values import options
 
 # What a transfer takes from the run that it starts from.
-FROM_START = ("model", "minutes", *SHAPING, "start", "start_sha256", "size", "channels")
+FROM_START = ("model", "minutes", *SHAPING, "start", "start_sha256", "channels")
 
 # A transfer's own defaults. A learning rate for training from scratch would overwrite what the network has learned.
 TRANSFER_FREEZE = "all-but-last"
 TRANSFER_LR = {"sgd": 0.01, "muon": 0.01, "adam": 0.001, "adamw": 0.001}
-TRANSFER_DEFAULTS = {"freeze": TRANSFER_FREEZE, "lr": "0.01 with sgd and muon, 0.001 with adam and adamw"}
+TRANSFER_DEFAULTS = {
+    "size": "the network's",
+    "freeze": TRANSFER_FREEZE,
+    "lr": "0.01 with sgd and muon, 0.001 with adam and adamw",
+}
 
 # What an audit does not take: it divides all images into folds itself, trains for a fixed number of epochs, of which it
 # uses the last, and starts from nothing that was trained on the images.
@@ -39,6 +43,7 @@ class TransferOptions(TypedDict, total=False):
     data_sha256: str | None
     data_dir: str | Path | None
     labels: str | Path | None
+    size: int | None
     fit: Literal["crop", "pad", "squash"]
     classes: str | None
     per_class: int | None

@@ -10,6 +10,7 @@ from torch import nn
 
 from lenet.config import SHAPING, Config, checked
 from lenet.errors import InputError
+from lenet.layers.network import output_shapes, parsed
 from lenet.models import build, describe, parameter_count
 from lenet.runs.run import Run
 from lenet.runs.tensors import tensors_digest
@@ -66,20 +67,24 @@ def read_start(path: str | Path) -> Start:
 
 
 def config_from_start(config: Config, start: Start, asked: Mapping[str, Any]) -> Config:
-    """The config with the start's network shape, image size, channels and fit.
+    """The config with the start's network shape, channels and fit, and its image size unless another is asked for.
 
     asked: the options that the user or a recipe set
+
+    A network that ends in the means of its maps takes images of other sizes too.
 
     Raises InputError if they contradict the start's network or its input.
     """
     size, _, channels = start.input_shape
-    for name, value in (("size", size), ("channels", channels)):
-        if asked.get(name, value) != value:
-            raise InputError(
-                f"--{name} {asked[name]}: the network of {config.start} takes {name} {value}, and images are "
-                f"converted to it; leave --{name} out",
-                options=[name],
-            )
+    if asked.get("channels", channels) != channels:
+        raise InputError(f"--channels {asked['channels']}: the network of {config.start} takes channels {channels}, to "
+                         "which images are converted; leave --channels out", options=["channels"])  # fmt: skip
+    own_size, size = size, asked.get("size") or size
+    try:
+        output_shapes(parsed(start.layers), (channels, size, size))
+    except InputError as error:
+        raise InputError(f"--size {size}: the network of {config.start} takes size {own_size} ({error}); leave --size "
+                         "out", options=["size"]) from None  # fmt: skip
     shape = checked(start.settings, f"{config.start}: ")
     for name in ("model", *SHAPING):
         if asked.get(name, shape.get(name)) != shape.get(name):
