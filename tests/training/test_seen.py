@@ -82,3 +82,19 @@ def test_images_added_to_a_folder(tmp_path, lenet):
     assert seen_of(other.path)
     outcome = lenet("eval", other.path)
     assert f"{len(seen_of(other.path))} of these" in outcome.out
+
+
+def test_the_same_images_at_another_size(tmp_path):
+    rng = np.random.default_rng(2)
+    for name in "ab":
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(40):
+            Image.fromarray(rng.integers(0, 256, (24, 24), np.uint8)).save(tmp_path / "photos" / name / f"{number}.png")
+    small = {"epochs": 1, "batch_size": 16}
+    one = lenet.train(tmp_path / "photos", size=16, model="small-vgg", maps=(2, 4, 4), out=tmp_path / "one", **small)
+    same = lenet.transfer(one, tmp_path / "photos", size=20, out=tmp_path / "same", **small)
+    assert seen_of(same.path) == []
+    other = lenet.transfer(one, tmp_path / "photos", size=20, split_seed=1, out=tmp_path / "other", **small)
+    tested = set(other.predictions()["indices"].tolist())
+    assert seen_of(other.path) == sorted(tested - set(one.predictions()["indices"].tolist()))
+    assert seen_of(other.path)
