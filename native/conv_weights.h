@@ -62,8 +62,8 @@ class ConvWeights {
     if (!trained) return;
     gradients_ = arena.array<T>(size_t(kMostSlices) * (size() + width));
     if (!context.orthogonal(spec_)) return;
-    orthogonal_.emplace(outputs, kernel * run_width, kernel * run);
-    orthogonal_->allocate(arena);
+    if (!orthogonal_) orthogonal_.emplace(outputs, kernel * run_width, kernel * run);
+    orthogonal_->allocate(arena, weight_gradient(0));
   }
 
   // Start in `by_output` of the tile of channels that starts at `channel`: [kernel][run][channels of the tile], contiguous.
@@ -113,14 +113,11 @@ class ConvWeights {
         optimizer.update(bias, optimizer.rates(bias, step.learning_rate), 0, outputs, sum_slices(size(), outputs, slices));
     });
     if (!orthogonal_) return;
-    schedule.barrier();  // the direction needs the whole gradient
-    schedule.columns(Split::singly(1),
-                     [this](const Step&, Range, const Worker&) { orthogonal_->replace(weight_gradient(0)); });
-    schedule.barrier();
+    orthogonal_->add_phases(schedule);
     schedule.columns(Split::singly(kernel), [this](const Step& step, Range rows, const Worker&) {
       const T rate = T(step.learning_rate);
       for (int c = 0; c < outputs; c++) {
-        const T* __restrict const direction = weight_gradient(0);
+        const T* __restrict const direction = orthogonal_->direction();
         T* __restrict const value = weight.value;
         const int begin = (c * kernel + rows.begin) * run_width, end = (c * kernel + rows.end) * run_width;
         for (int i = begin; i < end; i++) value[i] -= rate * direction[i];

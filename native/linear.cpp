@@ -93,9 +93,9 @@ class Linear : public Layer<T> {
     if (!this->trained_) return;
     gradient_ = arena.array<T>(size_t(this->context_.threads) * kRows * width_);
     if (!this->context_.orthogonal(this->spec_)) return;
-    orthogonal_.emplace(this->spec_.outputs, padded<T>(inputs_), inputs_);
-    orthogonal_->allocate(arena);
-    direction_ = arena.array<T>(size_t(this->spec_.outputs) * padded<T>(inputs_));
+    sgd_direction_ = arena.array<T>(size_t(this->spec_.outputs) * padded<T>(inputs_));
+    if (!orthogonal_) orthogonal_.emplace(this->spec_.outputs, padded<T>(inputs_), inputs_);
+    orthogonal_->allocate(arena, sgd_direction_);
   }
 
   void pack() override {
@@ -156,14 +156,12 @@ class Linear : public Layer<T> {
 
   void update(Schedule& schedule) override {
     if (!orthogonal_) return;
-    schedule.barrier();
-    schedule.columns(Split::singly(1), [this](const Step&, Range, const Worker&) { orthogonal_->replace(direction_); });
-    schedule.barrier();
+    orthogonal_->add_phases(schedule);
     schedule.columns(rows_, [this](const Step& step, Range rows, const Worker&) {
       const T rate = T(step.learning_rate);
       for (int i = rows.begin; i < rows.end; i++)
         for (int o = 0; o < this->spec_.outputs; o++)
-          weight_.value[size_t(i) * width_ + o] -= rate * direction_[size_t(o) * padded<T>(inputs_) + i];
+          weight_.value[size_t(i) * width_ + o] -= rate * orthogonal_->direction()[size_t(o) * padded<T>(inputs_) + i];
     });
   }
 
@@ -224,7 +222,7 @@ class Linear : public Layer<T> {
   void keep_direction(int i, int count, T* gradient) {
     this->context_.optimizer.direct(weight_, size_t(i) * width_, count * width_, gradient);
     for (int o = 0; o < this->spec_.outputs; o++)
-      for (int r = 0; r < count; r++) direction_[size_t(o) * padded<T>(inputs_) + i + r] = gradient[r * width_ + o];
+      for (int r = 0; r < count; r++) sgd_direction_[size_t(o) * padded<T>(inputs_) + i + r] = gradient[r * width_ + o];
   }
 
   // Reads whole tiles of rows; those after the last input are zero.
@@ -255,7 +253,7 @@ class Linear : public Layer<T> {
   T* sums_ = nullptr;      // [parts][images][width]: sums over each part of the inputs
   T* gradient_ = nullptr;  // [threads][kRows][width]
   std::optional<Orthogonal<T>> orthogonal_;  // if the optimizer is Muon
-  T* direction_ = nullptr;                   // [outputs][inputs, padded]: for it
+  T* sgd_direction_ = nullptr;               // [outputs][inputs, padded]: for it
 };
 
 LENET_DEFINE_LAYER(make_linear, Linear)

@@ -11,7 +11,7 @@ from torch import nn
 from lenet.engine import native
 from lenet.engine import torch as reference
 from lenet.engine.base import Settings
-from lenet.models import SHAPES
+from lenet.models import SHAPES, Normalize
 from tests.engine.agreement import (
     WITHOUT_BATCH_NORM,
     assert_gradients_agree,
@@ -63,6 +63,26 @@ def test_fifty_steps_with_every_option(option):
     plan = make_plan(397, 8, learning_rate=rate, schedule="one-cycle")
     model = make_model("lenet-dropout", (20, 20, 1), pool="max")
     assert_trainings_agree(model, make_images(397, (20, 20, 1)), make_labels(397), plan, settings, 1e-9)
+
+
+@pytest.mark.parametrize("hidden", [(90,), (50, 300), (300, 50), (47, 48), (49, 7, 130)])
+def test_muon_of_wide_and_tall_matrices(hidden):
+    """Threads share the rows of matrices whose shorter side has 48 values or more."""
+    torch.manual_seed(0)
+    layers, inputs = [nn.Flatten()], 192
+    for units in hidden:
+        layers += [nn.Linear(inputs, units), nn.Tanh()]
+        inputs = units
+    model = nn.Sequential(Normalize([0.4, 0.5, 0.6], [0.2, 0.3, 0.1]), *layers, nn.Linear(inputs, 10)).double()
+    images, labels, plan = make_images(40, (8, 8, 3)), make_labels(40), make_plan(40, 8, learning_rate=0.02)
+    settings = settings_for("muon", momentum=0.9, nesterov=True, weight_decay=5e-4)
+    assert_trainings_agree(model, images, labels, plan, settings, 1e-9)
+    results = []
+    for threads in (1, 2, 3, 7):
+        trained = copy.deepcopy(model).float()
+        native.train(trained, {}, images, labels, plan, replace(settings, threads=threads))
+        results.append([tensor.numpy().tobytes() for tensor in trained.state_dict().values()])
+    assert all(result == results[0] for result in results)
 
 
 @pytest.mark.parametrize("name", SHAPES)

@@ -201,8 +201,10 @@ def _direction(
     x = gradient.flatten(1)
     rows, columns = x.shape
     x = x / (x.norm() + 1e-7)
+    x = x if rows <= columns else x.T  # the same direction, and smaller products
     for _ in range(5):
         a = x @ x.T
         x = 3.4445 * x + (-4.7750 * a + 2.0315 * (a @ a)) @ x
+    x = x if rows <= columns else x.T
     direction: torch.Tensor = max(1, rows / columns) ** 0.5 * x
-    return direction.view_as(weight)
+    return direction.reshape(weight.shape)

@@ -18,15 +18,15 @@ def check_memory(config: Config, network: nn.Sequential, input_shape: tuple[int,
     """Raises InputError if the networks and one batch do not fit into the free memory.
 
     This is a lower bound: weights, gradients, optimizer state and best weights of every network, for Muon two square
-    matrices of the outputs of each weight, and the activations of one batch with their gradients. The network may be on
-    the meta device.
+    matrices of the shorter side of each weight, and the activations of one batch with their gradients. The network may
+    be on the meta device.
     """
     count = parameter_count(network)
     if count > _MOST_PARAMETERS:
         raise InputError(f"the network has {count:,} parameters; lenet trains at most {_MOST_PARAMETERS:,}")
     activations = sum(prod(layer.output) for layer in trace(network, input_shape))
     matrices = [p for p in network.parameters() if p.ndim > 1][:-1] if config.optimizer == "muon" else []
-    square = 2 * sum(len(p) ** 2 for p in matrices)
+    square = 2 * sum(min(len(p), p[0].numel()) ** 2 for p in matrices)
     weights, batch = (5 * count + square) * config.seeds, 2 * activations * config.batch_size
     need, free = 4 * (weights + batch), free_memory()
     if need > free:
