@@ -25,7 +25,7 @@ COMMANDS = ("train", "audit", "eval", "predict", "export", "report", "runs", "co
 
 # What the run that a transfer starts from decides.
 TRANSFER_LACKS = ("data", "data-sha256", "start", "start-sha256", "teacher-sha256", "model", "minutes", "maps", "fc",
-                  "kernel", "padding", "norm", "dropout", "activation", "pool", "pool-sizes", "batch-norm", "size",
+                  "kernel", "padding", "norm", "dropout", "activation", "pool", "pool-sizes", "batch-norm",
                   "channels")  # fmt: skip
 
 
@@ -268,3 +268,11 @@ def test_works_with_standard_streams_closed(process, closed):
     _, err = running.communicate()
     assert (running.returncode, err) == (0, "")
     assert Run("run").result["test_accuracy"]["mean"] > 0.1
+
+
+def test_a_backend_of_notebooks_that_is_not_installed_changes_nothing(process, tmp_path, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "module://not_installed.backend")
+    running = process("train", "digits", "--epochs", "1", "--out", tmp_path / "run")
+    _, err = running.communicate(timeout=300)
+    assert (running.returncode, err) == (0, "")
+    assert (tmp_path / "run" / "plots" / "curves.png").is_file()

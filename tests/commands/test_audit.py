@@ -11,6 +11,7 @@ import lenet as package
 from lenet.config import DataConfig
 from lenet.data import load_dataset
 from lenet.errors import InputError
+from lenet.report.audit import result_lines
 from lenet.runs.run import Run
 
 FAST = {"folds": 3, "seeds": 1, "epochs": 4, "augment": "none"}
@@ -205,3 +206,27 @@ def test_a_class_too_small_for_the_folds_is_refused_in_one_line(photos, lenet, r
 def test_options_that_an_audit_does_not_have_are_refused():
     with pytest.raises(InputError, match="an audit does not take patience"):
         package.audit("digits", patience=3)
+
+
+def test_networks_that_diverged_are_said_to_be_left_out(audited, tmp_path):
+    found, out = audited
+    assert not any("diverged" in line for line in result_lines(found, out))
+    assert "failed  2 networks diverged and are left out: lower --lr" in result_lines(
+        replace(found, failed=(0, 3)), out
+    )
+
+
+def test_the_number_of_images_in_labels_csv_includes_earlier_corrections(planted, tmp_path, lenet):
+    (tmp_path / "fix.csv").write_text("index,label\n3,4\n5,\n")
+    words = ("--folds", 2, "--seeds", 1, "--epochs", 1, "--augment", "none", "--out", tmp_path / "a")
+    outcome = lenet("audit", planted[0], "--labels", tmp_path / "fix.csv", *words)
+    assert outcome.code == 0, outcome
+    assert f"labels.csv lists {len(rows(tmp_path / 'a' / 'labels.csv'))} images" in outcome.out
+
+
+def test_a_folder_in_the_images_is_refused(photos, lenet, refused, tmp_path):
+    folder = photos(tmp_path / "photos")
+    run = package.train(folder, epochs=1, size=16, out=tmp_path / "run")
+    for words in (("audit", folder), ("train", folder), ("eval", run.path, folder)):
+        refused(lenet(*words, "--out", folder / "cat" / "made"), "is in the folder of images")
+    assert not (folder / "cat" / "made").exists()

@@ -238,3 +238,19 @@ def test_training_on_the_folder_points_to_the_check(lenet, planted):
     outcome = lenet("train", planted, "--epochs", 1)
     assert outcome.code == 0
     assert f"        lenet data check {planted} names the images" in outcome.out
+
+
+def test_of_copies_in_three_splits_the_one_in_the_test_images_stays(tmp_path):
+    root = tmp_path / "photos"
+    for number in range(12):
+        save(scene(number), root / "train" / "cat" / f"{number:02}.png")
+        save(scene(100 + number), root / "train" / "dog" / f"{number:02}.png")
+    for split in ("val", "test"):
+        for number in range(3):
+            (root / split / "cat").mkdir(parents=True, exist_ok=True)
+            shutil.copy(root / "train" / "cat" / f"{number:02}.png", root / split / "cat" / f"{number:02}.png")
+        save(scene(200 + len(split)), root / split / "dog" / "00.png")
+    write_check(package.check(root, near=False), tmp_path / "out")
+    with (tmp_path / "out" / "labels.csv").open(newline="") as file:
+        listed = {row["file"] for row in csv.DictReader(file)}
+    assert listed == {f"{split}/cat/{number:02}.png" for split in ("train", "val") for number in range(3)}

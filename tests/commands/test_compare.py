@@ -125,3 +125,30 @@ def test_compare_prints_one_run_or_runs_on_different_images_as_markdown(lenet, r
     missing = lenet("compare", tmp_path / "none", "--markdown")
     assert missing.code == 2
     assert missing.err.count("\n") == 1
+
+
+def test_files_of_others_are_not_replaced(lenet, runs, refused):
+    good, poor, _ = runs
+    refused(lenet("compare", good.path, poor.path, "--out", good.path / "state"), "has files that no comparison made")
+    refused(lenet("compare", good.path, "--markdown", "--out", "made"), "--markdown writes no files")
+
+
+def test_runs_at_other_sizes_are_told_apart_from_runs_on_other_images(photos, tmp_path):
+    folder = photos(tmp_path / "photos")
+    small, large = (api.train(folder, epochs=1, size=size, out=tmp_path / str(size)) for size in (16, 20))
+    assert "converted their images to different sizes" in api.compare([small, large]).notes[0]
+
+
+def test_a_long_name_of_the_data_leaves_the_runs_names_readable(runs, lenet, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.chdir(tmp_path)
+    names = []
+    for number, run in enumerate(runs[:2]):
+        copy = shutil.copytree(run.path, tmp_path / f"0{number}")
+        result = json.loads((copy / "result.json").read_text()) | {"data": "garbage_classification_v2_sorted"}
+        (copy / "result.json").write_text(json.dumps(result))
+        names.append(copy.name)
+    lines = lenet("compare", *names).out.splitlines()
+    assert lines[0].startswith("run ")
+    assert "time" in lines[0]
+    assert lines[1].startswith("00 ")

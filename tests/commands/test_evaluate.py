@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 import lenet
+from lenet.commands.evaluate import write_evaluation
 from lenet.errors import InputError
 
 
@@ -93,3 +94,19 @@ def test_a_run_trained_without_flips_and_shifts_has_no_views(digits_run):
     with pytest.raises(InputError, match="without flips and shifts"):
         lenet.evaluate(digits_run, augment=True)
     assert lenet.evaluate(digits_run).augmented_accuracy is None
+
+
+def test_files_of_an_earlier_evaluation_are_not_left_beside_new_scores(digits_run, low_run, tmp_path):
+    out = tmp_path / "made"
+    write_evaluation(lenet.evaluate(digits_run), out)
+    single = lenet.evaluate(digits_run, network=0)
+    before = {path.name for path in out.iterdir()}
+    write_evaluation(single, out)  # of one network: the other's files stay
+    after = {path.name for path in out.iterdir()}
+    assert before < after
+    assert "scores-0.json" in after
+    (out / "errors.png").touch()
+    (out / "predictions.csv").touch()
+    assert set(write_evaluation(lenet.evaluate(low_run), out)) == {path.name for path in out.iterdir()} - {
+        "scores-0.json"
+    }

@@ -262,3 +262,33 @@ def test_a_folder_without_runs_and_a_damaged_study_are_refused(lenet, refused, t
     assert not (tmp_path / "report.html").exists()
     (tmp_path / "study.json").write_text("{}")
     refused(lenet("report", tmp_path), "study.json is damaged (it has no runs)")
+
+
+def test_a_folder_with_the_name_of_a_published_dataset_has_none_of_its_facts(photos, lenet, tmp_path):
+    folder = photos(tmp_path / "mnist")
+    package.train(folder, epochs=1, size=16, out=tmp_path / "run")
+    assert lenet("report", tmp_path / "run", "--card").code == 0
+    card = (tmp_path / "run" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "- Licence: not known to lenet" in card
+    assert "LeCun" not in card
+    assert "published dataset" not in section(text_of(tmp_path / "run"), "data")
+
+
+def test_the_card_counts_networks_that_diverged_and_tells_how_the_epoch_was_chosen(copied, lenet):
+    assert lenet("report", copied.path, "--card").code == 0
+    card = (copied.path / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "This run trained 2 of them" in card
+    assert "The epoch is chosen by validation; the test set" in card
+    result = json.loads((copied.path / "result.json").read_text())
+    result |= {"failed": [2], "config": result["config"] | {"select": "last"}}
+    (copied.path / "result.json").write_text(json.dumps(result))
+    assert lenet("report", copied.path, "--card", "--overwrite").code == 0
+    card = (copied.path / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "This run trained 3 of them" in card
+    assert "- 1 of 3 networks diverged and is not in the mean: seed 2." in card
+    assert "The weights are those of the last epoch; the test set" in card
+
+
+def test_the_command_that_repeats_a_run_is_quoted_for_a_shell(digits_run, tmp_path):
+    run = Run(shutil.copytree(digits_run.path, tmp_path / "é $HOME" / "run 1"))
+    assert f"lenet train --recipe &#x27;{run.path}/config.toml&#x27;" in section(text_of(run), "repeat")

@@ -153,3 +153,34 @@ def test_folders_without_runs(lenet, refused, digits_run):
     assert lenet("runs").out == "no runs in runs: 'lenet train' makes one\n"
     refused(lenet("runs", "none"), "no folder none")
     refused(lenet("runs", digits_run.path), "is a run", str(digits_run.path.parent))
+
+
+def test_an_unfinished_run_says_of_how_many_networks_its_mean_is(stopped_run, tmp_path, lenet):
+    copy = shutil.copytree(stopped_run, tmp_path / "runs" / "0001")
+    lines = (copy / "metrics.csv").read_text().splitlines(keepends=True)
+    (copy / "metrics.csv").write_text("".join(line for line in lines if not line.startswith("1,")))
+    row = lenet("runs", tmp_path / "runs").out.splitlines()[1]
+    assert "0/200 1 of 2" in row
+
+
+def test_trials_that_a_search_kept_are_finished_and_a_search_without_confirmation_has_no_accuracy(
+    digits_run, tmp_path, lenet, refused
+):
+    folder = tmp_path / "runs"
+    trial, search = folder / "trial", folder / "search"
+    trial.mkdir(parents=True)
+    for name in ("model.json", "model.safetensors"):
+        shutil.copy(digits_run.path / name, trial / name)
+    shutil.copytree(digits_run.path, search)
+    shutil.copy(digits_run.path / "config.toml", search / "search.toml")
+    result = json.loads((search / "result.json").read_text())
+    result |= {"members": 0, "test_accuracy": None, "parameters": None}
+    (search / "result.json").write_text(json.dumps(result))
+    found = {run.path.name: run for run in package.list_runs(folder).runs}
+    assert (found["trial"].state, found["trial"].resume, found["trial"].seeds) == ("finished", "", 2)
+    assert found["trial"].val_accuracy["mean"] == pytest.approx(digits_run.result["val_accuracy"]["mean"])
+    assert (found["search"].val_accuracy, found["search"].seeds) == (None, 0)
+    refused(lenet("compare", digits_run.path, trial), "is a trial that a search kept")
+    refused(lenet("compare", "--markdown", search), "is a search without confirmation, which has no test result")
+    (tmp_path / "empty").mkdir()
+    refused(lenet("compare", digits_run.path, tmp_path / "empty"), "is no run: give the folder of one")

@@ -27,6 +27,10 @@ def test_result_of_a_run_has_no_fault(digits_run):
         (lambda result: result.update(best_network=2), "best_network is 2"),
         (lambda result: result.update(best_network="0"), "best_network is '0'"),
         (lambda result: result.update(config=5), "config is 5"),
+        (lambda result: result["seconds"].update(total=float("nan")), "seconds is {'train'"),
+        (lambda result: result["test_accuracy"].update(each=[0.5, float("inf")]), "test_accuracy is"),
+        (lambda result: result.pop("test_accuracy"), "test_accuracy is missing"),
+        (lambda result: result.pop("parameters"), "parameters is missing"),
     ],
 )
 def test_error_names_invalid_value(digits_run, tmp_path, lenet, change, fault):

@@ -6,10 +6,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from torch import nn
 
 import lenet
 from lenet.commands.data import clear_data, list_data
+from lenet.config import Config
+from lenet.engine.base import Settings
 from lenet.engine.choice import choose
+from lenet.files import locked, temporary
+from lenet.models import Normalize
 from lenet.training import logits_table, teacher
 from lenet.training.logits_table import Table, table_path
 
@@ -43,7 +48,7 @@ def entries(*numbers):
 
 
 def table(path, images=4):
-    return Table(images, 2, 1, path)
+    return Table(images, 2, 1, True, path)
 
 
 def known(table):
@@ -56,7 +61,7 @@ def test_a_training_reads_what_another_one_computed_and_has_the_same_weights(dig
     computed.clear()
     again = lenet.train("digits", teacher=digits_run.path, out=tmp_path / "again", verbose=True, **SMALL)
     assert not computed
-    assert "% of all views are known" in capsys.readouterr().out
+    assert "% of the views are known" in capsys.readouterr().out
     assert again.result["test_loss"] == first.result["test_loss"]
     lenet.train("digits", teacher=digits_run.path, out=tmp_path / "other", max_shift=1, **SMALL)
     assert computed
@@ -139,3 +144,34 @@ def test_data_list_and_data_clear_know_the_files(digits_run, tmp_path):
     assert list_data().logits == size > 0
     assert clear_data() >= size
     assert list_data().logits == 0
+
+
+def test_what_a_killed_process_was_writing_is_removed(tmp_path):
+    left = temporary(tmp_path / "one.safetensors")
+    left.touch()
+    table(tmp_path / "one.safetensors").fill(*entries(1), 1.0)
+    assert not left.exists()
+
+
+def test_a_table_that_another_process_is_writing_is_not_waited_for(tmp_path, process):
+    one = table(tmp_path / "one.safetensors")
+    with locked(tmp_path):
+        one.fill(*entries(1), 1.0)
+    assert not list(tmp_path.iterdir())
+    one.fill(*entries(2), 1.0)
+    assert known(table(tmp_path / "one.safetensors")) == [1, 2]
+
+
+def test_a_teacher_that_needs_pytorch_has_no_table(few_digits, tmp_path):
+    """Its logits of an image depend on the images beside it, and so would a resumed run."""
+    layers = [Normalize([0.4], [0.2]), nn.Conv2d(1, 2, 3, padding=1, padding_mode="reflect"), nn.ReLU(), nn.Flatten()]
+    run = lenet.train("digits", model=nn.Sequential(*layers, nn.Linear(512, 10)), epochs=1, out=tmp_path / "run")
+    config = Config(teacher=(str(run.path),), augment="flip-shift", size=16, channels=1)
+    assert teacher.read_teacher(config, few_digits, Settings()).table is None
+
+
+def test_the_known_part_is_of_the_images_that_are_trained_on():
+    one = Table(4, 2, 0, False)
+    one.fill(*entries(0, 2), 1.0)
+    assert one.known_of(np.array([0, 1, 2])) == pytest.approx(2 / 3)
+    assert one.known_of(np.array([], np.int64)) == 0

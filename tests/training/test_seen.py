@@ -98,3 +98,19 @@ def test_the_same_images_at_another_size(tmp_path):
     tested = set(other.predictions()["indices"].tolist())
     assert seen_of(other.path) == sorted(tested - set(one.predictions()["indices"].tolist()))
     assert seen_of(other.path)
+
+
+def test_the_same_images_in_memory_at_another_size_and_other_classes_of_a_dataset(data, tmp_path):
+    small = {"epochs": 1, "batch_size": 16}
+    options = {"model": "small-vgg", "maps": (2, 4, 4), **small}
+    one = lenet.train(data, out=tmp_path / "one", **options)
+    other = lenet.transfer(one, data, size=20, split_seed=1, out=tmp_path / "other", **small)
+    tested = set(other.predictions()["indices"].tolist())
+    assert seen_of(other.path) == sorted(tested - set(one.predictions()["indices"].tolist()))
+    assert seen_of(other.path)
+    low = lenet.train("digits", classes="0,1,2", out=tmp_path / "low", **options)
+    every = lenet.transfer(low, "digits", size=20, split_seed=5, out=tmp_path / "every", **small)
+    labels = every.predictions()["labels"][np.isin(every.predictions()["indices"], seen_of(every.path))]
+    tested = every.predictions()["labels"]
+    assert set(labels.tolist()) == {0, 1, 2}
+    assert 0.7 * (tested < 3).sum() < len(labels) <= (tested < 3).sum()

@@ -55,7 +55,7 @@ def test_targets_mix_labels_and_the_mean_logits_at_the_temperature(config, few_d
 def test_a_view_is_computed_once_and_without_a_table_every_time(config, few_digits, monkeypatch):
     seen = []
     engine = SimpleNamespace(logits=lambda *given: seen.append(len(given[1])) or torch_engine.logits(*given))
-    monkeypatch.setattr(module, "choose", lambda *given: Choice("torch", engine, "requested"))
+    monkeypatch.setattr(module, "choose", lambda *given: Choice("native", engine, "requested"))
     teacher, plan = read_teacher(config, few_digits, Settings()), plan_of(few_digits)
     first = targets_of(teacher, few_digits, plan)
     assert sum(seen) == 2 * len(few_digits.train)  # two networks

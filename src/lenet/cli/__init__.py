@@ -15,5 +15,9 @@ __all__ = ["loading", "main"]
 def main(argv: "Sequence[str] | None" = None) -> int:
     """Run a command and return its exit code: 0 done, 2 an error, 130 Ctrl-C, 141 a closed pipe."""
     with loading():
+        import os
+
+        # Notebooks name a backend for "!lenet train" that need not be installed here; lenet opens no windows.
+        os.environ.pop("MPLBACKEND", None)
         from lenet.cli.app import app, run
     return run(app, argv)

@@ -7,6 +7,7 @@ from cyclopts import Parameter
 
 from lenet.cli.flags import DataDirOfRun, RunFolder, Whole
 from lenet.cli.interrupt import loading
+from lenet.errors import InputError
 from lenet.report.console import PlainConsole
 
 
@@ -37,10 +38,12 @@ def evaluate(
     with loading():
         from lenet.commands.evaluate import evaluate as run_evaluate
         from lenet.commands.evaluate import evaluation_folder, write_evaluation
+        from lenet.data.identity import check_outside
         from lenet.files import check_made_here
         from lenet.report.evaluation import evaluation_lines, per_class_table, result_lines
 
     if out is not None:
+        check_outside(out, data)
         check_made_here(out, "scores*.json", "evaluation")
     evaluation = run_evaluate(run, data, data_dir=data_dir, network=network, split=split, augment=augment)
     console, folder = PlainConsole(), out or evaluation_folder(evaluation, run)
@@ -52,7 +55,7 @@ def evaluate(
 
 
 def compare(
-    runs: Annotated[list[Path], Parameter(negative="", name="RUN")], /, *, out: Path = Path("comparison"),
+    runs: Annotated[list[Path], Parameter(negative="", name="RUN")], /, *, out: Path | None = None,
     markdown: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:  # fmt: skip
     """Compare finished runs: a table, learning curves, and confidence intervals of the differences.
@@ -71,6 +74,8 @@ def compare(
         from lenet.commands.compare import markdown as run_markdown
 
     if markdown:
+        if out is not None:
+            raise InputError("--markdown writes no files: leave --out out, or redirect the output")
         PlainConsole().lines(*run_markdown(runs).split("\n"))
         return
-    run_compare(runs, out=out, verbose=True)
+    run_compare(runs, out=out or Path("comparison"), verbose=True)

@@ -1,6 +1,7 @@
 """Audit: which labels of a dataset are probably wrong."""
 
 import json
+import shlex
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from lenet.config import SHAPING, Config, checked, to_toml
 from lenet.config.keywords import AUDIT_DEFAULTS, AUDIT_LACKS, Options, with_options
 from lenet.config.request import Request
 from lenet.data import Dataset, load_dataset
-from lenet.data.identity import check_images, same_folder
+from lenet.data.identity import check_images, check_outside, same_folder
 from lenet.data.memory import Images, in_memory
 from lenet.data.source import MEMORY, Source
 from lenet.data.splits import Indices, Sources, held_out_folds
@@ -32,7 +33,7 @@ from lenet.models.audit import audit_network
 from lenet.report.audit import AuditPrinter, write_audit
 from lenet.report.progress import both
 from lenet.report.text import epochs_trained
-from lenet.runs.opening import opened_run
+from lenet.runs.opening import RUNS, opened_run
 from lenet.runs.run import Clock, Run
 from lenet.training.finish import command, versions
 from lenet.training.loop import Watch, load_trainings, train_all
@@ -83,6 +84,8 @@ def audit(
     given = {"data": MEMORY if memory else data, "model": model if own is None else None, **options}
     request = Request.of(None, given, _DEFAULTS)
     _check(request, folds, own)
+    if not resume:
+        check_outside(Path(out or RUNS), data)
     with (
         preserved_torch(),
         opened_run(out, resume=resume, overwrite=overwrite, marker=AUDIT_FILE) as run,
@@ -107,6 +110,7 @@ def audit(
             "agreement": found.agreement,
             "folds": len(parts),
             "networks": len(trainings),
+            "failed": found.failed,
             "seconds": found.seconds,
             "config": vars(setup.config),
             "versions": versions(),
@@ -215,7 +219,8 @@ def _predicted(
         )
     mean = total[indices] / count[indices, None]
     errors = label_errors(mean, dataset.labels[indices])
-    return Audit(dataset, indices, mean, errors, clock.total + time.perf_counter() - begun)
+    failed = tuple(training.seed for training in trainings if training.failed)
+    return Audit(dataset, indices, mean, errors, clock.total + time.perf_counter() - begun, failed)
 
 
 def _probabilities(training: Training, part: Indices, flip: bool) -> NDArray[np.float64]:
@@ -230,7 +235,7 @@ def _probabilities(training: Training, part: Indices, flip: bool) -> NDArray[np.
 
 def _how_to_resume(run: Run, trainings: Sequence[Training]) -> str:
     config = trainings[0].config
-    how = f"lenet audit --resume --out {run.path}"
+    how = f"lenet audit --resume --out {shlex.quote(str(run.path))}"
     if config.data == MEMORY:
         how = f"lenet.audit(DATA, resume=True, out='{run.path}')"
     return f"stopped after epoch {epochs_trained(trainings)} of {config.epochs}; resume with: {how}"

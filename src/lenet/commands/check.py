@@ -10,6 +10,7 @@ from lenet.config import checked
 from lenet.data.decode import BAR_FROM
 from lenet.data.findings import MOST_COMPARED, Check, class_counts, find_faults, to_leave_out
 from lenet.data.folders import EXTENSIONS, few
+from lenet.data.identity import check_outside
 from lenet.data.inspection import inspect_images
 from lenet.data.listing import list_images
 from lenet.data.memory import Images, in_memory
@@ -75,9 +76,7 @@ def check_folder(check_of: str, out: Path, *, overwrite: bool) -> None:
     if out.suffix.lower() in EXTENSIONS:
         raise InputError(f"--out {out} has the name of an image: give a folder; the check writes several files into it")
     root = expanded(check_of)
-    if root.is_dir() and followed(out).is_relative_to(followed(root)):
-        raise InputError(f"--out {out} is in the folder of images, where its pictures would be taken for more images: "
-                         "give a folder outside it")  # fmt: skip
+    check_outside(out, check_of)
     if root.is_file() and followed(root).parent == followed(out):
         raise InputError(f"--out {out} is the folder of the file that is checked: give another folder")
     check_made_here(out, "check.json", "check")

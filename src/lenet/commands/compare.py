@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from lenet.data.identity import CONVERSION
 from lenet.errors import InputError
 from lenet.evaluation.comparison import Paired, paired
-from lenet.files import make_folder, write_whole
+from lenet.files import check_made_here, make_folder, write_whole
 from lenet.report.comparison import comparison_lines, table_of
 from lenet.report.console import PlainConsole
 from lenet.report.markdown import markdown_table
@@ -53,6 +54,8 @@ def compare(runs: Sequence[str | Path | Run], *, out: str | Path | None = None, 
     if len(runs) < 2:
         raise InputError("give at least two runs to compare")
     folders = _opened(runs)
+    if out is not None:
+        check_made_here(Path(out), "comparison.json", "comparison")
     if len({run.path.resolve() for run in folders}) < len(folders):
         raise InputError("a run is given twice: give different runs")
     named = {str(run.path): run for run in folders}
@@ -78,9 +81,13 @@ def compare(runs: Sequence[str | Path | Run], *, out: str | Path | None = None, 
 def markdown(runs: Sequence[str | Path | Run]) -> str:
     """Finished runs as a Markdown table, such as README's results.
 
-    Raises InputError if a run does not exist or is not finished.
+    Raises InputError if a run does not exist or is not finished, or has no test result.
     """
-    return markdown_table({str(run.path): run for run in _opened(runs)})
+    opened = _opened(runs)
+    for run in opened:
+        if run.figures()["test_accuracy"] is None:
+            raise InputError(f"{run.path} is a search without confirmation, which has no test result: leave it out")
+    return markdown_table({str(run.path): run for run in opened})
 
 
 def _opened(runs: Sequence[str | Path | Run]) -> list[Run]:
@@ -107,7 +114,12 @@ def _not_comparable(first: Run, second: Run) -> str | None:
         if images is None or others is None or first.checkpoint().classes != second.checkpoint().classes:
             return "have different images or labels"
         same = np.array_equal(images, others) and np.array_equal(one["labels"], other["labels"])
-        return None if same else "were tested on different images or labels"
+        if same:
+            return None
+        configs = [run.figures()["config"] for run in (first, second)]
+        if any(configs[0].get(name) != configs[1].get(name) for name in CONVERSION):
+            return "converted their images to different sizes, channels or by another fit"
+        return "were tested on different images or labels"
     if not np.array_equal(one["indices"], other["indices"]):
         return "were tested on different images"
     return None

@@ -245,8 +245,9 @@ class _Gathering:
 
     def data_card(self, config: Config, dataset: Dataset | None, result: dict[str, object]) -> DataCard:
         """What is known of the images."""
-        published = SETS.get(str(result.get("data") or config.data))
         name = dataset.name if dataset else str(result.get("data") or config.data)
+        # A folder of the user's own may have the name of a published dataset.
+        published = SETS.get(name if config.data == "auto" else config.data)
         splits, per_class, copies = self.splits(dataset), None, ""
         if dataset:
             per_class = np.bincount(dataset.labels[dataset.train], minlength=len(dataset.classes))

@@ -13,7 +13,7 @@ from lenet.config import Config, checked, names_in
 from lenet.config.augmentation import augmentations
 from lenet.data import Dataset, load_dataset
 from lenet.data.augment import shifted
-from lenet.data.copies import among, image_digests, image_facts
+from lenet.data.copies import among
 from lenet.data.folders import Split
 from lenet.data.identity import check_images
 from lenet.data.memory import Images, in_memory
@@ -29,6 +29,7 @@ from lenet.report.evaluation import draw_errors, write_predictions
 from lenet.report.sheet import safe
 from lenet.runs.checkpoint import Checkpoint
 from lenet.runs.run import Run
+from lenet.training.seen import digests_of, digests_of_trained
 
 Which = Literal["train", "val", "test", "all"]
 View = tuple[bool, int]  # whether the image is mirrored, and then by how many pixels it is shifted down and right
@@ -121,7 +122,8 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> list[str]:
     ones, the most confident first); of the best network errors.png, the first of its errors.
 
     Names contain the split, unless it is the test split or all images, and, if the run has several networks, the
-    network's number, so that one evaluation of the same data does not overwrite another.
+    network's number, so that one evaluation of the same data does not overwrite another. What an earlier evaluation of
+    the same split, or of the same network of it, has left in the folder is removed.
     """
     make_folder(folder)
     split = f"-{evaluation.split}" if evaluation.split in ("train", "val") else ""
@@ -146,6 +148,11 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> list[str]:
         picture = f"errors{suffix}.png"
         if number == evaluation.best and draw_errors(evaluation, predicted, folder / picture):
             names.append(picture)
+    number_of = re.escape(one) if one else r"(-\d+)?"
+    stale = re.compile(rf"(per-class|confusion|predictions|errors){split}{number_of}\.(csv|png)")
+    for path in folder.iterdir():
+        if stale.fullmatch(path.name) and path.name not in names:
+            path.unlink()
     return names
 
 
@@ -241,14 +248,5 @@ def _logits_of_views(
 
 def _trained_on(run: Run, config: Config, dataset: Dataset, indices: np.ndarray) -> int | None:
     """How many of these images, compared byte for byte, the run used for training or validation; None if unknown."""
-    digests = run.digests()
-    if digests is None:
-        try:
-            own = as_trained(run, config, download=False)
-        except InputError:  # missing or changed
-            return None
-        folds = [indices for fold in own.folds for indices in fold]
-        used = np.unique(np.concatenate([own.train, own.val, *folds]))
-        digests = (own.facts or image_facts(own.images)).digests[used]
-    theirs = dataset.facts.digests[indices] if dataset.facts else image_digests(dataset.images, indices)
-    return int(among(theirs, digests).sum())
+    digests = digests_of_trained(run, config)
+    return None if digests is None else int(among(digests_of(dataset, indices), digests).sum())

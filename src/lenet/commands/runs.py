@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from lenet.config import Config, checked
 from lenet.errors import InputError, did_you_mean
 from lenet.evaluation.scores import mean_sd
 from lenet.runs.kinds import SEARCH_FILE, kind_of, state_of
@@ -83,9 +84,11 @@ def _listed(path: Path) -> Listed:
     run = Run(path)
     kind: Literal["run", "search"] = "search" if kind_of(path) == "search" else "run"
     result = run.result
+    if result is None and run.is_kept_trial:
+        return _kept_trial(run)
     if result is None:
         return _unfinished_search(path) if kind == "search" else _unfinished(run)
-    config = result["config"]
+    config, confirmed = result["config"], kind == "run" or result["members"] > 0
     return Listed(
         path=path,
         kind=kind,
@@ -94,11 +97,30 @@ def _listed(path: Path) -> Listed:
         model=str(config.get("model")),
         epochs=result["epochs"],
         done=result["epochs"],
-        seeds=len(result["val_accuracy"]["each"]),
-        val_accuracy=result["val_accuracy"],
+        seeds=len(result["val_accuracy"]["each"]) if confirmed else 0,
+        val_accuracy=result["val_accuracy"] if confirmed else None,  # that of the best trial is too high
         test_accuracy=result["test_accuracy"],
         date=_date(path / "result.json"),
         seconds=float(result["seconds"]["total"]),
+    )
+
+
+def _kept_trial(run: Run) -> Listed:
+    checkpoint = run.checkpoint()
+    config = replace(Config(), **checked(checkpoint.config, f"{run.path}/model.json: "))
+    return Listed(
+        path=run.path,
+        kind="run",
+        state="finished",
+        data=_data_name(config.data),
+        model=config.model,
+        epochs=config.epochs,
+        done=config.epochs,
+        seeds=len(checkpoint.networks),
+        val_accuracy=mean_sd(checkpoint.val_accuracy),
+        test_accuracy=None,
+        date=_date(run.path / "model.json"),
+        seconds=0.0,
     )
 
 
@@ -118,7 +140,7 @@ def _unfinished(run: Run) -> Listed:
         path=run.path,
         kind="run",
         state=state_of(run.path),
-        data=Path(config.data).name,
+        data=_data_name(config.data),
         model=config.model,
         epochs=config.epochs,
         done=min(own[-1].epoch for own in by_seed.values()) if known else 0,
@@ -139,7 +161,7 @@ def _unfinished_search(path: Path) -> Listed:
         path=path,
         kind="search",
         state=state_of(path),
-        data=Path(config.data).name,
+        data=_data_name(config.data),
         model=config.model,
         epochs=config.epochs,
         done=0,
@@ -150,6 +172,11 @@ def _unfinished_search(path: Path) -> Listed:
         seconds=0.0,
         resume=f"lenet tune --resume --out {shlex.quote(str(path))}",
     )
+
+
+def _data_name(data: str) -> str:
+    """The name of a dataset as result.json has it: of a file without its ending."""
+    return Path(data).stem if Path(data).is_file() else Path(data).name
 
 
 def _date(path: Path) -> datetime:

@@ -144,7 +144,9 @@ def _draw(plan: Study, runs: Mapping[str, Run], folder: Path) -> list[str]:
     for entry in plan.entries:
         result = runs[entry.name].figures()
         each, count = result["test_accuracy"]["each"], result["config"]["per_class"]
-        if entry.label and count:  # a point of a line in per-class.png, not a row of accuracy.png
+        if (
+            entry.label and count and count not in series.get(entry.label, {})
+        ):  # a point of a line in per-class.png, not a row of accuracy.png
             series.setdefault(entry.label, {})[count] = each
         else:
             groups.setdefault(result["data"], {})[entry.name] = each

@@ -1,8 +1,9 @@
 """Train: options become a finished run."""
 
+import shlex
 import threading
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Unpack
@@ -11,6 +12,7 @@ from torch import nn
 
 from lenet.config.keywords import Options, with_options
 from lenet.config.request import Request
+from lenet.data.identity import check_outside
 from lenet.data.memory import Images, in_memory
 from lenet.data.source import MEMORY, Source
 from lenet.engine.preserved import preserved_torch
@@ -19,7 +21,7 @@ from lenet.files import expanded, followed
 from lenet.report.progress import Printer, both
 from lenet.report.text import epochs_trained
 from lenet.report.tracking import Track, Tracker, check_tracking
-from lenet.runs.opening import opened_run
+from lenet.runs.opening import RUNS, opened_run
 from lenet.runs.run import Clock, Run
 from lenet.training.finish import evaluate_test_set, result_of
 from lenet.training.loop import Watch, train_all
@@ -94,6 +96,8 @@ def run_training(
     started = time.perf_counter()
     request.config()  # raises for invalid options before a folder is made
     check_tracking(track)
+    if not resume:
+        check_outside(Path(out or RUNS), request.settings.get("data"))
     if overwrite and out is not None:
         _check_not_needed(Path(out), request)
     with (
@@ -115,7 +119,7 @@ def run_training(
             setup = prepare(run, request, own, memory=memory, or_digits=or_digits, notes=notes)
             trainings = begin(setup, run)
             # matplotlib takes a second to load, which no other core has to wait for.
-            threading.Thread(target=import_module, args=("lenet.report.plots",)).start()
+            threading.Thread(target=_load_plots).start()
             try:
                 clock = train_all(setup, trainings, run, both(printer, tracker, watch), started)
                 _finish(setup, trainings, run, clock)
@@ -124,6 +128,11 @@ def run_training(
     if printer:
         printer.show_result(run)
     return run
+
+
+def _load_plots() -> None:
+    with suppress(Exception):  # `_finish` loads them again, and reports what is wrong
+        import_module("lenet.report.plots")
 
 
 def _check_not_needed(out: Path, request: Request) -> None:
@@ -152,7 +161,7 @@ def _finish(setup: Setup, trainings: list[Training], run: Run, clock: Clock) -> 
 
 def _how_to_resume(run: Run, trainings: list[Training]) -> str:
     epochs, of = epochs_trained(trainings), trainings[0].config.epochs
-    how = f"lenet train --resume --out {run.path}"
+    how = f"lenet train --resume --out {shlex.quote(str(run.path))}"
     if trainings[0].config.data == MEMORY:
         how = f"lenet.train(DATA, resume=True, out='{run.path}')"
     return f"stopped after epoch {epochs} of {of}; resume with: {how}"

@@ -17,6 +17,7 @@ TRANSFER_FREEZE = "all-but-last"
 TRANSFER_LR = {"sgd": 0.01, "muon": 0.01, "adam": 0.001, "adamw": 0.001}
 TRANSFER_DEFAULTS = {
     "size": "the network's",
+    "fit": "the network's",
     "freeze": TRANSFER_FREEZE,
     "lr": "0.01 with sgd and muon, 0.001 with adam and adamw",
 }

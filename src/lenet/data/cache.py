@@ -150,7 +150,11 @@ def _listed(folder: Path) -> list[Path]:
 
 def bytes_in(folder: Path) -> int:
     """Bytes of all files in a folder; 0 if it does not exist."""
-    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):  # another process is at work there
+            total += path.lstat().st_size if path.is_file() else 0
+    return total
 
 
 def _safe(name: str) -> str:

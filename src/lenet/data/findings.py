@@ -15,6 +15,7 @@ from lenet.data.listing import Listing
 from lenet.errors import counted
 
 MOST_COMPARED = 100_000  # images; the time of a search for near-duplicates grows with their square
+_ORDER = ("", "train", "val", "test")  # splits; of copies, those in the last of them stay
 FEW_IMAGES = 20  # training images; of a class with fewer, a tenth for validation or testing is one image or none
 Kind = Literal["unreadable", "copy", "near-duplicate", "near-constant", "one class", "small class", "imbalance"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -107,10 +108,12 @@ class _Images:
 def to_leave_out(findings: Iterable[Finding]) -> dict[int, str]:
     """Index -> reason, for images that training and testing are better without.
 
-    Near-constant images; both images of a pair with different labels; of a pair in several splits the one that comes
-    first, which is the training image; of copies in one split all but the first. Near-duplicates in one split stay.
+    Near-constant images; both images of a pair with different labels; of near-duplicates in several splits the one that
+    comes first, which is the training image; of copies all but the first one in the last of their splits, test before
+    val before train. Near-duplicates in one split stay.
     """
     reasons: dict[int, str] = {}
+    copies: dict[int, list[tuple[int, str, str]]] = {}  # index, split and file of all copies of an image, and of itself
     for each in findings:
         if each.kind == "near-constant" and each.index is not None:
             reasons.setdefault(each.index, each.kind)
@@ -118,10 +121,16 @@ def to_leave_out(findings: Iterable[Finding]) -> dict[int, str]:
             if each.conflicting:
                 reasons[each.index] = f"{each.kind} of {each.other}, labelled '{each.other_label}'"
                 reasons[each.other_index] = f"{each.kind} of {each.file}, labelled '{each.label}'"
+            elif each.kind == "copy":
+                group = copies.setdefault(each.other_index, [(each.other_index, each.other_split, each.other)])
+                group.append((each.index, each.split, each.file))
             elif each.across:
                 reasons.setdefault(each.other_index, f"{each.kind} of {each.file}")
-            elif each.kind == "copy":
-                reasons.setdefault(each.index, f"{each.kind} of {each.other}")
+    for group in copies.values():
+        kept, _, file = max(group, key=lambda one: (_ORDER.index(one[1]), -one[0]))
+        for index, _, _ in group:
+            if index != kept:
+                reasons.setdefault(index, f"copy of {file}")
     return dict(sorted(reasons.items()))
 
 

@@ -1,6 +1,7 @@
 """Images are identified by the hash of their content, since a folder may move or change."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from lenet.data.catalog import SETS
@@ -9,7 +10,8 @@ from lenet.data.source import MEMORY
 from lenet.errors import InputError
 from lenet.files import expanded, followed
 
-_CHANGE_IMAGES = ("size", "channels", "fit", "classes", "labels")
+CONVERSION = ("size", "channels", "fit")  # the options that determine an image's pixels
+_CHANGE_IMAGES = (*CONVERSION, "classes", "labels")
 
 
 def same_folder(one: str, other: str) -> bool:
@@ -25,6 +27,16 @@ def same_path(one: str, other: str) -> bool:
 def is_folder(data: str) -> bool:
     """Whether a value of `data` is the path of a folder, which need not exist any more."""
     return data not in SETS and data != "auto"
+
+
+def check_outside(out: Path, data: object) -> None:
+    """Raises InputError if `out`, for files that lenet writes, is in the folder of images that `data` names."""
+    if not isinstance(data, str | Path) or not is_folder(str(data)):
+        return
+    root = expanded(data)
+    if root.is_dir() and followed(out).is_relative_to(followed(root)):
+        raise InputError(f"--out {out} is in the folder of images, where its pictures would be taken for more images: "
+                         "give a folder outside it")  # fmt: skip
 
 
 def check_images(dataset: Dataset, sha256: str | None, which: str) -> None:

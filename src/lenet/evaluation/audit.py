@@ -19,6 +19,7 @@ class Audit:
     probabilities: float64 [N, classes], the mean over networks that were not trained on the image
     errors: how probable their labels are to be wrong
     seconds: wall time, without writing the files
+    failed: seeds of the networks that diverged, which are left out
     """
 
     dataset: Dataset
@@ -26,6 +27,7 @@ class Audit:
     probabilities: NDArray[np.float64]
     errors: LabelErrors
     seconds: float
+    failed: tuple[int, ...] = ()
 
     @property
     def labels(self) -> NDArray[np.int64]:

@@ -89,8 +89,13 @@ def suspects_table(audit: Audit) -> Table:
 
 def result_lines(audit: Audit, path: Path) -> list[str]:
     """How many labels are probably wrong, of which classes, and what to do."""
-    count, estimated = len(audit.indices), audit.errors.estimated
+    count, estimated, failed = len(audit.indices), audit.errors.estimated, len(audit.failed)
     lines = [
+        *(
+            [f"failed  {counted(failed, 'network')} diverged and {'is' if failed == 1 else 'are'} left out: lower --lr"]
+            if failed
+            else []
+        ),
         f"wrong   about {estimated:,} of {count:,} labels, {100 * estimated / count:.2g}% (estimated)",
         f"        the networks agree with {100 * audit.agreement:.1f}% of the labels",
     ]
@@ -101,7 +106,7 @@ def result_lines(audit: Audit, path: Path) -> list[str]:
     return [
         *lines,
         f"time    {clock(audit.seconds)}",
-        f"files   {path}: audit.csv, audit.png; labels.csv lists {counted(len(audit.suspects), 'image')}",
+        f"files   {path}: audit.csv, audit.png; labels.csv lists {counted(_listed(audit), 'image')}",
         "next    edit labels.csv (an empty label leaves the image out), then train:",
         f"        {_how_to_train(audit, path / 'labels.csv')}",
     ]
@@ -126,7 +131,7 @@ def audit_csv(audit: Audit) -> str:
 
     file: path relative to the dataset's folder; a dataset that is no folder of images has an index, which counts its
         training images first
-    split: train or test, if the dataset has a test split of its own
+    split: train (also for a validation split of the dataset's own) or test, if it has a test split of its own
     p_wrong, p_suggested: probability that the label is wrong, and that the suggested one is right
     """
     dataset, ranked, text = audit.dataset, audit.errors.ranked, io.StringIO()
@@ -137,6 +142,17 @@ def audit_csv(audit: Audit) -> str:
         split = ["test" if int(audit.indices[position]) in test else "train"] if test else []
         sheet.row([name, *split, label, suggested, *(f"{each:.6f}" for each in rest)])
     return text.getvalue()
+
+
+def _listed(audit: Audit) -> int:
+    """The number of images in labels.csv."""
+    return len(audit.dataset.corrections) + len(_new_suspects(audit))
+
+
+def _new_suspects(audit: Audit) -> list[int]:
+    """Positions of the suspects whose labels have not been corrected before."""
+    known = set(audit.dataset.corrections)
+    return [position for position in audit.suspects.tolist() if int(audit.indices[position]) not in known]
 
 
 def labels_csv(audit: Audit) -> str:
@@ -150,9 +166,7 @@ def labels_csv(audit: Audit) -> str:
     for index, number in dataset.corrections.items():
         label = "" if number is None else dataset.classes[number]
         sheet.row([index if dataset.files is None else dataset.files[index], label, *[""] * (len(_COLUMNS) - 1)])
-    known = set(dataset.corrections)
-    new = [position for position in audit.suspects.tolist() if int(audit.indices[position]) not in known]
-    for name, label, suggested, *rest in _rows(audit, np.array(new, dtype=np.int64)):
+    for name, label, suggested, *rest in _rows(audit, np.array(_new_suspects(audit), dtype=np.int64)):
         sheet.row([name, label, suggested, *(f"{each:.6f}" for each in rest)])
     return text.getvalue()
 

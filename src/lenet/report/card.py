@@ -8,7 +8,7 @@ import numpy as np
 
 from lenet.report.console import visible
 from lenet.report.contents import Contents
-from lenet.report.text import interval, percent, plus_minus, seen_images
+from lenet.report.text import diverged, epochs_chosen, interval, percent, plus_minus, seen_images
 
 CARD = "MODEL_CARD.md"  # its name in a run's folder
 _NAMED = 100  # classes whose names are listed
@@ -62,9 +62,8 @@ def _body(contents: Contents) -> list[str]:
 
 def _what(contents: Contents) -> str:
     parameters = f" with {contents.parameters:,} parameters" if contents.parameters else ""
-    several = (
-        f" This run trained {len(contents.seeds)} of them, which differ by seed." if len(contents.seeds) > 1 else ""
-    )
+    trained = len(contents.seeds) + len((contents.result or {}).get("failed") or [])
+    several = f" This run trained {trained} of them, which differ by seed." if trained > 1 else ""
     return (
         f"A neural network{parameters} that assigns an image to one of {len(contents.classes)} classes, trained "
         f"with lenet.{several}"
@@ -111,7 +110,7 @@ def _results(contents: Contents) -> list[str]:
     said = (
         "In parentheses: 95% confidence interval. " if count == 1 else "Mean ± sample standard deviation over n seeds. "
     )
-    return [*lines, "", f"{said}The epoch is chosen by validation; the test set is evaluated once."]
+    return [*lines, "", f"{said}{epochs_chosen([contents.options])}; the test set is evaluated once."]
 
 
 def _more(result: Any) -> list[str]:
@@ -129,8 +128,10 @@ def _limits(contents: Contents) -> list[str]:
     ]  # fmt: skip
     if contents.result and contents.split == "test" and (seen := seen_images(contents.result)):
         lines.append(f"- {seen[0].upper() + seen[1:]}.")
+    if contents.result and contents.split == "test" and (lost := diverged(contents.result)):
+        lines.append(f"- {lost}.")
     if len(contents.seeds) == 1 and contents.split == "test":
-        lines.append("- One network was trained: the interval does not include variation from seed to seed.")
+        lines.append("- The figures are of one network: the interval does not include variation from seed to seed.")
     return lines
 
 

@@ -79,21 +79,21 @@ def table_of(runs: Mapping[str, Run], width: int) -> Table:
     """A row for each run; accuracies in per cent, mean ± sd over the n networks that did not diverge.
 
     Balanced accuracy and macro F1 are shown if one of the runs has test classes of different sizes; `width`, in columns
-    of the terminal, decides which other columns are left out for them.
+    of the terminal, decides which other columns are left out.
     """
     rows = rows_of({name: run.figures() for name, run in runs.items()})
     columns = list(rows[0])
     for column in _LEAVE_OUT:
         if sum(max(len(column), *(len(row[column]) for row in rows)) + 1 for column in columns) - 1 <= width:
             break
-        if column in columns and _BY_CLASS & set(columns):
+        if column in columns:
             columns.remove(column)
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
     for column in columns:
-        if column == "run":
-            table.add_column(column, overflow="fold")
+        if column in ("run", "data"):
+            table.add_column(column, overflow="fold", min_width=8)
         else:
-            table.add_column(column, justify="left" if column == "data" else "right", no_wrap=True)
+            table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(*(row[column] for column in columns))
     return table

@@ -1,6 +1,6 @@
 """The report of a run: its sections, and the network itself."""
 
-import json
+import shlex
 from typing import Any
 
 import numpy as np
@@ -155,7 +155,7 @@ def data_section(contents: Contents) -> str:
 
 def repeat_section(contents: Contents) -> str:
     """The command that repeats the run, its settings and the versions."""
-    recipe = f"lenet train --recipe {json.dumps(f'{contents.path}/config.toml')}"
+    recipe = f"lenet train --recipe {shlex.quote(f'{contents.path}/config.toml')}"
     parts = []
     if contents.command:
         parts.append(command_block(contents.command))

@@ -7,7 +7,7 @@ from typing import Any
 from lenet.config.options import SHAPING
 from lenet.errors import counted
 from lenet.report.comparison import run_notes
-from lenet.report.text import clock, plus_minus
+from lenet.report.text import clock, epochs_chosen, plus_minus
 from lenet.runs.run import Run
 
 # Options that do not change the run, and their number of arguments.
@@ -20,7 +20,7 @@ def markdown_table(runs: Mapping[str, Run]) -> str:
     for run in runs.values():
         figures = run.figures()
         cells = (
-            f"`{repeating(figures['command'], run)}`", network_of(figures), f"{figures['parameters']:,}",
+            f"`{repeating(str(figures.get('command') or ''), run)}`", network_of(figures), f"{figures['parameters']:,}",
             _per_cent(figures["val_accuracy"]), _with_count(figures["test_accuracy"]),
             clock(figures["seconds"]["total"]),
         )  # fmt: skip
@@ -33,7 +33,9 @@ def repeating(command: str, run: Run) -> str:
 
     A resumed run knows only the command that resumed it; its config.toml repeats it.
     """
-    return as_given(command) or shlex.join(["lenet", "train", "--recipe", str(run.path / "config.toml")])
+    return (as_given(command) if command else "") or shlex.join(
+        ["lenet", "train", "--recipe", str(run.path / "config.toml")]
+    )
 
 
 def as_given(command: str) -> str:
@@ -54,9 +56,9 @@ def as_given(command: str) -> str:
 
 def network_of(figures: Mapping[str, Any]) -> str:
     """The network's name, then what the run set of its shape, and its number of epochs."""
-    config = figures["config"]
+    config, model = figures["config"], figures.get("model") or figures["config"].get("model")
     shape = [f"{name.replace('_', ' ')} {_said(config[name])}" for name in SHAPING if config.get(name) is not None]
-    return ", ".join([figures["model"], *shape, counted(figures["epochs"], "epoch")])
+    return ", ".join([str(model), *shape, counted(figures["epochs"], "epoch")])
 
 
 def _said(value: Any) -> str:
@@ -73,8 +75,9 @@ def _per_cent(figure: Mapping[str, Any]) -> str:
 
 def _legend(runs: Mapping[str, Run]) -> Sequence[str]:
     networks = sum(len(run.figures()["test_accuracy"]["each"]) for run in runs.values())
+    configs = [run.figures()["config"] for run in runs.values()]
     return [
-        "Mean ± sample standard deviation over n seeds; the epoch is chosen by validation. These runs evaluated "
+        f"Mean ± sample standard deviation over n seeds. {epochs_chosen(configs)}. These runs evaluated "
         f"the test set {counted(networks, 'time')}: once for each network. Time excludes the PyTorch import.",
         *run_notes({name: run.figures() for name, run in runs.items()}),
     ]

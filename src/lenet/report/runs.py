@@ -1,6 +1,7 @@
 """What is printed of the runs in a folder: a table of 80 columns, or JSON."""
 
 import json
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,8 +33,10 @@ def cells_of(run: Listed) -> list[str]:
     name = run.path.name + (" (search)" if run.kind == "search" else "")
     epochs = str(run.epochs) if run.state == "finished" or run.kind == "search" else f"{run.done}/{run.epochs}"
     test = _accuracy(run.test_accuracy) if run.state == "finished" else run.state
+    known = len(run.val_accuracy["each"]) if run.val_accuracy else run.seeds
+    networks = str(run.seeds) if known == run.seeds else f"{known} of {run.seeds}"
     return [
-        name, run.data, run.model, epochs, str(run.seeds), _accuracy(run.val_accuracy), test,
+        name, run.data, run.model, epochs, networks, _accuracy(run.val_accuracy), test,
         f"{run.date:%Y-%m-%d}", clock(run.seconds) if run.seconds else "-",
     ]  # fmt: skip
 
@@ -55,7 +58,7 @@ def runs_lines(listing: Listing) -> list[str]:
         lines.append(f"        and {len(stopped) - _COMMANDS} more, likewise")
     lines += [f"damaged {name}: {why}" for name, why in listing.damaged.items()]
     return lines + [
-        f"more    {counted(count, 'run')} in {name}: lenet runs {listing.folder / name}"
+        f"more    {counted(count, 'run')} in {name}: lenet runs {shlex.quote(str(listing.folder / name))}"
         for name, count in listing.groups.items()
     ]
 

@@ -30,7 +30,7 @@ def _runs_section(study: StudyResult, links: Mapping[str, Cell]) -> str:
     header = list(cells[0])
     lines = [[links[row["run"]] if row["run"] in links else row["run"], *list(row.values())[1:]] for row in cells]
     names = {"valid. %": "validation %", "balanced": "balanced %", "F1": "macro F1 %"}
-    said = "Mean ± sample standard deviation over n seeds; the epoch is chosen by validation. Click a column's name to "
+    said = "Mean ± sample standard deviation over n seeds. Click a column's name to "
     said += "sort. A linked run has a report of its own; 'lenet report' writes it for each run."
     return section(
         "runs", "Runs", table([names.get(one, one) for one in header], lines, sortable=True, words=("data",)),
@@ -104,8 +104,8 @@ def _transfer_section(study: StudyResult, links: Mapping[str, Cell]) -> str:
         if not part.transfer and not part.label:
             continue
         accuracy = study.runs[name]["test_accuracy"]
-        if part.label and part.per_class:
-            series.setdefault(part.label, {})[part.per_class] = 100 * accuracy["mean"]
+        if part.label and part.per_class:  # of several runs with the same label and images, the chart has the first
+            series.setdefault(part.label, {}).setdefault(part.per_class, 100 * accuracy["mean"])
         start = part.transfer or "new weights"
         images = "all" if part.per_class is None else f"{part.per_class:,}"
         lines.append(

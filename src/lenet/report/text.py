@@ -1,12 +1,12 @@
 """What is printed of a run: its figures in words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lenet.config import augmentation_line
 from lenet.errors import counted
 from lenet.models import parameter_count
-from lenet.runs.metrics import selected
+from lenet.runs.metrics import SELECT, selected
 from lenet.runs.run import Run
 from lenet.training.seen import seen_note
 from lenet.training.setup import Setup
@@ -70,11 +70,11 @@ def _teacher_lines(setup: Setup) -> list[str]:
     """The teachers of a distillation."""
     if setup.teacher is None:
         return []
-    networks, config, known = len(setup.teacher.networks), setup.config, setup.teacher.known
+    networks, config, known = len(setup.teacher.networks), setup.config, setup.teacher.known(setup.dataset.train)
     return [
         f"teacher {counted(networks, 'network')} of {', '.join(config.teacher or ())}; "
         f"weight {config.teacher_weight:g}, temperature {config.teacher_temperature:g}"
-        + (f"; logits of {100 * known:.0f}% of all views are known" if known else "")
+        + (f"; logits of {100 * known:.0f}% of the views are known" if known else "")
     ]
 
 
@@ -173,6 +173,14 @@ def diverged(result: Mapping[str, Any]) -> str | None:
     verb, seeds = ("is", "seed") if len(failed) == 1 else ("are", "seeds")
     named = ", ".join(map(str, failed))
     return f"{len(failed)} of {trained} networks diverged and {verb} not in the mean: {seeds} {named}"
+
+
+def epochs_chosen(configs: Iterable[Mapping[str, Any]]) -> str:
+    """How runs with these options chose the epochs whose weights they evaluated."""
+    chosen = {selected(config) == SELECT["last"] for config in configs}
+    if chosen == {True}:
+        return "The weights are those of the last epoch"
+    return "The epoch is chosen by validation" + (", or is the last (select last)" if True in chosen else "")
 
 
 def seen_images(result: Mapping[str, Any]) -> str | None:

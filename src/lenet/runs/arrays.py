@@ -53,7 +53,7 @@ def digest_of(arrays: Mapping[str, np.ndarray]) -> str:
     sha256 = hashlib.sha256()
     for name, array in sorted(arrays.items()):
         sha256.update(json.dumps([name, type_of(array), list(array.shape)]).encode())
-        sha256.update(array.tobytes())
+        sha256.update(np.ascontiguousarray(array).data)
     return sha256.hexdigest()
 
 

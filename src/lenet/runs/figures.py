@@ -1,5 +1,6 @@
 """result.json, checked when it is read."""
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -22,13 +23,13 @@ def figures_fault(figures: Any, names: Iterable[str]) -> str | None:
     if not isinstance(figures, dict):
         return "not a table of figures"
     for name in names:
-        if not _CHECKS[name](figures.get(name)):
+        if not _CHECKS[name](figures.get(name)) or (name in _ALWAYS and name not in figures):
             return f"{name} is {figures.get(name)!r:.60}" if name in figures else f"{name} is missing"
     return None
 
 
 def _number(value: Any) -> bool:
-    return type(value) in (int, float)
+    return type(value) in (int, float) and math.isfinite(value)
 
 
 def _count(value: Any) -> bool:
@@ -58,6 +59,7 @@ def _seconds(value: Any) -> bool:
     return isinstance(value, dict) and all(_number(value.get(name)) for name in ("train", "validation", "total"))
 
 
+_ALWAYS = ("parameters", "test_accuracy")  # None without a confirmation, but never missing
 _CHECKS: dict[str, _Check] = {
     "data": lambda value: isinstance(value, str),
     "data_sha256": lambda value: isinstance(value, str),

@@ -1,6 +1,7 @@
 """The run folder: config.toml, metrics.csv, result.json, model.safetensors + model.json, plots/, state/ to resume."""
 
 import json
+import shlex
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
@@ -18,6 +19,7 @@ from lenet.layers.network import describe
 from lenet.runs.arrays import read_arrays, write_arrays
 from lenet.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from lenet.runs.figures import result_fault
+from lenet.runs.kinds import kind_of
 from lenet.runs.metrics import EpochRow, append_metrics, read_metrics, write_metrics
 from lenet.runs.split import (
     image_digests_of,
@@ -111,9 +113,9 @@ class Run:
         """The number of images in "train", "val" and "test"; empty if the run keeps no split."""
         return split_sizes(self._split) if self._split.is_file() else {}
 
-    def used_of_test(self, dataset: Dataset) -> NDArray[np.int64]:
-        """Indices of the dataset's test images that this run used for training or validation, as far as it tells."""
-        return used_of_test(self._split, dataset) if self._split.is_file() else np.zeros(0, np.int64)
+    def used_of_test(self, dataset: Dataset) -> NDArray[np.int64] | None:
+        """Indices of the dataset's test images that the run trained or validated on; None if it cannot tell."""
+        return used_of_test(self._split, dataset) if self._split.is_file() else None
 
     def seen(self) -> NDArray[np.int64] | None:
         """Indices of the test images that the run's start or teachers used; None before the run's split is saved."""
@@ -216,8 +218,20 @@ class Run:
         self.check_exists()
         result = self.result
         if result is None:
-            raise InputError(f"{self.path} is not finished: resume it with 'lenet train --resume --out {self.path}'")
+            quoted, kind = shlex.quote(str(self.path)), kind_of(self.path)
+            if kind == "search":
+                why = f"is not finished: resume it with 'lenet tune --resume --out {quoted}'"
+            elif self.is_kept_trial:
+                why = "is a trial that a search kept, which was not evaluated on the test set"
+            else:
+                why = f"is not finished: resume it with 'lenet train --resume --out {quoted}'"
+            raise InputError(f"{self.path} {why if kind in ('run', 'search') else 'is no run: give the folder of one'}")
         return result
+
+    @property
+    def is_kept_trial(self) -> bool:
+        """Whether this is a trial that a search kept: a network without a split of its own or a test result."""
+        return (self.path / "model.json").is_file() and not self._split.is_file()
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Write result.json, the last file: a run that has it is finished."""

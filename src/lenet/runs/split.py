@@ -88,17 +88,17 @@ def image_digests_of(path: Path, used: NDArray[np.int64] | None = None) -> NDArr
     return found
 
 
-def used_of_test(path: Path, dataset: Dataset) -> NDArray[np.int64]:
+def used_of_test(path: Path, dataset: Dataset) -> NDArray[np.int64] | None:
     """Indices of the dataset's test images that were used for training or validation. Raises as `read_split`.
 
-    They are recognised if all images are the same, or if both are folders of images.
+    They are recognised if all images are the same, or if both are folders of images; otherwise the result is None.
     """
     kept = read_arrays(path, mend=_MEND)
     if kept.get("sha256", np.empty(0)).tobytes().hex() == dataset.sha256:
         return np.intersect1d(dataset.test, _used(kept))
     digests = image_digests_of(path)
     if digests is None or dataset.facts is None:
-        return np.zeros(0, np.int64)
+        return None
     return dataset.test[among(dataset.facts.digests[dataset.test], digests)]
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from lenet.data.cache import logits_folder
 from lenet.data.plan import Plan
 from lenet.errors import InputError
-from lenet.files import locked
+from lenet.files import is_left_over, locked
 from lenet.runs.arrays import read_arrays, write_arrays
 
 _MOST_FILES = 10  # the least recently used are removed
@@ -31,10 +31,13 @@ class Table:
     values. Other processes with the same `path` exchange theirs through the file.
     """
 
-    def __init__(self, images: int, classes: int, max_shift: int, path: Path | None = None) -> None:
-        """path: of the file, which is read if it exists; None keeps the table in memory alone"""
-        self._side, self._max_shift = 2 * max_shift + 1, max_shift
-        entries = images * 2 * self._side**2
+    def __init__(self, images: int, classes: int, max_shift: int, flips: bool, path: Path | None = None) -> None:
+        """flips: whether images are mirrored too
+
+        path: of the file, which is read if it exists; None keeps the table in memory alone
+        """
+        self._images, self._sides, self._side, self._max_shift = images, 1 + flips, 2 * max_shift + 1, max_shift
+        entries = images * self._sides * self._side**2
         self.logits = np.zeros((entries, classes), np.float16)
         self.known = np.zeros(entries, np.bool_)
         self._path, self._writing = path, threading.Lock()
@@ -44,19 +47,20 @@ class Table:
     def places(self, plan: Plan) -> NDArray[np.int64]:
         """int64 [P]: the entry of each position's image and view."""
         dy, dx = (plan.shifts.astype(np.int64) + self._max_shift).T
-        place: NDArray[np.int64] = ((plan.order * 2 + plan.flips) * self._side + dy) * self._side + dx
+        place: NDArray[np.int64] = ((plan.order * self._sides + plan.flips) * self._side + dy) * self._side + dx
         return place
+
+    def known_of(self, images: NDArray[np.int64]) -> float:
+        """The fraction of these images' views whose logits are known."""
+        return float(self.known.reshape(self._images, -1)[images].mean()) if len(images) else 0.0
 
     def fill(self, places: NDArray[np.int64], logits: NDArray[np.float16], seconds: float) -> None:
         """Enter logits at these places. seconds: what computing them took"""
         self.logits[places] = logits
         self.known[places] = True
         self._unsaved_seconds += seconds
-        if (
-            self._path
-            and self._unsaved_seconds > _WORTH * self._write_seconds
-            and self._writing.acquire(blocking=False)
-        ):
+        worth = self._unsaved_seconds > _WORTH * self._write_seconds
+        if self._path and worth and self._writing.acquire(blocking=False):
             try:
                 self._write(self._path)
             finally:
@@ -66,7 +70,7 @@ class Table:
         """Enter what the file has. A file that is damaged, or of another size, is as good as none."""
         if self._path is None:
             return
-        with suppress(OSError, InputError):
+        with suppress(OSError, InputError, MemoryError):
             if self._path.stat().st_size > self.logits.nbytes + self.known.nbytes + 4096:
                 return
             arrays = read_arrays(self._path)
@@ -80,11 +84,16 @@ class Table:
                 self._path.touch()  # used now
 
     def _write(self, path: Path) -> None:
-        """Write the file, with what other processes have entered in it. Without room on the disk nothing is kept."""
+        """Write the file, with what other processes have entered in it.
+
+        Not if another process is writing one just now, or where there is no room on the disk.
+        """
         began, self._unsaved_seconds = time.perf_counter(), 0.0
-        with suppress(OSError, InputError):
+        with suppress(OSError, InputError, MemoryError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with locked(path.parent):
+            with locked(path.parent, wait=False) as alone:
+                for left in filter(is_left_over, path.parent.iterdir()) if alone else ():
+                    left.unlink()
                 self._read()
                 # `known` first: other threads enter logits meanwhile, and mark them as known afterwards.
                 known = self.known.copy()

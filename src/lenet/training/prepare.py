@@ -62,7 +62,7 @@ def prepare(
     differing.append(differing_images(dataset, request.recipe, request.values, request.given))
     config, why = choose_network(config, dataset, own)
     shown = tuple(note for note in (*notes, *differing, why) if note)
-    return make_setup(config, run.split_again(dataset), own=own, start=start, run=run, notes=shown)
+    return make_setup(config, run.split_again(dataset), own=own, start=start, run=run, notes=shown, memory=memory)
 
 
 def begin(setup: Setup, run: Run) -> list[Training]:

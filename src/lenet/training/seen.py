@@ -5,39 +5,66 @@ protocol, and where images were added to a folder.
 """
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lenet.config import Config
+from lenet.data.catalog import SETS
+from lenet.data.copies import among, image_digests
 from lenet.data.dataset import Dataset, load_dataset
-from lenet.data.source import MEMORY
+from lenet.data.identity import CONVERSION
+from lenet.data.source import Source
+from lenet.errors import InputError
 from lenet.runs.run import Run
 
-_CONVERSION = ("size", "channels", "fit")  # the options that determine an image's pixels
 
+def seen_in_test(config: Config, dataset: Dataset, memory: Source | None = None) -> NDArray[np.int64]:
+    """Indices of the test images that a run of `start` or `teacher` trained or validated on, as far as known.
 
-def seen_in_test(config: Config, dataset: Dataset) -> NDArray[np.int64]:
-    """Indices of the test images that a run of `start` or `teacher` trained or validated on, as far as known."""
+    memory: the images, if they were passed from Python
+    """
     found = np.zeros(0, np.int64)
     for path in (*([config.start] if config.start else []), *(config.teacher or ())):
-        if Path(path).is_dir():
-            run = Run(path)
-            found = np.union1d(found, run.used_of_test(_converted_as_in(run, config, dataset)))
+        run = Run(path)
+        kept = run.config() if run.path.is_dir() else None
+        if kept and (kept.data == config.data or not {kept.data, config.data} <= set(SETS)):
+            converted = _converted_as(kept, config, dataset, memory)
+            seen = run.used_of_test(converted)
+            if seen is None and (digests := digests_of_trained(run, kept, memory)) is not None:
+                seen = dataset.test[among(digests_of(converted, dataset.test), digests)]
+            found = found if seen is None else np.union1d(found, seen)
     return found
 
 
-def _converted_as_in(run: Run, config: Config, dataset: Dataset) -> Dataset:
-    """The dataset with its images converted as the run converted its own: the same ones are found by their pixels.
+def digests_of_trained(run: Run, config: Config, memory: Source | None = None) -> NDArray[np.uint8] | None:
+    """uint8 [M, 16], the digests of the images that the run trained or validated on; None if they are not found.
 
-    Images in memory stay as they are.
+    config: the run's, with the place where its images are now; memory: they, if they were passed from Python
     """
-    kept = run.config()
-    conversion = {name: getattr(kept, name) for name in _CONVERSION} if kept and config.data != MEMORY else {}
+    if (kept := run.digests()) is not None:
+        return kept
+    try:
+        own = run.split_again(load_dataset(run.with_own_labels(config), memory=memory, download=False))
+    except InputError:  # missing or changed
+        return None
+    parts = [own.train, own.val, *(indices for fold in own.folds for indices in fold)]
+    return digests_of(own, np.unique(np.concatenate(parts)))
+
+
+def digests_of(dataset: Dataset, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """uint8 [M, 16] of these images."""
+    return dataset.facts.digests[indices] if dataset.facts else image_digests(dataset.images, indices)
+
+
+def _converted_as(kept: Config, config: Config, dataset: Dataset, memory: Source | None) -> Dataset:
+    """The dataset of `config` with its images converted as in a run with the config `kept`: equal images have equal
+    pixels then.
+    """
+    conversion = {name: getattr(kept, name) for name in CONVERSION}
     if all(getattr(config, name) == value for name, value in conversion.items()):
         return dataset
-    return replace(load_dataset(replace(config, **conversion), download=False), test=dataset.test)
+    return replace(load_dataset(replace(config, **conversion), memory=memory, download=False), test=dataset.test)
 
 
 def seen_note(seen: int, images: int) -> str:

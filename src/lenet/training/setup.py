@@ -15,6 +15,7 @@ from lenet.config.class_weights import class_weights
 from lenet.cores import usable_cores
 from lenet.data.catalog import SETS
 from lenet.data.dataset import Dataset
+from lenet.data.source import Source
 from lenet.data.statistics import pixel_statistics
 from lenet.engine.base import Settings
 from lenet.engine.choice import Choice, choose
@@ -86,6 +87,7 @@ def make_setup(
     statistics: Statistics | None = None,
     run: Run | None = None,
     notes: tuple[str, ...] = (),
+    memory: Source | None = None,
 ) -> Setup:
     """The setup for this config and dataset. Writes nothing.
 
@@ -93,6 +95,7 @@ def make_setup(
     start: the network to start from; its last layer is replaced
     statistics: (mean, standard deviation) of the training images' pixels per channel, 0 to 1; computed by default
     run: the run folder; the network's layers and a transfer's start are read from it if it has them
+    memory: the images, if they were passed from Python
 
     Raises InputError if config, network and images do not match, or memory does not suffice.
     """
@@ -116,7 +119,7 @@ def make_setup(
         config = replace(config, teacher_sha256=teacher.sha256)
     seen = run.seen() if run else np.zeros(0, np.int64)  # a trial of a search does not evaluate the test images
     if seen is None:
-        seen = seen_in_test(config, dataset)
+        seen = seen_in_test(config, dataset, memory)
     if len(seen):
         notes = (*notes, seen_note(len(seen), len(dataset.test)))
     setup = Setup(config, dataset, networks, choice, settings, workers, body, teacher, origin, run, notes, seen)

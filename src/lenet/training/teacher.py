@@ -22,9 +22,11 @@ from lenet.cores import free_memory
 from lenet.data.augment import augmented
 from lenet.data.dataset import Dataset
 from lenet.data.plan import Plan
+from lenet.engine import native
 from lenet.engine.base import Engine, Settings
 from lenet.engine.choice import Choice, choose
 from lenet.errors import InputError
+from lenet.models import describe
 from lenet.runs.checkpoint import Checkpoint
 from lenet.runs.run import Run
 from lenet.runs.tensors import tensors_digest
@@ -32,6 +34,7 @@ from lenet.training.logits_table import Table, table_path
 
 _IMAGES = 512  # per call of the engine
 _PART_OF_MEMORY = 4  # the table takes at most this part of the free memory; without it logits are computed anew
+_PART_OF_MEMORY_WRITTEN = 8  # and to be kept on disk this part: writing it takes two more copies, reading it one or two
 
 
 @dataclass(eq=False)
@@ -40,7 +43,8 @@ class Teacher:
 
     networks: they take the dataset's images, uint8 [B, H, W, C], and return logits of its classes; engines: of each
     weight, temperature: see the module; sha256: of all networks' tensors
-    table: of flipped and shifted views; None if it would take too much memory
+    table: of flipped and shifted views; None if it would take too much memory, or a network needs PyTorch, whose logits
+        of an image depend on the images beside it: a resumed run would differ
     """
 
     networks: Sequence[nn.Sequential]
@@ -50,10 +54,9 @@ class Teacher:
     sha256: str
     table: Table | None
 
-    @property
-    def known(self) -> float:
-        """The fraction of all views whose logits are known."""
-        return 0.0 if self.table is None else float(self.table.known.mean())
+    def known(self, train: NDArray[np.int64]) -> float:
+        """The fraction of these images' views whose logits are known."""
+        return 0.0 if self.table is None else self.table.known_of(train)
 
     def targets(
         self, dataset: Dataset, plan: Plan, settings: Settings, check_stop: Callable[[], None]
@@ -100,16 +103,17 @@ class Teacher:
 def _table_for(config: Config, dataset: Dataset, **origin: object) -> Table | None:
     """The table for the flips and shifts that the config draws; see `Teacher.table`. origin: of the teachers' logits
 
-    Engines and versions differ in rounding, and a run must not depend on what another one has left in the cache.
+    Versions and instruction sets differ in rounding, and a run must not depend on what another has left in the cache.
     """
-    images, classes, max_shift = len(dataset.images), len(dataset.classes), drawn(config).get("max_shift", 0)
-    entries = images * 2 * (2 * max_shift + 1) ** 2
-    if entries * (2 * classes + 1) * _PART_OF_MEMORY > free_memory():
+    images, classes, draws = len(dataset.images), len(dataset.classes), drawn(config)
+    max_shift, flips = draws.get("max_shift", 0), "flips" in draws
+    size, free = images * (1 + flips) * (2 * max_shift + 1) ** 2 * (2 * classes + 1), free_memory()
+    if size * _PART_OF_MEMORY > free:
         return None
-    path = table_path(
-        data=dataset.sha256, max_shift=max_shift, lenet=version("lenet"), torch=version("torch"), **origin
-    )
-    return Table(images, classes, max_shift, path)
+    path = None
+    if size * _PART_OF_MEMORY_WRITTEN <= free:
+        path = table_path(data=dataset.sha256, max_shift=max_shift, flips=flips, lenet=version("lenet"), **origin)
+    return Table(images, classes, max_shift, flips, path)
 
 
 def read_teacher(config: Config, dataset: Dataset, settings: Settings) -> Teacher | None:
@@ -141,7 +145,10 @@ def read_teacher(config: Config, dataset: Dataset, settings: Settings) -> Teache
     if sha256 != (config.teacher_sha256 or sha256):
         raise InputError("the networks of --teacher are not those of teacher_sha256, in the recipe or the run that is "
                          "resumed: restore those runs", options=["teacher_sha256"])  # fmt: skip
-    table = _table_for(config, dataset, teachers=sha256, engines=[f"{choice.name}: {choice.why}" for choice in choices])
+    table = None
+    if all(choice.name == "native" for choice in choices):
+        layers = [describe(network) for network in networks]
+        table = _table_for(config, dataset, teachers=sha256, layers=layers, level=native.level())
     return Teacher(
         networks,
         [choice.engine for choice in choices],
