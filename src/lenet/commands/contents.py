@@ -58,8 +58,8 @@ class _Gathering:
     def contents(self) -> Contents:
         run = self.run
         result, checkpoint = run.result, self.checkpoint()
-        if result is None and (checkpoint is None or run.split_sizes()):
-            run.figures()  # raises; a trial that a search kept has neither
+        if result is None and (checkpoint is None or not run.is_kept_trial):
+            run.figures()  # raises
         config = own_config(run, checkpoint, self.data_dir)
         dataset = self.dataset(config)
         classes = self.classes(checkpoint, config, dataset)
@@ -237,6 +237,11 @@ class _Gathering:
 
     def rows(self) -> list[EpochRow]:
         """metrics.csv."""
+        if self.run.is_kept_trial:
+            self.missing["curves"] = (
+                "A search does not keep the epochs of its trials here; its trials.csv has the last."
+            )
+            return []
         try:
             return self.run.rows()
         except InputError as error:

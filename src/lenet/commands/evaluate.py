@@ -73,7 +73,7 @@ def evaluate(
         dataset, own = _images(run, checkpoint, config, asked.get("data"), memory)
         if split and not own:
             raise InputError(f"--split is for the run's own data, which {dataset.source} is not: leave it out")
-        which: Which = split or ("test" if own or dataset.has_test or dataset.files is None else "all")
+        which: Which = split or ("test" if own or dataset.has_test else "all")
         views = _views(config) if augment else []
         numbers = list(range(len(checkpoint.networks))) if network is None else [chosen_network(checkpoint, network)]
         predicted, scored, augmented = [], [], []

@@ -90,13 +90,15 @@ def suspects_table(audit: Audit) -> Table:
 def result_lines(audit: Audit, path: Path) -> list[str]:
     """How many labels are probably wrong, of which classes, and what to do."""
     count, estimated, failed = len(audit.indices), audit.errors.estimated, len(audit.failed)
+    percent = 100 * estimated / count
+    share = f"{percent:.0f}" if percent >= 10 else f"{percent:.2g}"
     lines = [
         *(
             [f"failed  {counted(failed, 'network')} diverged and {'is' if failed == 1 else 'are'} left out: lower --lr"]
             if failed
             else []
         ),
-        f"wrong   about {estimated:,} of {count:,} labels, {100 * estimated / count:.2g}% (estimated)",
+        f"wrong   about {estimated:,} of {count:,} labels, {share}% (estimated)",
         f"        the networks agree with {100 * audit.agreement:.1f}% of the labels",
     ]
     if pairs := _pairs(audit):
