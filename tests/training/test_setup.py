@@ -74,14 +74,21 @@ def test_auto_flips_and_shifts_images_but_not_digits(tmp_path):
 
 
 def test_options_that_change_nothing_are_named(few_digits):
-    def notes(**options):
-        return list(make_setup(Config(**options), few_digits).notes)
+    def notes(dataset=few_digits, **options):
+        return list(make_setup(Config(**options), dataset).notes)
 
     assert notes(teacher_weight=0.2) == ["teacher-weight and teacher-temperature change nothing without --teacher"]
     assert notes(unfreeze_after=3) == ["unfreeze-after changes nothing without --freeze"]
     assert notes(optimizer="adam", nesterov=False) == ["momentum and nesterov change nothing with --optimizer adam"]
     assert notes(optimizer="adam", momentum=0.5) == ["momentum and nesterov change nothing with --optimizer adam"]
     assert notes(optimizer="muon", momentum=0.5) == []
+    assert notes(val_fraction=0.2, split_seed=1) == []
+    own_val, own_both = replace(few_digits, has_val=True), replace(few_digits, has_val=True, has_test=True)
+    fraction, seed = (
+        f"{name} changes nothing: the data has splits of its own" for name in ("val-fraction", "split-seed")
+    )
+    assert notes(own_val, val_fraction=0.2, split_seed=1) == [fraction]
+    assert notes(own_both, val_fraction=0.2, split_seed=1) == [seed, fraction]
 
 
 @pytest.mark.parametrize(

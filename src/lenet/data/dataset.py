@@ -38,7 +38,7 @@ class Dataset:
     files: for images of the user's own, each image's path relative to the folder, or a name such as x_train[7]
     facts: digests, copies and near-constant images; None for images that are not the user's own and not in the cache
     folds: (train, val) of each fold, for one network each; `train` and `val` are then those of the first fold
-    has_test: whether the source has a test split of its own
+    has_test, has_val: whether the source has a test split, and a validation split, of its own
     relabelled: the file of `config.labels`, otherwise empty
     corrections: what it says: the class of an image by index; None for an image that is left out, which is in no split
     substitute: why the embedded digits take the place of the dataset that was asked for, otherwise empty
@@ -58,6 +58,7 @@ class Dataset:
     facts: ImageFacts | None = None
     folds: tuple[tuple[Indices, Indices], ...] = ()
     has_test: bool = False
+    has_val: bool = False
     relabelled: str = ""
     corrections: Mapping[int, int | None] = field(default_factory=dict)
     substitute: str = ""
@@ -173,6 +174,7 @@ def _load(
         facts=facts,
         folds=splits.folds,
         has_test=loaded.test is not None,
+        has_val=loaded.val is not None,
         relabelled=loaded.relabelled,
         corrections=loaded.corrections,
     )
