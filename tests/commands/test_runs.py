@@ -182,5 +182,7 @@ def test_trials_that_a_search_kept_are_finished_and_a_search_without_confirmatio
     assert (found["search"].val_accuracy, found["search"].seeds) == (None, 0)
     refused(lenet("compare", digits_run.path, trial), "is a trial that a search kept")
     refused(lenet("compare", "--markdown", search), "is a search without confirmation, which has no test result")
+    shutil.copy(digits_run.path / "config.toml", trial / "config.toml")
+    refused(lenet("train", "--resume", "--out", trial), "is a trial that a search kept")
     (tmp_path / "empty").mkdir()
     refused(lenet("compare", digits_run.path, tmp_path / "empty"), "is no run: give the folder of one")

@@ -19,7 +19,7 @@ from lenet.config import SHAPING, Config, checked, to_toml
 from lenet.config.keywords import AUDIT_DEFAULTS, AUDIT_LACKS, Options, with_options
 from lenet.config.request import Request
 from lenet.data import Dataset, load_dataset
-from lenet.data.identity import check_images, check_outside, same_folder
+from lenet.data.identity import check_images, same_folder
 from lenet.data.memory import Images, in_memory
 from lenet.data.source import MEMORY, Source
 from lenet.data.splits import Indices, Sources, held_out_folds
@@ -33,7 +33,7 @@ from lenet.models.audit import audit_network
 from lenet.report.audit import AuditPrinter, write_audit
 from lenet.report.progress import both
 from lenet.report.text import epochs_trained
-from lenet.runs.opening import RUNS, opened_run
+from lenet.runs.opening import opened_run
 from lenet.runs.run import Clock, Run
 from lenet.training.finish import command, versions
 from lenet.training.loop import Watch, load_trainings, train_all
@@ -84,11 +84,9 @@ def audit(
     given = {"data": MEMORY if memory else data, "model": model if own is None else None, **options}
     request = Request.of(None, given, _DEFAULTS)
     _check(request, folds, own)
-    if not resume:
-        check_outside(Path(out or RUNS), data)
     with (
         preserved_torch(),
-        opened_run(out, resume=resume, overwrite=overwrite, marker=AUDIT_FILE) as run,
+        opened_run(out, data=data, resume=resume, overwrite=overwrite, marker=AUDIT_FILE) as run,
         AuditPrinter(run.path) if verbose else nullcontext() as printer,
     ):
         setup, dataset, parts = _prepare(run, request, folds, own, memory)

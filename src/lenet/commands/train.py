@@ -12,7 +12,6 @@ from torch import nn
 
 from lenet.config.keywords import Options, with_options
 from lenet.config.request import Request
-from lenet.data.identity import check_outside
 from lenet.data.memory import Images, in_memory
 from lenet.data.source import MEMORY, Source
 from lenet.engine.preserved import preserved_torch
@@ -21,7 +20,7 @@ from lenet.files import expanded, followed
 from lenet.report.progress import Printer, both
 from lenet.report.text import epochs_trained
 from lenet.report.tracking import Track, Tracker, check_tracking
-from lenet.runs.opening import RUNS, opened_run
+from lenet.runs.opening import opened_run
 from lenet.runs.run import Clock, Run
 from lenet.training.finish import evaluate_test_set, result_of
 from lenet.training.loop import Watch, train_all
@@ -96,14 +95,12 @@ def run_training(
     started = time.perf_counter()
     request.config()  # raises for invalid options before a folder is made
     check_tracking(track)
-    if not resume:
-        check_outside(Path(out or RUNS), request.settings.get("data"))
     if overwrite and out is not None:
         _check_not_needed(Path(out), request)
     with (
         preserved_torch(),
         request.naming_recipe(),
-        opened_run(out, resume=resume, overwrite=overwrite) as run,
+        opened_run(out, data=request.settings.get("data"), resume=resume, overwrite=overwrite) as run,
         Printer() if verbose else nullcontext() as printer,
         Tracker(track, run) if track else nullcontext() as tracker,
     ):

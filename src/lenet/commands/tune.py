@@ -117,7 +117,7 @@ def tune(
         layers = None if own is None else describe(own)
         wanted = wanted_search(request, space, trials, asked, machine.gpus, layers)
         with (
-            opened_run(out, resume=resume, overwrite=overwrite, marker=SEARCH_FILE) as run,
+            opened_run(out, data=data, resume=resume, overwrite=overwrite, marker=SEARCH_FILE) as run,
             SearchPrinter() if verbose else nullcontext() as printer,
         ):
             saved = read_search(run.path / SEARCH_FILE)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
+from lenet.data.identity import check_outside
 from lenet.errors import InputError
 from lenet.files import is_left_over, locked, make_folder, temporary, unwritable
 from lenet.runs.run import Run
@@ -15,15 +16,19 @@ RUNS = Path("runs")
 
 @contextmanager
 def opened_run(
-    out: str | Path | None, *, resume: bool = False, overwrite: bool = False, marker: str = "config.toml"
-) -> Iterator[Run]:
+    out: str | Path | None, *, data: object = None, resume: bool = False, overwrite: bool = False,
+    marker: str = "config.toml",
+) -> Iterator[Run]:  # fmt: skip
     """The run of `open_run`, locked for this process. Its folder is removed at the end if it is still empty.
 
+    data: what the run will train on; a new run may not be in a folder of images
     overwrite: the run in the folder is deleted at the end, or put back if no new one was begun: a command that fails at
         a mistyped option or missing data leaves it as it was
 
     Raises InputError as `open_run` does, and if another process uses the folder.
     """
+    if not resume:
+        check_outside(Path(out or RUNS), data)
     run = open_run(out, resume=resume, overwrite=overwrite, marker=marker)
     with _alone_in(run.path):  # two processes that train in one folder would overwrite each other's files
         try:
@@ -57,6 +62,8 @@ def open_run(
         raise InputError(
             f"{path} is not a run: lenet does not write into folders that it did not make; choose another --out"
         )
+    if resume and marker == "config.toml" and Run(path).is_kept_trial:
+        raise InputError(f"{path} is a trial that a search kept, which was trained to its end: use another --out")
     make_folder(path)
     if found:
         with _alone_in(path):
