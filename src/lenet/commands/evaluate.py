@@ -29,7 +29,7 @@ from lenet.report.evaluation import draw_errors, write_predictions
 from lenet.report.sheet import safe
 from lenet.runs.checkpoint import Checkpoint
 from lenet.runs.run import Run
-from lenet.training.seen import digests_of, digests_of_trained
+from lenet.training.seen import digests_of, digests_of_used
 
 Which = Literal["train", "val", "test", "all"]
 View = tuple[bool, int]  # whether the image is mirrored, and then by how many pixels it is shifted down and right
@@ -248,5 +248,5 @@ def _logits_of_views(
 
 def _trained_on(run: Run, config: Config, dataset: Dataset, indices: np.ndarray) -> int | None:
     """How many of these images, compared byte for byte, the run used for training or validation; None if unknown."""
-    digests = digests_of_trained(run, config)
+    digests = digests_of_used(run, config)
     return None if digests is None else int(among(digests_of(dataset, indices), digests).sum())

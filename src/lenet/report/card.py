@@ -126,8 +126,8 @@ def _limits(contents: Contents) -> list[str]:
         "(`--reject-unlike`); other programs assign every image to one of the classes.",
         "- The accuracy holds for images like those of the test set.",
     ]  # fmt: skip
-    if contents.result and contents.split == "test" and (seen := seen_images(contents.result)):
-        lines.append(f"- {seen[0].upper() + seen[1:]}.")
+    if contents.result and contents.split == "test":
+        lines += [f"- {note[0].upper() + note[1:]}." for note in seen_images(contents.result)]
     if contents.result and contents.split == "test" and (lost := diverged(contents.result)):
         lines.append(f"- {lost}.")
     if len(contents.seeds) == 1 and contents.split == "test":

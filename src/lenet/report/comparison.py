@@ -71,7 +71,7 @@ def legend(pairs: Iterable[Paired]) -> list[str]:
 
 def run_notes(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """A line for each run of which a network is missing from these figures, or whose test images are not new to it."""
-    notes = [(name, note) for name, figures in runs.items() for note in (diverged(figures), seen_images(figures))]
+    notes = [(name, note) for name, figures in runs.items() for note in (diverged(figures), *seen_images(figures))]
     return [f"{name}: {note}" for name, note in notes if note]
 
 

@@ -66,7 +66,7 @@ def result_section(contents: Contents) -> str:
     if result:
         rows += _figures(result)
     rows.append(("network", network_line(contents)))
-    notes = [note for note in (diverged(result), seen_images(result)) if note] if result else []
+    notes = [note for note in (diverged(result), *seen_images(result)) if note] if result else []
     missing = [f'<p class="missing">{escaped(note[0].upper() + note[1:])}.</p>' for note in notes]
     return section(
         "result", "Result", f'<p class="headline">{escaped(headline)}</p>', hint(said), *missing, definitions(rows)

@@ -8,7 +8,7 @@ from lenet.errors import counted
 from lenet.models import parameter_count
 from lenet.runs.metrics import SELECT, selected
 from lenet.runs.run import Run
-from lenet.training.seen import seen_note
+from lenet.training.seen import seen_notes
 from lenet.training.setup import Setup
 from lenet.training.start import trained_parameters
 from lenet.training.training import Training
@@ -94,7 +94,7 @@ def result_lines(run: Run) -> list[str]:
         f"(epoch {_span(result['best_epoch'])} of {result['epochs']})",
         *_chosen_by(result),
         *test_lines(result),
-        *([f"        {seen}"] if (seen := seen_images(result)) else []),
+        *(f"        {note}" for note in seen_images(result)),
         *calibration_lines(result),
         f"time    {clock(seconds['total'])}, of which training {clock(seconds['train'])} at "
         f"{result['images_per_second']:,.0f} images/s",
@@ -183,10 +183,10 @@ def epochs_chosen(configs: Iterable[Mapping[str, Any]]) -> str:
     return "The epoch is chosen by validation" + (", or is the last (select last)" if True in chosen else "")
 
 
-def seen_images(result: Mapping[str, Any]) -> str | None:
-    """How many test images were known to the networks that the run started or learned from; None if none were."""
-    seen = result.get("test_images_seen")
-    return seen_note(seen, result["test_images"]) if seen else None
+def seen_images(result: Mapping[str, Any]) -> list[str]:
+    """How many test and validation images were known to the networks that the run started or learned from."""
+    seen = {which: result.get(f"{which}_images_seen") or 0 for which in ("test", "val")}
+    return seen_notes(seen, {which: result.get(f"{which}_images") or 0 for which in seen})
 
 
 def _span(numbers: Sequence[int]) -> str:

@@ -82,7 +82,9 @@ _CHECKS: dict[str, _Check] = {
     "test_calibration_error": _or_none(_mean_sd),  # older runs have none
     "test_calibration_error_uncalibrated": _or_none(_mean_sd),
     "test_images": _count,
-    "test_images_seen": _or_none(_count),  # older runs have none
+    "test_images_seen": _or_none(_count),  # older runs have none of these
+    "val_images": _or_none(_count),
+    "val_images_seen": _or_none(_count),
     "best_network": _or_none(_count),  # of older runs the one with the highest validation accuracy
     "best_epoch": lambda value: _list_of(_count)(value) and bool(value),
     "config": lambda value: isinstance(value, dict),

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -22,12 +22,14 @@ from lenet.runs.figures import result_fault
 from lenet.runs.kinds import kind_of
 from lenet.runs.metrics import EpochRow, append_metrics, read_metrics, write_metrics
 from lenet.runs.split import (
+    BOTH,
+    Parts,
     image_digests_of,
     read_split,
     same_config,
     seen_of,
     split_sizes,
-    used_of_test,
+    used_of,
     write_split,
 )  # fmt: skip
 
@@ -93,11 +95,11 @@ class Run:
         write_whole(self.path / "layers.json", json.dumps(describe(model), indent=1) + "\n")
 
     def kept_split(
-        self, dataset: Dataset, config: Config | None = None, seen: NDArray[np.int64] | None = None
+        self, dataset: Dataset, config: Config | None = None, seen: Mapping[str, NDArray[np.int64]] | None = None
     ) -> Dataset:
         """The dataset with the split that the run was started with; a new run saves the dataset's present split.
 
-        config: saved as a digest beside the split, for `check_config`; seen: saved too, for `seen_in_test`
+        config: saved as a digest beside the split, for `check_config`; seen: saved too, for `seen`
 
         Raises InputError if the images have changed since, or the file is damaged.
         """
@@ -113,17 +115,23 @@ class Run:
         """The number of images in "train", "val" and "test"; empty if the run keeps no split."""
         return split_sizes(self._split) if self._split.is_file() else {}
 
-    def used_of_test(self, dataset: Dataset) -> NDArray[np.int64] | None:
-        """Indices of the dataset's test images that the run trained or validated on; None if it cannot tell."""
-        return used_of_test(self._split, dataset) if self._split.is_file() else None
+    def used_of(self, dataset: Dataset, indices: NDArray[np.int64], parts: Parts = BOTH) -> NDArray[np.int64] | None:
+        """Those of the indices of the dataset's images that the run trained or validated on; None if it cannot tell.
 
-    def seen(self) -> NDArray[np.int64] | None:
-        """Indices of the test images that the run's start or teachers used; None before the run's split is saved."""
+        parts: only for training ("train",) or for validation ("val",)
+        """
+        return used_of(self._split, dataset, indices, parts) if self._split.is_file() else None
+
+    def seen(self) -> dict[str, NDArray[np.int64]] | None:
+        """Indices of the "test" and "val" images that the run's start or teachers used, see split.py.
+
+        None before the run's split is saved.
+        """
         return seen_of(self._split) if self._split.is_file() else None
 
-    def digests(self, indices: NDArray[np.int64] | None = None) -> NDArray[np.uint8] | None:
+    def digests(self, indices: NDArray[np.int64] | None = None, parts: Parts = BOTH) -> NDArray[np.uint8] | None:
         """uint8 [M, 16] of these images, or of those used for training or validation; None if the run keeps none."""
-        return image_digests_of(self._split, indices) if self._split.is_file() else None
+        return image_digests_of(self._split, indices, parts) if self._split.is_file() else None
 
     def keep_labels(self, config: Config) -> None:
         """Copy the file of corrected labels, if there is one: it may be edited later for another run."""

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from lenet.runs.run import Run
 from lenet.runs.tensors import saved_body
 from lenet.training.checks import check_batch_size, check_device, check_memory
 from lenet.training.features import frozen_layers
-from lenet.training.seen import seen_in_test, seen_note
+from lenet.training.seen import images_seen, notes_of_seen
 from lenet.training.start import Start, check_body, trained_parameters, with_new_head
 from lenet.training.teacher import Teacher, read_teacher
 
@@ -50,7 +50,7 @@ class Setup:
     body: the tensors that a transfer starts all networks from, by name; None if all weights are initialised
     teacher: the networks whose predictions are targets beside the labels, if there are any
     origin: a description of the network that `body` is from; run: the run folder, None for a trial of a search
-    notes: notes to show to the user; seen: see `seen_in_test`
+    notes: notes to show to the user; seen: see `images_seen`; empty for trials
     """
 
     config: Config
@@ -64,7 +64,7 @@ class Setup:
     origin: str = ""
     run: Run | None = None
     notes: tuple[str, ...] = ()
-    seen: NDArray[np.int64] | None = None
+    seen: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
     def class_weights(self, number: int = 0) -> tuple[float, ...] | None:
         """The class weights of network `number`, by its own training images. Raises InputError for other classes."""
@@ -117,11 +117,11 @@ def make_setup(
     origin = start.description if start else config.start or ""
     if teacher := read_teacher(config, dataset, settings):
         config = replace(config, teacher_sha256=teacher.sha256)
-    seen = run.seen() if run else np.zeros(0, np.int64)  # a trial of a search does not evaluate the test images
+    seen = run.seen() if run else {}  # a search tells it once, not for each trial
     if seen is None:
-        seen = seen_in_test(config, dataset, memory)
-    if len(seen):
-        notes = (*notes, seen_note(len(seen), len(dataset.test)))
+        seen = images_seen(config, dataset, memory)
+    if seen:
+        notes = (*notes, *notes_of_seen(seen, dataset))
     setup = Setup(config, dataset, networks, choice, settings, workers, body, teacher, origin, run, notes, seen)
     setup.class_weights()  # raises before anything is written
     return setup

@@ -18,6 +18,7 @@ from lenet.files import write_whole
 from lenet.models import build, describe, shape_named
 from lenet.runs.kinds import SEARCH_FILE
 from lenet.runs.run import Run
+from lenet.training.seen import images_seen, notes_of_seen
 from lenet.training.setup import FOLLOWING, OWN_MODEL, Statistics, check_without_start, make_setup, resolved
 from lenet.tuning.folder import read_trials
 from lenet.tuning.search import STUDY, Search, read_search
@@ -84,7 +85,8 @@ def prepare(
     past = {trial.number: replace(trial) for trial in trials if trial.over}
     job = Job(search, images, describe(own) if own else None, (run.path / "state").absolute(), past)
     differing = differing_images(dataset, request.recipe or STUDY, request.values, request.given)
-    told = tuple(note for note in (*notes, differing) if note)
+    seen = notes_of_seen(images_seen(search.config, dataset, memory, test=False), dataset)
+    told = tuple(note for note in (*notes, differing, *seen) if note)
     return SearchSetup(search, run, dataset, job, own, trials, _engine(search, dataset, own), told, memory)
 
 
