@@ -1,7 +1,7 @@
 """Images that a training knows already: those on which the networks of its start or its teachers were trained.
 
 A test accuracy on such images says little about new ones, and a validation accuracy on them is too high: 63.3% where
-the test accuracy was 59.7% (docs/LOG.md). Splits of the same images differ by --split-seed, by the
+the test accuracy was 59.7% (docs/LOG.md). Splits of the same images differ by --split-seed, by --val-fraction, by the
 protocol, and where images were added to a folder.
 """
 
@@ -81,7 +81,7 @@ def _converted_as(kept: Config, config: Config, dataset: Dataset, memory: Source
     conversion = {name: getattr(kept, name) for name in CONVERSION}
     if all(getattr(config, name) == value for name, value in conversion.items()):
         return dataset
-    return replace(load_dataset(replace(config, **conversion), memory=memory, download=False), test=dataset.test)
+    return load_dataset(replace(config, **conversion), memory=memory, download=False)
 
 
 def notes_of_seen(seen: Mapping[str, NDArray[np.int64]], dataset: Dataset) -> list[str]:
