@@ -238,8 +238,9 @@ class Run:
 
     @property
     def is_kept_trial(self) -> bool:
-        """Whether this is a trial that a search kept: a network without a split of its own or a test result."""
-        return (self.path / "model.json").is_file() and not self._split.is_file()
+        """Whether this is a trial that a search kept: a network without what a training writes when it begins."""
+        begun = (self.path / "layers.json", self._split)
+        return (self.path / "model.json").is_file() and not any(map(Path.is_file, begun))
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Write result.json, the last file: a run that has it is finished."""
