@@ -144,9 +144,8 @@ def _draw(plan: Study, runs: Mapping[str, Run], folder: Path) -> list[str]:
     for entry in plan.entries:
         result = runs[entry.name].figures()
         each, count = result["test_accuracy"]["each"], result["config"]["per_class"]
-        if (
-            entry.label and count and count not in series.get(entry.label, {})
-        ):  # a point of a line in per-class.png, not a row of accuracy.png
+        # A point of a line in per-class.png, or a row of accuracy.png: also what would replace another run's point.
+        if entry.label and count and count not in series.get(entry.label, {}):
             series.setdefault(entry.label, {})[count] = each
         else:
             groups.setdefault(result["data"], {})[entry.name] = each

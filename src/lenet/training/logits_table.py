@@ -106,6 +106,5 @@ class Table:
 
 def table_path(**origin: object) -> Path:
     """The file in the user's cache of the table of this origin: all that its values depend on."""
-    return logits_folder() / (
-        hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()[:32] + ".safetensors"
-    )
+    key = hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()
+    return logits_folder() / f"{key[:32]}.safetensors"
