@@ -4,7 +4,8 @@ import platform
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from lenet.models import parameter_count
 from lenet.runs.checkpoint import Checkpoint
 from lenet.runs.metrics import SELECT, best_of
 from lenet.runs.run import Clock, Run
-from lenet.training.setup import Setup
+from lenet.training.setup import Setup, threads_each
 from lenet.training.start import trained_parameters
 from lenet.training.training import Training
 
@@ -56,22 +57,15 @@ def evaluate_test_set(setup: Setup, trainings: Sequence[Training], run: Run) -> 
         rows = [training.history[-1] for training in trainings]
         where = "; ".join(f"seed {row.seed} in epoch {row.epoch}, step {(row.failed_step or 0) + 1}" for row in rows)
         raise InputError(f"the loss is no longer finite ({where}): lower --lr (it is {config.peak_lr:g})")
-    tested, predictions, labels = [], [], dataset.labels[dataset.test]
-    calibrations, accepted = [], []
     for training in kept:
-        training.stop.clear()
-        training.model.load_state_dict(training.best_weights)
-        logits = training.logits(dataset.test)
-        predictions.append(logits.argmax(axis=1))
-        tested.append(scores(logits, labels, dataset.classes))
-        temperature, thresholds = calibrated(training)
-        accepted.append(thresholds)
-        calibrations.append(
-            Calibration(temperature, reliability(logits, labels), reliability(logits / temperature, labels))
-        )
+        threads = threads_each(config, setup.choice, min(len(kept), setup.workers))
+        training.settings = replace(training.settings, threads=threads)
+    with ThreadPoolExecutor(setup.workers) as pool:
+        evaluated = list(pool.map(_evaluated, kept))
     metric = SELECT[config.select]
     best = best_of([getattr(training.best, metric) for training in kept], metric)
-    run.write_predictions(np.stack(predictions), labels, dataset.test)
+    predictions = np.stack([one.predictions for one in evaluated])
+    run.write_predictions(predictions, dataset.labels[dataset.test], dataset.test)
     height, width, channels = dataset.images.shape[1:]
     checkpoint = Checkpoint(
         networks=[training.model.cpu() for training in kept],
@@ -80,15 +74,37 @@ def evaluate_test_set(setup: Setup, trainings: Sequence[Training], run: Run) -> 
         fit=config.fit,
         seeds=[training.seed for training in kept],
         val_accuracy=[training.best.val_accuracy for training in kept if training.best],
-        temperature=[one.temperature for one in calibrations],
-        acceptance=accepted,
-        likeness=[likeness_of(training) for training in kept],
+        temperature=[one.calibration.temperature for one in evaluated],
+        acceptance=[one.accepted for one in evaluated],
+        likeness=[one.likeness for one in evaluated],
         config=vars(config),
         versions=versions(),
         best=best,
     )
     run.write_checkpoint(checkpoint)
-    return Tested(kept, tested, calibrations, best)
+    return Tested(kept, [one.scores for one in evaluated], [one.calibration for one in evaluated], best)
+
+
+@dataclass(frozen=True, eq=False)
+class _Evaluated:
+    """One network with its best weights; predictions: int64 [test images]."""
+
+    predictions: np.ndarray
+    scores: Scores
+    calibration: Calibration
+    accepted: list[Accepted]
+    likeness: Likeness | None
+
+
+def _evaluated(training: Training) -> _Evaluated:
+    training.stop.clear()
+    training.model.load_state_dict(training.best_weights)
+    dataset = training.dataset
+    labels, logits = dataset.labels[dataset.test], training.logits(dataset.test)
+    temperature, accepted = calibrated(training)
+    calibration = Calibration(temperature, reliability(logits, labels), reliability(logits / temperature, labels))
+    found = scores(logits, labels, dataset.classes)
+    return _Evaluated(logits.argmax(axis=1), found, calibration, accepted, likeness_of(training))
 
 
 def calibrated(training: Training) -> tuple[float, list[Accepted]]:
@@ -106,8 +122,13 @@ def likeness_of(training: Training) -> Likeness | None:
 
     def described(indices: NDArray[np.int64], most: int) -> np.ndarray:
         chosen = indices[:: 1 + (len(indices) - 1) // most]
-        blocks = (dataset.images[chosen[begin : begin + _COPIED]] for begin in range(0, len(chosen), _COPIED))
-        return np.concatenate([map_statistics(training.choice.engine.maps, model, images) for images in blocks])
+
+        def block(begin: int) -> np.ndarray:
+            images = dataset.images[chosen[begin : begin + _COPIED]]
+            return map_statistics(training.choice.engine.maps, model, images)
+
+        with ThreadPoolExecutor(training.settings.threads) as pool:
+            return np.concatenate(list(pool.map(block, range(0, len(chosen), _COPIED))))
 
     return likeness(described(dataset.train, train), described(dataset.val, _DESCRIBED_VAL))
 
