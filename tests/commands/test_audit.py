@@ -3,6 +3,7 @@
 import csv
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -127,6 +128,24 @@ def test_an_audit_is_repeatable_and_a_resumed_one_is_bit_identical(
     refused(lenet("audit", "--resume", "--out", tmp_path / "b"), "is finished: use --overwrite")
     refused(lenet(*words, "--out", tmp_path / "b"), "exists: use --resume")
     assert found.probabilities.shape == (900, 10)
+
+
+def test_images_of_some_classes_keep_their_numbers_in_the_whole_dataset(tmp_path, monkeypatch, lenet):
+    monkeypatch.chdir(tmp_path)
+    audit = package.audit("digits", classes="3,8", out="a", folds=2, seeds=1, epochs=1)
+    assert f"lenet train digits --classes 3,8 --labels {Path('a/labels.csv')}" in "\n".join(
+        result_lines(audit, Path("a"))
+    )
+    for given in ({"classes": "3,8"}, {"classes": "3,5,8"}, {}):
+        same = load_dataset(DataConfig(data="digits", labels="a/audit.csv", **given))
+        assert np.array_equal(same.labels, load_dataset(DataConfig(data="digits", **given)).labels)
+        assert len(same.corrections) == len(audit.indices)
+    run = package.train("digits", classes="3,8", epochs=1, out="r")
+    lenet("eval", "r", "--out", "scores")
+    whole = load_dataset(DataConfig(data="digits"))
+    for row in rows(tmp_path / "scores" / "predictions.csv"):
+        assert whole.classes[whole.labels[int(row["index"])]] == row["true"]
+    assert run.result
 
 
 def test_a_resumed_audit_keeps_the_named_network_that_it_was_started_with(lenet, refused, tmp_path, interrupt_after):

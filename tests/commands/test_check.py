@@ -254,3 +254,21 @@ def test_of_copies_in_three_splits_the_one_in_the_test_images_stays(tmp_path):
     with (tmp_path / "out" / "labels.csv").open(newline="") as file:
         listed = {row["file"] for row in csv.DictReader(file)}
     assert listed == {f"{split}/cat/{number:02}.png" for split in ("train", "val") for number in range(3)}
+
+
+def test_a_near_duplicate_of_a_training_image_that_has_a_copy_in_the_test_images_is_left_out(tmp_path):
+    root = tmp_path / "photos"
+    for number in range(12):
+        save(scene(number), root / "train" / "cat" / f"{number:02}.png")
+        save(scene(100 + number), root / "train" / "dog" / f"{number:02}.png")
+    save(scene(0), root / "train" / "cat" / "again.jpg", quality=60)
+    for name in ("cat", "dog"):
+        save(scene(200 + len(name) + ord(name[0])), root / "test" / name / "00.png")
+    shutil.copy(root / "train" / "cat" / "00.png", root / "test" / "cat" / "copy.png")
+    check = package.check(root)
+    assert [(found.file, found.other) for found in check.of("near-duplicate")] == [
+        ("test/cat/copy.png", "train/cat/again.jpg")
+    ]
+    write_check(check, tmp_path / "out")
+    with (tmp_path / "out" / "labels.csv").open(newline="") as file:
+        assert {row["file"] for row in csv.DictReader(file)} == {"train/cat/00.png", "train/cat/again.jpg"}

@@ -90,6 +90,7 @@ def test_per_class_counts_different_images(photos, tmp_path):
     used = np.concatenate([data.train, data.val])
     assert np.bincount(data.labels[used]).tolist() == [10, 10]
     assert len({image_digest(data.images[index]) for index in used}) == 20
+    assert not [note for note in data.notes if "several splits" in note]  # the copies are in no split
 
 
 def test_a_class_of_copies_alone_is_refused(photos, tmp_path):

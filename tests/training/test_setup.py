@@ -89,6 +89,7 @@ def test_options_that_change_nothing_are_named(few_digits):
     )
     assert notes(own_val, val_fraction=0.2, split_seed=1) == [fraction]
     assert notes(own_both, val_fraction=0.2, split_seed=1) == [seed, fraction]
+    assert notes(own_both, val_fraction=0.2, split_seed=1, per_class=4) == [fraction]
 
 
 @pytest.mark.parametrize(

@@ -218,7 +218,7 @@ def _predicted(
     mean = total[indices] / count[indices, None]
     errors = label_errors(mean, dataset.labels[indices])
     failed = tuple(training.seed for training in trainings if training.failed)
-    return Audit(dataset, indices, mean, errors, clock.total + time.perf_counter() - begun, failed)
+    return Audit(dataset, setup.config, indices, mean, errors, clock.total + time.perf_counter() - begun, failed)
 
 
 def _probabilities(training: Training, part: Indices, flip: bool) -> NDArray[np.float64]:

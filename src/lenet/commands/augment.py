@@ -13,6 +13,7 @@ from lenet.config.request import Request
 from lenet.data import load_dataset
 from lenet.data.augment import augmented
 from lenet.data.dataset import Dataset
+from lenet.data.identity import check_outside
 from lenet.data.memory import Images, in_memory
 from lenet.data.plan import epoch_plan
 from lenet.data.source import MEMORY
@@ -46,6 +47,7 @@ def augment(
     path = Path(out)
     if path.suffix.lower() != ".png":
         raise InputError(f"out {path} must be a .png file")
+    check_outside(path, data)
     check_new_file(path, overwrite or path == Path(_OUT))
     memory = in_memory(data)
     asked = Request.of(None, {"data": MEMORY if memory else data, **options}).config()

@@ -189,7 +189,7 @@ class _Gathering:
         wrong = found.errors()
         chosen = Predicted(indices[wrong], labels[wrong], predicted[wrong], confidence[wrong])
         images = [dataset.images[index] for index in chosen.indices.tolist()]
-        names = [dataset.files[i] if dataset.files else f"image {i}" for i in chosen.indices.tolist()]
+        names = [dataset.caption_of(index) for index in chosen.indices.tolist()]
         return Mistakes(chosen, images, names)
 
     def calibration(

@@ -117,10 +117,8 @@ def summary(
     """
     lines, first = [], facts.first
     if copies := int((first != np.arange(len(first))).sum()):
-        split = np.full(len(first), -1)
-        for number, indices in enumerate(splits.values()):
-            split[indices] = number
-        across = len(np.unique(first[split != split[first]]))
+        found = [np.unique(first[indices]) for indices in splits.values()]  # of each split, without the unused images
+        across = int((np.unique(np.concatenate(found), return_counts=True)[1] > 1).sum())
         wrong = len(conflicting(first, labels))
         told = [f"{copies:,} exact {'copy' if copies == 1 else 'copies'} of other images"]
         told += [f"{counted(across, 'image')} in several splits"] if across else []

@@ -41,6 +41,7 @@ class Dataset:
     has_test, has_val: whether the source has a test split, and a validation split, of its own
     relabelled: the file of `config.labels`, otherwise empty
     corrections: what it says: the class of an image by index; None for an image that is left out, which is in no split
+    numbers: each image's number in the whole dataset, where the option `classes` left some out; otherwise None
     substitute: why the embedded digits take the place of the dataset that was asked for, otherwise empty
     """
 
@@ -61,12 +62,23 @@ class Dataset:
     has_val: bool = False
     relabelled: str = ""
     corrections: Mapping[int, int | None] = field(default_factory=dict)
+    numbers: Indices | None = None
     substitute: str = ""
 
     @property
     def fewest_trained(self) -> int:
         """Number of images that a network is trained on; with folds, the smallest."""
         return min((len(train) for train, _ in self.folds), default=len(self.train))
+
+    def name_of(self, index: int) -> str | int:
+        """What tables and `config.labels` call an image: its entry in `files`, or its number in the whole dataset."""
+        if self.files is not None:
+            return self.files[index]
+        return index if self.numbers is None else int(self.numbers[index])
+
+    def caption_of(self, index: int) -> str:
+        """What pictures call an image: its file, or "image NUMBER"."""
+        return f"image {self.name_of(index)}" if self.files is None else self.files[index]
 
     def for_network(self, number: int) -> "Dataset":
         """The dataset for network `number` (from 0): with folds, `train` and `val` are those of its own fold."""
@@ -177,6 +189,7 @@ def _load(
         has_val=loaded.val is not None,
         relabelled=loaded.relabelled,
         corrections=loaded.corrections,
+        numbers=loaded.numbers,
     )
 
 

@@ -1,5 +1,6 @@
 """What is wrong with labelled images: unreadable ones, copies, near-duplicates, near-constant ones, uneven classes."""
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -197,12 +198,20 @@ def _near(images: _Images, advance: Callable[[int], None]) -> Iterator[Finding]:
     from lenet.data.near import near_duplicates  # here PyTorch is loaded
 
     usable = np.flatnonzero(seen.readable() & (seen.deviation >= CONSTANT_SD))
+    # By the first of several copies: one of them for each split and label that they have.
+    copies: dict[int, dict[tuple[Split, int], int]] = {}
     if len(usable):
-        usable = usable[first_of_copies(seen.digests[usable]) == np.arange(len(usable))]
-    thumbnails = seen.thumbnails if len(usable) == len(seen.thumbnails) else seen.thumbnails[usable]
+        for index, first in zip(usable.tolist(), usable[first_of_copies(seen.digests[usable])].tolist(), strict=True):
+            place = images.listing.splits[index], int(images.labels[index])
+            copies.setdefault(first, {}).setdefault(place, index)
+    compared = np.array(list(copies), dtype=np.int64)
+    thumbnails = seen.thumbnails if len(compared) == len(seen.thumbnails) else seen.thumbnails[compared]
     for one, other, similarity in near_duplicates(thumbnails, advance):
-        yield images.pair("near-duplicate", int(usable[other]), int(usable[one]), f"similarity {similarity:.3f}")
+        # Of copies in several splits, or with several labels, the worst pair counts.
+        pairs = itertools.product(copies[int(compared[one])].values(), copies[int(compared[other])].values())
+        detail = f"similarity {similarity:.3f}"
+        yield _worst_first(images.pair("near-duplicate", max(pair), min(pair), detail) for pair in pairs)[0]
 
 
-def _worst_first(findings: Iterator[Finding]) -> list[Finding]:
+def _worst_first(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda each: (not each.across, not each.conflicting))

@@ -36,7 +36,7 @@ def check_outside(out: Path, data: object) -> None:
     root = expanded(data)
     if root.is_dir() and followed(out).is_relative_to(followed(root)):
         raise InputError(f"--out {out} is in the folder of images, where its pictures would be taken for more images: "
-                         "give a folder outside it")  # fmt: skip
+                         "give a path outside it")  # fmt: skip
 
 
 def check_images(dataset: Dataset, sha256: str | None, which: str) -> None:

@@ -25,6 +25,7 @@ class Loaded:
     drawn_by: the labels before, by which the splits are drawn, so that a corrected image stays in its split
     corrections: what this file says: the class of an image by index, None if the image is left out. The splits here
         still have the images that are left out
+    numbers: each image's number in the whole dataset, where only some classes are used; otherwise None
     """
 
     name: str
@@ -40,6 +41,7 @@ class Loaded:
     relabelled: str = ""
     drawn_by: NDArray[np.int64] | None = None
     corrections: Mapping[int, int | None] = field(default_factory=dict)
+    numbers: Indices | None = None
 
     @property
     def left_out(self) -> Indices:
@@ -108,6 +110,7 @@ def only(loaded: Loaded, keep: tuple[str, ...]) -> Loaded:
             for index, label in loaded.corrections.items()
             if at[index] >= 0
         },
+        numbers=chosen,
     )
 
 

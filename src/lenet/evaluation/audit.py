@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet.config import DataConfig
 from lenet.data import Dataset
 from lenet.evaluation.label_errors import LabelErrors
 
@@ -15,6 +16,7 @@ _SUSPECT = 0.1
 class Audit:
     """What the networks of an audit say of N images.
 
+    config: by which the dataset was loaded
     indices: int64 [N], sorted, the images in the dataset
     probabilities: float64 [N, classes], the mean over networks that were not trained on the image
     errors: how probable their labels are to be wrong
@@ -23,6 +25,7 @@ class Audit:
     """
 
     dataset: Dataset
+    config: DataConfig
     indices: NDArray[np.int64]
     probabilities: NDArray[np.float64]
     errors: LabelErrors

@@ -116,9 +116,12 @@ def result_lines(audit: Audit, path: Path) -> list[str]:
 
 def _how_to_train(audit: Audit, labels: Path) -> str:
     data = audit.dataset.name if audit.dataset.files is None else audit.dataset.source
+    chosen = {"classes": audit.config.classes, "data_dir": audit.config.data_dir, "labels": str(labels)}
+    given = {name: value for name, value in chosen.items() if value is not None}
     if data == MEMORY:
-        return f"lenet.train(DATA, labels={str(labels)!r})"
-    return f"lenet train {shlex.quote(data)} --labels {shlex.quote(str(labels))}"
+        return f"lenet.train(DATA, {', '.join(f'{name}={value!r}' for name, value in given.items())})"
+    flags = (word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", value))
+    return shlex.join(["lenet", "train", data, *flags])
 
 
 def write_audit(audit: Audit, path: Path) -> None:
@@ -167,7 +170,7 @@ def labels_csv(audit: Audit) -> str:
     sheet.row([_named(audit), *_COLUMNS])
     for index, number in dataset.corrections.items():
         label = "" if number is None else dataset.classes[number]
-        sheet.row([index if dataset.files is None else dataset.files[index], label, *[""] * (len(_COLUMNS) - 1)])
+        sheet.row([dataset.name_of(index), label, *[""] * (len(_COLUMNS) - 1)])
     for name, label, suggested, *rest in _rows(audit, np.array(_new_suspects(audit), dtype=np.int64)):
         sheet.row([name, label, suggested, *(f"{each:.6f}" for each in rest)])
     return text.getvalue()
@@ -177,8 +180,10 @@ def _draw(audit: Audit, path: Path) -> None:
     """Draw a contact sheet of the images whose labels are most probably wrong."""
     chosen, dataset = audit.errors.ranked[:_MOST_DRAWN], audit.dataset
     captions = [
-        f"{f'image {name}' if dataset.files is None else name}\nlabel: {label}\n{_percent(right)} {suggested}"
-        for name, label, suggested, _, right in _rows(audit, chosen)
+        f"{dataset.caption_of(index)}\nlabel: {label}\n{_percent(right)} {suggested}"
+        for index, (_, label, suggested, _, right) in zip(
+            audit.indices[chosen].tolist(), _rows(audit, chosen), strict=True
+        )
     ]
     title = f"{dataset.name}: the {len(chosen)} of {len(audit.indices):,} labels that are most probably wrong"
     draw_contact_sheet([dataset.images[index] for index in audit.indices[chosen]], captions, path, title)
@@ -189,7 +194,7 @@ def _rows(audit: Audit, positions: np.ndarray) -> list[tuple[str | int, str, str
     dataset, errors, classes = audit.dataset, audit.errors, audit.dataset.classes
     columns = (audit.indices, audit.labels, errors.suggested, errors.wrong, errors.right)
     return [
-        (index if dataset.files is None else dataset.files[index], classes[label], classes[suggested], wrong, right)
+        (dataset.name_of(index), classes[label], classes[suggested], wrong, right)
         for index, label, suggested, wrong, right in zip(*(each[positions].tolist() for each in columns), strict=True)
     ]
 

@@ -90,8 +90,7 @@ def write_predictions(path: Path, dataset: Dataset, predicted: Predicted, positi
         for position in range(len(predicted.labels)) if positions is None else positions.tolist():
             index = int(predicted.indices[position])
             true, guess = (dataset.classes[numbers[position]] for numbers in (predicted.labels, predicted.predicted))
-            name = index if dataset.files is None else dataset.files[index]
-            sheet.row([name, true, guess, f"{predicted.confidence[position]:.6f}"])
+            sheet.row([dataset.name_of(index), true, guess, f"{predicted.confidence[position]:.6f}"])
 
 
 def draw_errors(evaluation: Evaluation, predicted: Predicted, path: Path) -> bool:
@@ -105,9 +104,10 @@ def draw_errors(evaluation: Evaluation, predicted: Predicted, path: Path) -> boo
     shown = errors[:_MOST_DRAWN]
     captions = []
     for position, index in zip(shown.tolist(), predicted.indices[shown].tolist(), strict=True):
-        name = f"image {index}" if dataset.files is None else dataset.files[index]
         true, guess = (dataset.classes[numbers[position]] for numbers in (predicted.labels, predicted.predicted))
-        captions.append(f"{name}\ntrue: {true}\n{100 * predicted.confidence[position]:.1f}% {guess}")
+        captions.append(
+            f"{dataset.caption_of(index)}\ntrue: {true}\n{100 * predicted.confidence[position]:.1f}% {guess}"
+        )
     first = f"; the {len(shown)} most confident" if len(shown) < len(errors) else ", the most confident first"
     title = f"{evaluation.data}: {len(errors):,} of {len(predicted.labels):,} images predicted wrong{first}"
     draw_contact_sheet([dataset.images[index] for index in predicted.indices[shown]], captions, path, title)

@@ -177,8 +177,9 @@ def _option_notes(asked: Config, config: Config, dataset: Dataset) -> Iterator[s
         yield "patience changes nothing: --select last trains all epochs"
     default = Config()
     changed = {name for name, value in vars(asked).items() if value != getattr(default, name)}
-    if dataset.has_val and config.per_class is None:
-        fixed = changed & ({"val_fraction", "split_seed"} if dataset.has_test else {"val_fraction"})
+    if dataset.has_val:
+        drawn_anyway = not dataset.has_test or config.per_class is not None  # by the seed
+        fixed = changed & ({"val_fraction"} if drawn_anyway else {"val_fraction", "split_seed"})
         for name in sorted(fixed):
             yield f"{name.replace('_', '-')} changes nothing: the data has splits of its own"
     if not config.teacher and changed & {"teacher_weight", "teacher_temperature"}:
