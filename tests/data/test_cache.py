@@ -151,6 +151,30 @@ def test_an_entry_of_files_that_changed_is_made_again(photographs, check, tmp_pa
     assert len(entries(tmp_path)) == 1
 
 
+@pytest.mark.parametrize("change", ["files swapped", "folders swapped", "time restored"])
+def test_a_change_that_leaves_sizes_and_times_of_modification_is_found(tmp_path, change):
+    root = tmp_path / "x"
+    for number, name in enumerate("ab"):
+        (root / name).mkdir(parents=True)
+        for index in range(8):
+            file = root / name / f"{index}.bmp"
+            Image.new("RGB", (20, 20), (9, 100 * number, 10 * index)).save(file)
+            os.utime(file, ns=(1, 1))
+    load_dataset(DataConfig(data=str(root)))
+    one, other = (root / "a", root / "b") if change == "folders swapped" else (root / "a/0.bmp", root / "b/0.bmp")
+    if change == "time restored":
+        one.write_bytes(other.read_bytes())
+        os.utime(one, ns=(1, 1))
+    else:
+        one.rename(tmp_path / "aside")
+        other.rename(one)
+        (tmp_path / "aside").rename(other)
+    again = load_dataset(DataConfig(data=str(root)))
+    for index, name in enumerate(again.files):
+        with Image.open(root / name) as image:
+            np.testing.assert_array_equal(again.images[index], fit_image(image, 32, 3))
+
+
 def test_a_copied_cache_is_read_once_as_a_whole_and_then_trusted(photographs, monkeypatch, check, tmp_path):
     root = photographs(tmp_path / "x", {"a": 8, "b": 8})
     first = load_dataset(DataConfig(data=root))

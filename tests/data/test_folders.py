@@ -73,6 +73,35 @@ def test_links_are_followed_and_circles_of_links_are_not(tmp_path):
     assert folders.scan(tmp_path / "root").files == ("a/1.png", "b/1.png", "b/2.png")
 
 
+def test_links_to_folders_above_a_class_folder_are_circles_too(tmp_path):
+    grow(tmp_path / "flat", "a/1.png", "b/1.png")
+    (tmp_path / "flat/a/up").symlink_to("..")
+    assert folders.scan(tmp_path / "flat").files == ("a/1.png", "b/1.png")
+    grow(tmp_path / "split", "train/a/1.png", "train/b/1.png", "test/a/1.png")
+    (tmp_path / "split/train/a/up").symlink_to("..")
+    (tmp_path / "split/test/a/up").symlink_to("../..")
+    assert folders.scan(tmp_path / "split").files == ("train/a/1.png", "train/b/1.png", "test/a/1.png")
+
+
+@pytest.mark.parametrize(("train", "test"), [("training_set", "test_set"), ("seg_train", "seg_test")])
+def test_splits_of_unknown_names_are_not_taken_as_classes(tmp_path, train, test):
+    grow(tmp_path, *(f"{split}/{name}/1.png" for split in (train, test) for name in ("cats", "dogs")))
+    image(tmp_path / "single_prediction" / "1.png")
+    for lenient in (False, True):  # as for training, and for a check
+        with pytest.raises(InputError, match=r"contain the same folders \(cats, dogs\): .* rename them to train, val"):
+            folders.scan(tmp_path, lenient=lenient)
+    assert len(folders.scan(tmp_path, (train, test, "single_prediction")).files) == 5
+
+
+def test_class_folders_that_contain_the_same_folders_are_noted(tmp_path):
+    found = folders.scan(grow(tmp_path, "ok/left/1.png", "ok/right/1.png", "bad/left/1.png", "bad/right/1.png"))
+    assert found.classes == ("bad", "ok")
+    assert found.notes[1:] == (
+        "bad, ok contain the same folders (left, right) and are taken as classes: if they are splits, rename them to "
+        "train, val and test",
+    )
+
+
 def test_classes_may_be_named_like_splits(tmp_path):
     grow(tmp_path, "train/1.png", "test/1.png", "bus/1.png")
     assert folders.scan(tmp_path).classes == ("bus", "test", "train")

@@ -87,6 +87,21 @@ def test_a_labels_file_saved_by_a_spreadsheet_is_read(animals, corrected):
     assert named["cat/0.png"] == "=dog"
 
 
+def test_a_name_that_is_not_utf8_is_known_as_lenet_writes_it(animals, corrected):
+    (animals / "cat" / "3.png").rename(animals / "cat" / "\udcff3.png")
+    (animals / "cat" / "4.png").rename(animals / "cat" / "=\udcff4.png")
+    found = corrected("file,label\ncat/\\xff3.png,dog\ncat/=\\xff4.png,dog\n", animals)
+    named = {name: found.classes[label] for name, label in zip(found.files, found.labels, strict=True)}
+    assert (named["cat/\udcff3.png"], named["cat/=\udcff4.png"], named["cat/5.png"]) == ("dog", "dog", "cat")
+
+
+def test_spaces_at_the_end_of_a_name_need_not_be_written(animals, corrected):
+    (animals / "cat").rename(animals / "cat ")
+    found = corrected("file,label\ndog/1.png,cat \ncat /2.png,dog\n", animals)
+    named = {name: found.classes[label] for name, label in zip(found.files, found.labels, strict=True)}
+    assert (named["dog/1.png"], named["cat /2.png"], named["cat /3.png"]) == ("cat ", "dog", "cat ")
+
+
 def test_an_exact_copy_takes_the_place_of_an_image_that_is_left_out(animals, corrected):
     (animals / "cat" / "copy.png").write_bytes((animals / "cat" / "0.png").read_bytes())
     found = corrected("file,label\ncat/0.png,\n", animals)
@@ -113,6 +128,7 @@ def test_a_class_that_is_filtered_out_may_be_corrected_into_one_that_is_kept(ani
         ("file,label\ncat/1.png,dgo\n", "line 2: no class 'dgo' in animals, did you mean 'dog'?"),
         ("file,label\ncat/1.png,dog\ncat/1.png,\n", "line 3: 'cat/1.png' is listed twice: keep one of the lines"),
         ("file,label\ncat/1.png\n", "line 2: no file or no label column"),
+        ("file,label\ncat/1.png,dog,emu\n", "line 2: more values than the header: quote values that contain the sep"),
         ("file,label\n,dog\n", "line 2: no file or no label column"),
         ("index,label\n60,dog\n", "line 2: no image '60' in animals: indices are 0 to 59"),
         ("index,label\n-1,dog\n", "no image '-1'"),

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lenet.data import parquet
 from lenet.data.parquet import parquet_source
+from lenet.errors import InputError
 
 pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
 
@@ -69,3 +71,72 @@ def test_a_file_of_one_group_of_rows_is_not_read_at_once(part):
         with found.opening(index):
             pass
     assert pa.total_allocated_bytes() - before < 8000 * 3072 / 2  # each file holds 8,000 images
+
+
+@pytest.fixture
+def write(tmp_path):
+    """A function that writes a file of one image with these labels; gives its path."""
+
+    def write(name, labels, **options):
+        image = {"bytes": encoded(np.zeros((16, 16, 3), dtype=np.uint8)), "path": None}
+        table = pa.table({"image": pa.array([image] * len(labels)), "label": pa.array(labels)})
+        pq.write_table(table, tmp_path / name, **options)
+        return tmp_path / name
+
+    return write
+
+
+def splits(folder):
+    return {part.split: part.count for part in parquet_source(folder).parts}
+
+
+def test_a_split_is_any_word_of_a_name(tmp_path, write):
+    write("mnist_train.parquet", [0, 1, 2])
+    write("mnist_test.parquet", [0, 1])
+    assert splits(tmp_path) == {"train": 3, "test": 2}
+
+
+def test_a_file_without_a_split_in_its_name_joins_no_other_split(tmp_path, write):
+    write("dev-0.parquet", [0, 1])
+    write("0001.parquet", [0, 1, 2])
+    assert splits(tmp_path) == {"train": 5}
+    write("train-0.parquet", [0, 1])
+    with pytest.raises(InputError, match=r"no split in the names of 0001.parquet, dev-0.parquet, but in"):
+        parquet_source(tmp_path)
+
+
+def labels_of(path):
+    (part,) = parquet_source(path).parts
+    return part.labels()
+
+
+@pytest.mark.parametrize("group", [7, 100])
+def test_labels_may_be_names_also_repeated_ones_and_none(write, group):
+    names = ["cat", None, "dog", "cat", "Ä" * 1000] * 10
+    assert labels_of(write("a.parquet", names, row_group_size=group)) == names
+    assert labels_of(write("b.parquet", names, row_group_size=group, use_dictionary=False)) == names
+    assert labels_of(write("c.parquet", pa.array(names).dictionary_encode(), row_group_size=group)) == names
+    assert labels_of(write("d.parquet", [1, None, 2] * 10, row_group_size=group)) == [1, None, 2] * 10
+
+
+def test_names_that_are_too_long_are_refused_before_rows_repeat_them(write, monkeypatch):
+    path = write("a.parquet", [character * 30_000 for character in "abc"] * 100)
+    with pytest.raises(InputError, match=r"a.parquet has labels of more than 1,000 characters"):
+        labels_of(path)
+    path = write("b.parquet", [f"{index:030000}" for index in range(300)], compression="zstd")
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", lambda *_, **__: pytest.fail("read"))
+    with pytest.raises(InputError, match=r"b.parquet has labels of more than 1,000 characters"):
+        labels_of(path)
+
+
+@pytest.mark.parametrize("label", [0.5, ["a", "b"], {"name": "a"}])
+def test_labels_of_other_types_are_refused(write, label):
+    with pytest.raises(InputError, match=r"a.parquet: .* is not a type of labels: give whole numbers or names"):
+        labels_of(write("a.parquet", [label] * 4))
+
+
+def test_an_image_of_too_many_bytes_is_refused(write, monkeypatch):
+    (part,) = parquet_source(write("a.parquet", [0, 1])).parts
+    monkeypatch.setattr(parquet, "_MOST_BYTES", 700)
+    with pytest.raises(ValueError, match="the image has more than 700 bytes, lenet's limit"), part.opening(0):
+        pass

@@ -81,6 +81,35 @@ def test_class_names_of_an_npz_file_are_kept(tmp_path, some):
     assert load(tmp_path / "a.npz").classes == ("one", "two", "three")
 
 
+def test_validation_arrays_of_an_npz_file_have_either_name_and_other_arrays_are_noted(tmp_path, some):
+    x, y = some
+    own = {"x_train": x[:30], "y_train": y[:30], "x_valid": x[30:45], "y_valid": y[30:45]}
+    np.savez(tmp_path / "a.npz", **own, x_test=x[45:], y_test=y[45:], extra=y)
+    data = load(tmp_path / "a.npz")
+    assert (data.val.tolist(), data.test.tolist()) == (list(range(30, 45)), list(range(45, 60)))
+    assert "other arrays are ignored: extra" in data.notes
+    np.savez(tmp_path / "both.npz", **own, x_val=x[45:], y_val=y[45:])
+    refused(tmp_path / "both.npz", "has both x_val and x_valid: keep one")
+
+
+def test_images_or_labels_alone_in_an_npz_file_are_refused(tmp_path, some):
+    x, y = some
+    np.savez(tmp_path / "a.npz", x_train=x, y_train=y, x_test=x, Y_test=y)
+    refused(tmp_path / "a.npz", "a.npz has x_test but no y_test (arrays: x_train, y_train, x_test, Y_test): add or")
+    np.savez(tmp_path / "b.npz", train_images=x, train_labels=y, val_labels=y)
+    refused(tmp_path / "b.npz", "b.npz has val_labels but no val_images")
+
+
+@pytest.mark.parametrize(
+    ("shape", "side"),
+    [((20, 40), 32), ((40, 40), 40), ((40, 40, 3), 40), ((3, 40, 40), 40), ((20, 40, 3), 32), ((3, 20, 40), 32)],
+)
+def test_only_square_images_of_an_npz_file_keep_their_size(tmp_path, shape, side):
+    x = np.random.default_rng(0).integers(0, 256, (60, *shape), dtype=np.uint8)
+    np.savez(tmp_path / "a.npz", images=x, labels=np.arange(60) % 3)
+    assert load(tmp_path / "a.npz").images.shape[1:3] == (side, side)
+
+
 def test_a_file_is_read_once_and_again_when_it_changes(tmp_path, some, monkeypatch):
     np.savez(tmp_path / "a.npz", images=some[0], labels=some[1])
     first = load(tmp_path / "a.npz")
@@ -266,6 +295,7 @@ def test_wrong_csv_files_are_named(tmp_path, photographs):
     refused(write("cat/000.png,cat\n"), "a.csv has no column 'path' (columns: cat/000.png, cat)")
     refused(write("path,size\ncat/000.png,3\n"), "has no column 'label' (columns: path, size)")
     refused(write("path,label\ncat/000.png\n"), "a.csv, line 2: no path or no label")
+    refused(write("path,label\ncat/000.png,cat, small\n"), "a.csv, line 2: more values than the header: quote values")
     refused(write("path,label,split\ncat/000.png,cat,trian\n"), "line 2: no split 'trian': write train, val or test")
     refused(write("path,label\ncat/000.png,cat\ncat/7.png,dog\n"), "1 of 2 images are missing: cat/7.png")
     refused(write("path,label\ncat/000.png,cat\ncat/000.png,dog\n"), "lists 'cat/000.png' twice")
@@ -274,8 +304,9 @@ def test_wrong_csv_files_are_named(tmp_path, photographs):
     (tmp_path / "loop.png").symlink_to("loop.png")
     refused(write("path,label\ncat/000.png,cat\nloop.png,dog\n"), "1 of 2 images are missing: loop.png")
     refused(write('path,label\n"cat'), "is not CSV")
-    (tmp_path / "a.csv").write_bytes(b"path,label\n" + "Käse,Käse".encode("latin-1"))
-    refused(tmp_path / "a.csv", "a.csv")
+    for encoding in ("latin-1", "utf-16"):
+        (tmp_path / "a.csv").write_bytes("path,label\nKäse/1.png,Käse\n".encode(encoding))
+        refused(tmp_path / "a.csv", "a.csv is not UTF-8 text: save it as CSV in UTF-8")
 
 
 def test_other_files_are_refused_with_what_lenet_reads(tmp_path, photographs):

@@ -8,7 +8,7 @@ the arrays of `ImageFacts`; and about.json. Opening one makes no pass over the p
   file was changed, or the cache copied), all pixels and labels by `sha256`, which takes 1.5 s per GB on one core;
 - all pixels with `verify`, which also finds what a failing disk has changed.
 
-An entry that fails is made again, as is one of files whose names, sizes or times of change differ.
+An entry that fails is made again, as is one of files whose names, sizes, times or inodes differ.
 """
 
 import hashlib
@@ -28,10 +28,11 @@ from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
 from lenet.data.copies import ImageFacts, image_facts
+from lenet.data.folders import state
 from lenet.data.readers import Arrays
 from lenet.files import expanded, locked, read_json, write_whole
 
-_FORMAT = 4
+_FORMAT = 5
 _SMALL = {"labels": np.int64, "digests": np.uint8, "first": np.int64, "constant": np.bool_}
 _NEW = ".new-"  # opens the name of an entry that is being written
 
@@ -85,12 +86,12 @@ def cached(
 
 
 def stamp(folder: Path, file: str) -> tuple[str, int, int]:
-    """Name, size and time of change in ns; the last two change whenever the file does."""
+    """Name, size in bytes and `state`; the last two change whenever the file does."""
     try:
         stat = (folder / file).stat()
     except OSError:
         return file, 0, 0  # the reader will report what is missing
-    return file, stat.st_size, stat.st_mtime_ns
+    return file, stat.st_size, state(stat)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from lenet.errors import InputError
 from lenet.files import open_regular
 
 FORMATS = "class folders, .npz, IDX (as MNIST), Parquet (as on the Hugging Face Hub), or CSV of paths and labels"
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")  # byte order marks, with which spreadsheets begin a text in UTF-16
+_CONTROL = frozenset(range(32)) - frozenset(b"\t\n\v\f\r")  # bytes that texts of one byte per character do not have
 _IMAGES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
 
 
@@ -39,7 +41,7 @@ def detect(path: Path, *, lenient: bool = False) -> Source | None:
         return parquet_source(path)
     if is_idx(path):
         return idx_source(path)
-    if head and b"\0" not in head and _is_text(head):
+    if head and _is_text(head):
         return table_source(path, lenient=lenient)
     if head.startswith(_IMAGES):
         raise InputError(f"{path} is one image: give the folder that contains the class folders", options=["data"])
@@ -47,6 +49,11 @@ def detect(path: Path, *, lenient: bool = False) -> Source | None:
 
 
 def _is_text(head: bytes) -> bool:
+    """Whether a file that begins so may be text, in whatever encoding: the reader says that it must be UTF-8."""
+    if head.startswith(_UTF16) or _CONTROL.isdisjoint(head):
+        return True
+    if b"\0" in head:
+        return False
     try:
         head[:-3].decode("utf-8-sig")
     except UnicodeDecodeError as error:

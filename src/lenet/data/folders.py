@@ -32,7 +32,7 @@ class Found:
     """The image files of a folder: training first, then validation, then test, each sorted by path.
 
     files: paths relative to the folder, with "/" between; in a flat folder all are "train"
-    stamps: int64 [N, 2], size in bytes and time of change in ns; a file that changes changes its stamp
+    stamps: int64 [N, 2], size in bytes and `state` of each file
     labels: int64, numbers into `classes`
     """
 
@@ -75,6 +75,8 @@ def scan(root: Path, classes: tuple[str, ...] | None = None, *, lenient: bool = 
         known = tuple(sorted({name for by_class in by_split.values() for name in by_class}))
     else:
         known = classes or _training_classes(root, split_folders.get("train", root), by_split["train"])
+    if classes is None and not split_folders:
+        _check_flat(root, by_split["train"], notes)
     files: list[_File] = []
     labels: list[int] = []
     splits: list[Split] = []
@@ -139,6 +141,26 @@ def _split_folders(root: Path, needs_train: bool, notes: list[str]) -> dict[Spli
     return named
 
 
+def _check_flat(root: Path, by_class: dict[str, list[_File]], notes: list[str]) -> None:
+    """Raises InputError if the class folders are splits of unknown names, such as training_set and test_set.
+
+    Folders that may be splits contain the same folders, at least two, and no image directly. If none of their names
+    contains that of a split, they may be classes with folders in them, and a note says so.
+    """
+    inside = {
+        name: {path.split("/", 2)[1] for path, _ in images}
+        for name, images in by_class.items()
+        if images and all(path.count("/") > 1 for path, _ in images)
+    }
+    shared = next(iter(inside.values()), set())
+    if len(inside) < 2 or len(shared) < 2 or any(each != shared for each in inside.values()):
+        return
+    same = f"{few(list(inside), 5)} contain the same folders ({few(sorted(shared), 5)})"
+    if any(word in name.lower() for name in inside for word in SPLIT_WORDS):
+        raise InputError(f"{root}: {same}: if they are splits, rename them to train, val and test")
+    notes.append(f"{same} and are taken as classes: if they are splits, rename them to train, val and test")
+
+
 def _images_by_class(root: Path, folder: Path, notes: list[str]) -> dict[str, list[_File]]:
     """The images of each class, paths relative to root, sorted; a class without images has an empty list."""
     loose = [entry.name for entry in os.scandir(folder) if entry.is_file() and is_image(entry.name)]
@@ -151,8 +173,10 @@ def _images_by_class(root: Path, folder: Path, notes: list[str]) -> dict[str, li
         except UnicodeEncodeError:
             raise InputError(f"the name of class folder {class_folder} is not UTF-8: rename it") from None
     others: Counter[str] = Counter()
+    # A link in a class folder to one of these would add the images of other classes to it.
+    above = {(stat.st_dev, stat.st_ino) for stat in (root.stat(), folder.stat())}
     found = {
-        class_folder.name: sorted(_walk(str(class_folder), class_folder.relative_to(root).as_posix(), set(), others))
+        class_folder.name: sorted(_walk(str(class_folder), class_folder.relative_to(root).as_posix(), above, others))
         for class_folder in _subfolders(folder)
     }
     if others:
@@ -215,7 +239,16 @@ def _stamp(entry: os.DirEntry[str]) -> tuple[int, int]:
         stat = entry.stat()
     except OSError:  # a broken link: reported with the images that cannot be read
         return 0, 0
-    return stat.st_size, stat.st_mtime_ns
+    return stat.st_size, state(stat)
+
+
+def state(stat: os.stat_result) -> int:
+    """A number of 64 bits that changes whenever the file of a name does, though its size does not.
+
+    It is made from the times and the inode number: a restored time of modification leaves the time of change, and a
+    file that is renamed, or whose folder is, has another inode number than the one that had its name before.
+    """
+    return hash((stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino))  # not randomised: they are integers
 
 
 def unlistable(error: OSError) -> InputError:

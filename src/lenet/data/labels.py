@@ -1,5 +1,7 @@
 """A CSV file of corrected labels, such as `lenet audit` writes: what it changes in a dataset."""
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -83,8 +85,8 @@ def _numbers(loaded: Loaded, path: Path) -> dict[int, int | None]:
     if at is None or label_at is None:
         missing, has = ("label" if at is not None else names[0] if loaded.files is None else "file"), ", ".join(columns)
         raise _wrong(f"{path} has no column '{missing}' (columns: {has:.200}): add it to the header line")
-    by_name = {} if columns[at] == INDEX else _with_apostrophes(loaded.files or ())
-    classes = _with_apostrophes(loaded.arrays.classes)
+    by_name = {} if columns[at] == INDEX else _as_written(loaded.files or ())
+    classes = _as_written(loaded.arrays.classes)
     numbers: dict[int, int | None] = {}
     for line, values in rows:
         where = f"{path}, line {line}"
@@ -103,10 +105,25 @@ def _numbers(loaded: Loaded, path: Path) -> dict[int, int | None]:
     return numbers
 
 
-def _with_apostrophes(names: Iterable[str]) -> dict[str, int]:
-    """The number of each name, also with the apostrophe that lenet writes before a name that would be a formula."""
-    exact = {name: number for number, name in enumerate(names)}
-    return exact | {f"'{name}": number for name, number in exact.items() if f"'{name}" not in exact}
+def _as_written(names: Iterable[str]) -> dict[str, int]:
+    r"""The number of each name, also as lenet writes it to a CSV file.
+
+    There bytes that are not UTF-8 are escaped, such as \xff, a name that would be a formula has an apostrophe, and spaces
+    around a value are not read.
+    """
+    known = {name: number for number, name in enumerate(names)}
+    for written in (_escaped, "'{}".format, str.strip):
+        others = Counter(map(written, known))
+        known |= {
+            other: number
+            for name, number in known.items()
+            if (other := written(name)) not in known and others[other] == 1
+        }
+    return known
+
+
+def _escaped(name: str) -> str:
+    return re.sub("[\udc80-\udcff]", lambda one: f"\\x{ord(one[0]) - 0xDC00:02x}", name)
 
 
 def _index(text: str, count: int) -> int | None:

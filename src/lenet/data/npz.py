@@ -12,16 +12,17 @@ from numpy.typing import NDArray
 from lenet.data.allocation import allocate
 from lenet.data.arrays import checked_classes
 from lenet.data.cache import stamp
-from lenet.data.folders import Split
+from lenet.data.folders import Split, few
 from lenet.data.source import Part, Source, source_of
 from lenet.errors import InputError
 
 # Names of images and labels, by split: as Keras, as NumPy's users, and as MedMNIST write them.
-_LAYOUTS: tuple[dict[Split, tuple[str, str]], ...] = (
-    {"train": ("x_train", "y_train"), "val": ("x_val", "y_val"), "test": ("x_test", "y_test")},
-    {"train": ("train_images", "train_labels"), "val": ("val_images", "val_labels"),
-     "test": ("test_images", "test_labels")},
-    {"train": ("images", "labels")},
+_LAYOUTS: tuple[tuple[tuple[Split, str, str], ...], ...] = (
+    (("train", "x_train", "y_train"), ("val", "x_val", "y_val"), ("val", "x_valid", "y_valid"),
+     ("test", "x_test", "y_test")),
+    (("train", "train_images", "train_labels"), ("val", "val_images", "val_labels"),
+     ("val", "valid_images", "valid_labels"), ("test", "test_images", "test_labels")),
+    (("train", "images", "labels"),),
 )  # fmt: skip
 _CLASSES = "classes"
 _CHUNK = 1 << 22  # bytes read at once
@@ -30,18 +31,30 @@ _CHUNK = 1 << 22  # bytes read at once
 def npz_source(path: Path) -> Source:
     """The images of x_train, y_train, x_test and y_test; or train_images, train_labels and so on; or images, labels.
 
-    Optional are x_val and y_val, and "classes": class names by label. Reads headers only.
-    Raises InputError for a damaged file, without such arrays, with arrays of Python objects (pickled; never read), or
-    with arrays for which there is no room.
+    Optional are x_val (or x_valid) and y_val, and "classes": class names by label. Reads headers only.
+    Raises InputError for a damaged file, without such arrays, with images or labels alone, with arrays of Python
+    objects (pickled; never read), or with arrays for which there is no room.
     """
     shapes = _headers(path)
-    parts = []
+    parts: list[Part] = []
+    used = {_CLASSES}
     for layout in _LAYOUTS:
-        for split, (images, labels) in layout.items():
-            if images not in shapes or labels not in shapes:
+        for split, images, labels in layout:
+            found = [name for name in (images, labels) if name in shapes]
+            if not found:
                 continue
+            if len(found) == 1:
+                missing = labels if found == [images] else images
+                raise InputError(
+                    f"{path} has {found[0]} but no {missing} (arrays: {', '.join(shapes):.500}): add or rename it",
+                    options=["data"],
+                )
+            if parts and parts[-1].split == split:
+                raise InputError(f"{path} has both {parts[-1].name} and {images}: keep one", options=["data"])
+            used.update(found)
             shape = shapes[images]
-            side = shape[2] if len(shape) in (3, 4) and shape[2] in (shape[1], shape[-1]) else None
+            # Of [N, H, W], [N, H, W, C] or [N, C, H, W], whichever it is.
+            side = shape[2] if len(shape) in (3, 4) and shape[2] in (shape[1], *shape[3:]) else None
             parts.append(
                 Part(split, images, shape[0] if shape else 0,
                      lambda name=labels: _read(path, name),  # type: ignore[misc]
@@ -57,7 +70,9 @@ def npz_source(path: Path) -> Source:
     classes = None
     if _CLASSES in shapes:
         classes = checked_classes(_read(path, _CLASSES).tolist(), f"classes of {path}")
-    return source_of(path.stem, str(path), parts, classes, [stamp(path.parent, path.name)])
+    unused = [name for name in shapes if name not in used]
+    notes = [f"other arrays are ignored: {few(unused, 5):.200}"] if unused else []
+    return source_of(path.stem, str(path), parts, classes, [stamp(path.parent, path.name)], notes)
 
 
 def _headers(path: Path) -> dict[str, tuple[int, ...]]:

@@ -13,19 +13,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from lenet.cores import usable_cores
 from lenet.data.cache import stamp
 from lenet.data.decode import SMALL
 from lenet.data.fit import open_bytes
-from lenet.data.folders import SPLIT_WORDS, Split
+from lenet.data.folders import SPLIT_WORDS, Split, few
 from lenet.data.memory import columns_of
 from lenet.data.source import Part, Source, source_of
 from lenet.errors import InputError
 
 _ROWS = 16  # read at once; as many batches are kept as threads that decode may be behind
 _BUFFER = 1 << 20  # bytes
+_MOST_BYTES = 1 << 29  # of one image, as of an image file
+_LONGEST = 1000  # characters of a label
 
 
 def parquet_files(path: Path) -> list[Path]:
@@ -37,10 +40,10 @@ def parquet_files(path: Path) -> list[Path]:
 
 
 def parquet_source(path: Path) -> Source:
-    """The images of a Parquet file, or of a folder's files, which are named train-*, validation-* and test-*.
+    """The images of a Parquet file, or of a folder's files, whose names contain train, validation or test, or none do.
 
     Reads the files' footers only. Raises InputError without pyarrow, for a damaged file, a file without a column of
-    images or of labels, and files of other columns than the first one's.
+    images or of labels, files of other columns than the first one's, and if some names contain a split and others none.
     """
     try:
         import pyarrow.parquet as pq
@@ -49,12 +52,8 @@ def parquet_source(path: Path) -> Source:
             f"{path} is Parquet, which needs pyarrow: pip install 'lenet[parquet]'", options=["data"]
         ) from None
     files = [path] if path.is_file() else parquet_files(path)
-    by_split: dict[Split, list[Path]] = {}
-    for file in files:
-        word = re.split(r"[-_.]", file.name)[0].lower()
-        by_split.setdefault(SPLIT_WORDS.get(word, "train") if len(files) > 1 else "train", []).append(file)
     parts, stamps, described = [], [], None
-    for split, own in by_split.items():
+    for split, own in _by_split(path, files).items():
         count = 0
         for file in own:
             try:
@@ -72,6 +71,24 @@ def parquet_source(path: Path) -> Source:
         parts.append(_Rows(own, count, *described[:2]).part(split))
     assert described is not None
     return source_of(path.stem if path.is_file() else path.name, str(path), parts, described[2], stamps)
+
+
+def _by_split(path: Path, files: list[Path]) -> dict[Split, list[Path]]:
+    """The files of each split, by the first word in a name that is one; all are "train" if no name has one."""
+    words = {file: re.split(r"[-_.]", file.stem.lower()) for file in files}
+    splits = {file: next((SPLIT_WORDS[word] for word in words[file] if word in SPLIT_WORDS), None) for file in files}
+    unnamed = [file.name for file in files if splits[file] is None]
+    if len(files) == 1 or len(unnamed) == len(files):
+        return {"train": files}
+    if unnamed:
+        raise InputError(
+            f"{path}: no split in the names of {few(unnamed, 5)}, but in those of other files: name them train-*, "
+            "validation-* or test-*, or move them to another folder", options=["data"],
+        )  # fmt: skip
+    by_split: dict[Split, list[Path]] = {}
+    for file, split in splits.items():
+        by_split.setdefault(split or "train", []).append(file)
+    return by_split
 
 
 class _Rows:
@@ -131,18 +148,47 @@ class _Rows:
 
     def _labels(self) -> Any:
         """The label of each row: an array of whole numbers, or a list."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+        parts = [part for file in self.files for part in _labels_of(file, self.label)]
+        if all(isinstance(part, np.ndarray) for part in parts):
+            return np.concatenate(parts)
+        return [label for part in parts for label in (part.tolist() if isinstance(part, np.ndarray) else part)]
 
-        columns = []
-        for file in self.files:
-            try:
-                columns.append(pq.read_table(file, columns=[self.label], partitioning=None)[self.label])
-            except (OSError, ValueError) as error:
-                raise _damaged(file, error) from None
-        whole = all(pa.types.is_integer(column.type) and not column.null_count for column in columns)
-        read = [column.to_numpy() if whole else column.to_pylist() for column in columns]
-        return np.concatenate(read) if whole else [label for part in read for label in part]
+
+def _labels_of(file: Path, column: str) -> Iterator[NDArray[Any] | list[Any]]:
+    """The labels of a group of rows at a time: an array of whole numbers, or a list whose equal names are one object.
+
+    Raises InputError for a damaged file, for labels of another type, and for names that are too long.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    too_long = InputError(f"{file} has labels of more than {_LONGEST:,} characters: give short names of classes",
+                          options=["data"])  # fmt: skip
+    try:
+        # Equal names are read once: in a small file many rows may share a long one. Nested types cannot be read so.
+        nested = pa.types.is_nested(pq.read_schema(file).field(column).type)
+        with pq.ParquetFile(file, read_dictionary=[] if nested else [column]) as opened:
+            kind = opened.schema_arrow.field(column).type
+            if not pa.types.is_integer(kind) and not pa.types.is_dictionary(kind):
+                raise InputError(f"{file}: {kind!s:.100} is not a type of labels: give whole numbers or names",
+                                 options=["data"])  # fmt: skip
+            for number in range(opened.num_row_groups):
+                group = opened.metadata.row_group(number)
+                columns = (group.column(at) for at in range(group.num_columns))
+                size = sum(each.total_uncompressed_size for each in columns if each.path_in_schema == column)
+                # A character has up to 4 bytes, and a name may be in the dictionary and in its row.
+                if size > 10 * _LONGEST * (group.num_rows + 10):
+                    raise too_long
+                for chunk in opened.read_row_group(number, columns=[column])[column].chunks:
+                    if pa.types.is_integer(kind):
+                        yield chunk.to_pylist() if chunk.null_count else chunk.to_numpy()
+                        continue
+                    names = chunk.dictionary.to_pylist()
+                    if any(isinstance(name, (str, bytes)) and len(name) > _LONGEST for name in names):
+                        raise too_long
+                    yield [None if index is None else names[index] for index in chunk.indices.to_pylist()]
+    except (OSError, ValueError, KeyError) as error:
+        raise _damaged(file, error) from None
 
 
 def _content(row: Any) -> bytes:
@@ -150,6 +196,8 @@ def _content(row: Any) -> bytes:
     content = row.get("bytes") if isinstance(row, dict) else row
     if not isinstance(content, bytes):
         raise ValueError("no bytes of an image in this row")
+    if len(content) > _MOST_BYTES:
+        raise ValueError(f"the image has more than {_MOST_BYTES:,} bytes, lenet's limit")
     return content
 
 

@@ -24,17 +24,26 @@ def rows_of(path: Path, option: str) -> Iterator[tuple[int, list[str]]]:
     """The lines of a CSV file that are not empty, each with its number and its values without spaces around them.
 
     Commas, semicolons or tabs separate the columns, whichever the first line has most of; text is UTF-8.
-    option: the option that names the file. Raises InputError if the file cannot be read or is not CSV.
+    option: the option that names the file. Raises InputError if the file cannot be read, is not CSV, or has a line of
+    more values than the first one.
     """
     content = read_regular(path, MOST_CSV)
     head = content.partition(b"\n")[0]
     separator = max(",;\t", key=lambda mark: head.count(mark.encode()))
     text = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="")
     rows = csv.reader(text, delimiter=separator, strict=True)
+    width = None
     try:
         for row in rows:
             if any(row):
-                yield rows.line_num, [value.strip() for value in row]
+                values = [value.strip() for value in row]
+                width = len(values) if width is None else width
+                if any(values[width:]):
+                    raise InputError(
+                        f"{path}, line {rows.line_num}: more values than the header: quote values that contain the "
+                        "separator", options=[option],
+                    )  # fmt: skip
+                yield rows.line_num, values
     except UnicodeDecodeError:
         raise InputError(f"{path} is not UTF-8 text: save it as CSV in UTF-8", options=[option]) from None
     except csv.Error as error:
