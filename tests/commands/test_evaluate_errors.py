@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -51,12 +52,15 @@ def test_files_that_no_evaluation_made_are_kept(trained, lenet, refused, tmp_pat
 
 
 def test_files_and_confidences_are_those_of_prediction(trained, lenet, tmp_path):
-    assert lenet("eval", trained.path, "--network", 1, "--out", tmp_path).code == 0
+    run, out = tmp_path / "run", tmp_path / "out"
+    shutil.copytree(trained.path, run)
+    facts = json.loads((run / "model.json").read_text())
+    (run / "model.json").write_text(json.dumps(facts | {"temperature": [1, 2]}))  # both are calibrated
+    assert lenet("eval", run, "--network", 1, "--out", out).code == 0
     data = package.evaluate(trained).source
-    rows = read(tmp_path / "predictions-1.csv")
-    for row in rows:
+    for row in read(out / "predictions-1.csv"):
         name = row["file"].replace("'", "").replace("\\n", "\n")
-        (one,) = package.predict(trained, f"{data}/{name}", network=1)
+        (one,) = package.predict(run, f"{data}/{name}", network=1)
         assert one.probabilities[0] == pytest.approx(float(row["confidence"]), abs=1e-5)
         assert row["predicted"].strip("'").replace("\\n", "\n") == one.classes[0]
         assert name.startswith(row["true"].strip("'").replace("\\n", "\n") + "/")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import lenet as package
+from lenet.errors import InputError
 from lenet.exports import quantized
 from lenet.exports.c_run import c_compiler
 from lenet.exports.formats import FORMATS
@@ -211,3 +212,14 @@ def test_integers_need_the_training_images(lenet, refused, photos, tmp_path):
     outcome = lenet("export", tmp_path / "run", tmp_path / "net.onnx", "--int8")
     refused(outcome, "--int8 needs the run's images, to find the ranges of activations: ", "photos")
     assert not (tmp_path / "net.onnx").exists()
+
+
+def test_a_run_on_images_in_memory_is_exported_with_them(digits, tmp_path):
+    images, labels = digits.images[:300], digits.labels[:300]
+    run = package.train((images, labels), epochs=1, out=tmp_path / "run")
+    with pytest.raises(InputError, match="pass them again, as data, to lenet.export"):
+        package.export(run, tmp_path / "net8.c", int8=True)
+    with pytest.raises(InputError, match="are not those"):
+        package.export(run, tmp_path / "net8.c", int8=True, data=(images[:299], labels[:299]))
+    export = package.export(run, tmp_path / "net8.c", int8=True, data=(images, labels))
+    assert export.int8.images == run.result["test_images"]

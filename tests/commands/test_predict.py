@@ -298,3 +298,20 @@ def test_values_that_are_not_finite_are_an_error(tmp_path, digits_run, some_imag
     save_file(tensors, tmp_path / "run" / "model.safetensors")
     with pytest.raises(InputError, match="gives values that are not finite"):
         use(tmp_path / "run", *([some_images] if use is lenet.predict else []))
+
+
+def test_predicting_leaves_a_network_in_training_mode(digits_run, some_images):
+    checkpoint = lenet.load(digits_run)
+    network = checkpoint.networks[checkpoint.best].train()
+    network[1].eval()
+    lenet.predict(checkpoint, some_images)
+    assert network.training
+    assert not network[1].training
+
+
+def test_a_network_with_another_number_of_classes_is_refused(digits_run, some_images):
+    checkpoint = lenet.load(digits_run)
+    network = checkpoint.networks[checkpoint.best]
+    network[-1] = torch.nn.Linear(network[-1].in_features, 3)
+    with pytest.raises(InputError, match="gives 3 logits for the checkpoint's 10 classes"):
+        lenet.predict(checkpoint, some_images, top=3)

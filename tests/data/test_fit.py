@@ -65,6 +65,13 @@ def test_deep_greys_are_scaled_not_clipped(tmp_path, dtype):
     np.testing.assert_array_equal(np.asarray(opened)[3], np.arange(256))
 
 
+def test_the_transparent_grey_of_a_16_bit_png_is_white(tmp_path):
+    values = np.array([[0, 300, 65535]], dtype=np.uint16).repeat(4, 0)
+    path = tmp_path / "a.png"
+    Image.fromarray(values).save(path, transparency=300)
+    assert np.asarray(open_image(path))[0].tolist() == [0, 255, 255]
+
+
 def test_one_bit_cmyk_and_grey_become_8_bits(tmp_path):
     assert open_image(saved(tmp_path, Image.new("1", (20, 20), 1))).getpixel((5, 5)) == 255
     cmyk = open_image(saved(tmp_path, Image.new("CMYK", (20, 20), (0, 255, 255, 0)), "a.jpg"))

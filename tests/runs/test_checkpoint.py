@@ -291,3 +291,11 @@ def test_huge_layers_are_refused_before_memory_is_allocated(saved):
 
     edit_json(saved, change)
     refused(saved, r"layer \d+ \(Linear\) expects")
+
+
+def test_a_layer_of_too_many_values_is_refused_before_memory_is_taken(tmp_path):
+    network = network_of(SHAPES["small-vgg"], (16, 16, 1), 10)
+    save_checkpoint(tmp_path / "model", Checkpoint([network], tuple("0123456789"), (16, 16, 1), "crop"))
+    edit_json(tmp_path / "model", lambda facts: facts["layers"][1].update(padding=[1024, 1024]))
+    with pytest.raises(InputError, match=r"layer 1 returns [\d,]+ values for one image; at most 67,108,864 work"):
+        load_checkpoint(tmp_path / "model")

@@ -29,8 +29,28 @@ def test_initialised_depends_on_seed_alone_and_leaves_original():
 
 
 def test_initial_weights_are_those_of_pytorch_for_the_seed():
+    def network():
+        return nn.Sequential(
+            nn.Conv2d(1, 6, 5), nn.BatchNorm2d(6), nn.Conv2d(6, 4, 3, groups=2, bias=False), nn.Linear(3, 2)
+        )
+
     torch.manual_seed(4)
-    expected = nn.Sequential(nn.Conv2d(1, 6, 5), nn.Linear(3, 2))
-    got = initialised(nn.Sequential(nn.Conv2d(1, 6, 5), nn.Linear(3, 2)), 4)
+    expected = network()
+    got = initialised(network(), 4)
+    for name, tensor in expected.state_dict().items():
+        assert torch.equal(tensor, got.state_dict()[name])
+
+
+def test_initial_weights_take_nothing_from_the_global_generator(monkeypatch):
+    """Other threads draw from it, or seed it, between two layers."""
+    expected = initialised(nn.Sequential(nn.Linear(300, 200), nn.Linear(200, 2)), 4)
+    uniform = nn.init.kaiming_uniform_
+
+    def drawn_beside(*args, **options):
+        torch.rand(7)
+        return uniform(*args, **options)
+
+    monkeypatch.setattr(nn.init, "kaiming_uniform_", drawn_beside)
+    got = initialised(nn.Sequential(nn.Linear(300, 200), nn.Linear(200, 2)), 4)
     for name, tensor in expected.state_dict().items():
         assert torch.equal(tensor, got.state_dict()[name])

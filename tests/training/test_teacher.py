@@ -1,11 +1,13 @@
 """Distillation: targets that mix labels with the predictions of other networks."""
 
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import lenet
 from lenet.config import Config
@@ -124,6 +126,17 @@ def test_a_teacher_that_does_not_fit_is_refused(digits_run, tmp_path, options, m
     with pytest.raises(InputError, match=message):
         lenet.train("digits", **given, out=tmp_path / "run")
     assert not (tmp_path / "run" / "config.toml").exists()
+
+
+@pytest.mark.parametrize("use", ["teacher", "start"])
+def test_weights_of_another_run_that_are_not_finite_are_named(digits_run, tmp_path, use):
+    shutil.copytree(digits_run.path, tmp_path / "damaged")
+    tensors = load_file(tmp_path / "damaged" / "model.safetensors")
+    tensors["1.1.weight"][0] = float("nan")
+    save_file(tensors, tmp_path / "damaged" / "model.safetensors")
+    options = {use: [tmp_path / "damaged"] if use == "teacher" else tmp_path / "damaged"}
+    with pytest.raises(InputError, match=r"damaged: 1\.weight of network 1 has values that are not finite"):
+        lenet.train("digits", **options, epochs=1, out=tmp_path / "run")
 
 
 def test_a_run_names_its_teachers_by_path_and_content_and_its_config_repeats_it(digits_run, tmp_path):

@@ -82,7 +82,8 @@ def evaluate(
             indices = _indices(dataset.for_network(checkpoint.seeds[number] - config.seed) if own else dataset, which)
             logits = logits_of(checkpoint, number, dataset.images, indices)
             labels = dataset.labels[indices]
-            predicted.append(Predicted(indices, labels, logits.argmax(axis=1), confidences(logits)))
+            calibrated = confidences(logits / checkpoint.temperature[number])
+            predicted.append(Predicted(indices, labels, logits.argmax(axis=1), calibrated))
             scored.append(scores(logits, labels, checkpoint.classes))
             if views:
                 mean = _logits_of_views(checkpoint, number, dataset.images, indices, views)

@@ -1,10 +1,10 @@
 """Export: a trained network as one file that needs no lenet, compared with the network before it is written."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from torch import nn
 
 from lenet.commands.evaluate import as_trained, own_config
 from lenet.commands.predict import chosen_network, load
+from lenet.config import Config, checked
+from lenet.data.memory import Images, in_memory
+from lenet.data.source import MEMORY, Source
 from lenet.engine import torch as torch_engine
 from lenet.engine.base import Settings
 from lenet.engine.preserved import preserved_torch
@@ -41,6 +44,7 @@ def export(
     overwrite: bool = False,
     input: Input | None = None,
     int8: bool = False,
+    data: str | Path | Images | Any = None,
     data_dir: str | Path | None = None,
 ) -> Export:
     """Write a network of a run as one file whose ending chooses the format: .onnx, .c (C99),
@@ -52,6 +56,7 @@ def export(
         network's size
     int8: for .onnx and .c files: the network in 8-bit integers, the same in both formats, with ranges from 1,000
         training images. `Export.int8` compares accuracy, size and speed with the float network
+    data: the images that the run was trained on, if they were passed from Python or have moved: as for `lenet.train`
     data_dir: folder in which the run's dataset is found; by default the run's. Nothing is downloaded
 
     The file is compared with the network on all test images: the same class, except for ties, and probabilities
@@ -59,9 +64,10 @@ def export(
     A file of integers must give the same logits as lenet's integers, to the last bit.
 
     Raises InputError if the run, the network or the ending does not exist, if the file exists or cannot be written, if
-    the format needs a package that is not installed, or if the file differs from the network.
+    the format needs a package that is not installed, if `data` are other images, or if the file differs from the
+    network.
     """
-    file = Path(file)
+    file, memory = Path(file), in_memory(data)
     format = format_of(file)
     takes = format.inputs[0] if input is None else input
     if takes not in format.inputs:
@@ -76,7 +82,10 @@ def export(
         checkpoint = load(run)
         number = chosen_network(checkpoint, network)
         described = exported(run, checkpoint, number)
-        pictures = _images(run, checkpoint, number, data_dir)
+        config = own_config(run, checkpoint, data_dir)
+        if data is not None:
+            config = replace(config, data=MEMORY if memory else checked({"data": data})["data"])
+        pictures = _images(run, checkpoint, number, config, memory, needed=data is not None)
         task = _Task(described, checkpoint.networks[number], pictures, takes)
         write = partial(_write_int8, format, integer_format) if integer_format else partial(_write_float, format)
         with TemporaryDirectory(prefix="lenet-export-") as scratch, written_whole(file) as aside:
@@ -173,15 +182,22 @@ def _spread(test: NDArray[np.int64]) -> NDArray[np.int64]:
     return test[np.linspace(0, len(test) - 1, min(len(test), _SAMPLES)).astype(np.int64)]
 
 
-def _images(run: Run, checkpoint: Checkpoint, number: int, data_dir: str | Path | None) -> _Pictures:
-    """The run's images, with the training images of network `number`; without any, the reason."""
+def _images(
+    run: Run, checkpoint: Checkpoint, number: int, config: Config, memory: Source | None, needed: bool
+) -> _Pictures:
+    """The run's images, with the training images of network `number`; without any, the reason.
+
+    needed: raise InputError for the reason
+    """
     empty = np.empty(0, np.int64)
     none = partial(_Pictures, np.empty((0, *checkpoint.input_shape), np.uint8), empty, empty, empty, [])
-    config = own_config(run, checkpoint, data_dir)
     try:
-        dataset = as_trained(run, config, download=False)
+        dataset = as_trained(run, config, memory, download=False)
     except InputError as error:
-        return none(str(error))
+        if needed:
+            raise
+        passed = "they were passed from Python: pass them again, as data, to lenet.export"
+        return none(passed if config.data == MEMORY else str(error))
     if dataset.images.shape[1:] != checkpoint.input_shape or not len(dataset.test):
         return none(f"{dataset.source} has none of {'x'.join(map(str, checkpoint.input_shape))}")
     files = dataset.files

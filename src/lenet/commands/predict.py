@@ -195,9 +195,12 @@ def _computed(
     from lenet.engine import torch as torch_engine  # only here PyTorch is loaded
     from lenet.engine.preserved import preserved_torch
 
-    with preserved_torch():
-        network = networks[number]
+    network = networks[number]
+    with preserved_torch(network):
         logits = finite(torch_engine.logits(network, images, Settings()), number)
+        if logits.shape[1] != len(checkpoint.classes):
+            raise InputError(f"network {number} gives {logits.shape[1]} logits for the checkpoint's "
+                             f"{len(checkpoint.classes)} classes: set its classes too")  # fmt: skip
         return logits, map_statistics(torch_engine.maps, network, images) if described else None
 
 

@@ -142,9 +142,10 @@ def _deep_grey(image: Image.Image) -> NDArray[np.uint8]:
     """uint8 [H, W] of a 16-bit, 32-bit or float image.
 
     Integers are taken as 16-bit values (what PNG and TIFF cameras and microscopes write); floats as 0..1 if none is
-    larger, otherwise as 0..255. Pillow's own convert("L") would clip them all at 255.
+    larger, otherwise as 0..255. Pillow's own convert("L") would clip them all at 255. A PNG file may name one value as
+    transparent.
     """
-    values = np.asarray(image)
+    values, clear = np.asarray(image), image.info.get("transparency")
     bands = [slice(*band) for band in _bands(*image.size)]
     top = 65535
     if image.mode == "F":
@@ -153,6 +154,8 @@ def _deep_grey(image: Image.Image) -> NDArray[np.uint8]:
     for band in bands:
         scaled = np.nan_to_num(values[band].astype(np.float64)) * (255 / top)
         grey[band] = np.clip(np.rint(scaled), 0, 255)
+        if isinstance(clear, int):
+            grey[band][values[band] == clear] = 255
     return grey
 
 

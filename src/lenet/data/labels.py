@@ -108,8 +108,8 @@ def _numbers(loaded: Loaded, path: Path) -> dict[int, int | None]:
 def _as_written(names: Iterable[str]) -> dict[str, int]:
     r"""The number of each name, also as lenet writes it to a CSV file.
 
-    There bytes that are not UTF-8 are escaped, such as \xff, a name that would be a formula has an apostrophe, and spaces
-    around a value are not read.
+    There bytes that are not UTF-8 are escaped, such as \xff, and a name that would be a formula has an apostrophe.
+    Spaces around a value are not read.
     """
     known = {name: number for number, name in enumerate(names)}
     for written in (_escaped, "'{}".format, str.strip):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import count
+from math import prod
 
 import numpy as np
 import torch
@@ -15,11 +16,13 @@ from lenet.config import WITH_MOMENTUM, TrainingConfig
 from lenet.data.augment import augmented
 from lenet.data.plan import Plan, dropout_keep
 from lenet.engine.base import ADAM_BETAS, ADAM_EPS, Metrics, OptimizerState, Settings
+from lenet.errors import InputError
+from lenet.layers.network import trace
 from lenet.models import Residual
 
 # Images are gathered and augmented this many at a time: for a batch of 8, NumPy's overhead per call would dominate.
 _CHUNK = 512
-_EVAL_BATCH = 256
+_EVAL_BATCH, _EVAL_VALUES = 256, 1 << 26  # images, and values that a layer returns for all of them (256 MiB)
 
 
 def train(
@@ -72,9 +75,21 @@ def logits(model: nn.Sequential, images: np.ndarray, settings: Settings) -> np.n
     torch.set_num_threads(settings.threads)
     device = torch.device(settings.device)
     model.to(device).eval()
+    batch = _eval_batch(model, images)
     with torch.inference_mode():
-        parts = [model(_tensor(images[i : i + _EVAL_BATCH]).to(device)) for i in range(0, len(images), _EVAL_BATCH)]
+        parts = [model(_tensor(images[i : i + batch]).to(device)) for i in range(0, len(images), batch)]
         return torch.cat(parts).float().cpu().numpy()
+
+
+def _eval_batch(model: nn.Sequential, images: np.ndarray) -> int:
+    """The number of images that are computed at once."""
+    if images.ndim != 4:
+        return _EVAL_BATCH
+    try:
+        largest = max(prod(row.output) for row in trace(model, images.shape[1:]))
+    except InputError:  # the caller of `lenet.predict` has put in a layer that the table of layers lacks
+        return _EVAL_BATCH
+    return min(_EVAL_BATCH, max(1, _EVAL_VALUES // largest))
 
 
 def maps(model: nn.Sequential, images: np.ndarray, numbers: Sequence[int]) -> list[np.ndarray]:

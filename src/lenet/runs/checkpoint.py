@@ -9,6 +9,7 @@ versions.
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 _LIKENESS = "likeness."
+_MOST_VALUES = 1 << 26  # that a layer returns for one image: 256 MiB
 
 
 @dataclass
@@ -60,6 +62,14 @@ class Checkpoint:
     config: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     best: int = 0
+
+    def check_finite(self, where: str | Path) -> None:
+        """Raises InputError, which begins with `where`, if a weight is infinite or NaN."""
+        for number, network in enumerate(self.networks):
+            for name, tensor in network.state_dict().items():
+                if not tensor.isfinite().all():
+                    raise InputError(f"{where}: {name} of network {number} has values that are not finite: restore the "
+                                     "run or train it again")  # fmt: skip
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -168,7 +178,12 @@ def _parsed(facts: Any) -> tuple[Checkpoint, list[Layer]]:
         checkpoint.best = fact(
             "best", "the number of a network", lambda value: type(value) is int and 0 <= value < len(seeds)
         )
-    output, classes = trace(template, checkpoint.input_shape)[-1].output, len(checkpoint.classes)
+    rows = trace(template, checkpoint.input_shape)
+    for row in rows:
+        if prod(row.output) > _MOST_VALUES:
+            raise InputError(f"layer {row.name} returns {prod(row.output):,} values for one image; at most "
+                             f"{_MOST_VALUES:,} work")  # fmt: skip
+    output, classes = rows[-1].output, len(checkpoint.classes)
     if output != (classes,):
         raise InputError(
             f"its network gives {'x'.join(map(str, output))} logits for {classes} classes; restore it or train again"

@@ -1,6 +1,5 @@
 """Setup: config and dataset become networks and engine, in one object that all of a run's functions take."""
 
-import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,7 +20,7 @@ from lenet.engine.base import Settings
 from lenet.engine.choice import Choice, choose
 from lenet.errors import InputError
 from lenet.files import expanded
-from lenet.models import build, fitted, network_of, shape_named
+from lenet.models import build, describe, fitted, network_of, shape_named
 from lenet.runs.run import Run
 from lenet.runs.tensors import saved_body
 from lenet.training.checks import check_batch_size, check_device, check_memory
@@ -231,7 +230,8 @@ def network_for(
     for name in SHAPING:
         if name != "dropout" and getattr(config, name) is not None:
             raise InputError(f"{name} changes a named model: change the nn.Sequential itself", options=[name])
-    network = copy.deepcopy(fitted(own, input_shape, classes, mean, std))
+    # Built anew, as a checkpoint's are: without the module's memory layout, and with no activation in place.
+    network = build(describe(fitted(own, input_shape, classes, mean, std)))
     for layer in network.modules():
         if isinstance(layer, nn.Dropout) and config.dropout is not None:
             layer.p = config.dropout

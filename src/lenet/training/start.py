@@ -40,9 +40,11 @@ class Start:
 def read_start(path: str | Path) -> Start:
     """The network that a transfer from this run starts from.
 
-    Raises InputError if the run does not exist or has no weights, or its network's last layer is not linear.
+    Raises InputError if the run does not exist, has no weights or infinite ones, or its network's last layer is not
+    linear.
     """
     checkpoint = Run(path).checkpoint()
+    checkpoint.check_finite(path)
     best = checkpoint.best
     network = checkpoint.networks[best]
     if len(network) < 2 or not isinstance(network[-1], nn.Linear):

@@ -166,7 +166,9 @@ def teacher_digest(paths: Sequence[str]) -> str:
 
 def _checkpoint(path: str) -> Checkpoint:
     try:
-        return Run(path).checkpoint()
+        checkpoint = Run(path).checkpoint()
+        checkpoint.check_finite(path)
+        return checkpoint
     except InputError as error:
         raise InputError(f"teacher: {error}", options=["teacher"]) from None
 

@@ -1,6 +1,7 @@
 """Training: one network, one epoch at a time. Callers print, save and search."""
 
 import copy
+import math
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -230,11 +231,17 @@ class Training:
 
 
 def initialised(model: nn.Sequential, seed: int) -> nn.Sequential:
-    """A copy of the network whose weights PyTorch initialises from this seed. The global generator is unchanged."""
-    model = copy.deepcopy(model)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        for layer in model.modules():
-            if callable(reset := getattr(layer, "reset_parameters", None)):
-                reset()
+    """A copy of the network with the weights that PyTorch's own initialisation draws after `torch.manual_seed(seed)`.
+
+    They are drawn from a generator of their own: threads share the global one, and would take values from each other.
+    """
+    model, generator = copy.deepcopy(model), torch.Generator().manual_seed(seed)
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
+            if layer.bias is not None:
+                bound = 1 / math.sqrt(layer.weight[0].numel())
+                nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+        elif callable(reset := getattr(layer, "reset_parameters", None)):
+            reset()
     return model
