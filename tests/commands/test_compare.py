@@ -92,6 +92,30 @@ def test_table_fits_80_columns(lenet, runs):
     assert max(map(len, table[:4])) <= 80
 
 
+def test_a_search_is_replaced_by_its_confirmation(lenet, runs, search_folder, refused):
+    poor, folder = runs[1], search_folder()
+    comparison = api.compare([poor, folder])
+    ((_, confirmed),) = comparison.pairs
+    assert confirmed == str(folder / "confirm" / "trial-11-x2")
+    result = json.loads((folder / "result.json").read_text())
+    without = {"members": 0, "test_accuracy": None, "parameters": None}
+    (folder / "result.json").write_text(json.dumps(result | without))
+    refused(lenet("compare", poor.path, folder), "is a search without confirmation, which has no test result")
+    refused(lenet("compare", poor.path, search_folder("cut", finished=False)), "lenet tune --resume --out")
+
+
+def test_a_resumed_search_is_repeated_by_a_command_with_its_settings(lenet, search_folder):
+    folder = search_folder()
+    result = json.loads((folder / "result.json").read_text())
+    (folder / "result.json").write_text(json.dumps(result | {"command": "lenet tune --resume --out x"}))
+    outcome = lenet("compare", "--markdown", folder)
+    assert outcome.code == 0
+    assert "| `lenet tune digits --recipe none --epochs 3 --space" in outcome.out
+    text = (folder / "search.toml").read_text().replace('data = "digits"', 'data = "memory"')
+    (folder / "search.toml").write_text(text)
+    assert f"| `lenet train --recipe {folder}/best.toml` |" in lenet("compare", "--markdown", folder).out
+
+
 def test_compare_refuses_missing_unfinished_or_damaged_runs(lenet, runs, tmp_path, refused):
     good = runs[0].path
     refused(lenet("compare", good), "at least two")

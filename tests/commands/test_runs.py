@@ -115,6 +115,7 @@ def test_searches(digits_run, lenet, tmp_path):
     assert found["0001"].kind == found["0002"].kind == "search"
     assert (found["0002"].state, found["0002"].epochs, found["0002"].seeds) == ("interrupted", 3, 5)
     assert found["0002"].resume == f"lenet tune --resume --out {stopped}"
+    assert found["0002"].seconds == digits_run.clock().total
     assert "(search)" in lenet("runs", tmp_path).out
     (stopped / "search.toml").write_text("trials = 3")
     assert "search.toml is damaged" in package.list_runs(tmp_path).damaged["0002"]
@@ -149,10 +150,12 @@ def test_runs_are_sorted_and_chosen(some_runs, lenet, refused):
         package.list_runs(some_runs, sort="vall")
 
 
-def test_folders_without_runs(lenet, refused, digits_run):
+def test_folders_without_runs(lenet, refused, digits_run, monkeypatch):
     assert lenet("runs").out == "no runs in runs: 'lenet train' makes one\n"
     refused(lenet("runs", "none"), "no folder none")
     refused(lenet("runs", digits_run.path), "is a run", str(digits_run.path.parent))
+    monkeypatch.chdir(digits_run.path)
+    refused(lenet("runs", "."), f"give the folder of its runs, {digits_run.path.parent}")
 
 
 def test_an_unfinished_run_says_of_how_many_networks_its_mean_is(stopped_run, tmp_path, lenet):

@@ -9,6 +9,7 @@ import pytest
 
 import lenet as api
 from lenet.config import resolve
+from lenet.runs.run import Run
 
 STUDY = """
 title = "Small"
@@ -98,7 +99,9 @@ def test_a_finished_run_of_other_settings_is_not_taken_for_the_study_s(lenet, tm
         return lenet("study", study, "--out", folder)
 
     assert trained("lr = 0.01\n").code == 0
-    assert trained("lr = 0.01\n").code == 0
+    outcome = trained("lr = 0.01\nweight_decay = 0.1\n")
+    assert "weight_decay 0.0005 -> 0.1" in outcome.err
+    assert trained("lr = 0.01\n").code == 0, "options that a run refused are not those that it was trained with"
     outcome = trained("")
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
     assert "low: it was trained with lr, which the study no longer sets: delete" in outcome.err
@@ -108,6 +111,32 @@ def test_a_finished_run_of_other_settings_is_not_taken_for_the_study_s(lenet, tm
     assert "high: it started from an earlier low: delete" in outcome.err
     shutil.rmtree(folder / "high")
     assert trained("").code == 0
+
+
+def test_a_study_that_was_moved_is_resumed(lenet, made, tmp_path):
+    study, folder, *_ = made
+    moved = shutil.copytree(folder, tmp_path / "moved")
+    (moved / "last-20" / "result.json").unlink()
+    assert lenet("study", study, "--out", moved).code == 0
+    assert Run(moved / "last-20").result["config"]["start"] == str(moved / "low")
+
+
+def test_a_folder_that_no_study_made_is_left_alone(lenet, made, digits_run, photos, refused, tmp_path):
+    study, editors, pictures = made[0], tmp_path / "editors", tmp_path / "pictures"
+    for folder, name in ((editors, "settings.json"), (pictures, "accuracy.png")):
+        folder.mkdir()
+        (folder / name).write_text('{"editor.fontSize": 12}')
+        refused(lenet("study", study, "--out", folder), f"{folder} has files that no study made")
+        assert [path.name for path in folder.iterdir()] == [name]
+        assert (folder / name).read_text() == '{"editor.fontSize": 12}'
+    run = shutil.copytree(digits_run.path, tmp_path / "run")
+    refused(lenet("study", study, "--out", run), "run is a run: give a new or empty folder")
+    shutil.copy(run / "config.toml", run / "search.toml")
+    refused(lenet("study", study, "--out", run), "run is a search: give a new or empty folder")
+    images = photos(tmp_path / "photos")
+    (tmp_path / "own.toml").write_text(f'[runs.one]\ndata = "{images}"\nepochs = 1\n')
+    refused(lenet("study", tmp_path / "own.toml", "--out", images / "cat" / "made"), "is in the folder of images")
+    assert not (images / "cat" / "made").exists()
 
 
 def test_unknown_study_is_refused_with_a_suggestion(lenet):

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from lenet.runs.run import Run
 from lenet.runs.tensors import saved_state
@@ -92,6 +92,25 @@ def test_resume_needs_start_run_until_its_weights_are_copied(lenet, low_run, tmp
     outcome = lenet("train", "--resume", "--out", tmp_path / "high")
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
     assert f"no run at {start}" in outcome.err
+
+
+def test_start_and_images_may_move(lenet, low_run, photos, tmp_path):
+    start, images, out = tmp_path / "start", photos(tmp_path / "photos"), tmp_path / "high"
+    shutil.copytree(low_run.path, start)
+    words = ("--epochs", 1, "--out", out)
+    assert lenet("transfer", start, images, *words).code == 0
+    start, images = start.rename(tmp_path / "start2"), images.rename(tmp_path / "photos2")
+    assert lenet("transfer", start, images, *words, "--resume").code == 0
+    for command in (("transfer", start, images, *words, "--resume"), ("train", "--resume", "--out", out)):
+        (out / "result.json").unlink()
+        outcome = lenet(*command)
+        assert outcome.code == 0, outcome.err
+    shutil.copytree(low_run.path, tmp_path / "other")
+    tensors = load_file(low_run.path / "model.safetensors")
+    save_file({name: tensor + 1 if tensor.is_floating_point() else tensor for name, tensor in tensors.items()},
+              tmp_path / "other" / "model.safetensors")  # fmt: skip
+    outcome = lenet("transfer", tmp_path / "other", images, *words, "--resume")
+    assert "started with other settings (start" in outcome.err
 
 
 def test_resumed_transfer_refuses_other_settings(lenet, low_run, tmp_path):

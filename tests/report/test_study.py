@@ -45,6 +45,14 @@ def test_a_study(small_study):
     assert "<code>lenet study small.toml</code>" in section(text, "repeat")
 
 
+def test_test_images_that_the_start_knew_are_named(small_study):
+    study = read_study_result(small_study)
+    low = study.runs["low"]
+    assert low["test_images"] > low["test_images_seen"] == 0
+    text = study_page(replace(study, runs={**study.runs, "low": {**low, "test_images_seen": 9}}), "x", {}).decode()
+    assert f"low: 9 of the {low['test_images']} test images were used to train" in section(text, "runs")
+
+
 def test_verdicts(small_study):
     study = read_study_result(small_study)
     names = ("low", "last-10")

@@ -29,6 +29,9 @@ def test_a_study_of_an_older_version(small_study, tmp_path):
     def old(values):
         for name in ("title", "command", "parts", "notes"):
             del values[name]
+        for figures in values["runs"].values():
+            for name in ("test_images", "test_images_seen", "val_images", "val_images_seen"):
+                del figures[name]
 
     (tmp_path / "study.json").write_text(changed(small_study, old))
     found = read_study_result(tmp_path)

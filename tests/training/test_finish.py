@@ -19,6 +19,10 @@ def test_versions_list_python_and_libraries():
         (["/usr/bin/lenet", "train", "my photos"], "lenet train 'my photos'"),
         (["/lib/lenet/cli/__main__.py", "train"], "lenet train"),
         (["/home/me/main.py", "--epochs", "3"], "python main.py --epochs 3"),
+        ([""], ""),
+        (["-"], ""),
+        (["-c", "digits"], ""),
+        (["/lib/ipykernel_launcher.py", "-f", "kernel.json"], ""),
     ],
 )
 def test_command_is_the_command_line_quoted_for_a_shell(monkeypatch, arguments, expected):

@@ -170,6 +170,13 @@ def test_the_command_that_was_given_is_shown_unless_it_resumed(search_folder):
         assert search_contents(folder, folder / "report.html").command.startswith(shown)
 
 
+def test_test_images_that_the_teachers_knew_are_named(search_folder):
+    folder = search_folder()
+    result = json.loads((folder / "result.json").read_text())
+    (folder / "result.json").write_text(json.dumps(result | {"test_images_seen": 158}))
+    assert "158 of the 180 test images were used to train or validate" in section(page_of(folder), "result")
+
+
 def test_what_names_contain_is_text(search_folder):
     text = package.write_report(search_folder("<i>&")).file.read_text(encoding="utf-8")
     assert "<i>" not in text

@@ -111,6 +111,20 @@ def test_a_resumed_search_keeps_its_settings(tmp_path):
         again(recipe="cifar100-tuned")
 
 
+def test_the_command_of_a_search_resumes_it(tmp_path, monkeypatch):
+    (tmp_path / "recipe.toml").write_text("epochs = 3\nlr = 0.01\n")
+    recipe = tmp_path / "recipe.toml"
+    saved = asked_for(recipe=recipe, given={"teacher": str(tmp_path / "run")})
+    assert saved.config.epochs == 10
+    monkeypatch.chdir(tmp_path)
+    for given in ({}, {"teacher": "run"}, {"epochs": 10}):
+        assert resumed_search(tmp_path, saved, saved, request_of(recipe, given), {}, None) == saved
+    with pytest.raises(InputError, match="epochs 10 -> 3"):
+        resumed_search(tmp_path, saved, saved, request_of(recipe, {"epochs": 3}), {}, None)
+    with pytest.raises(InputError, match="teacher: no run at other"):
+        resumed_search(tmp_path, saved, saved, request_of(recipe, {"teacher": "other"}), {}, None)
+
+
 def test_the_sign_of_a_metric():
     assert asked_for().sign == 1
     assert asked_for(metric="val_loss").sign == -1

@@ -31,6 +31,8 @@ def axis(text):
         ('model=choice(lenet5-modern, "lenet5")', ("lenet5-modern", "lenet5")),
         ("lr=loguniform(1e-4, 1e-2)", None),
         ("lr=uniform(1e-4, 1e-2)", None),
+        ("lr=uniform(0.01, 0.0333333333333333)", None),
+        ("lr=loguniform(1e-05, 0.1234567890123456)", None),
     ],
 )
 def test_texts_are_parsed_and_read_back(text, every):
@@ -93,6 +95,11 @@ def test_values_lose_the_searchers_rounding_errors():
 def test_impossible_spaces_are_refused(text, message):
     with pytest.raises(InputError, match="(?i)" + message.replace("(", r"\(").replace(")", r"\)")):
         parse_space([text])
+
+
+def test_none_among_the_choices_is_refused():
+    with pytest.raises(InputError, match=r"activation=choice\(...\) has None, which is no value: leave it out"):
+        parse_space({"activation": [None, "relu"]})
 
 
 def test_an_option_twice_and_an_empty_space():

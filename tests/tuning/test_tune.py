@@ -76,8 +76,10 @@ def test_the_best_values_are_confirmed_with_seeds_that_no_trial_had(search):
     confirmed = search.confirmed.result
     assert (confirmed["members"], confirmed["epochs"]) == (2, 4)
     assert not {confirmed["seed"], confirmed["seed"] + 1} & {trial["seed"] for trial in search.trials}
-    for name in ("val_accuracy", "test_accuracy", "test_loss"):
+    for name in ("val_accuracy", "test_accuracy", "test_loss", "test_images_seen", "val_images", "val_images_seen"):
         assert search.result[name] == confirmed[name]
+    lines = "\n".join(result_lines(search.path, search.result | {"test_images_seen": 3}))
+    assert f"3 of the {confirmed['test_images']} test images were used to train" in lines
     assert resolve(search.path / "best.toml") == resolve(search.path / "trials" / f"{search.best['number']}.toml")
     assert search.confirmed.config().threads is None, "the confirmation uses all cores"
 
@@ -87,7 +89,7 @@ def test_only_the_best_trials_keep_their_weights(search):
     kept = sorted(search.result["search"]["kept"])
     assert len(kept) == 2
     for folder in ("keep", "state"):
-        assert sorted(int(path.stem) for path in (search.path / folder).iterdir()) == kept
+        assert sorted(int(path.stem) for path in (search.path / folder).glob("[0-9]*")) == kept
 
 
 def test_a_finished_search_is_returned_again_and_trials_are_added_to_it(search, tuned):
@@ -128,7 +130,12 @@ def test_a_confirmation_that_ends_early_tells_how_to_finish_the_search(
 def test_weights_that_were_deleted_cannot_be_kept_afterwards(search, tuned, tmp_path):
     path = tmp_path / "run"
     shutil.copytree(search[0].path, path)
+    (path / "state" / "clock.json").write_text('{"loop": 5000, "total": 9000}')
     more = tuned(resume=True, out=path, keep=4, confirm=0)
+    assert more.result["seconds"]["total"] >= 9000, "the time of earlier sessions is missing"
+    facts = more.result["search"]
+    assert (facts["seconds"]["search"], facts["workers"], facts["ray_share"]) == (5000, None, None)
+    assert Run(path).clock().total == more.result["seconds"]["total"]
     assert sorted(more.result["search"]["kept"]) == sorted(search[0].result["search"]["kept"])
     assert "kept    the weights of 2 trials; those of 2 more were deleted" in "\n".join(result_lines(path, more.result))
 
@@ -229,6 +236,16 @@ def test_bad_input_is_one_line_and_makes_no_folder(lenet, words, message, tmp_pa
     assert message in outcome.err
     assert outcome.err.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+@needs_ray
+def test_a_search_among_the_images_of_its_recipe_is_refused(lenet, photos, tmp_path, refused):
+    folder, recipe = photos(tmp_path / "photos"), tmp_path / "recipe.toml"
+    recipe.write_text(f'data = "{folder}"\n')
+    words = ("--space", "lr=choice(0.01, 0.05)", "--trials", 1, "--epochs", 1, "--confirm", 0, "--keep", 0)
+    outcome = lenet("tune", "--recipe", recipe, *words, "--out", folder / "cat" / "search")
+    refused(outcome, "search is in the folder of images")
+    assert not (folder / "cat" / "search").exists()
 
 
 @needs_ray

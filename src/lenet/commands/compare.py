@@ -14,18 +14,23 @@ from lenet.evaluation.comparison import Paired, paired
 from lenet.files import check_made_here, make_folder, write_whole
 from lenet.report.comparison import comparison_lines, table_of
 from lenet.report.console import PlainConsole
-from lenet.report.markdown import markdown_table
+from lenet.report.markdown import markdown_table, repeating
 from lenet.report.plots import draw_runs
+from lenet.runs.kinds import SEARCH_FILE
 from lenet.runs.metrics import selected
 from lenet.runs.run import Run
 from lenet.runs.study import FIGURES
+from lenet.tuning.contents import command_of
+from lenet.tuning.folder import confirmation_of, how_to_train, read_trials
+from lenet.tuning.search import read_search
 
 
 @dataclass(frozen=True)
 class Comparison:
     """The result of a comparison.
 
-    runs: by name; pairs: paired differences by (first, second), for runs with the same test images
+    runs: by name; a search is replaced by its confirmation
+    pairs: paired differences by (first, second), for runs with the same test images
     notes: for each other pair that was asked for, why it has no paired difference
     """
 
@@ -46,14 +51,16 @@ class Comparison:
 def compare(runs: Sequence[str | Path | Run], *, out: str | Path | None = None, verbose: bool = False) -> Comparison:
     """Compare each finished run with the first one, on the same test images.
 
+    runs: finished runs; a finished search is replaced by its confirmation
     out: folder for comparison.json and curves.png; by default nothing is written
     verbose: print what the command line prints
 
-    Raises InputError if a run does not exist or is not finished, and unless at least two different runs are given.
+    Raises InputError if a run does not exist, is not finished or is a search without confirmation, and unless at least
+    two different runs are given.
     """
     if len(runs) < 2:
         raise InputError("give at least two runs to compare")
-    folders = _opened(runs)
+    folders = list(map(_tested, _opened(runs)))
     if out is not None:
         check_made_here(Path(out), "comparison.json", "comparison")
     if len({run.path.resolve() for run in folders}) < len(folders):
@@ -83,15 +90,38 @@ def markdown(runs: Sequence[str | Path | Run]) -> str:
 
     Raises InputError if a run does not exist or is not finished, or has no test result.
     """
-    opened = _opened(runs)
-    for run in opened:
-        if run.figures()["test_accuracy"] is None:
-            raise InputError(f"{run.path} is a search without confirmation, which has no test result: leave it out")
-    return markdown_table({str(run.path): run for run in opened})
+    named = {str(run.path): run for run in _opened(runs)}
+    for run in named.values():
+        _check_tested(run)
+    return markdown_table(named, {name: _repeating(run) for name, run in named.items()})
 
 
 def _opened(runs: Sequence[str | Path | Run]) -> list[Run]:
     return [run if isinstance(run, Run) else Run(run) for run in runs]
+
+
+def _check_tested(run: Run) -> None:
+    if run.figures()["test_accuracy"] is None:
+        raise InputError(f"{run.path} is a search without confirmation, which has no test result: leave it out")
+
+
+def _tested(run: Run) -> Run:
+    """The run itself, or the confirmation of a finished search, which has the predictions on the test images."""
+    search = read_search(run.path / SEARCH_FILE)
+    if search is None:
+        return run
+    _check_tested(run)
+    ranked = read_trials(run.path, search).ranked()
+    confirmed = confirmation_of(run.path, ranked[0].number, run.figures()) if ranked else None
+    return Run(confirmed) if confirmed else run
+
+
+def _repeating(run: Run) -> str:
+    """The command that repeats the run or the search."""
+    figures, search = run.figures(), read_search(run.path / SEARCH_FILE)
+    if search is None:
+        return repeating(str(figures.get("command") or ""), run)
+    return command_of(figures, search) or how_to_train(run.path / "best.toml", search.config)
 
 
 def compared(runs: Mapping[str, Run], wanted: Sequence[tuple[str, str]]) -> Comparison:

@@ -39,7 +39,7 @@ def list_runs(
         names = [str(path) for path in folder.parent.iterdir() if path.is_dir()] if folder.parent.is_dir() else []
         raise InputError(f"no folder {folder}{did_you_mean(str(folder), names)}")
     if _is_run(folder):
-        raise InputError(f"{folder} is a run: give the folder of its runs, {folder.parent}")
+        raise InputError(f"{folder} is a run: give the folder of its runs, {folder.absolute().parent}")
     listing = Listing(folder)
     for path in sorted(path for path in folder.iterdir() if path.is_dir()):
         try:
@@ -169,7 +169,7 @@ def _unfinished_search(path: Path) -> Listed:
         val_accuracy=None,
         test_accuracy=None,
         date=_date(next(filter(Path.is_file, (path / "trials.csv", path / SEARCH_FILE)))),
-        seconds=0.0,
+        seconds=Run(path).clock().total,
         resume=f"lenet tune --resume --out {shlex.quote(str(path))}",
     )
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Unpack
@@ -13,13 +14,14 @@ from lenet.config import checked
 from lenet.config.keywords import Options, with_options
 from lenet.config.recipes import recipe_values
 from lenet.config.studies import Entry, Study, read_study
+from lenet.data.identity import check_outside
 from lenet.errors import InputError
-from lenet.files import make_folder, read_json, write_whole
+from lenet.files import check_made_here, make_folder, read_json, write_whole
 from lenet.report.comparison import comparison_lines, table_of
 from lenet.report.console import PlainConsole
 from lenet.report.plots import draw_accuracies, draw_per_class
 from lenet.report.progress import Printer
-from lenet.runs.kinds import STUDY_FILE
+from lenet.runs.kinds import STUDY_FILE, kind_of
 from lenet.runs.opening import RUNS
 from lenet.runs.run import Run
 from lenet.runs.split import MAY_CHANGE
@@ -48,13 +50,14 @@ def study(
     options: options of all runs; they override the study's
 
     Writes study.json, accuracy.png and, if the study has runs with labels, per-class.png. Raises InputError if the
-    study or one of its runs is invalid, and Interrupted on Ctrl-C.
+    study or one of its runs is invalid or the folder has files that no study made, and Interrupted on Ctrl-C.
     """
     plan = read_study(name)
     asked = checked({name: value for name, value in options.items() if value is not None})
     seeds = asked.pop("seeds", plan.seeds)
     console = PlainConsole() if verbose else None
     folder = Path(out) if out is not None else RUNS / plan.name
+    _check_folder(folder, plan)
     make_folder(folder)
     runs: dict[str, Run] = {}
     for number, entry in enumerate(plan.entries, 1):
@@ -83,6 +86,19 @@ def study(
     return comparison
 
 
+def _check_folder(folder: Path, plan: Study) -> None:
+    """Raises InputError if the folder is a run or a search, has files that no study made, or is among the images."""
+    if (kind := kind_of(folder)) in ("run", "search"):
+        raise InputError(f"{folder} is a {kind}: give a new or empty folder with --out")
+    for entry in plan.entries:
+        check_outside(folder, {**recipe_values(entry.recipe), **entry.options}.get("data"))
+    unfinished: Mapping[str, list[str]] = {}
+    with suppress(InputError):  # a file of this name may be another program's
+        unfinished = _known_names(folder)
+    if not unfinished:
+        check_made_here(folder, STUDY_FILE, "study")
+
+
 def _run(
     plan: Study,
     entry: Entry,
@@ -97,11 +113,23 @@ def _run(
     settings = {**entry.options, **asked}
     if settings.get("protocol") != "folds":  # which trains one network per fold
         settings["seeds"] = seeds
-    _check_settings(folder, entry, settings)
+    known, named = _known_names(folder), _names_of(entry, settings)
+    begun = (out / "config.toml").is_file()
+    gone = [name for name in known.get(entry.name, []) if name not in named]
+    if begun and gone:
+        raise InputError(f"it was trained with {', '.join(map(str, gone))}, which the study no longer sets: "
+                         f"delete {out} to train it again, or use another --out")  # fmt: skip
+    if not begun:
+        _write_names(folder, {**known, entry.name: named})
     given = {**settings, "recipe": entry.recipe, "out": out, "resume": out.exists()}
+    if entry.transfer:
+        run = transfer(folder / entry.transfer, verbose=verbose, watch=watch, **given)
+    else:
+        run = train(verbose=verbose, watch=watch, **given)
+    if begun and entry.name not in known:  # the file was deleted; the run has accepted these options
+        _write_names(folder, {**known, entry.name: named})
     if not entry.transfer:
-        return train(verbose=verbose, watch=watch, **given)
-    run = transfer(folder / entry.transfer, verbose=verbose, watch=watch, **given)
+        return run
     # A finished run is kept without a look at what it started from, which may have been trained again since.
     started = run.figures()["config"].get("start_sha256")
     if started not in (None, read_start(folder / entry.transfer).sha256):
@@ -109,22 +137,25 @@ def _run(
     return run
 
 
-def _check_settings(folder: Path, entry: Entry, settings: Mapping[str, Any]) -> None:
-    """Raises InputError if the run's folder is of a run with options that the study no longer sets.
+def _names_of(entry: Entry, settings: Mapping[str, Any]) -> list[str]:
+    """The names of the options that the run is trained with.
 
     `train` and `transfer` compare the options that are set, but do not know of those that were removed.
     """
+    return sorted({*settings, *recipe_values(entry.recipe), *(["transfer"] if entry.transfer else [])} - {*MAY_CHANGE})
+
+
+def _known_names(folder: Path) -> dict[str, list[str]]:
+    """`_names_of` of each run that the folder has, by name. Raises InputError if the file is damaged."""
     file = folder / _SETTINGS
     known = read_json(file, "delete it") if file.is_file() else {}
-    named = sorted({*settings, *recipe_values(entry.recipe), *(["transfer"] if entry.transfer else [])} - {*MAY_CHANGE})
     if not isinstance(known, dict) or not all(isinstance(names, list) for names in known.values()):
         raise InputError(f"{file} is damaged: delete it")
-    if (folder / entry.name).exists():
-        gone = [name for name in known.get(entry.name, []) if name not in named]
-        if gone:
-            raise InputError(f"it was trained with {', '.join(map(str, gone))}, which the study no longer sets: "
-                             f"delete {folder / entry.name} to train it again, or use another --out")  # fmt: skip
-    write_whole(file, json.dumps({**known, entry.name: named}, indent=1) + "\n")
+    return known
+
+
+def _write_names(folder: Path, names: Mapping[str, list[str]]) -> None:
+    write_whole(folder / _SETTINGS, json.dumps(names, indent=1) + "\n")
 
 
 def _facts(plan: Study, comparison: Comparison) -> dict[str, Any]:

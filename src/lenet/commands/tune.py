@@ -21,7 +21,7 @@ from lenet.models import describe
 from lenet.report.progress import both
 from lenet.runs.kinds import SEARCH_FILE
 from lenet.runs.opening import opened_run
-from lenet.runs.run import Run
+from lenet.runs.run import Clock, Run
 from lenet.training.setup import OWN_MODEL
 from lenet.tuning import folder
 from lenet.tuning.display import SearchPrinter, Watch, figure
@@ -112,12 +112,12 @@ def tune(
         "searcher": search, "confirm": confirm, "keep": keep,
     }  # fmt: skip
     asked = {name: value for name, value in asked.items() if value is not None}
-    machine = Machine(workers, gpus_per_trial, address).check()
+    machine, named = Machine(workers, gpus_per_trial, address).check(), request.settings.get("data")
     with ExitStack() as ray, request.naming_recipe(), preserved_torch():
         layers = None if own is None else describe(own)
         wanted = wanted_search(request, space, trials, asked, machine.gpus, layers)
         with (
-            opened_run(out, data=data, resume=resume, overwrite=overwrite, marker=SEARCH_FILE) as run,
+            opened_run(out, data=named, resume=resume, overwrite=overwrite, marker=SEARCH_FILE) as run,
             SearchPrinter() if verbose else nullcontext() as printer,
         ):
             saved = read_search(run.path / SEARCH_FILE)
@@ -129,14 +129,14 @@ def tune(
             else:
                 or_digits = data is None and saved is None
                 setup = prepare(wanted, run, request, own, or_digits=or_digits, notes=notes, memory=memory)
-                table, earlier = setup.trials, sum(setup.trials.seconds())
+                table, trained, before = setup.trials, sum(setup.trials.seconds()), run.clock()
                 left = len(setup.job.past) < wanted.trials
                 cores = _start_ray(ray, machine, setup) if left else 0
                 begin(setup)
-                grid, clocks = _run_trials(setup, cores, machine.gpus, both(printer, watch), started)
+                grid, clocks = _run_trials(setup, cores, machine.gpus, both(printer, watch), started, before)
                 ray.close()  # its cores are the confirmation's now
-                facts = facts_of(setup, clocks, cores, earlier)
-                _finish(setup, facts, verbose, started)
+                facts = facts_of(setup, clocks, cores, trained, before)
+                _finish(setup, facts, verbose, started, before)
             result = run.result or {}
             if printer:
                 printer.show_result(run.path, result)
@@ -161,15 +161,19 @@ def _start_ray(stack: ExitStack, machine: Machine, setup: SearchSetup) -> int:
 
 
 def _run_trials(
-    setup: SearchSetup, workers: int, gpus: float, watch: Watch, started: float
+    setup: SearchSetup, workers: int, gpus: float, watch: Watch, started: float, before: Clock
 ) -> tuple[Any, dict[str, float]]:
-    """Run the trials that have not ended; returns Ray's results and the seconds until and after the first step."""
-    path, trials, written, watched = setup.run.path, setup.trials, 0.0, 0.0
+    """Run the trials that have not ended; returns Ray's results and the seconds until and after the first step.
+
+    before: the wall time of earlier sessions
+    """
+    path, trials, written, watched, begun = setup.run.path, setup.trials, 0.0, 0.0, time.time()
 
     def write() -> None:
         setup.run.check_not_deleted(SEARCH_FILE)  # otherwise trials would make the folder again, in part
         trials.write(path / "trials.csv")
         folder.prune(path, trials, setup.search.keep)
+        _write_clock(setup, before.loop + time.time() - begun, started, before)
 
     def changed(trial: TrialRecord | None) -> None:
         nonlocal written, watched
@@ -201,7 +205,15 @@ def _run_trials(
     return grid, {"start": start, "search": time.time() - started - start}
 
 
-def _finish(setup: SearchSetup, facts: dict[str, Any], verbose: bool, started: float) -> None:
+def _write_clock(setup: SearchSetup, search: float, started: float, before: Clock) -> Clock:
+    """Write the wall time so far, and return it. search: seconds of the trials, those of earlier sessions included."""
+    clock = Clock(loop=search, total=before.total + time.time() - started)
+    setup.run.make_state_folder()
+    setup.run.write_clock(clock)
+    return clock
+
+
+def _finish(setup: SearchSetup, facts: dict[str, Any], verbose: bool, started: float, before: Clock) -> None:
     """The best trial's recipe, the plots, the confirmation, and result.json last of all."""
     from lenet.tuning.plots import draw_search
 
@@ -212,23 +224,29 @@ def _finish(setup: SearchSetup, facts: dict[str, Any], verbose: bool, started: f
     facts["not_kept"] = min(search.keep, len(trials.ranked())) - len(facts["kept"])
     folder.write_best(path, best, config, search, figure(search.metric, best.best(search.metric)))
     draw_search(trials, search.space, setup.run.plots)
-    confirmed: dict[str, Any] = {}
-    if search.confirm:
-        again, seed = folder.confirmation_path(path, best.number, search.confirm), fresh_seed(search, search.confirm)
-        how = folder.how_to_resume(path)
-        try:
-            # By their hash, since the images may have changed while the trials ran.
-            run = train(setup.memory, recipe=path / "best.toml", model=setup.own, out=again, resume=again.exists(),
-                        verbose=verbose, data_sha256=config.data_sha256, seed=seed, seeds=search.confirm)  # fmt: skip
-        except Interrupted:
-            raise Interrupted(f"stopped while trial {best.number} was confirmed; resume with: {how}") from None
-        except InputError as error:
-            raise InputError(
-                f"{error}; this was the confirmation of trial {best.number}, and '{how} --confirm 0' ends the search "
-                "without one"
-            ) from None
-        confirmed = dict(run.result or {})
+    try:
+        confirmed = _confirmed(setup, best.number, config.data_sha256, verbose) if search.confirm else {}
+    finally:
+        setup.run.check_not_deleted(SEARCH_FILE)
+        clock = _write_clock(setup, facts["seconds"]["search"], started, before)
     facts["disk_bytes"] = folder.size_of(path)
     facts["seconds"]["confirm"] = confirmed.get("seconds", {}).get("total", 0.0)
-    setup.run.check_not_deleted(SEARCH_FILE)
-    setup.run.write_result(result_of(setup, facts, confirmed, time.time() - started))
+    setup.run.write_result(result_of(setup, facts, confirmed, clock.total))
+
+
+def _confirmed(setup: SearchSetup, number: int, data_sha256: str | None, verbose: bool) -> dict[str, Any]:
+    """Train the best trial's values with fresh seeds; returns that run's result.json."""
+    search, path = setup.search, setup.run.path
+    again, seed = folder.confirmation_path(path, number, search.confirm), fresh_seed(search, search.confirm)
+    how = folder.how_to_resume(path)
+    try:
+        # By their hash, since the images may have changed while the trials ran.
+        run = train(setup.memory, recipe=path / "best.toml", model=setup.own, out=again, resume=again.exists(),
+                    verbose=verbose, data_sha256=data_sha256, seed=seed, seeds=search.confirm)  # fmt: skip
+    except Interrupted:
+        raise Interrupted(f"stopped while trial {number} was confirmed; resume with: {how}") from None
+    except InputError as error:
+        raise InputError(
+            f"{error}; this was the confirmation of trial {number}, and '{how} --confirm 0' ends the search without one"
+        ) from None
+    return dict(run.result or {})

@@ -14,13 +14,16 @@ from lenet.runs.run import Run
 _PLACES = {"--out": 1, "--data-dir": 1, "--overwrite": 0, "--report": 0, "--track": 1}
 
 
-def markdown_table(runs: Mapping[str, Run]) -> str:
-    """A row for each run: its command, network and figures; then what the figures are."""
+def markdown_table(runs: Mapping[str, Run], commands: Mapping[str, str]) -> str:
+    """A row for each run: its command, network and figures; then what the figures are.
+
+    commands: what repeats each run, by name
+    """
     rows = ["| command | network | parameters | validation | test accuracy | time |", "|" + " --- |" * 6]
-    for run in runs.values():
+    for name, run in runs.items():
         figures = run.figures()
         cells = (
-            f"`{repeating(str(figures.get('command') or ''), run)}`", network_of(figures), f"{figures['parameters']:,}",
+            f"`{commands[name]}`", network_of(figures), f"{figures['parameters']:,}",
             _per_cent(figures["val_accuracy"]), _with_count(figures["test_accuracy"]),
             clock(figures["seconds"]["total"]),
         )  # fmt: skip

@@ -15,7 +15,9 @@ FIGURES = (
     *("data", "parameters", "learning_parameters", "epochs", "failed", "seconds"),
     *("val_accuracy", "val_balanced_accuracy", "val_macro_f1", "val_loss"),
     *("test_accuracy", "test_balanced_accuracy", "test_macro_f1", "test_loss"),
+    *("test_images", "test_images_seen", "val_images", "val_images_seen"),
 )  # of result.json
+_OLDER = {"test_images": 0}  # studies of older versions have none
 _MEND = "restore it, or repeat the study's command, which keeps finished runs"
 
 
@@ -59,7 +61,7 @@ def read_study_result(folder: Path) -> StudyResult:
     if not isinstance(runs, dict) or not runs:
         raise _damaged(path, "it has no runs")
     for name, figures in runs.items():
-        fault = figures_fault(figures, FIGURES)
+        fault = figures_fault(_OLDER | figures if isinstance(figures, dict) else figures, FIGURES)
         if fault is None and (figures["test_accuracy"] is None or figures["parameters"] is None):
             fault = "test_accuracy or parameters is missing"
         if fault:

@@ -30,6 +30,7 @@ from lenet.training.training import Training
 _DESCRIBED_TRAIN, _DESCRIBED_VAL = 2000, 5000  # images of which statistics are computed; more make little difference
 _COPIED = 512  # of these images at once
 _PER_STATISTIC = 5  # training images at least: a covariance needs a multiple of the number of statistics
+_NO_SCRIPT = ("", "-", "-c", "ipython", "ipython3")  # sys.argv[0] of Python without a script of the user's
 _LIBRARIES = ("lenet", "torch", "numpy", "pillow")
 
 
@@ -193,8 +194,10 @@ def _weights_by_name(setup: Setup) -> list[dict[str, float]] | None:
 
 
 def command() -> str:
-    """The command line of this process, quoted for a shell."""
+    """The command line of this process, quoted for a shell; empty if Python runs no script, as in a notebook."""
     name = Path(sys.argv[0]).name
+    if name in _NO_SCRIPT or name.endswith("kernel_launcher.py"):
+        return ""
     words = {"__main__.py": ["lenet"]}.get(name, ["python", name] if name.endswith(".py") else [name])
     return shlex.join([*words, *sys.argv[1:]])
 

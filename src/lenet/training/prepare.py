@@ -72,7 +72,9 @@ def begin(setup: Setup, run: Run) -> list[Training]:
     """
     saved = run.config()
     if saved is None or saved.data != setup.config.data:
-        run.write_config(setup.config, setup.dataset.substitute)
+        # Where the start was is among what `Run.check_config` compares.
+        kept = replace(setup.config, start=saved.start) if saved else setup.config
+        run.write_config(kept, setup.dataset.substitute)
     run.write_layers(setup.networks[0])
     run.keep_labels(setup.config)
     run.make_state_folder()
@@ -114,10 +116,10 @@ def _resumed(run: Run, saved: Config, request: Request, or_digits: bool) -> Conf
         named, kept = asked.get(name), getattr(saved, name)
         if named and kept and same_path(named, kept):
             same.add(name)
-    teachers, kept = asked.get("teacher") or (), saved.teacher or ()
-    if len(teachers) == len(kept) and all(map(same_path, teachers, kept)):
-        same.add("teacher")
-    elif teachers and kept and teacher_digest(teachers) == saved.teacher_sha256:  # they have moved
+        elif name == "start" and named and kept and read_start(named).sha256 == saved.start_sha256:  # it has moved
+            same.add(name)
+            saved = replace(saved, start=named)
+    if (teachers := same_teachers(asked.get("teacher"), saved)) is not None:
         same.add("teacher")
         saved = replace(saved, teacher=teachers)
     compared = {name: value for name, value in asked.items() if name not in same}
@@ -129,3 +131,15 @@ def _resumed(run: Run, saved: Config, request: Request, or_digits: bool) -> Conf
             options=changed,
         )
     return replace(saved, **{name: compared[name] for name in MAY_CHANGE if name in compared})
+
+
+def same_teachers(asked: Sequence[str] | None, saved: Config) -> tuple[str, ...] | None:
+    """Where the teachers of the saved config are now, if `asked` names them; None if it names others or none.
+
+    Raises InputError if `asked` names a run elsewhere that does not exist or has no weights.
+    """
+    if not asked or not saved.teacher:
+        return None
+    if len(asked) == len(saved.teacher) and all(map(same_path, asked, saved.teacher)):
+        return saved.teacher
+    return tuple(asked) if teacher_digest(asked) == saved.teacher_sha256 else None  # they may have moved

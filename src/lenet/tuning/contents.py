@@ -76,7 +76,7 @@ def search_contents(folder: Path, page: Path) -> SearchContents:
         state=state,
         result=result,
         importance=_importance(trials, search, missing),
-        command=_command(result, search),
+        command=command_of(result, search),
         again=how_to_train(again, search.config) if again and again.is_file() else "",
         resume="" if state == "finished" else how_to_resume(folder),
         trial_cells={
@@ -110,8 +110,11 @@ def _importance(trials: Trials, search: Search, missing: dict[str, str]) -> Impo
     return Importance(epoch, count, options)
 
 
-def _command(result: Mapping[str, Any] | None, search: Search) -> str:
-    """The command that was given, or, if that resumed the search or is unknown, one with all settings."""
+def command_of(result: Mapping[str, Any] | None, search: Search) -> str:
+    """The command that was given, or, if that resumed the search or is unknown, one with all settings.
+
+    Empty if that is impossible: the data or the network were passed from Python.
+    """
     try:
         given = as_given(str((result or {}).get("command") or ""))
     except ValueError:  # not quoted as a shell has it

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from lenet.errors import counted
 from lenet.report.console import PlainConsole, visible
-from lenet.report.text import clock, diverged, metric_name, percent, test_lines
+from lenet.report.text import clock, diverged, metric_name, percent, seen_images, test_lines
 from lenet.runs.metrics import EpochRow
 from lenet.tuning.setup import SearchSetup
 from lenet.tuning.space import shown
@@ -188,6 +188,7 @@ def result_lines(path: Path, result: Mapping[str, Any]) -> list[str]:
     ]
     if result["members"]:
         lines += [f"again   {percent(result['val_accuracy'])} validation, fresh seeds", *test_lines(result)]
+        lines += [f"        {note}" for note in seen_images(result)]
     if (metric := facts["metric"]) != "val_accuracy":
         lines.append(f"        ranked by {metric_name(metric)}: {shown_metric(metric, best[metric])}")
     failed = "; ".join(f"trial {number}: {error}" for number, error in facts["failed"].items())

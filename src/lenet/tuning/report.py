@@ -5,7 +5,7 @@ from lenet.report.markup import Cell, command_block, definitions, escaped, hint,
 from lenet.report.page import framed
 from lenet.report.plots import axis_end
 from lenet.report.svg import Axis, Dots, Line, axis_of, chart, lengths, rows
-from lenet.report.text import clock, interval, metric_name, percent, plus_minus
+from lenet.report.text import clock, interval, metric_name, percent, plus_minus, seen_images
 from lenet.runs.metrics import EpochRow
 from lenet.tuning import space
 from lenet.tuning.contents import SearchContents
@@ -59,6 +59,7 @@ def _result_section(found: SearchContents) -> str:
         headline = percent(result["test_accuracy"]) + interval(result.get("test_interval"))
         said = f"Test accuracy of the best settings, trained again with {counted(result['members'], 'new seed')}; "
         said += f"{result['test_images']:,} images, evaluated once."
+        note += "".join(f'<p class="missing">{one[0].upper() + one[1:]}.</p>' for one in seen_images(result))
     else:
         headline = figure(trials.metric, row)
         said = f"{_name(trials.metric)} of the best trial. It is the highest of {len(trials.ranked())}, and therefore "

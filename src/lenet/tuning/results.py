@@ -6,6 +6,7 @@ from typing import Any
 
 from lenet.errors import InputError
 from lenet.evaluation.scores import mean_sd
+from lenet.runs.run import Clock
 from lenet.training.finish import command, versions
 from lenet.tuning.search import Search
 from lenet.tuning.setup import SearchSetup
@@ -34,11 +35,14 @@ def fresh_seed(search: Search, count: int) -> int:
     return seed
 
 
-def facts_of(setup: SearchSetup, clocks: Mapping[str, float], workers: int, earlier: float) -> dict[str, Any]:
+def facts_of(
+    setup: SearchSetup, clocks: Mapping[str, float], workers: int, trained: float, before: Clock
+) -> dict[str, Any]:
     """What result.json says of the search itself.
 
-    clocks: wall seconds: "start" until the first training step, "search" from there to the last result
-    workers: how many trials ran at once; earlier: seconds of training and validation before the search was resumed
+    clocks: wall seconds of this session: "start" until the first training step, "search" from there to the last result
+    workers: how many trials ran at once; 0 if no trial ran in this session
+    trained: seconds of training and validation before the search was resumed; before: wall time of earlier sessions
     """
     search, trials, best = setup.search, setup.trials, best_trial(setup.trials)
     train, val = trials.seconds()
@@ -56,9 +60,9 @@ def facts_of(setup: SearchSetup, clocks: Mapping[str, float], workers: int, earl
         "searcher": search.searcher,
         "space": search.space.texts(),
         "best": {"trial": best.number, "seed": best.seed, "values": best.values, "epoch": row.epoch, **found},
-        "workers": workers,
-        "seconds": {**clocks, "train": train, "validation": val},
-        "ray_share": max(0.0, 1 - (train + val - earlier) / max(clocks["search"] * workers, 1e-9)),
+        "workers": workers or None,
+        "seconds": {**clocks, "search": before.loop + clocks["search"], "train": train, "validation": val},
+        "ray_share": max(0.0, 1 - (train + val - trained) / max(clocks["search"] * workers, 1e-9)) if workers else None,
     }
 
 
@@ -67,7 +71,7 @@ def result_of(
 ) -> dict[str, Any]:
     """result.json: the confirmation's figures, or without one those of the best trial.
 
-    facts: of `facts_of`; confirmed: the confirmation's result.json; seconds: of the whole command
+    facts: of `facts_of`; confirmed: the confirmation's result.json; seconds: wall time of all sessions
     """
     job, trials, best = setup.job, setup.trials, best_trial(setup.trials)
     config, data = job.config_of(best.number, best.values), job.images_of(best.values)[0]
@@ -92,6 +96,9 @@ def result_of(
         "test_macro_f1": None,
         "test_loss": None,
         "test_images": 0,
+        "test_images_seen": 0,
+        "val_images": len(data.val),
+        "val_images_seen": None,  # not counted without a confirmation
         "best_network": 0,
         "best_epoch": [epoch],
     }

@@ -176,7 +176,11 @@ def resumed_search(
     folder: Path, saved: Search, wanted: Search, request: Request, asked: Mapping[str, Any], space: Any
 ) -> Search:
     """The saved search; what was given may repeat its settings or change those in _MAY_CHANGE. Raises InputError."""
+    from lenet.training.prepare import same_teachers  # here because PyTorch is slow to load
+
     given, values = request.given, {name: value for name, value in request.settings.items() if name != "data_sha256"}
+    if "epochs" not in given:
+        values.pop("epochs", None)  # a search does not take them from a recipe
     if is_folder(values.get("data", "auto")) and is_folder(saved.config.data):
         # The folder may have moved: its images are compared by their hash.
         data = values.pop("data")
@@ -184,6 +188,9 @@ def resumed_search(
             saved = replace(saved, config=replace(saved.config, data=data))
     if values.get("labels") and saved.config.labels and same_path(values["labels"], saved.config.labels):
         values.pop("labels")  # the images' hash tells whether the file was changed
+    if (teachers := same_teachers(values.get("teacher"), saved.config)) is not None:
+        values.pop("teacher")
+        saved = replace(saved, config=replace(saved.config, teacher=teachers))
     told = [(name, getattr(saved.config, name), value) for name, value in values.items() if value != "auto"]
     told += [(name, getattr(saved, name), value) for name, value in asked.items()]
     differ = {name: f"{name} {old} -> {new}" for name, old, new in told if name not in _MAY_CHANGE and old != new}

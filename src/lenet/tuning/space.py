@@ -73,7 +73,8 @@ class Axis:
         if self.kind == "choice":
             inside = [json.dumps(value) for value in self.values]
         else:
-            inside = [f"{number:.12g}" for number in (self.low, self.high, self.step)[: 3 if self.step else 2]]
+            numbers = (self.low, self.high, self.step)[: 3 if self.step else 2]
+            inside = [repr(number).removesuffix(".0") for number in numbers]  # reads back as the same number
         return f"{self.kind}({', '.join(inside)})"
 
     def every(self) -> tuple[Any, ...] | None:
@@ -235,6 +236,8 @@ def _axis(name: str, value: Any) -> Axis:
         raise InputError(f"space: {name} cannot be searched: {NOT_SEARCHED[key]}")
     kind, arguments = _parsed(name, value)
     if kind == "choice":
+        if any(one is None for one in arguments):
+            raise InputError(f"space: {name}=choice(...) has None, which is no value: leave it out of the choices")
         values = tuple(checked({key: one}, "space: ")[key] for one in arguments)
         if not values or len(set(values)) < len(values):
             raise InputError(f"space: {name}=choice(...) needs values, each of them once")
