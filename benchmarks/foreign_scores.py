@@ -53,7 +53,7 @@ def scores_of(network: nn.Sequential, likeness: Likeness, dataset: Dataset) -> d
         return engine.logits(nn.Sequential(*list(network)[:-1]), images, Settings()).astype(np.float64)
 
     def maps(images: np.ndarray) -> np.ndarray:
-        return map_statistics(engine.maps, network, images).astype(np.float64)
+        return map_statistics(engine.maps(network, images.shape[1:]), network, images).astype(np.float64)
 
     def logits(images: np.ndarray) -> np.ndarray:
         return engine.logits(network, images, Settings()).astype(np.float64)
@@ -87,7 +87,9 @@ def scores_of(network: nn.Sequential, likeness: Likeness, dataset: Dataset) -> d
         "neighbours": neighbours,
         "ViM": virtual,
         "maps, class": _by_class(maps(images), labels, maps),
-        "maps": lambda images: likeness.distance(map_statistics(engine.maps, network, images)),
+        "maps": lambda images: likeness.distance(
+            map_statistics(engine.maps(network, images.shape[1:]), network, images)
+        ),
     }
 
 
@@ -167,7 +169,7 @@ def measure(
                 areas.add(score, kind, auroc(own, found))
                 passed.add(score, kind, float((found <= limit).mean()))
         for kind, (images, truth) in shown.items():
-            distance = likeness.distance(map_statistics(engine.maps, network, images))
+            distance = likeness.distance(map_statistics(engine.maps(network, images.shape[1:]), network, images))
             right = engine.logits(network, images, Settings()).argmax(axis=1) == truth
             for rate in _RATES:
                 if (len(likeness.distances) + 1) * float(rate[:-1]) >= 100:

@@ -101,7 +101,7 @@ def check_made_here(folder: Path, pattern: str, what: str) -> None:
 
     pattern: of the names of those, such as "check.json"; what: "check", which writes into the folder
     """
-    if folder.is_dir() and any(folder.iterdir()) and not any(folder.glob(pattern)):
+    if folder.is_dir() and not all(map(is_left_over, folder.iterdir())) and not any(folder.glob(pattern)):
         raise InputError(f"{folder} has files that no {what} made: give a new or empty folder with --out")
 
 

@@ -9,6 +9,7 @@ import pytest
 
 import lenet as api
 from lenet.config import resolve
+from lenet.files import check_made_here
 from lenet.runs.run import Run
 
 STUDY = """
@@ -119,6 +120,22 @@ def test_a_study_that_was_moved_is_resumed(lenet, made, tmp_path):
     (moved / "last-20" / "result.json").unlink()
     assert lenet("study", study, "--out", moved).code == 0
     assert Run(moved / "last-20").result["config"]["start"] == str(moved / "low")
+
+
+def test_an_unfinished_study_without_its_settings_is_resumed(lenet, made, tmp_path):
+    study, folder, *_ = made
+    begun = shutil.copytree(folder, tmp_path / "begun")
+    for name in ("study.json", "settings.json"):
+        (begun / name).unlink()
+    (begun / "last-20" / "result.json").unlink()
+    assert lenet("study", study, "--out", begun).code == 0
+    assert (begun / "study.json").is_file()
+
+
+def test_a_study_that_was_killed_at_once_is_begun_again(tmp_path):
+    check_made_here(tmp_path, "study.json", "study")
+    (tmp_path / f".settings.json.{'0' * 32}.part").touch()
+    check_made_here(tmp_path, "study.json", "study")
 
 
 def test_a_folder_that_no_study_made_is_left_alone(lenet, made, digits_run, photos, refused, tmp_path):

@@ -88,9 +88,21 @@ def test_splits_of_unknown_names_are_not_taken_as_classes(tmp_path, train, test)
     grow(tmp_path, *(f"{split}/{name}/1.png" for split in (train, test) for name in ("cats", "dogs")))
     image(tmp_path / "single_prediction" / "1.png")
     for lenient in (False, True):  # as for training, and for a check
-        with pytest.raises(InputError, match=r"contain the same folders \(cats, dogs\): .* rename them to train, val"):
+        with pytest.raises(InputError, match=r"are named like splits and contain folders: rename them to train, val"):
             folders.scan(tmp_path, lenient=lenient)
     assert len(folders.scan(tmp_path, (train, test, "single_prediction")).files) == 5
+
+
+def test_splits_of_unknown_names_need_not_contain_the_same_folders(tmp_path):
+    grow(tmp_path, "seg_train/seg_train/a/1.png", "seg_train/seg_train/b/1.png", "seg_test/seg_test/a/1.png")
+    with pytest.raises(InputError, match="are named like splits"):
+        folders.scan(tmp_path)
+
+
+@pytest.mark.parametrize("names", [("oval", "square"), ("trainers", "boots"), ("test_positive", "negative")])
+def test_classes_whose_names_contain_those_of_splits_are_classes(tmp_path, names):
+    grow(tmp_path, *(f"{name}/{inside}/1.png" for name in names for inside in ("left", "right")))
+    assert folders.scan(tmp_path).classes == tuple(sorted(names))
 
 
 def test_class_folders_that_contain_the_same_folders_are_noted(tmp_path):

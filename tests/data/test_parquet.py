@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from lenet.data import parquet
+from lenet.data.arrays import checked_labels
 from lenet.data.parquet import parquet_source
 from lenet.errors import InputError
 
@@ -101,7 +102,7 @@ def test_a_file_without_a_split_in_its_name_joins_no_other_split(tmp_path, write
     write("0001.parquet", [0, 1, 2])
     assert splits(tmp_path) == {"train": 5}
     write("train-0.parquet", [0, 1])
-    with pytest.raises(InputError, match=r"no split in the names of 0001.parquet, dev-0.parquet, but in"):
+    with pytest.raises(InputError, match=r"no split in the name of 0001.parquet: name"):
         parquet_source(tmp_path)
 
 
@@ -131,8 +132,21 @@ def test_names_that_are_too_long_are_refused_before_rows_repeat_them(write, monk
 
 @pytest.mark.parametrize("label", [0.5, ["a", "b"], {"name": "a"}])
 def test_labels_of_other_types_are_refused(write, label):
-    with pytest.raises(InputError, match=r"a.parquet: .* is not a type of labels: give whole numbers or names"):
-        labels_of(write("a.parquet", [label] * 4))
+    with pytest.raises(InputError, match=r"labels:"):
+        checked_labels(labels_of(write("a.parquet", [label] * 4)), 4, "labels")
+
+
+@pytest.mark.parametrize("labels", [[[0], [1], [0]], [["cat"], ["dog"], ["cat"]]])
+def test_a_list_of_one_label_is_a_label(write, labels):
+    found = checked_labels(labels_of(write("a.parquet", labels)), 3, "labels")
+    assert list(found) == [label for (label,) in labels]
+
+
+def test_a_name_of_two_splits_is_refused(tmp_path, write):
+    write("training-data-train0.parquet", [0, 1])
+    write("training-data-test0.parquet", [0, 1])
+    with pytest.raises(InputError, match=r"two splits in the name of training-data-test0.parquet: name"):
+        parquet_source(tmp_path)
 
 
 def test_an_image_of_too_many_bytes_is_refused(write, monkeypatch):

@@ -20,7 +20,7 @@ def network(*layers):
 
 def test_statistics_are_of_the_normalised_image_and_of_the_maps_after_each_activation():
     model = network_of(SHAPES["lenet5-modern"], (16, 20, 3), 4)
-    found = map_statistics(engine.maps, model.train(), IMAGES)
+    found = map_statistics(engine.maps(model.train(), IMAGES.shape[1:]), model, IMAGES)
     assert found.shape == (300, 2 * (3 + 6 + 16)) == (300, statistics_count(model, (16, 20, 3)))
     with torch.no_grad():
         normalised = model[0](torch.from_numpy(IMAGES))
@@ -34,13 +34,13 @@ def test_statistics_are_of_the_normalised_image_and_of_the_maps_after_each_activ
 
 @pytest.mark.parametrize("layers", [[nn.Flatten(), nn.Linear(960, 4)], [nn.Flatten(), nn.Linear(960, 8), nn.ReLU()]])
 def test_a_network_without_convolutions_is_described_by_its_pixels(layers):
-    assert map_statistics(engine.maps, network(*layers), IMAGES).shape == (300, 6)
+    assert map_statistics(engine.maps(network(*layers), IMAGES.shape[1:]), network(*layers), IMAGES).shape == (300, 6)
 
 
 def test_later_layers_are_left_out_where_there_would_be_too_many_statistics():
     wide = network(nn.Conv2d(3, 500, 3), nn.ReLU(), nn.Conv2d(500, 20, 3), nn.ReLU(), nn.Flatten(), nn.Linear(3840, 2))
     assert statistics_count(wide, (16, 20, 3)) == 2 * (3 + 500) < MOST_STATISTICS
-    assert map_statistics(engine.maps, wide, IMAGES[:2]).shape == (2, 1006)
+    assert map_statistics(engine.maps(wide, IMAGES.shape[1:]), wide, IMAGES[:2]).shape == (2, 1006)
 
 
 @pytest.mark.skipif(native.available() is not None, reason=str(native.available()))
@@ -48,8 +48,8 @@ def test_later_layers_are_left_out_where_there_would_be_too_many_statistics():
 def test_the_native_engine_gives_the_same_statistics(name):
     model = network_of(SHAPES[name], (20, 24, 3), 4).eval()
     images = np.random.default_rng(1).integers(0, 256, (300, 20, 24, 3), np.uint8)
-    expected = map_statistics(engine.maps, model, images)
+    expected = map_statistics(engine.maps(model, images.shape[1:]), model, images)
     inference = Inference(plain(model), images.shape[1:])
-    found = map_statistics(lambda _, *asked: inference.maps(*asked), inference.layers, images)
+    found = map_statistics(inference.maps, inference.layers, images)
     assert np.allclose(found, expected, atol=1e-5)
-    assert np.array_equal(map_statistics(native.maps, model, images), found)
+    assert np.array_equal(map_statistics(native.maps(model, images.shape[1:]), model, images), found)

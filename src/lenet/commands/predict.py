@@ -191,7 +191,7 @@ def _computed(
         logits = finite(inference.logits(images), number)
         if not described:
             return logits, None
-        return logits, map_statistics(lambda _, *asked: inference.maps(*asked), inference.layers, images)
+        return logits, map_statistics(inference.maps, inference.layers, images)
     from lenet.engine import torch as torch_engine  # only here PyTorch is loaded
     from lenet.engine.preserved import preserved_torch
 
@@ -201,7 +201,9 @@ def _computed(
         if logits.shape[1] != len(checkpoint.classes):
             raise InputError(f"network {number} gives {logits.shape[1]} logits for the checkpoint's "
                              f"{len(checkpoint.classes)} classes: set its classes too")  # fmt: skip
-        return logits, map_statistics(torch_engine.maps, network, images) if described else None
+        return logits, map_statistics(
+            torch_engine.maps(network, checkpoint.input_shape), network, images
+        ) if described else None
 
 
 def finite(logits: np.ndarray, number: int) -> np.ndarray:

@@ -95,7 +95,8 @@ def _check_folder(folder: Path, plan: Study) -> None:
     unfinished: Mapping[str, list[str]] = {}
     with suppress(InputError):  # a file of this name may be another program's
         unfinished = _known_names(folder)
-    if not unfinished:
+    begun = any((folder / entry.name / "config.toml").is_file() for entry in plan.entries)
+    if not unfinished and not begun:
         check_made_here(folder, STUDY_FILE, "study")
 
 

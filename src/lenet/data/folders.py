@@ -1,6 +1,7 @@
 """Folders of labelled images: the files in them, and the class and split of each."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -141,24 +142,30 @@ def _split_folders(root: Path, needs_train: bool, notes: list[str]) -> dict[Spli
     return named
 
 
-def _check_flat(root: Path, by_class: dict[str, list[_File]], notes: list[str]) -> None:
-    """Raises InputError if the class folders are splits of unknown names, such as training_set and test_set.
+def splits_in(name: str) -> set[Split]:
+    """The splits that words of a name stand for, such as "train" for training_set and train-00001."""
+    return {SPLIT_WORDS[word] for word in re.split(r"[^a-z]+", name.lower()) if word in SPLIT_WORDS}
 
-    Folders that may be splits contain the same folders, at least two, and no image directly. If none of their names
-    contains that of a split, they may be classes with folders in them, and a note says so.
+
+def _check_flat(root: Path, by_class: dict[str, list[_File]], notes: list[str]) -> None:
+    """Raises InputError if the class folders are splits of other names, such as training_set and test_set.
+
+    Folders without an image directly in them are splits if all their names have a word for one, and there are two
+    splits at least. If they only contain the same folders they may be classes, and a note says so.
     """
     inside = {
         name: {path.split("/", 2)[1] for path, _ in images}
         for name, images in by_class.items()
         if images and all(path.count("/") > 1 for path, _ in images)
     }
+    splits = [splits_in(name) for name in inside]
+    if all(splits) and len(set().union(*splits)) > 1:
+        raise InputError(f"{root}: {few(list(inside), 5)} are named like splits and contain folders: rename them to "
+                         "train, val and test, with the class folders in them", options=["data"])  # fmt: skip
     shared = next(iter(inside.values()), set())
-    if len(inside) < 2 or len(shared) < 2 or any(each != shared for each in inside.values()):
-        return
-    same = f"{few(list(inside), 5)} contain the same folders ({few(sorted(shared), 5)})"
-    if any(word in name.lower() for name in inside for word in SPLIT_WORDS):
-        raise InputError(f"{root}: {same}: if they are splits, rename them to train, val and test")
-    notes.append(f"{same} and are taken as classes: if they are splits, rename them to train, val and test")
+    if len(inside) > 1 and len(shared) > 1 and all(each == shared for each in inside.values()):
+        notes.append(f"{few(list(inside), 5)} contain the same folders ({few(sorted(shared), 5)}) and are taken as "
+                     "classes: if they are splits, rename them to train, val and test")  # fmt: skip
 
 
 def _images_by_class(root: Path, folder: Path, notes: list[str]) -> dict[str, list[_File]]:

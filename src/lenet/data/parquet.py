@@ -4,7 +4,6 @@ The layout is that of `datasets.Image` and `datasets.ClassLabel`; the file's met
 """
 
 import json
-import re
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from lenet.cores import usable_cores
 from lenet.data.cache import stamp
 from lenet.data.decode import SMALL
 from lenet.data.fit import open_bytes
-from lenet.data.folders import SPLIT_WORDS, Split, few
+from lenet.data.folders import Split, splits_in
 from lenet.data.memory import columns_of
 from lenet.data.source import Part, Source, source_of
 from lenet.errors import InputError
@@ -74,20 +73,19 @@ def parquet_source(path: Path) -> Source:
 
 
 def _by_split(path: Path, files: list[Path]) -> dict[Split, list[Path]]:
-    """The files of each split, by the first word in a name that is one; all are "train" if no name has one."""
-    words = {file: re.split(r"[-_.]", file.stem.lower()) for file in files}
-    splits = {file: next((SPLIT_WORDS[word] for word in words[file] if word in SPLIT_WORDS), None) for file in files}
-    unnamed = [file.name for file in files if splits[file] is None]
-    if len(files) == 1 or len(unnamed) == len(files):
+    """The files of each split, by a word in their names; all are "train" if no name has one, or there is one file."""
+    splits = {file: splits_in(file.stem) for file in files}
+    if len(files) == 1 or not any(splits.values()):
         return {"train": files}
-    if unnamed:
-        raise InputError(
-            f"{path}: no split in the names of {few(unnamed, 5)}, but in those of other files: name them train-*, "
-            "validation-* or test-*, or move them to another folder", options=["data"],
-        )  # fmt: skip
     by_split: dict[Split, list[Path]] = {}
-    for file, split in splits.items():
-        by_split.setdefault(split or "train", []).append(file)
+    for file, found in splits.items():
+        if len(found) != 1:
+            what = "two splits" if found else "no split"
+            raise InputError(
+                f"{path}: {what} in the name of {file.name}: name the files train-*, validation-* or test-*, or move "
+                "others to another folder", options=["data"],
+            )  # fmt: skip
+        by_split.setdefault(found.pop(), []).append(file)
     return by_split
 
 
@@ -157,7 +155,7 @@ class _Rows:
 def _labels_of(file: Path, column: str) -> Iterator[NDArray[Any] | list[Any]]:
     """The labels of a group of rows at a time: an array of whole numbers, or a list whose equal names are one object.
 
-    Raises InputError for a damaged file, for labels of another type, and for names that are too long.
+    Raises InputError for a damaged file and for names that are too long.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -169,19 +167,21 @@ def _labels_of(file: Path, column: str) -> Iterator[NDArray[Any] | list[Any]]:
         nested = pa.types.is_nested(pq.read_schema(file).field(column).type)
         with pq.ParquetFile(file, read_dictionary=[] if nested else [column]) as opened:
             kind = opened.schema_arrow.field(column).type
-            if not pa.types.is_integer(kind) and not pa.types.is_dictionary(kind):
-                raise InputError(f"{file}: {kind!s:.100} is not a type of labels: give whole numbers or names",
-                                 options=["data"])  # fmt: skip
             for number in range(opened.num_row_groups):
                 group = opened.metadata.row_group(number)
                 columns = (group.column(at) for at in range(group.num_columns))
-                size = sum(each.total_uncompressed_size for each in columns if each.path_in_schema == column)
+                size = sum(
+                    each.total_uncompressed_size for each in columns if each.path_in_schema.split(".")[0] == column
+                )
                 # A character has up to 4 bytes, and a name may be in the dictionary and in its row.
                 if size > 10 * _LONGEST * (group.num_rows + 10):
                     raise too_long
                 for chunk in opened.read_row_group(number, columns=[column])[column].chunks:
                     if pa.types.is_integer(kind):
                         yield chunk.to_pylist() if chunk.null_count else chunk.to_numpy()
+                        continue
+                    if not pa.types.is_dictionary(kind):  # a list of one label, or what is no label
+                        yield chunk.to_pylist()
                         continue
                     names = chunk.dictionary.to_pylist()
                     if any(isinstance(name, (str, bytes)) and len(name) > _LONGEST for name in names):

@@ -2,14 +2,14 @@
 
     train(model, optimizer_state, images, labels, plan, settings, soft_targets) -> Metrics
     logits(model, images, settings) -> float32 [N, classes]
-    maps(model, images, numbers of layers) -> float32 [N, pixels, channels] each
+    maps(model, shape of an image) -> a function of (images, numbers of layers): float32 [N, pixels, channels] each
 
 `train` performs the steps of a plan (an epoch or part of one) and changes the model's parameters and buffers and the
 optimizer state in place. The model is an nn.Sequential of layers from the layer table (lenet.models). An engine keeps
 nothing between calls.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -83,6 +83,11 @@ class Metrics:
         return self.correct / max(self.images, 1)
 
 
+# Of uint8 [N, H, W, C] images and numbers of layers, in ascending order: these layers' outputs, float32 [N, pixels,
+# channels] each, computed on the CPU and one thread.
+Maps = Callable[[np.ndarray, Sequence[int]], list[np.ndarray]]
+
+
 class Engine(Protocol):
     """A module with these functions."""
 
@@ -106,8 +111,8 @@ class Engine(Protocol):
     def logits(self, model: "nn.Sequential", images: np.ndarray, settings: Settings) -> np.ndarray:
         """float32 [N, classes] in eval mode, of uint8 [N, H, W, C] images or float32 [N, features]."""
 
-    def maps(self, model: "nn.Sequential", images: np.ndarray, numbers: Sequence[int]) -> list[np.ndarray]:
-        """What the layers with these numbers, in ascending order, return in eval mode for uint8 [N, H, W, C].
+    def maps(self, model: "nn.Sequential", shape: tuple[int, int, int]) -> Maps:
+        """What layers return in eval mode for images of shape (height, width, channels).
 
-        float32 [N, pixels, channels] each, computed on the CPU and one thread.
+        The model must not change while the function is used. Threads need a function each.
         """

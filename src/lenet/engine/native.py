@@ -4,15 +4,13 @@ This module checks all arguments (native_checks.py), describes the layers by the
 passes the model's own tensors to C++, which changes them in place.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from torch import nn
 
 from lenet import extension
 from lenet.data.plan import Plan
-from lenet.engine.base import ADAM_BETAS, ADAM_EPS, Metrics, OptimizerState, Settings
+from lenet.engine.base import ADAM_BETAS, ADAM_EPS, Maps, Metrics, OptimizerState, Settings
 from lenet.engine.native_checks import check_batch_norm, check_class_weights, check_model, check_plan, check_tensor
 from lenet.engine.native_network import Inference, call_of
 from lenet.errors import InputError
@@ -87,9 +85,9 @@ def logits(model: nn.Sequential, images: np.ndarray, settings: Settings) -> np.n
     return Inference(plain(model), images.shape[1:], settings.threads).logits(images)
 
 
-def maps(model: nn.Sequential, images: np.ndarray, numbers: Sequence[int]) -> list[np.ndarray]:
+def maps(model: nn.Sequential, shape: tuple[int, int, int]) -> Maps:
     """See lenet.engine.base.Engine.maps."""
-    return Inference(plain(model), images.shape[1:]).maps(images, numbers)
+    return Inference(plain(model), shape).maps
 
 
 def _state_for(model: nn.Sequential, optimizer_state: OptimizerState, settings: Settings) -> OptimizerState:

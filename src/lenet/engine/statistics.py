@@ -1,19 +1,16 @@
 """Statistics of a network's maps, which describe what an image looks like to its first layers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from lenet.engine.base import Maps
 from lenet.layers.network import output_shapes
 from lenet.layers.table import ACTIVATIONS, kind_of
 
 MOST_STATISTICS = 1024  # per image; their covariance has the square of this number of values
-_BATCH, _PIXELS = 256, 256 * 32 * 32  # at most, of the images whose maps are in memory at once
-
-# `maps` of an engine, or of an Inference: (network, uint8 [N, H, W, C], numbers of layers) -> their outputs, float32
-# [N, pixels, channels] each, computed on one thread.
-Maps = Callable[[Any, np.ndarray, Sequence[int]], list[np.ndarray]]
+_BATCH, _PIXELS = 32, 32 * 32 * 32  # at most, of the images whose maps are in memory at once, for each thread
 
 
 def statistics_count(network: Sequence[Any], input_shape: tuple[int, int, int]) -> int:
@@ -27,14 +24,14 @@ def map_statistics(maps: Maps, network: Any, images: np.ndarray) -> np.ndarray:
     The maps are the normalised image's channels and the outputs of the activations, as many of these from the first
     on as give at most 1,024 statistics.
 
-    maps: computes them; network: as it takes it, its first layer Normalize
+    maps: computes them; network: of which, its first layer Normalize
     images: uint8 [N, H, W, C]
     """
     numbers = list(_described(network, images.shape[1:]))
     parts, batch = [], min(_BATCH, max(1, _PIXELS // (images.shape[1] * images.shape[2])))
     for begin in range(0, len(images), batch):
         found = []
-        for pixels in maps(network, np.array(images[begin : begin + batch]), numbers):
+        for pixels in maps(np.array(images[begin : begin + batch]), numbers):
             pixels = np.ascontiguousarray(pixels.transpose(0, 2, 1))  # sums of neighbours are fast, and exact to 1e-6
             mean = pixels.mean(axis=2)
             centred = pixels - mean[:, :, None]

@@ -15,7 +15,7 @@ from torch.optim.sgd import sgd
 from lenet.config import WITH_MOMENTUM, TrainingConfig
 from lenet.data.augment import augmented
 from lenet.data.plan import Plan, dropout_keep
-from lenet.engine.base import ADAM_BETAS, ADAM_EPS, Metrics, OptimizerState, Settings
+from lenet.engine.base import ADAM_BETAS, ADAM_EPS, Maps, Metrics, OptimizerState, Settings
 from lenet.errors import InputError
 from lenet.layers.network import trace
 from lenet.models import Residual
@@ -92,17 +92,21 @@ def _eval_batch(model: nn.Sequential, images: np.ndarray) -> int:
     return min(_EVAL_BATCH, max(1, _EVAL_VALUES // largest))
 
 
-def maps(model: nn.Sequential, images: np.ndarray, numbers: Sequence[int]) -> list[np.ndarray]:
+def maps(model: nn.Sequential, shape: tuple[int, int, int]) -> Maps:
     """See lenet.engine.base.Engine.maps."""
-    torch.set_num_threads(1)
-    model.cpu().eval()
-    found, x = [], _tensor(images)
-    with torch.inference_mode():
-        for number, layer in enumerate(list(model)[: numbers[-1] + 1]):
-            x = layer(x)
-            if number in numbers:
-                found.append(x.float().flatten(2).transpose(1, 2).numpy())
-    return found
+
+    def computed(images: np.ndarray, numbers: Sequence[int]) -> list[np.ndarray]:
+        torch.set_num_threads(1)
+        model.cpu().eval()
+        found, x = [], _tensor(images)
+        with torch.inference_mode():
+            for number, layer in enumerate(list(model)[: numbers[-1] + 1]):
+                x = layer(x)
+                if number in numbers:
+                    found.append(x.float().flatten(2).transpose(1, 2).numpy())
+        return found
+
+    return computed
 
 
 def _forward(model: nn.Sequential, x: torch.Tensor, plan: Plan, begin: int, frozen: int) -> torch.Tensor:

@@ -61,8 +61,14 @@ def evaluate_test_set(setup: Setup, trainings: Sequence[Training], run: Run) -> 
     for training in kept:
         threads = threads_each(config, setup.choice, min(len(kept), setup.workers))
         training.settings = replace(training.settings, threads=threads)
+        training.stop.clear()
     with ThreadPoolExecutor(setup.workers) as pool:
-        evaluated = list(pool.map(_evaluated, kept))
+        try:
+            evaluated = list(pool.map(_evaluated, kept))
+        except BaseException:  # Ctrl-C, or what one of them raised: the others end soon
+            for training in kept:
+                training.stop.set()
+            raise
     metric = SELECT[config.select]
     best = best_of([getattr(training.best, metric) for training in kept], metric)
     predictions = np.stack([one.predictions for one in evaluated])
@@ -98,7 +104,6 @@ class _Evaluated:
 
 
 def _evaluated(training: Training) -> _Evaluated:
-    training.stop.clear()
     training.model.load_state_dict(training.best_weights)
     dataset = training.dataset
     labels, logits = dataset.labels[dataset.test], training.logits(dataset.test)
@@ -126,7 +131,7 @@ def likeness_of(training: Training) -> Likeness | None:
 
         def block(begin: int) -> np.ndarray:
             images = dataset.images[chosen[begin : begin + _COPIED]]
-            return map_statistics(training.choice.engine.maps, model, images)
+            return map_statistics(training.choice.engine.maps(model, (height, width, channels)), model, images)
 
         with ThreadPoolExecutor(training.settings.threads) as pool:
             return np.concatenate(list(pool.map(block, range(0, len(chosen), _COPIED))))
