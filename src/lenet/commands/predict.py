@@ -201,9 +201,9 @@ def _computed(
         if logits.shape[1] != len(checkpoint.classes):
             raise InputError(f"network {number} gives {logits.shape[1]} logits for the checkpoint's "
                              f"{len(checkpoint.classes)} classes: set its classes too")  # fmt: skip
-        return logits, map_statistics(
-            torch_engine.maps(network, checkpoint.input_shape), network, images
-        ) if described else None
+        if not described:
+            return logits, None
+        return logits, map_statistics(torch_engine.maps(network, checkpoint.input_shape), network, images)
 
 
 def finite(logits: np.ndarray, number: int) -> np.ndarray:

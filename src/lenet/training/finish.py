@@ -58,8 +58,8 @@ def evaluate_test_set(setup: Setup, trainings: Sequence[Training], run: Run) -> 
         rows = [training.history[-1] for training in trainings]
         where = "; ".join(f"seed {row.seed} in epoch {row.epoch}, step {(row.failed_step or 0) + 1}" for row in rows)
         raise InputError(f"the loss is no longer finite ({where}): lower --lr (it is {config.peak_lr:g})")
+    threads = threads_each(config, setup.choice, min(len(kept), setup.workers))
     for training in kept:
-        threads = threads_each(config, setup.choice, min(len(kept), setup.workers))
         training.settings = replace(training.settings, threads=threads)
         training.stop.clear()
     with ThreadPoolExecutor(setup.workers) as pool:
