@@ -7,6 +7,7 @@ from PIL import Image
 from lenet.config import DataConfig
 from lenet.data import load_dataset
 from lenet.errors import InputError
+from lenet.report.sheet import safe
 
 
 @pytest.fixture
@@ -87,12 +88,17 @@ def test_a_labels_file_saved_by_a_spreadsheet_is_read(animals, corrected):
     assert named["cat/0.png"] == "=dog"
 
 
-def test_a_name_that_is_not_utf8_is_known_as_lenet_writes_it(animals, corrected):
-    (animals / "cat" / "3.png").rename(animals / "cat" / "\udcff3.png")
-    (animals / "cat" / "4.png").rename(animals / "cat" / "=\udcff4.png")
-    found = corrected("file,label\ncat/\\xff3.png,dog\ncat/=\\xff4.png,dog\n", animals)
+def test_names_that_lenet_writes_escaped_are_known_as_it_writes_them(animals, corrected):
+    names = ("cat/\udcff1.png", "cat/=\udcff2.png", "cat/3\n.png", "cat/\x1b[4m.png")
+    for number, name in enumerate(names, 1):
+        (animals / "cat" / f"{number}.png").rename(animals / name)
+    label = "d\tog"
+    (animals / "dog").rename(animals / label)
+    lines = "".join(f"{safe(name)},{safe(label)}\n" for name in names)
+    assert r"cat/3\n.png,d\tog" in lines
+    found = corrected(f"file,label\n{lines}", animals)
     named = {name: found.classes[label] for name, label in zip(found.files, found.labels, strict=True)}
-    assert (named["cat/\udcff3.png"], named["cat/=\udcff4.png"], named["cat/5.png"]) == ("dog", "dog", "cat")
+    assert [named[name] for name in (*names, "cat/5.png")] == ["d\tog"] * 4 + ["cat"]
 
 
 def test_spaces_at_the_end_of_a_name_need_not_be_written(animals, corrected):

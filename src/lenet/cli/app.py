@@ -7,6 +7,7 @@ from typing import Any
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
+from lenet.characters import visible
 from lenet.cli.audit import audit
 from lenet.cli.data import data
 from lenet.cli.doctor import doctor, version
@@ -19,7 +20,7 @@ from lenet.cli.train import study, train, transfer
 from lenet.cli.tune import tune
 from lenet.cli.use import compare, evaluate
 from lenet.errors import InputError
-from lenet.report.console import PlainConsole, accept_all_characters, visible
+from lenet.report.console import PlainConsole, accept_all_characters
 
 SETTINGS: dict[str, Any] = {
     "help_format": "plaintext",

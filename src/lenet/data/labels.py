@@ -1,6 +1,5 @@
 """A CSV file of corrected labels, such as `lenet audit` writes: what it changes in a dataset."""
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -9,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lenet.characters import visible
 from lenet.data.loaded import Loaded, digest_without
 from lenet.data.splits import Indices, Splits
 from lenet.data.table import LABELS, PATHS, rows_of
@@ -108,11 +108,11 @@ def _numbers(loaded: Loaded, path: Path) -> dict[int, int | None]:
 def _as_written(names: Iterable[str]) -> dict[str, int]:
     r"""The number of each name, also as lenet writes it to a CSV file.
 
-    There bytes that are not UTF-8 are escaped, such as \xff, and a name that would be a formula has an apostrophe.
-    Spaces around a value are not read.
+    There control characters and bytes that are not UTF-8 are escaped, such as \n and \xff, and a name that would be a
+    formula has an apostrophe. Spaces around a value are not read.
     """
     known = {name: number for number, name in enumerate(names)}
-    for written in (_escaped, "'{}".format, str.strip):
+    for written in (visible, "'{}".format, str.strip):
         others = Counter(map(written, known))
         known |= {
             other: number
@@ -120,10 +120,6 @@ def _as_written(names: Iterable[str]) -> dict[str, int]:
             if (other := written(name)) not in known and others[other] == 1
         }
     return known
-
-
-def _escaped(name: str) -> str:
-    return re.sub("[\udc80-\udcff]", lambda one: f"\\x{ord(one[0]) - 0xDC00:02x}", name)
 
 
 def _index(text: str, count: int) -> int | None:

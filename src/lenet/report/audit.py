@@ -9,12 +9,13 @@ from types import TracebackType
 import numpy as np
 from rich.table import Table
 
+from lenet.characters import visible
 from lenet.data.source import MEMORY
 from lenet.errors import counted
 from lenet.evaluation.audit import Audit
 from lenet.files import write_whole
 from lenet.models import parameter_count
-from lenet.report.console import PlainConsole, visible
+from lenet.report.console import PlainConsole
 from lenet.report.contact_sheet import draw_contact_sheet
 from lenet.report.progress import Printer
 from lenet.report.sheet import Sheet

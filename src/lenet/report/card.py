@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lenet.report.console import visible
+from lenet.characters import visible
 from lenet.report.contents import Contents
 from lenet.report.text import diverged, epochs_chosen, interval, percent, plus_minus, seen_images
 

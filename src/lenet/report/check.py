@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.table import Table
 
+from lenet.characters import visible
 from lenet.data.findings import KINDS, Check, Finding, Kind
 from lenet.data.fit import to_8bit
 from lenet.data.listing import Listing
 from lenet.errors import counted
-from lenet.report.console import visible
 from lenet.report.contact_sheet import draw_contact_sheet
 from lenet.report.sheet import Sheet
 

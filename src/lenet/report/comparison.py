@@ -5,9 +5,9 @@ from typing import Any
 
 from rich.table import Table
 
+from lenet.characters import visible
 from lenet.errors import counted
 from lenet.evaluation.comparison import Paired
-from lenet.report.console import visible
 from lenet.report.text import clock, diverged, plus_minus, seen_images
 from lenet.runs.run import Run
 

@@ -3,17 +3,14 @@
 import codecs
 import os
 import sys
-import unicodedata
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
+from lenet.characters import visible
+
 _SUBSTITUTES = str.maketrans({"±": "+-", "×": "x", "−": "-", "–": "-", "…": "...", "━": "=", "╸": "-", "─": "-"})
-# Unicode categories that a terminal acts on or cannot show: control characters, marks that change the direction of
-# writing, lone surrogates, separators of lines and paragraphs.
-_NOT_SHOWN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-_JOINERS = "\u200c\u200d"  # of category Cf too; some languages and emoji need them
 
 
 class PlainConsole(Console):
@@ -48,11 +45,6 @@ class PlainConsole(Console):
         raise BrokenPipeError
 
 
-def visible(text: str) -> str:
-    r"""The text with control characters escaped, such as \x1b, and bytes of a name that are not UTF-8, such as \xff."""
-    return text if text.isprintable() else "".join(map(_visible, text))
-
-
 def encodable(text: str, encoding: str) -> str:
     """The text as it can be written in this encoding: "±" becomes "+-", other characters are escaped."""
     try:
@@ -67,14 +59,6 @@ def accept_all_characters() -> None:
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors=_HANDLER)
-
-
-def _visible(character: str) -> str:
-    if character.isprintable() or character in _JOINERS or unicodedata.category(character) not in _NOT_SHOWN:
-        return character
-    if "\udc80" <= character <= "\udcff":  # a byte that Python could not decode
-        return f"\\x{ord(character) - 0xDC00:02x}"
-    return character.encode("unicode_escape").decode("ascii")
 
 
 def _substitute(error: UnicodeError) -> tuple[str, int]:

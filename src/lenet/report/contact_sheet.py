@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from lenet.characters import visible
 from lenet.files import make_folder, write_whole
-from lenet.report.console import visible
 
 MOST_IMAGES = 400
 _SIDE = 128  # pixels of a thumbnail's longer side

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
+from lenet.characters import visible
 from lenet.data import Dataset
 from lenet.evaluation.evaluation import Evaluation, Predicted
 from lenet.evaluation.scores import Scores
 from lenet.files import text_written_whole
-from lenet.report.console import visible
 from lenet.report.contact_sheet import draw_contact_sheet
 from lenet.report.sheet import Sheet
 from lenet.report.text import by_class, interval, percent, plus_minus

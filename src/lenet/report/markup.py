@@ -8,7 +8,7 @@ from os import fsencode, path
 from pathlib import Path
 from urllib.parse import quote
 
-from lenet.report.console import visible
+from lenet.characters import visible
 
 _TALL = 25  # rows of a table, from which on it scrolls by itself
 

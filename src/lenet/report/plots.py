@@ -13,9 +13,9 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from lenet.characters import visible
 from lenet.evaluation.scores import Scores
 from lenet.files import make_folder, write_whole
-from lenet.report.console import visible
 from lenet.runs.metrics import SELECT, EpochRow, best_row
 from lenet.training.finish import Tested
 from lenet.training.setup import Setup

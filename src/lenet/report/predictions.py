@@ -8,10 +8,11 @@ from typing import Protocol, TextIO
 
 from rich.table import Table
 
+from lenet.characters import visible
 from lenet.errors import counted
 from lenet.evaluation.likeness import Likeness
 from lenet.evaluation.rejection import UNLIKE, UNSURE, Accepted, Limits
-from lenet.report.console import PlainConsole, visible
+from lenet.report.console import PlainConsole
 from lenet.report.sheet import Sheet
 
 _ROWS = 200  # images of which a table is made at once; its columns are as wide as the first ones need

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from lenet.characters import visible
 from lenet.evaluation.calibration import BINS, Calibration, Reliability
-from lenet.report.console import visible
 from lenet.report.plots import save_figure
 
 _COLOURS = {"before": "tab:blue", "after": "tab:orange"}

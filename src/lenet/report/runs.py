@@ -7,8 +7,8 @@ from typing import Any
 
 from rich.table import Table
 
+from lenet.characters import visible
 from lenet.errors import counted
-from lenet.report.console import visible
 from lenet.report.text import clock, plus_minus
 from lenet.runs.listing import Listed, Listing
 

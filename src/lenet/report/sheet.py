@@ -4,7 +4,7 @@ import csv
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from lenet.report.console import visible
+from lenet.characters import visible
 
 # Spreadsheets calculate a field that starts with one of these, and a formula may start programs or send data away.
 _FORMULA = ("=", "+", "-", "@")

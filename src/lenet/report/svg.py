@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from lenet.report.console import visible
+from lenet.characters import visible
 
 WIDTH, HEIGHT = 420, 260  # of a chart, in user units
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 10, 40  # its margins

@@ -10,8 +10,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from lenet.characters import visible
 from lenet.errors import counted
-from lenet.report.console import PlainConsole, visible
+from lenet.report.console import PlainConsole
 from lenet.report.text import clock, diverged, metric_name, percent, seen_images, test_lines
 from lenet.runs.metrics import EpochRow
 from lenet.tuning.setup import SearchSetup
