@@ -31,6 +31,12 @@ def test_the_users_options_override_the_recipe_which_overrides_defaults(recipe):
     assert Request().config() == Config()
 
 
+def test_other_teachers_than_the_recipes_are_not_compared_with_its_digest(tmp_path):
+    (tmp_path / "taught.toml").write_text(f'teacher = ["a"]\nteacher_sha256 = "{"1" * 64}"\n')
+    assert Request.of(tmp_path / "taught.toml", {}).config().teacher_sha256 == "1" * 64
+    assert Request.of(tmp_path / "taught.toml", {"teacher": "b"}).config().teacher_sha256 is None
+
+
 def test_none_means_not_given(recipe):
     request = Request.of(recipe, {"epochs": None, "lr": None})
     assert request.given == {}

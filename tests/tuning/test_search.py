@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from lenet.errors import InputError
+from lenet.training.teacher import teacher_digest
 from lenet.tuning.search import Search, read_search, request_of, resumed_search, wanted_search
 
 
@@ -123,6 +124,17 @@ def test_the_command_of_a_search_resumes_it(tmp_path, monkeypatch):
         resumed_search(tmp_path, saved, saved, request_of(recipe, {"epochs": 3}), {}, None)
     with pytest.raises(InputError, match="teacher: no run at other"):
         resumed_search(tmp_path, saved, saved, request_of(recipe, {"teacher": "other"}), {}, None)
+
+
+def test_a_resumed_search_finds_teachers_that_have_moved_and_no_others(tmp_path, digits_run):
+    search = asked_for(given={"teacher": "gone"})
+    saved = replace(search, config=replace(search.config, teacher_sha256=teacher_digest([str(digits_run.path)])))
+    request = request_of(None, {"teacher": str(digits_run.path)})
+    found = resumed_search(tmp_path, saved, saved, request, {}, None).config
+    assert found == replace(saved.config, teacher=(str(digits_run.path),))
+    other = replace(saved, config=replace(saved.config, teacher_sha256="0" * 64))
+    with pytest.raises(InputError, match="other settings"):
+        resumed_search(tmp_path, other, other, request, {}, None)
 
 
 def test_the_sign_of_a_metric():

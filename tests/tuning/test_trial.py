@@ -11,6 +11,7 @@ import lenet
 from lenet.config import options
 from lenet.errors import InputError
 from lenet.runs.tensors import read_tensors
+from lenet.training.teacher import teacher_digest
 from lenet.tuning.folder import write_recipe
 from lenet.tuning.space import NOT_SEARCHED
 from lenet.tuning.trial import results_of, state_path, training_of, trial_seed
@@ -197,6 +198,15 @@ def test_a_trial_that_ended_before_repeats_its_results_without_training(job_of):
     failed = replace(past, rows=[], status="failed", error="batch size")
     (only,) = results_of(job_of({"lr": [0.01]}, past=[failed]), 0, {"lr": 0.01})
     assert (only["error"], only["row"], only["done"]) == ("batch size", None, True)
+
+
+def test_a_search_knows_its_teachers_by_their_networks(job_of, digits_run):
+    teachers = [str(digits_run.path)]
+    job = job_of({"lr": [0.01]}, teacher=teachers)
+    digest = teacher_digest(teachers)
+    assert job.search.config.teacher_sha256 == job.config_of(0, {"lr": 0.01}).teacher_sha256 == digest
+    with pytest.raises(InputError, match="are not those of teacher_sha256"):
+        job_of({"lr": [0.01]}, teacher=teachers, teacher_sha256="0" * 64)
 
 
 def test_dropout_is_searched_in_a_network_of_the_users_own(job_of):

@@ -43,7 +43,10 @@ class Request:
     @property
     def settings(self) -> dict[str, Any]:
         """The recipe's options, overridden by the user's."""
-        return {**self.values, **self.given}
+        settings = {**self.values, **self.given}
+        if "teacher" in self.given and "teacher_sha256" not in self.given:
+            settings.pop("teacher_sha256", None)  # it is that of the recipe's teachers
+        return settings
 
     def config(self) -> Config:
         """The whole config: defaults, overridden by the recipe, overridden by the user."""

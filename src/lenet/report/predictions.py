@@ -180,7 +180,8 @@ class Counts:
             if count := self._images[name]:
                 table.add_row(visible(name), f"{count:,}", f"{100 * count / self.predicted:.1f}%")
         if self.unknown:
-            table.add_row(UNKNOWN, f"{self.unknown:,}", f"{100 * self.unknown / self.predicted:.1f}%")
+            name = f"{UNKNOWN} (rejected)" if UNKNOWN in self._classes else UNKNOWN
+            table.add_row(name, f"{self.unknown:,}", f"{100 * self.unknown / self.predicted:.1f}%")
         return table
 
 

@@ -51,8 +51,6 @@ def prepare(
         if saved or "start_sha256" in request.given:
             raise InputError(f"the network of {config.start} is not the one of start_sha256: restore that run")
         differing.append(f"the network of {config.start} differs from that of {request.recipe}")
-    if not saved and "teacher" in request.given and "teacher_sha256" not in request.given:
-        config = replace(config, teacher_sha256=None)  # the recipe's teachers are not wanted
     if start and not saved:
         config = config_from_start(config, start, request.settings)
     own_labels = saved is not None and "labels" not in request.given

@@ -142,9 +142,7 @@ def read_teacher(config: Config, dataset: Dataset, settings: Settings) -> Teache
             networks.append(network)
             choices.append(choose("auto", network, settings, checkpoint.input_shape))
     sha256 = _digest(networks)
-    if sha256 != (config.teacher_sha256 or sha256):
-        raise InputError("the networks of --teacher are not those of teacher_sha256, in the recipe or the run that is "
-                         "resumed: restore those runs", options=["teacher_sha256"])  # fmt: skip
+    _check_digest(config, sha256)
     table = None
     if all(choice.name == "native" for choice in choices):
         layers = [describe(network) for network in networks]
@@ -162,6 +160,24 @@ def read_teacher(config: Config, dataset: Dataset, settings: Settings) -> Teache
 def teacher_digest(paths: Sequence[str]) -> str:
     """The `teacher_sha256` of these runs. Raises InputError if one does not exist or has no weights."""
     return _digest([network for path in paths for network in _checkpoint(path).networks])
+
+
+def with_teacher_sha256(config: Config) -> Config:
+    """The config with the `teacher_sha256` of its teachers, if it names any.
+
+    Raises InputError as `teacher_digest` does, or if the config has another `teacher_sha256`.
+    """
+    if not config.teacher:
+        return config
+    sha256 = teacher_digest(config.teacher)
+    _check_digest(config, sha256)
+    return replace(config, teacher_sha256=sha256)
+
+
+def _check_digest(config: Config, sha256: str) -> None:
+    if sha256 != (config.teacher_sha256 or sha256):
+        raise InputError("the networks of --teacher are not those of teacher_sha256, in the recipe or in what is "
+                         "resumed: restore those runs", options=["teacher_sha256"])  # fmt: skip
 
 
 def _checkpoint(path: str) -> Checkpoint:

@@ -20,6 +20,7 @@ from lenet.runs.kinds import SEARCH_FILE
 from lenet.runs.run import Run
 from lenet.training.seen import images_seen, notes_of_seen
 from lenet.training.setup import FOLLOWING, OWN_MODEL, Statistics, check_without_start, make_setup, resolved
+from lenet.training.teacher import with_teacher_sha256
 from lenet.tuning.folder import read_trials
 from lenet.tuning.search import STUDY, Search, read_search
 from lenet.tuning.trial import Job
@@ -76,7 +77,8 @@ def prepare(
     check_images(dataset, request.given.get("data_sha256"), "of data_sha256")
     # A default that follows from a searched option is each trial's own: `Job.config_of` fills it in.
     following = {name: getattr(search.config, name) for one in search.space.names for name in FOLLOWING.get(one, ())}
-    search = replace(search, config=replace(resolved(search.config, dataset, own), **following))
+    config = replace(resolved(search.config, dataset, own), **following)
+    search = replace(search, config=with_teacher_sha256(config))
     images: dict[tuple[Any, ...], tuple[Dataset, Statistics]] = {}
     for options in search.space.image_options():
         one = load_dataset(replace(search.config, **options), memory=memory) if options else run.split_again(dataset)
