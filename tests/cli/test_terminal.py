@@ -233,13 +233,14 @@ STARTED = "import sys; from lenet.cli import main; print('started', flush=True);
 
 
 @pytest.mark.parametrize(
-    ("words", "moments"),
+    ("words", "number", "moments"),
     [
-        (["train", "digits", "--epochs", "100000"], (0.02, 0.1, 0.2, 0.5, 1.0, 1.5, 2.0)),
-        (["models"], (0.02, 0.2, 0.6, 1.2)),
+        (["train", "digits", "--epochs", "100000"], signal.SIGINT, (0.02, 0.1, 0.2, 0.5, 1.0, 1.5)),
+        (["train", "digits", "--epochs", "100000"], signal.SIGTERM, (0.3, 2.0)),
+        (["models"], signal.SIGINT, (0.02, 0.2, 0.6, 1.2)),
     ],
 )
-def test_ctrl_c_at_any_moment_is_one_line_without_a_traceback(words, moments):
+def test_ctrl_c_and_sigterm_at_any_moment_are_one_line_without_a_traceback(words, number, moments):
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # children would inherit that it is ignored
     try:
         for moment in moments:
@@ -248,13 +249,13 @@ def test_ctrl_c_at_any_moment_is_one_line_without_a_traceback(words, moments):
             )
             assert running.stdout.readline() == "started\n"
             time.sleep(moment)
-            running.send_signal(signal.SIGINT)
+            running.send_signal(number)
             _, err = running.communicate()
             if running.returncode == 130:
                 assert re.fullmatch(r"lenet: stopped.*\n", err), err
             else:  # it was done before, or its interpreter had ended
                 assert "train" not in words
-                assert running.returncode in (0, 2, -signal.SIGINT)
+                assert running.returncode in (0, 2, -number)
                 assert "Traceback" not in err
     finally:
         signal.signal(signal.SIGINT, before)

@@ -1,6 +1,6 @@
 """The command line.
 
-Importing this package loads nothing: the entry point loads the rest while `loading` answers Ctrl-C.
+Importing this package loads nothing: the entry point loads the rest while `loading` answers Ctrl-C and SIGTERM.
 """
 
 from lenet.cli.interrupt import loading
@@ -13,7 +13,7 @@ __all__ = ["loading", "main"]
 
 
 def main(argv: "Sequence[str] | None" = None) -> int:
-    """Run a command and return its exit code: 0 done, 2 an error, 130 Ctrl-C, 141 a closed pipe."""
+    """Run a command and return its exit code: 0 done, 2 an error, 130 Ctrl-C or SIGTERM, 141 a closed pipe."""
     with loading():
         import os
 
