@@ -13,7 +13,7 @@ typedef uint8_t Bytes16 __attribute__((vector_size(16)));
 typedef uint16_t Words8 __attribute__((vector_size(16)));
 typedef uint64_t Longs2 __attribute__((vector_size(16)));
 
-// Constants of lenet/data/augment.py.
+// Constants of lenet/data/plan.py and lenet/data/augment.py.
 constexpr int kMapBits = 16;     // fraction bits of a map's numbers
 constexpr int kPlaceBits = 4;    // fraction bits of a place between pixels
 constexpr int kColourBits = 12;  // fraction bits of a colour mix

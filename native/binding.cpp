@@ -227,7 +227,7 @@ class Engine {
 }  // namespace
 
 NB_MODULE(_native, m) {
-  m.doc() = "Binding of the native engine. Only lenet.engine.native may call it: the contents of arrays are unchecked.";
+  m.doc() = "Binding of the native engine. For lenet.engine alone: the contents of arrays are unchecked.";
   m.def("levels", &levels);
 
   nb::enum_<LenetKind>(m, "Kind")

@@ -1,4 +1,4 @@
-// A convolution's forward pass, one row of outputs per call. The sums of a tile stay in registers. Vectors hold output
+// A convolution's forward pass. The sums of a tile stay in registers. Vectors hold output
 // channels (conv_channels) or, where there are few of those, positions of a row (conv_row).
 #pragma once
 

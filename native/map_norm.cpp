@@ -79,7 +79,8 @@ class MapNorm : public Layer<T> {
   using V = Vec<T>;
   static constexpr int L = kLanes<T>;
 
-  // The gradient before the activation, from its input y, the memory of its output and the gradient of that.
+  // Each activation: value is its output for y; slope the gradient of y, from y, the memory of its output and the
+  // gradient of that.
   struct None {
     V value(V y) const { return y; }
     V slope(V, const T*, V dy) const { return dy; }

@@ -26,13 +26,21 @@ class Unavailable(InputError):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The end of a message: ", did you mean 'x'?" if a known word is similar, otherwise the list of known words."""
+    known = sorted(known)
+    return similar(word, known) or (f"; known: {', '.join(known)}" if known else "")
+
+
+def similar(word: str, known: Iterable[str]) -> str:
+    """The end of a message: ", did you mean 'x'?" if a known word is similar, otherwise nothing."""
     from difflib import get_close_matches  # imported here because it is slow to load
 
-    known = sorted(known)
-    if not known:
-        return ""
-    near = get_close_matches(word, known, n=1)
-    return f", did you mean '{near[0]}'?" if near else f"; known: {', '.join(known)}"
+    near = get_close_matches(word, sorted(known), n=1)
+    return f", did you mean '{near[0]}'?" if near else ""
+
+
+def one_line(error: object) -> str:
+    """What an exception says, in one line; the name of its type if it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def counted(count: int, what: str) -> str:

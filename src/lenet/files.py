@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
-from lenet.errors import InputError
+from lenet.errors import InputError, one_line
 
 MOST_TEXT = 16 << 20  # bytes of a TOML or JSON file; parsed, each byte can take tens of bytes
 MOST_CSV = 1 << 28  # bytes of a table of images
@@ -183,32 +183,37 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
     return content
 
 
-def read_json(path: Path, mend: str, most_bytes: int = MOST_TEXT) -> Any:
+def write_json(path: Path, values: Any) -> None:
+    """Write plain values as JSON, as `write_whole` writes text."""
+    write_whole(path, json.dumps(values, indent=1) + "\n")
+
+
+def read_json(path: Path, mend: str) -> Any:
     """The plain values of a JSON file: dict, list, str, int of 64 bits, float, bool, None, at most 64 levels deep.
 
     Raises InputError if the file cannot be read or is not such JSON; `mend` ends the message ("restore it or ...").
     The caller checks the values.
     """
-    return _parsed(path, json.loads, f"is damaged (not JSON: {{}}): {mend}", most_bytes)
+    return _parsed(path, json.loads, f"is damaged (not JSON: {{}}): {mend}")
 
 
 def read_toml(path: Path) -> dict[str, Any]:
     """The plain values of a TOML file; see `read_json`. Raises InputError if it is not such TOML."""
     import tomllib  # most commands need none
 
-    values: dict[str, Any] = _parsed(path, tomllib.loads, "is not TOML: {}", MOST_TEXT)
+    values: dict[str, Any] = _parsed(path, tomllib.loads, "is not TOML: {}")
     return values
 
 
-def _parsed(path: Path, parse: Callable[[str], Any], fault: str, most_bytes: int) -> Any:
-    content = read_regular(path, most_bytes)
+def _parsed(path: Path, parse: Callable[[str], Any], fault: str) -> Any:
+    content = read_regular(path, MOST_TEXT)
     try:
         values = parse(content.decode("utf-8"))
         _check_plain(values)
     except RecursionError:
         reason = f"nested more than {_DEEPEST} levels deep"
     except ValueError as error:  # the parsers' own errors, UnicodeDecodeError, and integers of thousands of digits
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
     else:
         return values
     raise InputError(f"{path} {fault.format(reason)}")

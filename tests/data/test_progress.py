@@ -14,7 +14,9 @@ def test_the_bar_is_shown_in_terminals_only(monkeypatch, capsys):
         def isatty(self):
             return True
 
-    monkeypatch.setattr("sys.stderr", Terminal())
+    terminal = Terminal()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("sys.stderr", terminal)
     with progress("some file", 10) as advance:
         advance(10)
-        monkeypatch.undo()
+    assert "some file" in terminal.getvalue()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lenet.data import decode
 from lenet.data import stream as module
 from lenet.data.fit import fit_image, open_image
 from lenet.data.stream import stream
@@ -56,8 +57,8 @@ def test_paths_are_not_read_far_ahead_of_what_is_used(files, monkeypatch):
 
 
 def test_images_share_a_number_of_pixels(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "MOST_PIXELS", 100)
-    monkeypatch.setattr(module, "free_memory", lambda: 0)
+    monkeypatch.setattr(decode, "MOST_PIXELS", 100)
+    monkeypatch.setattr(decode, "free_memory", lambda: 0)
     taken = []
     taking = module.Room.taken
     monkeypatch.setattr(

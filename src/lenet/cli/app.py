@@ -19,7 +19,7 @@ from lenet.cli.report import report, runs
 from lenet.cli.train import study, train, transfer
 from lenet.cli.tune import tune
 from lenet.cli.use import compare, evaluate
-from lenet.errors import InputError
+from lenet.errors import InputError, one_line
 from lenet.report.console import PlainConsole, accept_all_characters
 
 SETTINGS: dict[str, Any] = {
@@ -71,7 +71,7 @@ def run(app: App, argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except CycloptsError as error:
-        return _fail(_one_line(error))
+        return _fail(_with_hint(error))
     except InputError as error:
         return _fail(str(error))
     except ModuleNotFoundError as error:  # lenet may be installed for 'lenet predict' alone (docs/ship.md)
@@ -89,8 +89,8 @@ def run(app: App, argv: Sequence[str] | None = None) -> int:
         return _fail(f"cannot continue: {error.strerror or error} ({error.filename or 'while printing'})")
 
 
-def _one_line(error: CycloptsError) -> str:
-    return " ".join(str(error).split()) + " ('lenet --help' lists commands, 'lenet COMMAND --help' options)"
+def _with_hint(error: CycloptsError) -> str:
+    return one_line(error) + " ('lenet --help' lists commands, 'lenet COMMAND --help' options)"
 
 
 def _fail(message: str, code: int = 2) -> int:

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from lenet.cli.flags import RunFolder, Whole
 from lenet.cli.interrupt import loading
-from lenet.errors import InputError, did_you_mean
+from lenet.errors import InputError, similar
 from lenet.report.console import PlainConsole
 
 Format = Literal["table", "csv", "jsonl"]
@@ -120,9 +120,8 @@ def _chosen_format(format: Format | None, json_: bool, out: Path | None, overwri
         return chosen or "table"
     suffix = out.suffix.lower()
     if chosen is None and suffix not in _SUFFIXES:
-        hint = did_you_mean(suffix, _SUFFIXES)
         raise InputError(f"--out {out}: the name does not tell the format; end it in .csv, .jsonl or .json, or give "
-                         f"--format{hint if 'mean' in hint else ''}")  # fmt: skip
+                         f"--format{similar(suffix, _SUFFIXES)}")  # fmt: skip
     if chosen == "table":
         raise InputError(f"--out {out}: a table is for the terminal; give --format csv or --format jsonl")
     from lenet.data.folders import EXTENSIONS

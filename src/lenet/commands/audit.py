@@ -1,6 +1,5 @@
 """Audit: which labels of a dataset are probably wrong."""
 
-import json
 import shlex
 import time
 from collections.abc import Sequence
@@ -28,7 +27,7 @@ from lenet.errors import InputError
 from lenet.evaluation.audit import Audit
 from lenet.evaluation.label_errors import label_errors
 from lenet.evaluation.scores import probabilities
-from lenet.files import read_toml, write_whole
+from lenet.files import read_toml, write_json, write_whole
 from lenet.models.audit import audit_network
 from lenet.report.audit import AuditPrinter, write_audit
 from lenet.report.progress import both
@@ -113,7 +112,7 @@ def audit(
             "config": vars(setup.config),
             "versions": versions(),
         }
-        write_whole(run.path / _RESULT, json.dumps(facts, indent=1) + "\n")
+        write_json(run.path / _RESULT, facts)
     if printer:
         printer.show_result(found)
     return found
@@ -174,7 +173,7 @@ def _saved(path: Path, request: Request, folds: int | None) -> tuple[Config, int
         raise InputError(f"{path.parent} is finished: use --overwrite to start over, which replaces its labels.csv")
     values = read_toml(path)
     kept = values.pop("folds", None)
-    config = replace(Config(), **checked(values, f"{path}: "))
+    config = Config(**checked(values, f"{path}: "))
     if type(kept) is not int or not 2 <= kept <= _MOST_FOLDS:
         raise InputError(f"{path} is damaged (folds {kept!s:.40}): start over with --overwrite")
     data = request.given.get("data", config.data)

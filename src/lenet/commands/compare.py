@@ -1,6 +1,5 @@
 """Compare: finished runs side by side, with confidence intervals of their differences in test accuracy."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 from lenet.data.identity import CONVERSION
 from lenet.errors import InputError
 from lenet.evaluation.comparison import Paired, paired
-from lenet.files import check_made_here, make_folder, write_whole
+from lenet.files import check_made_here, make_folder, write_json
 from lenet.report.comparison import comparison_lines, table_of
 from lenet.report.console import PlainConsole
 from lenet.report.markdown import markdown_table, repeating
@@ -73,7 +72,7 @@ def compare(runs: Sequence[str | Path | Run], *, out: str | Path | None = None, 
     if out is not None:
         folder = Path(out)
         make_folder(folder)
-        write_whole(folder / "comparison.json", json.dumps(comparison.values(), indent=1) + "\n")
+        write_json(folder / "comparison.json", comparison.values())
         metrics = {name: selected(run.figures()["config"]) for name, run in named.items()}
         draw_runs({name: run.rows() for name, run in named.items()}, folder / "curves.png", metrics)
     if verbose:

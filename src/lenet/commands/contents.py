@@ -1,7 +1,7 @@
 """What a report shows of a run, gathered from its folder and, where they are found, its images."""
 
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -114,7 +114,7 @@ class _Gathering:
     def dataset(self, config: Config) -> Dataset | None:
         """The run's images, with its split."""
         if self.data is not None or self.memory:
-            config = Config(**vars(config) | checked({"data": MEMORY if self.memory else self.data}))
+            config = replace(config, **checked({"data": MEMORY if self.memory else self.data}))
         try:
             return as_trained(self.run, config, self.memory, download=False)
         except (InputError, OSError) as error:

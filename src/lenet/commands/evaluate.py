@@ -1,6 +1,5 @@
 """Evaluate: the scores of a run's networks on labelled images."""
 
-import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -21,10 +20,10 @@ from lenet.data.source import MEMORY, Source
 from lenet.engine import torch as torch_engine
 from lenet.engine.base import Settings
 from lenet.engine.preserved import preserved_torch
-from lenet.errors import InputError, did_you_mean
+from lenet.errors import InputError, similar
 from lenet.evaluation.evaluation import Evaluation, Predicted
 from lenet.evaluation.scores import confidences, confusion_csv, per_class_csv, probabilities, scores
-from lenet.files import make_folder, write_whole
+from lenet.files import make_folder, write_json, write_whole
 from lenet.report.evaluation import draw_errors, write_predictions
 from lenet.report.sheet import safe
 from lenet.runs.checkpoint import Checkpoint
@@ -62,8 +61,7 @@ def evaluate(
     classes that the run was not trained on, or if `split` is given for other data.
     """
     if split not in (None, *_OWN_SPLITS):
-        hint = did_you_mean(str(split), _OWN_SPLITS)
-        raise InputError(f"split must be 'train', 'val' or 'test', not '{split}'{hint if 'mean' in hint else ''}")
+        raise InputError(f"split must be 'train', 'val' or 'test', not '{split}'{similar(str(split), _OWN_SPLITS)}")
     with preserved_torch():
         run = run if isinstance(run, Run) else Run(run)
         checkpoint = load(run)
@@ -136,7 +134,7 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> list[str]:
         *(("augmented_accuracy",) if evaluation.augmented else ()),
     )
     facts = {key: getattr(evaluation, key) for key in keys}
-    write_whole(folder / names[0], json.dumps(facts, indent=1) + "\n")
+    write_json(folder / names[0], facts)
     for number, found, predicted in zip(evaluation.networks, evaluation.scores, evaluation.predicted, strict=True):
         suffix = split + (f"-{number}" if evaluation.several else "")
         shown = replace(found, classes=tuple(map(safe, found.classes)))

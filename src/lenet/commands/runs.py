@@ -107,7 +107,7 @@ def _listed(path: Path) -> Listed:
 
 def _kept_trial(run: Run) -> Listed:
     checkpoint = run.checkpoint()
-    config = replace(Config(), **checked(checkpoint.config, f"{run.path}/model.json: "))
+    config = Config(**checked(checkpoint.config, f"{run.path}/model.json: "))
     return Listed(
         path=run.path,
         kind="run",

@@ -1,6 +1,5 @@
 """Study: trains all runs of a list, one after another, and compares them."""
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -16,7 +15,7 @@ from lenet.config.recipes import recipe_values
 from lenet.config.studies import Entry, Study, read_study
 from lenet.data.identity import check_outside
 from lenet.errors import InputError
-from lenet.files import check_made_here, make_folder, read_json, write_whole
+from lenet.files import check_made_here, make_folder, read_json, write_json
 from lenet.report.comparison import comparison_lines, table_of
 from lenet.report.console import PlainConsole
 from lenet.report.plots import draw_accuracies, draw_per_class
@@ -75,7 +74,7 @@ def study(
             Printer(console).show_result(run)
         runs[entry.name] = run
     comparison = compared(runs, plan.compare)
-    write_whole(folder / STUDY_FILE, json.dumps(_facts(plan, comparison), indent=1) + "\n")
+    write_json(folder / STUDY_FILE, _facts(plan, comparison))
     pictures = _draw(plan, runs, folder)
     if console:
         console.print()
@@ -156,7 +155,7 @@ def _known_names(folder: Path) -> dict[str, list[str]]:
 
 
 def _write_names(folder: Path, names: Mapping[str, list[str]]) -> None:
-    write_whole(folder / _SETTINGS, json.dumps(names, indent=1) + "\n")
+    write_json(folder / _SETTINGS, names)
 
 
 def _facts(plan: Study, comparison: Comparison) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lenet.errors import InputError, did_you_mean
+from lenet.errors import InputError, did_you_mean, one_line, similar
 from lenet.files import expanded, read_regular
 
 WORDS = ("none", "balanced")
@@ -34,8 +34,8 @@ def weights_text(value: Any, name: str) -> Any:
     if path.is_dir():
         raise InputError(f"{name}: '{value}' is not a file: give {', '.join(WORDS)} or a JSON file")
     if not path.exists():
-        hint = did_you_mean(value, WORDS)
-        raise InputError(f"{name}: no file '{value}'{hint if 'mean' in hint else f': {_SUCH_AS}, in a JSON file'}")
+        hint = similar(value, WORDS) or f": {_SUCH_AS}, in a JSON file"
+        raise InputError(f"{name}: no file '{value}'{hint}")
     try:
         text = read_regular(path, _MOST_BYTES).decode()
     except UnicodeDecodeError:
@@ -76,7 +76,7 @@ def _parsed(text: str, where: str) -> list[tuple[str, Any]]:
     try:
         pairs = json.loads(text, object_pairs_hook=_Pairs)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{where} is not JSON ({' '.join(str(error).split()):.80}): {_SUCH_AS}") from None
+        raise InputError(f"{where} is not JSON ({one_line(error):.80}): {_SUCH_AS}") from None
     if not isinstance(pairs, _Pairs):
         raise InputError(f"{where} is not a table of weights: {_SUCH_AS}")
     return pairs

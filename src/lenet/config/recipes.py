@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ def resolve(recipe: str | Path | None = None, given: Mapping[str, Any] | None = 
 
     Raises InputError for an unknown name, a wrong type or a value out of range.
     """
-    return replace(Config(), **(recipe_values(recipe) | checked(given or {})))
+    return Config(**(recipe_values(recipe) | checked(given or {})))
 
 
 def recipe_values(recipe: str | Path | None) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ class Request:
 
     def config(self) -> Config:
         """The whole config: defaults, overridden by the recipe, overridden by the user."""
-        return replace(Config(), **{**self.defaults, **self.settings})
+        return Config(**{**self.defaults, **self.settings})
 
     @contextmanager
     def naming_recipe(self) -> Iterator[None]:

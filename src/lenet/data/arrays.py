@@ -59,9 +59,9 @@ def checked_pixels(images: Any, what: str) -> NDArray[np.uint8]:
             options=["data"],
         )
     pixels = allocate(array.shape, what)
-    several = max(1, _CHUNK // (array.size // len(array)))
-    for begin in range(0, len(array), several):
-        part = array[begin : begin + several]
+    per_chunk = max(1, _CHUNK // (array.size // len(array)))
+    for begin in range(0, len(array), per_chunk):
+        part = array[begin : begin + per_chunk]
         low, high = float(part.min()), float(part.max())
         if not (low >= 0 and high <= 1):  # also if they are NaN
             index = begin + int(np.flatnonzero(~((part >= 0) & (part <= 1)).all(axis=(1, 2, 3)))[0])
@@ -71,7 +71,7 @@ def checked_pixels(images: Any, what: str) -> NDArray[np.uint8]:
                 "(uint8 for 0 to 255; undo a normalisation, lenet does its own)",
                 options=["data"],
             )
-        pixels[begin : begin + several] = np.rint(part * np.float32(255))
+        pixels[begin : begin + per_chunk] = np.rint(part * np.float32(255))
     return pixels
 
 

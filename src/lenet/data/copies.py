@@ -83,9 +83,9 @@ def near_constant(images: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """bool [N]: whether the pixels of each image, uint8 [N, H, W, C], have a standard deviation below 3 per channel."""
     found = np.zeros(len(images), dtype=np.bool_)
     count = max(1, images.shape[1] * images.shape[2])
-    several = max(1, _CHUNK // (count * images.shape[3]))
-    for begin in range(0, len(images), several):
-        part = images[begin : begin + several]
+    per_chunk = max(1, _CHUNK // (count * images.shape[3]))
+    for begin in range(0, len(images), per_chunk):
+        part = images[begin : begin + per_chunk]
         # The squared deviations of a sixteenth of the pixels are at most those of all, and far faster to sum.
         possible = np.flatnonzero(_deviate_less(part[:, ::4, ::4], count))
         found[begin + possible] = _deviate_less(part[possible], count)

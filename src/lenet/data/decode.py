@@ -39,7 +39,7 @@ def decode(root: Path, found: Found, size: int, fit: str, *, grey: bool = False)
         size,
         fit,
         grey=grey,
-        several=usable_cores() if found.stamps[:, 0].sum() >= SMALL * len(found.files) else 1,
+        threads=usable_cores() if found.stamps[:, 0].sum() >= SMALL * len(found.files) else 1,
     )
     train_count = found.splits.count("train")
     if is_grey.all():
@@ -55,17 +55,17 @@ def decode_all(
     fit: str,
     *,
     grey: bool = False,
-    several: int = 1,
+    threads: int = 1,
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Images as uint8 [N, size, size, 1 if grey else 3], and bool [N]: which of them hold grey alone.
 
-    opening: opens image `index`; several: number of threads that call it, with 1 in ascending order
+    opening: opens image `index`; threads: number of threads that call it, with 1 in ascending order
     names, where: of each image and of all, for errors, which are those of `decode`
     """
     count = len(names)
     images = allocate((count, size, size, 1 if grey else 3), where)
     is_grey = np.full(count, grey, dtype=np.bool_)
-    room = Room(max(MOST_PIXELS, free_memory() // (2 * BYTES_PER_PIXEL)))
+    room = Room()
 
     def decode_one(index: int) -> None:
         with opening(index) as lazy, room.taken(lazy.width * lazy.height):
@@ -75,7 +75,7 @@ def decode_all(
                 # The resize may have removed the last trace of colour, so the whole image decides.
                 is_grey[index] = image.mode == "L" or _is_grey(np.asarray(image))
 
-    failures = read_each(decode_one, count, several)
+    failures = read_each(decode_one, count, threads)
     if failures:
         listed = few([f"{names[index]} ({failures[index]})" for index in sorted(failures)], _NAMED_AT_MOST)
         raise InputError(
@@ -85,7 +85,7 @@ def decode_all(
     return images, is_grey
 
 
-def read_each(read: Callable[[int], None], count: int, several: int) -> dict[int, str]:
+def read_each(read: Callable[[int], None], count: int, threads: int) -> dict[int, str]:
     """Call `read` with each index below `count`, in so many threads; returns by index why it failed.
 
     With one thread, in ascending order. A progress bar is shown. Raises MemoryError.
@@ -102,13 +102,13 @@ def read_each(read: Callable[[int], None], count: int, several: int) -> dict[int
                 failures[index] = reason(error)
         return len(indices)
 
-    batch = 64 if several == 1 else 1
+    batch = 64 if threads == 1 else 1
     bar = progress("reading images", count, in_bytes=False, hidden=count < BAR_FROM)
-    with threads_for(several) as pool, bar as advance:
+    with threads_for(threads) as pool, bar as advance:
         tasks: deque[Future[int]] = deque()
         for begin in range(0, count, batch):
             tasks.append(pool.submit(read_some, range(begin, min(begin + batch, count))))
-            if len(tasks) > several * _AHEAD:
+            if len(tasks) > threads * _AHEAD:
                 advance(tasks.popleft().result())
         for task in tasks:
             advance(task.result())
@@ -116,10 +116,10 @@ def read_each(read: Callable[[int], None], count: int, several: int) -> dict[int
 
 
 class Room:
-    """A number of pixels, which images that are decoded at the same time share."""
+    """The pixels that images that are decoded at the same time share: half the free memory's, at least one image's."""
 
-    def __init__(self, pixels: int) -> None:
-        self._free = self._whole = pixels
+    def __init__(self) -> None:
+        self._free = self._whole = max(MOST_PIXELS, free_memory() // (2 * BYTES_PER_PIXEL))
         self._changed = threading.Condition()
 
     @contextmanager

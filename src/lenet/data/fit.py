@@ -6,18 +6,18 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
 from lenet.data.allocation import allocate
-from lenet.errors import InputError, did_you_mean
+from lenet.errors import InputError, did_you_mean, one_line
 from lenet.files import open_regular
 
 Fit = Literal["crop", "pad", "squash"]
-FITS: tuple[str, ...] = ("crop", "pad", "squash")
+FITS: tuple[str, ...] = get_args(Fit)
 MIN_SIZE, MAX_SIZE = 16, 96
 MOST_PIXELS = 100_000_000  # of one image; decoding and converting it take up to 12 bytes per pixel
 _MOST_BYTES = 1 << 29  # of one file; the WebP decoder reads it whole
@@ -79,7 +79,7 @@ def _open(file: BinaryIO) -> Image.Image:
 
 def reason(error: Exception) -> str:
     """Pillow's own words, on one line and without the path or object that they may repeat."""
-    words = " ".join(str(error).split())
+    words = one_line(error)
     if words.startswith("cannot identify image file"):
         return "not an image"
     if isinstance(error, Image.DecompressionBombError):
@@ -219,9 +219,9 @@ def in_channels(images: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
     if own == 1:
         converted[...] = images
         return converted
-    several = max(1, _BAND // max(1, height * width))
-    for begin in range(0, count, several):
-        part = images[begin : begin + several]
+    per_band = max(1, _BAND // max(1, height * width))
+    for begin in range(0, count, per_band):
+        part = images[begin : begin + per_band]
         tall = Image.fromarray(np.ascontiguousarray(part).reshape(-1, width, 3)).convert("L")
-        converted[begin : begin + several] = np.asarray(tall).reshape(-1, height, width, 1)
+        converted[begin : begin + per_band] = np.asarray(tall).reshape(-1, height, width, 1)
     return converted

@@ -19,7 +19,7 @@ from lenet.data.cache import stamp
 from lenet.data.catalog import Layout, PublishedSet
 from lenet.data.folders import SPLIT_WORDS, Split, few
 from lenet.data.readers import AGAIN, Arrays, check_labels
-from lenet.data.source import Part, Source, source_of
+from lenet.data.source import Part, Source, damaged, source_of
 from lenet.errors import InputError
 from lenet.files import open_regular
 
@@ -144,7 +144,7 @@ class _Idx:
                     got += more
                 longer = file.read(1)
         except (OSError, EOFError, zlib.error) as error:
-            raise _damaged(self.path, error) from None
+            raise damaged(self.path, error) from None
         if got < need or longer:
             raise InputError(
                 f"{self.path} is {'truncated' if got < need else 'too long'}: {'over ' if longer else ''}{got:,} "
@@ -162,7 +162,7 @@ def _header(path: Path, dimensions: int) -> _Idx:
             magic = file.read(4)
             sizes = file.read(4 * dimensions)
     except (OSError, EOFError, zlib.error) as error:
-        raise _damaged(path, error) from None
+        raise damaged(path, error) from None
     if not _is_magic(magic) or magic[3] != dimensions or len(sizes) != 4 * dimensions:
         what = "images (magic 00000803)" if dimensions == 3 else "labels (magic 00000801)"
         raise InputError(f"{path} is not an IDX file of {what}: it opens with {magic.hex()}; restore the file",
@@ -214,7 +214,3 @@ def _open(path: Path) -> BinaryIO:
         return file
     file.close()
     return gzip.open(path, "rb")  # type: ignore[return-value]
-
-
-def _damaged(path: Path, error: Exception) -> InputError:
-    return InputError(f"{path} is damaged ({' '.join(str(error).split())}): restore the file", options=["data"])

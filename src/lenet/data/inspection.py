@@ -7,10 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lenet.cores import free_memory
 from lenet.data.allocation import allocate
-from lenet.data.decode import BYTES_PER_PIXEL, Room, read_each
-from lenet.data.fit import MOST_PIXELS, fit_image, to_8bit
+from lenet.data.decode import Room, read_each
+from lenet.data.fit import fit_image, to_8bit
 from lenet.data.listing import Listing
 
 THUMBNAIL = 32  # pixels per side of the images that are compared
@@ -55,7 +54,7 @@ def inspect_images(listing: Listing, *, thumbnails: bool) -> Inspection:
         thumbnails=allocate((count if thumbnails else 0, THUMBNAIL, THUMBNAIL, 3), listing.source),
         failures={},
     )
-    room = Room(max(MOST_PIXELS, free_memory() // (2 * BYTES_PER_PIXEL)))
+    room = Room()
 
     def inspect_one(index: int) -> None:
         with listing.opening(index) as lazy, room.taken(lazy.width * lazy.height):
@@ -67,7 +66,7 @@ def inspect_images(listing: Listing, *, thumbnails: bool) -> Inspection:
         if thumbnails:
             seen.thumbnails[index] = thumbnail
 
-    seen.failures.update(read_each(inspect_one, count, listing.several))
+    seen.failures.update(read_each(inspect_one, count, listing.threads))
     return seen
 
 

@@ -12,7 +12,7 @@ from lenet.characters import visible
 from lenet.data.loaded import Loaded, digest_without
 from lenet.data.splits import Indices, Splits
 from lenet.data.table import LABELS, PATHS, rows_of
-from lenet.errors import InputError, counted, did_you_mean
+from lenet.errors import InputError, counted, did_you_mean, similar
 
 INDEX = "index"
 _MOST_NAMED = 100  # files compared for "did you mean"
@@ -132,8 +132,8 @@ def _hint(name: str, by_name: Mapping[str, Any], loaded: Loaded) -> str:
         return f": indices are 0 to {len(loaded.arrays.labels) - 1}"
     last = name.replace("\\", "/").rpartition("/")[2]
     near = [one for one in by_name if one.rpartition("/")[2] == last] or list(by_name)
-    hint = did_you_mean(name, near[:_MOST_NAMED])
-    return hint if "mean" in hint else f": names are as '{next(iter(by_name))}', relative to {loaded.source}"
+    such_as = f": names are as '{next(iter(by_name))}', relative to {loaded.source}"
+    return similar(name, near[:_MOST_NAMED]) or such_as
 
 
 def _wrong(message: str) -> InputError:

@@ -36,7 +36,7 @@ class Listing:
     files: a name for each image; splits: the split of each, all "train" if the source has no splits
     opening: opens image `index`; raises whatever Pillow or the user's own code does
     labels: int64 [N], -1 where unknown, and class names; called after the images are read
-    several: number of threads that may call `opening`
+    threads: number of threads that may call `opening`
     numbered: whether the images have no names of their own, as in a published dataset: `files` are then made up
     """
 
@@ -46,7 +46,7 @@ class Listing:
     splits: tuple[Split, ...]
     opening: Opening
     labels: Callable[[], Labels]
-    several: int
+    threads: int
     notes: tuple[str, ...] = ()
     numbered: bool = False
 
@@ -76,7 +76,7 @@ def _folder(root: Path) -> Listing:
         splits=found.splits,
         opening=lambda index: opened(root / found.files[index]),
         labels=lambda: (found.labels, found.classes),
-        several=1 if small else usable_cores(),
+        threads=1 if small else usable_cores(),
         notes=found.notes,
     )
 
@@ -102,7 +102,7 @@ def _of_arrays(
         splits=tuple(split for split, count in counts.items() for _ in range(count)),
         opening=lambda index: _as_image(images[index]),
         labels=lambda: (labels, classes),
-        several=1,
+        threads=1,
         numbered=True,
     )
 
@@ -122,7 +122,7 @@ def _of_source(source: Source) -> Listing:
         splits=tuple(part.split for part in source.parts for _ in range(part.count)),
         opening=opening,
         labels=lambda: _labels(source),
-        several=min(part.several for part in source.parts),
+        threads=min(part.threads for part in source.parts),
         notes=source.notes,
     )
 

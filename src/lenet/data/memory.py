@@ -26,7 +26,7 @@ _KINDS = (
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """Labelled images in memory, for the `data` of `lenet.train`, `lenet.transfer` and `lenet.evaluate`.
+    """Labelled images in memory, for the `data` of lenet's functions.
 
     images: array or tensor [N, H, W, C], [N, C, H, W] or [N, H, W], C 1 or 3, uint8 or float from 0 to 1; or a list of
         PIL images, arrays or tensors of any sizes

@@ -13,7 +13,7 @@ from lenet.data.allocation import allocate
 from lenet.data.arrays import checked_classes
 from lenet.data.cache import stamp
 from lenet.data.folders import Split, few
-from lenet.data.source import Part, Source, source_of
+from lenet.data.source import Part, Source, damaged, source_of
 from lenet.errors import InputError
 
 # Names of images and labels, by split: as Keras, as NumPy's users, and as MedMNIST write them.
@@ -92,7 +92,7 @@ def _headers(path: Path) -> dict[str, tuple[int, ...]]:
     except MemoryError:
         raise
     except Exception as error:  # also zlib.error, RuntimeError for a password, TokenError for a header
-        raise _damaged(path, error) from None
+        raise damaged(path, error) from None
 
 
 def _header(path: Path, member: zipfile.ZipInfo, file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
@@ -130,11 +130,5 @@ def _read(path: Path, name: str) -> NDArray[Any]:
     except MemoryError:
         raise
     except Exception as error:  # zlib.error and the like, for damage within a member
-        raise _damaged(path, error) from None
+        raise damaged(path, error) from None
     return array.transpose() if fortran else array
-
-
-def _damaged(path: Path, error: Exception) -> InputError:
-    if isinstance(error, InputError):
-        return error
-    return InputError(f"{path} is damaged ({' '.join(str(error).split())}): restore the file", options=["data"])

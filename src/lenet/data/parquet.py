@@ -21,7 +21,7 @@ from lenet.data.decode import SMALL
 from lenet.data.fit import open_bytes
 from lenet.data.folders import Split, splits_in
 from lenet.data.memory import columns_of
-from lenet.data.source import Part, Source, source_of
+from lenet.data.source import Part, Source, damaged, source_of
 from lenet.errors import InputError
 
 _ROWS = 16  # read at once; as many batches are kept as threads that decode may be behind
@@ -60,7 +60,7 @@ def parquet_source(path: Path) -> Source:
                     about = _described(file, opened.schema_arrow)
                     count += opened.metadata.num_rows
             except (OSError, ValueError) as error:  # pyarrow's errors are among them
-                raise _damaged(file, error) from None
+                raise damaged(file, error) from None
             described = described or about
             if about != described:
                 raise InputError(f"{file} has other columns or classes than {files[0]}: keep files of one dataset",
@@ -103,7 +103,7 @@ class _Rows:
     def part(self, split: Split) -> Part:
         size = sum(file.stat().st_size for file in self.files)
         return Part(split, split, self.count, self._labels, opening=self.opening, side=self._side(),
-                    several=1 if size < SMALL * self.count else usable_cores())  # fmt: skip
+                    threads=1 if size < SMALL * self.count else usable_cores())  # fmt: skip
 
     @contextmanager
     def opening(self, index: int) -> Iterator[Image.Image]:
@@ -188,7 +188,7 @@ def _labels_of(file: Path, column: str) -> Iterator[NDArray[Any] | list[Any]]:
                         raise too_long
                     yield [None if index is None else names[index] for index in chunk.indices.to_pylist()]
     except (OSError, ValueError, KeyError) as error:
-        raise _damaged(file, error) from None
+        raise damaged(file, error) from None
 
 
 def _content(row: Any) -> bytes:
@@ -219,9 +219,3 @@ def _described(file: Path, schema: Any) -> tuple[str, str, tuple[str, ...] | Non
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # not written by datasets
         pass
     return columns_of(features, str(file))
-
-
-def _damaged(path: Path, error: Exception) -> InputError:
-    if isinstance(error, InputError):
-        return error
-    return InputError(f"cannot read {path} ({' '.join(str(error).split())[:200]}): restore the file", options=["data"])

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet.errors import one_line
+
 _MOST_TUPLES = 1000  # hashing nested ones recurses, without a limit of its own
 
 
@@ -82,7 +84,7 @@ def load_pickle(content: bytes, most_steps: int) -> dict[bytes, Any]:
     except _Refused as refused:
         raise ValueError(f"is refused: it calls '{refused}', which data never needs; nothing in it was run") from None
     except Exception as error:  # a damaged pickle can fail in any of its operations
-        words = " ".join(str(error).split())[:200] or type(error).__name__
+        words = one_line(error)[:200]
         raise ValueError(f"is truncated or damaged ({words})") from None
     if not isinstance(loaded, dict):
         raise ValueError("holds no table of images")

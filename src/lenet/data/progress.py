@@ -27,4 +27,4 @@ def progress(
     )
     with bars.Progress(*columns, console=Console(stderr=True), transient=True) as shown:
         task = shown.add_task(label, total=total, completed=done)
-        yield lambda several: shown.advance(task, several)
+        yield lambda done: shown.advance(task, done)

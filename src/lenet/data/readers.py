@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet.data.catalog import Layout, PublishedSet
+from lenet.data.catalog import DIGITS, Layout, PublishedSet
 from lenet.data.copies import ImageFacts
 from lenet.data.pickles import PickledArray, load_pickle
 from lenet.errors import InputError
@@ -60,7 +60,7 @@ def read_digits() -> Arrays:
     """The embedded digits: uint8 [1797, 8, 8, 1], all as training images."""
     with np.load(Path(__file__).with_name("digits.npz"), allow_pickle=False) as stored:
         images, labels = stored["images"][..., None], stored["labels"].astype(np.int64)
-    return Arrays(images, labels, len(images), tuple("0123456789"), True)
+    return Arrays(images, labels, len(images), DIGITS.classes, True)
 
 
 def _read_binary_batch(path: Path, published: PublishedSet, count: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

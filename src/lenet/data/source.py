@@ -4,6 +4,7 @@ import operator
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
@@ -17,7 +18,7 @@ from lenet.data.decode import decode_all
 from lenet.data.fit import MAX_SIZE, MIN_SIZE, fit_array
 from lenet.data.folders import Split
 from lenet.data.readers import Arrays
-from lenet.errors import InputError, did_you_mean
+from lenet.errors import InputError, did_you_mean, one_line
 
 MEMORY = "memory"  # config.data of images that were passed from Python
 ORDER: tuple[Split, ...] = ("train", "val", "test")
@@ -65,7 +66,7 @@ class Part:
     pixels: returns all images, as `checked_pixels` takes them; if it is None, `opening` opens image `index`
     labels: returns one label per image; called after the images are read
     side: the images' own side length in pixels, where all are known to be square
-    several: number of threads that may call `opening`
+    threads: number of threads that may call `opening`
     """
 
     split: Split
@@ -75,7 +76,7 @@ class Part:
     pixels: Callable[[], Any] | None = None
     opening: Opening | None = None
     side: int | None = None
-    several: int = 1
+    threads: int = 1
     names: tuple[str, ...] | None = None
 
     def group(self) -> tuple[str, ...] | tuple[str, int]:
@@ -197,7 +198,7 @@ def _read_part(source: Source, part: Part, size: int, fit: str, grey: bool) -> t
         return fitted, channels == 1
     assert part.opening is not None
     images, is_grey = decode_all(
-        part.opening, Names((part.group(),)), where, size, fit, grey=grey, several=part.several
+        part.opening, Names((part.group(),)), where, size, fit, grey=grey, threads=part.threads
     )
     all_grey = bool(is_grey.all())
     return (contiguous(images[..., :1], where) if all_grey else images), all_grey
@@ -205,3 +206,10 @@ def _read_part(source: Source, part: Part, size: int, fit: str, grey: bool) -> t
 
 def _where(source: Source, part: Part) -> str:
     return f"{part.name} of {source.path}" if part.name else source.path
+
+
+def damaged(path: Path, error: Exception) -> InputError:
+    """The error of a file that `error` shows to be damaged; `error` itself, if it says already what is wrong."""
+    if isinstance(error, InputError):
+        return error
+    return InputError(f"{path} is damaged ({one_line(error):.200}): restore the file", options=["data"])

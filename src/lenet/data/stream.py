@@ -8,9 +8,9 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet.cores import free_memory, usable_cores
-from lenet.data.decode import BYTES_PER_PIXEL, Room, threads_for
-from lenet.data.fit import MOST_PIXELS, fit_image, naming, opened
+from lenet.cores import usable_cores
+from lenet.data.decode import Room, threads_for
+from lenet.data.fit import fit_image, naming, opened
 from lenet.errors import InputError
 
 _TASK = 8  # images that a thread decodes at a time
@@ -27,7 +27,7 @@ def stream(files: Iterable[str], size: int, channels: int, fit: str) -> Iterator
     number of files.
     """
     paths, threads = iter(files), usable_cores()
-    room = Room(max(MOST_PIXELS, free_memory() // (2 * BYTES_PER_PIXEL)))
+    room = Room()
 
     def one(path: str) -> NDArray[np.uint8] | InputError:
         try:

@@ -95,7 +95,7 @@ def table_source(path: Path, *, lenient: bool = False) -> Source:
         parts.append(
             Part(split, "" if split_at is None else split, len(files), lambda labels=labels: labels,  # type: ignore[misc]
                  opening=lambda index, files=files: opened(folder / files[index]),  # type: ignore[misc]
-                 several=1 if small else usable_cores(), names=files)
+                 threads=1 if small else usable_cores(), names=files)
         )  # fmt: skip
     if missing and not lenient:
         raise InputError(

@@ -7,7 +7,7 @@ import tempfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-from lenet.errors import InputError
+from lenet.errors import InputError, one_line
 
 _ASIDE = ".unpack-"  # opens the name of a folder that is being written
 
@@ -38,8 +38,7 @@ def unpack(archive: Path, into: Path, folder: str, skip: tuple[str, ...] = ()) -
             finally:
                 shutil.rmtree(aside, ignore_errors=True)
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        words = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"cannot unpack {archive} ({words}): replace it by a whole one") from None
+        raise InputError(f"cannot unpack {archive} ({one_line(error)}): replace it by a whole one") from None
     except OSError as error:
         if (into / folder).is_dir():  # another process was first, on a file system without locks
             return into / folder

@@ -10,13 +10,8 @@ from lenet.exports.steps import Activation, AveragePool, Conv, Floats, Linear, M
 Numbers = Floats | NDArray[np.integer]
 
 
-def weighted(
-    step: Conv | Linear | Scale, x: torch.Tensor, weight: Numbers, bias: Numbers, padding: Floats | None = None
-) -> torch.Tensor:
-    """The step with other weights and bias, in the type of x.
-
-    padding: a convolution's, one value per input channel; None: zeros
-    """
+def weighted(step: Conv | Linear | Scale, x: torch.Tensor, weight: Numbers, bias: Numbers) -> torch.Tensor:
+    """The step with other weights and bias, in the type of x."""
     weights = torch.from_numpy(weight).to(x.dtype), torch.from_numpy(bias).to(x.dtype)
     if isinstance(step, Linear):
         return F.linear(x, *weights)
@@ -24,10 +19,9 @@ def weighted(
         shape = (-1, *[1] * (x.ndim - 2))
         return x * weights[0].reshape(shape) + weights[1].reshape(shape)
     if any(step.padding):
-        border = 0 if padding is None else _per_channel(padding, x)
         rows, columns = (torch.tensor(index) for index in step.padded_from())
         inside = ((rows >= 0)[:, None] & (columns >= 0)).to(x.dtype)
-        x = (x - border)[:, :, rows.clamp(min=0)][..., columns.clamp(min=0)] * inside + border
+        x = x[:, :, rows.clamp(min=0)][..., columns.clamp(min=0)] * inside
     return F.conv2d(x, *weights, step.stride, 0, step.dilation, step.groups)
 
 
@@ -74,7 +68,3 @@ def moved(step: Step, x: torch.Tensor) -> torch.Tensor:
     top, left, bottom, right = step.padding
     padded = F.pad(x, (left, right, top, bottom), value=-torch.inf)
     return F.max_pool2d(padded, step.kernel, step.stride, 0, step.dilation)
-
-
-def _per_channel(values: Floats, x: torch.Tensor) -> torch.Tensor:
-    return torch.from_numpy(values.astype(np.float32)).reshape(-1, *[1] * (x.ndim - 2))

@@ -29,11 +29,11 @@ def comment(text: str) -> str:
     return plain
 
 
-def array(kind: str, name: str, values: Any, shape: str = "") -> str:
-    """The definition of a constant array. shape: what stands between the name and the sign, by default its length."""
+def array(kind: str, name: str, values: Any) -> str:
+    """The definition of a constant array."""
     flat = np.asarray(values).reshape(-1)
     words = [real(value) for value in flat] if flat.dtype.kind == "f" else [str(value) for value in flat]
-    return f"static const {kind} {name}{shape or f'[{len(flat)}]'} = {{\n{_lines(words)}\n}};\n"
+    return f"static const {kind} {name}[{len(flat)}] = {{\n{_lines(words)}\n}};\n"
 
 
 def _lines(words: Iterable[str]) -> str:

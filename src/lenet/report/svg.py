@@ -18,7 +18,7 @@ Point = tuple[float, float]
 class Axis:
     """An axis from `low` to `high`.
 
-    whole: its values are whole numbers; unit: follows the numbers at the ticks; log: logarithmic, `low` above 0
+    whole: its values are whole numbers; log: logarithmic, `low` above 0
     names: of the values 0, 1, 2, ..., which are written in place of numbers
     """
 
@@ -26,7 +26,6 @@ class Axis:
     low: float
     high: float
     whole: bool = False
-    unit: str = ""
     log: bool = False
     names: Sequence[str] = ()
 
@@ -69,21 +68,20 @@ class Dots:
     label: str = ""
 
 
-def axis_of(label: str, values: Sequence[float], *, unit: str = "", most: float | None = None) -> Axis:
+def axis_of(label: str, values: Sequence[float], *, most: float | None = None) -> Axis:
     """The axis of these values and a little more, but not beyond `most`. Values that are not finite do not count."""
     finite = [value for value in values if math.isfinite(value)] or [0.0]
     low, high = min(finite), max(finite)
     margin = 0.06 * (high - low) or max(abs(high), 1.0) * 0.05
     high = high + margin if most is None else min(high + margin, most)
-    return Axis(label, max(0.0, low - margin), high, unit=unit)
+    return Axis(label, max(0.0, low - margin), high)
 
 
-def chart(x: Axis, y: Axis, drawn: Sequence[Line | Dots], description: str, *, height: int = HEIGHT) -> str:
+def chart(x: Axis, y: Axis, drawn: Sequence[Line | Dots], description: str) -> str:
     """An SVG element with axes, grid and legend. description: what it shows, for those who do not see it."""
-    bottom = height - BOTTOM
-    parts = [*_grid(x, y, height)]
+    parts = [*_grid(x, y, HEIGHT)]
     for one in drawn:
-        places = [(_x(x, point[0]), _y(y, point[1], height)) for point in one.points if all(map(math.isfinite, point))]
+        places = [(_x(x, point[0]), _y(y, point[1], HEIGHT)) for point in one.points if all(map(math.isfinite, point))]
         if isinstance(one, Line) and len(places) > 1:
             line = " ".join(f"{across:.1f},{down:.1f}" for across, down in places)
             parts.append(f'<polyline class="{one.kind}" points="{line}"/>')
@@ -91,8 +89,8 @@ def chart(x: Axis, y: Axis, drawn: Sequence[Line | Dots], description: str, *, h
             parts += [
                 f'<circle class="{one.kind}" cx="{across:.1f}" cy="{down:.1f}" r="3.5"/>' for across, down in places
             ]
-    parts += _labels(x, y, height, bottom)
-    return _svg(parts, height, description) + _legend(drawn)
+    parts += _labels(x, y, HEIGHT)
+    return _svg(parts, HEIGHT, description) + _legend(drawn)
 
 
 def bars(x: Axis, y: Axis, edges: Sequence[float], heights: Sequence[float], description: str, height: int) -> str:
@@ -104,7 +102,7 @@ def bars(x: Axis, y: Axis, edges: Sequence[float], heights: Sequence[float], des
             f'<rect class="bar" x="{left:.1f}" y="{top:.1f}" width="{right - left - 1:.1f}" '
             f'height="{height - BOTTOM - top:.1f}"/>'
         )
-    parts += _labels(x, y, height, height - BOTTOM)
+    parts += _labels(x, y, height)
     return _svg(parts, height, description)
 
 
@@ -172,7 +170,8 @@ def _grid(x: Axis, y: Axis, height: int) -> list[str]:
     ]
 
 
-def _labels(x: Axis, y: Axis, height: int, bottom: int) -> list[str]:
+def _labels(x: Axis, y: Axis, height: int) -> list[str]:
+    bottom = height - BOTTOM
     parts = [f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{bottom}" y2="{bottom}"/>']
     for tick, text in zip(y.ticks(), _numbers(y), strict=True):
         parts.append(f'<text class="end" x="{LEFT - 6}" y="{_y(y, tick, height) + 4:.1f}">{text}</text>')
@@ -211,10 +210,10 @@ def _numbers(axis: Axis) -> list[str]:
     if axis.names:
         return [html.escape(_short(name, (WIDTH - LEFT - RIGHT) / len(ticks))) for name in axis.names]
     if axis.log:
-        return [f"{tick:g}{axis.unit}" for tick in ticks]
+        return [f"{tick:g}" for tick in ticks]
     step = ticks[1] - ticks[0] if len(ticks) > 1 else 1.0
     digits = max(0, -math.floor(math.log10(step) + 1e-9)) if step < 1 else 0
-    return [f"{tick:.{digits}f}{axis.unit}" for tick in ticks]
+    return [f"{tick:.{digits}f}" for tick in ticks]
 
 
 def _short(name: str, room: float) -> str:

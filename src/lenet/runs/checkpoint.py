@@ -6,7 +6,6 @@ NAME.json holds the list of layers, the class names, the input's shape and fit, 
 versions.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import prod
@@ -21,7 +20,7 @@ from lenet.errors import InputError
 from lenet.evaluation.calibration import HIGHEST, LOWEST
 from lenet.evaluation.likeness import Likeness
 from lenet.evaluation.rejection import LEVELS, Accepted
-from lenet.files import read_json, write_whole
+from lenet.files import read_json, write_json
 from lenet.layers.network import describe, every_layer, parsed, trace
 from lenet.layers.table import Layer
 from lenet.runs.arrays import read_arrays, type_of, write_arrays
@@ -98,7 +97,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "versions": checkpoint.versions,
     }
     write_arrays(path.with_suffix(".safetensors"), arrays)
-    write_whole(path.with_suffix(".json"), json.dumps(facts, indent=1) + "\n")
+    write_json(path.with_suffix(".json"), facts)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lenet.config import Config, resolve, to_toml
 from lenet.data.dataset import Dataset
 from lenet.errors import InputError
-from lenet.files import MOST_CSV, gone, make_folder, read_json, read_regular, write_whole
+from lenet.files import MOST_CSV, gone, make_folder, read_json, read_regular, write_json, write_whole
 from lenet.layers.network import describe
 from lenet.runs.arrays import read_arrays, write_arrays
 from lenet.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -92,7 +92,7 @@ class Run:
 
     def write_layers(self, model: Iterable[Any]) -> None:
         """Write layers.json, from which a resumed run builds a network that the user gave as nn.Sequential."""
-        write_whole(self.path / "layers.json", json.dumps(describe(model), indent=1) + "\n")
+        write_json(self.path / "layers.json", describe(model))
 
     def kept_split(
         self, dataset: Dataset, config: Config | None = None, seen: Mapping[str, NDArray[np.int64]] | None = None
@@ -244,7 +244,7 @@ class Run:
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Write result.json, the last file: a run that has it is finished."""
-        write_whole(self.path / "result.json", json.dumps(result, indent=1) + "\n")
+        write_json(self.path / "result.json", result)
 
     def check_not_deleted(self, marker: str = "config.toml") -> None:
         """Raises InputError if a file that was written at the start is missing: the folder was deleted meanwhile."""

@@ -17,11 +17,9 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
     write_arrays(path, _arrays(tensors))
 
 
-def read_tensors(
-    path: Path, *, mend: str = "restore it or train again", needs_digest: bool = True
-) -> dict[str, torch.Tensor]:
+def read_tensors(path: Path, *, mend: str = "restore it or train again") -> dict[str, torch.Tensor]:
     """The tensors of a file, by name. Raises InputError as `read_arrays` does."""
-    arrays = read_arrays(path, mend=mend, needs_digest=needs_digest)
+    arrays = read_arrays(path, mend=mend)
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 

@@ -1,1 +1,1 @@
-"""Searches: Ray Tune's trials of trainings. The one room that imports ray, and only once a search starts."""
+"""Searches: Ray Tune's trials of trainings. The only package that imports ray, and only once a search starts."""

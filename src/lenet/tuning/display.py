@@ -15,6 +15,7 @@ from lenet.errors import counted
 from lenet.report.console import PlainConsole
 from lenet.report.text import clock, diverged, metric_name, percent, seen_images, test_lines
 from lenet.runs.metrics import EpochRow
+from lenet.training.setup import OWN_MODEL
 from lenet.tuning.setup import SearchSetup
 from lenet.tuning.space import shown
 from lenet.tuning.trials import TrialRecord, Trials
@@ -193,7 +194,7 @@ def result_lines(path: Path, result: Mapping[str, Any]) -> list[str]:
     if (metric := facts["metric"]) != "val_accuracy":
         lines.append(f"        ranked by {metric_name(metric)}: {shown_metric(metric, best[metric])}")
     failed = "; ".join(f"trial {number}: {error}" for number, error in facts["failed"].items())
-    again = "lenet train" if result["model"] != "own" else "python main.py"
+    again = "python main.py" if result["model"] == OWN_MODEL else "lenet train"
     return [
         *lines,
         *([f"failed  {failed}"] if failed else []),

@@ -65,7 +65,7 @@ def write_best(folder: Path, trial: TrialRecord, config: Config, search: Search,
 
 def how_to_train(recipe: Path, config: Config) -> str:
     """The command that trains a recipe. A network of the user's own is in no recipe, but in main.py."""
-    return f"{'python main.py' if config.model == 'own' else 'lenet train'} --recipe {shlex.quote(str(recipe))}"
+    return f"{'python main.py' if config.model == OWN_MODEL else 'lenet train'} --recipe {shlex.quote(str(recipe))}"
 
 
 def how_to_resume(folder: Path) -> str:

@@ -119,7 +119,7 @@ def read_search(path: Path) -> Search | None:
     if missing := [one.name for one in fields(Search) if one.name not in values]:
         raise InputError(f"{path} is damaged ({missing[0]} is missing): {mend}")
     try:
-        config = replace(Config(), **checked(values.pop("config"), f"{path}: "))
+        config = Config(**checked(values.pop("config"), f"{path}: "))
         return Search(config=config, space=parse_space(values.pop("space")), **values).check()
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is damaged ({error}): {mend}") from None
