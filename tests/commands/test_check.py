@@ -10,7 +10,7 @@ from PIL import Image, ImageEnhance
 
 import lenet as package
 from lenet.commands.check import write_check
-from lenet.data import readers
+from lenet.data import published
 from lenet.errors import InputError
 from tests.commands.scenes import pairs, save, scene
 
@@ -157,7 +157,7 @@ def test_labels_leave_out_copies_contradictions_and_near_constant_images(lenet, 
 
 
 def test_labels_of_a_published_dataset_have_indices(monkeypatch, tmp_path):
-    digits = readers.read_digits()
+    digits = published.read_digits()
     digits.images[7] = 128
     monkeypatch.setattr("lenet.data.listing.read_digits", lambda: digits)
     write_check(package.check("digits", near=False), tmp_path)

@@ -43,7 +43,7 @@ def test_a_run_of_two_networks(copied):
     assert written.missing == {}
     assert written.file == copied.path / "report.html"
     text = written.file.read_text(encoding="utf-8")
-    result, found = copied.figures(), contents_of(copied)
+    result, found = copied.finished_result(), contents_of(copied)
     assert f"{100 * result['test_accuracy']['mean']:.1f}% ± " in section(text, "result")
     assert "(n = 2)" in section(text, "result")
     wrong = round(180 * (1 - result["test_accuracy"]["each"][result["best_network"]]))
@@ -173,7 +173,7 @@ def test_a_network_that_cannot_run_in_a_page(tmp_path):
 
 def test_the_card(copied):
     text = package.write_report(copied, card=True).file.read_text(encoding="utf-8")
-    result = copied.figures()
+    result = copied.finished_result()
     assert text.startswith("---\nlibrary_name: lenet\npipeline_tag: image-classification\n")
     assert f"value: {result['test_accuracy']['mean']:.4f}" in text
     assert "(n = 2), on 180 images" in text

@@ -66,7 +66,7 @@ def test_as_json(some_runs, lenet, digits_run):
     found = json.loads(lenet("runs", some_runs, "--json").out)
     assert [run["name"] for run in found["runs"]] == ["0002", "0001"]
     stopped, finished = found["runs"]
-    assert finished["test_accuracy"] == digits_run.figures()["test_accuracy"]
+    assert finished["test_accuracy"] == digits_run.finished_result()["test_accuracy"]
     assert (finished["state"], finished["resume"]) == ("finished", None)
     assert (stopped["state"], stopped["epochs"], stopped["seeds"]) == ("interrupted", 200, 2)
     assert 1 <= stopped["done"] < 200

@@ -9,7 +9,7 @@ from PIL import Image
 from lenet.config import DataConfig
 from lenet.data import load_dataset
 from lenet.data.copies import first_of_copies, image_digest, near_constant
-from lenet.data.splits import Sources, split
+from lenet.data.splits import GivenSplits, split
 from lenet.errors import InputError
 
 
@@ -53,7 +53,7 @@ def test_copies_are_found_by_their_pixels_in_other_formats_and_classes(photos, t
 def test_without_copies_the_split_is_the_one_that_labels_and_seed_give(photos, tmp_path):
     data = load(photos(tmp_path / "photos", each=30), split_seed=3)
     order = np.arange(60)
-    plain = split(Sources("x", data.classes, data.labels, order, None, None), val_fraction=0.1, seed=3)
+    plain = split(GivenSplits("x", data.classes, data.labels, order, None, None), val_fraction=0.1, seed=3)
     for name in ("train", "val", "test"):
         assert np.array_equal(getattr(data, name), getattr(plain, name))
     assert len(data.notes) == 1
@@ -107,10 +107,10 @@ def test_a_class_of_copies_alone_is_refused(photos, tmp_path):
 
 def test_a_class_whose_images_are_all_copies_of_test_images_is_refused():
     labels = np.zeros(20, dtype=np.int64)
-    drawn = split(Sources("x", ("a", "b"), labels, np.arange(20), None, None), val_fraction=0.1, seed=0)
+    drawn = split(GivenSplits("x", ("a", "b"), labels, np.arange(20), None, None), val_fraction=0.1, seed=0)
     labels, first = np.append(labels, 1), np.append(np.arange(20), drawn.test[0])
     with pytest.raises(InputError, match="class 'b' of x has only exact copies"):
-        split(Sources("x", ("a", "b"), labels, np.arange(21), None, None, (), first), val_fraction=0.1, seed=0)
+        split(GivenSplits("x", ("a", "b"), labels, np.arange(21), None, None, (), first), val_fraction=0.1, seed=0)
 
 
 def test_first_of_copies_is_the_lowest_index_with_the_same_digest():

@@ -9,7 +9,7 @@ import pytest
 from lenet.config import DataConfig
 from lenet.data import catalog, load_dataset
 from lenet.data.fit import fit_array
-from lenet.data.readers import AGAIN
+from lenet.data.published import AGAIN
 from lenet.data.stl10 import read_folds, read_stl10
 from lenet.errors import InputError
 

@@ -16,7 +16,7 @@ from lenet.exports import c_run
 from lenet.exports.c_text import array, comment, real, string
 from lenet.exports.fit import tall_first as installed
 from lenet.exports.formats import FORMATS
-from lenet.exports.network import exported
+from lenet.exports.network import read_network
 from lenet.exports.proof import prove
 from lenet.exports.quantize import quantized
 
@@ -253,7 +253,7 @@ def test_the_file_checks_itself(any_network, some_images, as_exported, written, 
 def test_class_names(digits_run, digits, written, c_program):
     names = ('a"b', "ü√", "\\n", "??/", "%s", "*/", "a\nb", "7" * 300, "\x01" + "2", "")
     checkpoint = digits_run.checkpoint()
-    described = replace(exported(digits_run, checkpoint, 0), classes=names)
+    described = replace(read_network(digits_run, checkpoint, 0), classes=names)
     path = written(described, checkpoint.networks[0], digits.images[:4])
     main = """
     int main(void) {
@@ -268,7 +268,7 @@ def test_class_names(digits_run, digits, written, c_program):
 
 def test_names_in_comments_do_not_end_them(digits_run, digits, written):
     checkpoint = digits_run.checkpoint()
-    described = exported(digits_run, checkpoint, 0)
+    described = read_network(digits_run, checkpoint, 0)
     evil = replace(described.provenance, data="a*/ int x; /*??/ü")
     path = written(replace(described, provenance=evil), checkpoint.networks[0], digits.images[:4])
     assert "trained on a* / int x; / *? ?/?" in path.read_text()

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from lenet.errors import InputError
 from lenet.exports import steps as s
-from lenet.exports.network import READERS, exported, steps_of
+from lenet.exports.network import READERS, read_network, steps_of
 from lenet.models import KINDS, MODULES, Normalize
 from lenet.runs.run import Run
 
@@ -104,7 +104,7 @@ def test_batch_norm_disappears_where_that_is_exact():
 
 def test_a_network_knows_its_run(digits_run):
     checkpoint = digits_run.checkpoint()
-    found = exported(digits_run, checkpoint, 1)
+    found = read_network(digits_run, checkpoint, 1)
     assert found.classes == tuple("0123456789")
     assert (found.input_shape, found.fit, found.mean.shape) == ((16, 16, 1), "crop", (1,))
     assert found.temperature == checkpoint.temperature[1]
@@ -117,7 +117,7 @@ def test_a_network_knows_its_run(digits_run):
 
 
 def test_a_checkpoint_without_a_result_has_no_test_accuracy(digits_run, tmp_path):
-    found = exported(Run(tmp_path), digits_run.checkpoint(), 0)
+    found = read_network(Run(tmp_path), digits_run.checkpoint(), 0)
     assert found.provenance.test_accuracy is None
     assert found.provenance.data == "digits"
 
@@ -125,17 +125,17 @@ def test_a_checkpoint_without_a_result_has_no_test_accuracy(digits_run, tmp_path
 def test_a_layer_that_no_export_knows_is_named(digits_run, monkeypatch):
     monkeypatch.delitem(READERS, nn.MaxPool2d)
     with pytest.raises(InputError, match=r"layer 4 \(MaxPool2d\) cannot be exported \(supported: Normalize, Conv2d"):
-        exported(digits_run, digits_run.checkpoint(), 0)
+        read_network(digits_run, digits_run.checkpoint(), 0)
 
 
 def test_normalize_belongs_in_front_and_weights_are_finite(digits_run):
     checkpoint = digits_run.checkpoint()
     without = replace(checkpoint, networks=[nn.Sequential(*list(network)[1:]) for network in checkpoint.networks])
     with pytest.raises(InputError, match=r"layer 0 \(Conv2d\) must be Normalize"):
-        exported(digits_run, without, 0)
+        read_network(digits_run, without, 0)
     with pytest.raises(InputError, match=r"layer 1 \(Normalize\) cannot be exported: only the first"):
         kinds(Normalize([0.5] * 3, [0.2] * 3), nn.Flatten(), nn.Linear(192, 2))
     with torch.no_grad():
         checkpoint.networks[0][1].weight[0, 0, 0, 0] = torch.nan
     with pytest.raises(InputError, match=r"layer 1 \(Conv2d\) cannot be exported: its weight is not finite"):
-        exported(digits_run, checkpoint, 0)
+        read_network(digits_run, checkpoint, 0)

@@ -15,7 +15,7 @@ from lenet.errors import InputError
 from lenet.evaluation.scores import probabilities
 from lenet.exports import fit as fit_module
 from lenet.exports import onnx as onnx_module
-from lenet.exports.network import exported
+from lenet.exports.network import read_network
 
 onnx = pytest.importorskip("onnx")
 runtime = pytest.importorskip("onnxruntime")
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even k
 
 @pytest.fixture
 def described(digits_run):
-    return exported(digits_run, digits_run.checkpoint(), 1)
+    return read_network(digits_run, digits_run.checkpoint(), 1)
 
 
 def session(content):

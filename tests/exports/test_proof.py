@@ -8,7 +8,7 @@ from lenet.engine import torch as torch_engine
 from lenet.engine.base import Settings
 from lenet.errors import InputError
 from lenet.evaluation.scores import probabilities
-from lenet.exports.network import exported
+from lenet.exports.network import read_network
 from lenet.exports.proof import in_batches, made_up, of_other_sizes, prove
 
 
@@ -16,7 +16,7 @@ from lenet.exports.proof import in_batches, made_up, of_other_sizes, prove
 def proven(digits_run, digits):
     """A function that proves a function of images, which may change what the network computes; and its arguments."""
     checkpoint = digits_run.checkpoint()
-    described, network = exported(digits_run, checkpoint, 0), checkpoint.networks[0]
+    described, network = read_network(digits_run, checkpoint, 0), checkpoint.networks[0]
 
     def equal(images):
         fitted = fit_array(images, 16, described.fit)
@@ -76,7 +76,7 @@ def test_without_test_images_others_are_made_up(proven, digits_run):
     assert (proof.images, proof.what, proof.reason) == (64, "made-up image", "gone")
     with pytest.raises(InputError, match="for made-up image 0 it gives"):
         proven(lambda found, images: found[:, ::-1], indices=np.empty(0, np.int64))
-    images = made_up(exported(digits_run, digits_run.checkpoint(), 0))
+    images = made_up(read_network(digits_run, digits_run.checkpoint(), 0))
     assert (images.shape, images.dtype) == ((64, 16, 16, 1), np.uint8)
     assert len({image.tobytes() for image in images}) == 64
 

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from lenet.engine.base import Metrics
 from lenet.report.console import PlainConsole
-from lenet.report.progress import Printer, both, fitted, table_of
+from lenet.report.progress import Printer, combined, fitted, table_of
 from lenet.runs.metrics import EpochRow
 
 SEED = {"epoch": "seed 12 100/100", "loss": "0.123", "acc": "99.9%", "val loss": "0.987", "val acc": "75.4%"}
@@ -136,6 +136,6 @@ def test_the_score_that_chooses_the_epoch_is_shown(printer, select, shown):
 
 def test_every_watch_is_called():
     called = []
-    watch = both(None, lambda *given: called.append(given), lambda *given: called.append(given))
+    watch = combined(None, lambda *given: called.append(given), lambda *given: called.append(given))
     watch("setup", [])
     assert called == [("setup", [])] * 2

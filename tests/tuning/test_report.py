@@ -31,7 +31,7 @@ def rows_of(text):
 
 
 def test_a_finished_search(search_folder, digits_run):
-    folder, figures = search_folder(), digits_run.figures()
+    folder, figures = search_folder(), digits_run.finished_result()
     (folder / "keep" / "11").mkdir(parents=True)
     (folder / "keep" / "11" / "report.html").touch()
     text = page_of(folder)

@@ -63,7 +63,7 @@ def predict(
     chosen = _chosen_format(format, json_, out, overwrite)
     with loading():
         from lenet.commands.predict import chosen_network, limits_of, load, predict_files
-        from lenet.data.named import image_files
+        from lenet.data.image_files import image_files
         from lenet.data.progress import progress
         from lenet.evaluation.likeness import FEWEST_VALIDATION
         from lenet.report.predictions import Counts, coverage, writer

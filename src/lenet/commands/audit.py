@@ -21,7 +21,7 @@ from lenet.data import Dataset, load_dataset
 from lenet.data.identity import check_images, same_folder
 from lenet.data.memory import Images, in_memory
 from lenet.data.source import MEMORY, Source
-from lenet.data.splits import Indices, Sources, held_out_folds
+from lenet.data.splits import GivenSplits, Indices, held_out_folds
 from lenet.engine.preserved import preserved_torch
 from lenet.errors import InputError
 from lenet.evaluation.audit import Audit
@@ -30,7 +30,7 @@ from lenet.evaluation.scores import probabilities
 from lenet.files import read_toml, write_json, write_whole
 from lenet.models.audit import audit_network
 from lenet.report.audit import AuditPrinter, write_audit
-from lenet.report.progress import both
+from lenet.report.progress import combined
 from lenet.report.text import epochs_trained
 from lenet.runs.opening import opened_run
 from lenet.runs.run import Clock, Run
@@ -92,7 +92,7 @@ def audit(
         trainings = load_trainings(setup, run)
         run.write_metrics(row for training in trainings for row in training.history)
         try:
-            clock = train_all(setup, trainings, run, both(printer, watch), started)
+            clock = train_all(setup, trainings, run, combined(printer, watch), started)
             found = _predicted(setup, dataset, trainings, parts, clock)
         except KeyboardInterrupt:
             raise Interrupted(_how_to_resume(run, trainings)) from None
@@ -150,8 +150,8 @@ def _prepare(
         own = audit_network((height, width, channels), len(dataset.classes))
     first = None if dataset.facts is None else dataset.facts.first
     name = dataset.name if dataset.files is None else dataset.source
-    sources = Sources(name, dataset.classes, dataset.labels, dataset.train, dataset.val, dataset.test, first=first)
-    parts = held_out_folds(sources, folds, config.split_seed)
+    given = GivenSplits(name, dataset.classes, dataset.labels, dataset.train, dataset.val, dataset.test, first=first)
+    parts = held_out_folds(given, folds, config.split_seed)
     if saved is None and "epochs" not in request.given:
         config = replace(config, epochs=_epochs(sum(map(len, parts))))
     every = np.sort(np.concatenate(parts))

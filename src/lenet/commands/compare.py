@@ -43,7 +43,7 @@ class Comparison:
             {"first": one, "second": another, **asdict(pair), "covers_seeds": pair.covers_seeds, "better": pair.better}
             for (one, another), pair in self.pairs.items()
         ]
-        runs = {name: {key: run.figures().get(key) for key in FIGURES} for name, run in self.runs.items()}
+        runs = {name: {key: run.finished_result().get(key) for key in FIGURES} for name, run in self.runs.items()}
         return {"runs": runs, "pairs": pairs}
 
 
@@ -66,14 +66,14 @@ def compare(runs: Sequence[str | Path | Run], *, out: str | Path | None = None, 
         raise InputError("a run is given twice: give different runs")
     named = {str(run.path): run for run in folders}
     for run in folders:
-        run.figures()
+        run.finished_result()
     first, *others = named
     comparison = compared(named, [(first, other) for other in others])
     if out is not None:
         folder = Path(out)
         make_folder(folder)
         write_json(folder / "comparison.json", comparison.values())
-        metrics = {name: selected(run.figures()["config"]) for name, run in named.items()}
+        metrics = {name: selected(run.finished_result()["config"]) for name, run in named.items()}
         draw_runs({name: run.rows() for name, run in named.items()}, folder / "curves.png", metrics)
     if verbose:
         console = PlainConsole()
@@ -100,7 +100,7 @@ def _opened(runs: Sequence[str | Path | Run]) -> list[Run]:
 
 
 def _check_tested(run: Run) -> None:
-    if run.figures()["test_accuracy"] is None:
+    if run.finished_result()["test_accuracy"] is None:
         raise InputError(f"{run.path} is a search without confirmation, which has no test result: leave it out")
 
 
@@ -111,13 +111,13 @@ def _tested(run: Run) -> Run:
         return run
     _check_tested(run)
     ranked = read_trials(run.path, search).ranked()
-    confirmed = confirmation_of(run.path, ranked[0].number, run.figures()) if ranked else None
+    confirmed = confirmation_of(run.path, ranked[0].number, run.finished_result()) if ranked else None
     return Run(confirmed) if confirmed else run
 
 
 def _repeating(run: Run) -> str:
     """The command that repeats the run or the search."""
-    figures, search = run.figures(), read_search(run.path / SEARCH_FILE)
+    figures, search = run.finished_result(), read_search(run.path / SEARCH_FILE)
     if search is None:
         return repeating(str(figures.get("command") or ""), run)
     return command_of(figures, search) or how_to_train(run.path / "best.toml", search.config)
@@ -137,7 +137,7 @@ def compared(runs: Mapping[str, Run], wanted: Sequence[tuple[str, str]]) -> Comp
 def _not_comparable(first: Run, second: Run) -> str | None:
     """Why the runs cannot be compared image by image; None if they can."""
     one, other = first.predictions(), second.predictions()
-    if first.figures()["data_sha256"] != second.figures()["data_sha256"]:
+    if first.finished_result()["data_sha256"] != second.finished_result()["data_sha256"]:
         # Labels of other images than those of the test may have been corrected.
         images, others = first.digests(one["indices"]), second.digests(other["indices"])
         if images is None or others is None or first.checkpoint().classes != second.checkpoint().classes:
@@ -145,7 +145,7 @@ def _not_comparable(first: Run, second: Run) -> str | None:
         same = np.array_equal(images, others) and np.array_equal(one["labels"], other["labels"])
         if same:
             return None
-        configs = [run.figures()["config"] for run in (first, second)]
+        configs = [run.finished_result()["config"] for run in (first, second)]
         if any(configs[0].get(name) != configs[1].get(name) for name in CONVERSION):
             return "converted their images to different sizes, channels or by another fit"
         return "were tested on different images or labels"
@@ -164,6 +164,6 @@ def _paired_runs(first: Run, second: Run) -> Paired:
 
 def _best(run: Run) -> int:
     """The index of the run's best network by validation."""
-    result = run.figures()
+    result = run.finished_result()
     best = result.get("best_network")
     return int(np.argmax(result["val_accuracy"]["each"])) if best is None else int(best)

@@ -19,8 +19,8 @@ from lenet.errors import InputError
 from lenet.evaluation.calibration import Calibration, reliability
 from lenet.evaluation.evaluation import Predicted
 from lenet.evaluation.scores import predicted_scores, probabilities
-from lenet.exports.network import Exported, exported
-from lenet.exports.page import Check, check_images
+from lenet.exports.network import Exported, read_network
+from lenet.exports.page import Check, page_checks
 from lenet.exports.proof import made_up
 from lenet.files import read_json
 from lenet.report.contents import Contents, DataCard, Mistakes
@@ -59,7 +59,7 @@ class _Gathering:
         run = self.run
         result, checkpoint = run.result, self.checkpoint()
         if result is None and (checkpoint is None or not run.is_kept_trial):
-            run.figures()  # raises
+            run.finished_result()  # raises
         config = own_config(run, checkpoint, self.data_dir)
         dataset = self.dataset(config)
         classes = self.classes(checkpoint, config, dataset)
@@ -226,14 +226,14 @@ class _Gathering:
             )
             return None, []
         try:
-            described = exported(self.run, checkpoint, best)
+            described = read_network(self.run, checkpoint, best)
         except InputError as error:
             self.missing["live"] = f"The network cannot run in a page: {error}."
             return None, []
         images = made_up(described)[:_SAMPLES]
         if dataset is not None and len(indices := dataset.test if len(dataset.test) else dataset.val):
             images = dataset.images[indices[np.linspace(0, len(indices) - 1, min(len(indices), _SAMPLES)).astype(int)]]
-        return described, check_images(described, network, images)
+        return described, page_checks(described, network, images)
 
     def rows(self) -> list[EpochRow]:
         """metrics.csv."""

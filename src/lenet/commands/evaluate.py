@@ -196,7 +196,7 @@ def own_config(run: Run, checkpoint: Checkpoint | None, data_dir: str | Path | N
     checkpoint: the run's; if None, the config is read from result.json
     data_dir: folder in which the images are searched; if None, the run's
     """
-    saved, file = (checkpoint.config, "model.json") if checkpoint else (run.figures()["config"], "result.json")
+    saved, file = (checkpoint.config, "model.json") if checkpoint else (run.finished_result()["config"], "result.json")
     config = Config(**checked(saved, f"{run.path}/{file}: "))
     sha256 = config.data_sha256 or (run.result or {}).get("data_sha256")
     return replace(config, data_sha256=sha256, **checked({} if data_dir is None else {"data_dir": data_dir}))

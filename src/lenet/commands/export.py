@@ -20,7 +20,7 @@ from lenet.engine.base import Settings
 from lenet.engine.preserved import preserved_torch
 from lenet.errors import InputError, did_you_mean
 from lenet.exports.formats import Format, Int8, format_of, int8_of
-from lenet.exports.network import Exported, exported
+from lenet.exports.network import Exported, read_network
 from lenet.exports.onnx import Input
 from lenet.exports.proof import Proof, made_up, prove
 from lenet.exports.proof_int8 import Costs, IntegerProof, Side, logits_in_turn, prove_integers
@@ -81,7 +81,7 @@ def export(
             raise InputError(f"{file} belongs to the run: choose another name")
         checkpoint = load(run)
         number = chosen_network(checkpoint, network)
-        described = exported(run, checkpoint, number)
+        described = read_network(run, checkpoint, number)
         config = own_config(run, checkpoint, data_dir)
         if data is not None:
             config = replace(config, data=MEMORY if memory else checked({"data": data})["data"])

@@ -131,7 +131,7 @@ def _run(
     if not entry.transfer:
         return run
     # A finished run is kept without a look at what it started from, which may have been trained again since.
-    started = run.figures()["config"].get("start_sha256")
+    started = run.finished_result()["config"].get("start_sha256")
     if started not in (None, read_start(folder / entry.transfer).sha256):
         raise InputError(f"it started from an earlier {entry.transfer}: delete {out} to train it again")
     return run
@@ -161,7 +161,7 @@ def _write_names(folder: Path, names: Mapping[str, list[str]]) -> None:
 def _facts(plan: Study, comparison: Comparison) -> dict[str, Any]:
     """study.json, which `lenet.runs.study` reads."""
     parts = {
-        entry.name: asdict(Part(entry.transfer, entry.label, run.figures()["config"]["per_class"]))
+        entry.name: asdict(Part(entry.transfer, entry.label, run.finished_result()["config"]["per_class"]))
         for entry, run in zip(plan.entries, comparison.runs.values(), strict=True)
     }
     own = {"study": plan.name, "title": plan.title, "command": command(), "parts": parts}
@@ -173,7 +173,7 @@ def _draw(plan: Study, runs: Mapping[str, Run], folder: Path) -> list[str]:
     groups: dict[str, dict[str, list[float]]] = {}
     series: dict[str, dict[int, list[float]]] = {}
     for entry in plan.entries:
-        result = runs[entry.name].figures()
+        result = runs[entry.name].finished_result()
         each, count = result["test_accuracy"]["each"], result["config"]["per_class"]
         # A point of a line in per-class.png, or a row of accuracy.png: also what would replace another run's point.
         if entry.label and count and count not in series.get(entry.label, {}):

@@ -17,7 +17,7 @@ from lenet.data.source import MEMORY, Source
 from lenet.engine.preserved import preserved_torch
 from lenet.errors import InputError
 from lenet.files import expanded, followed
-from lenet.report.progress import Printer, both
+from lenet.report.progress import Printer, combined
 from lenet.report.text import epochs_trained
 from lenet.report.tracking import Track, Tracker, check_tracking
 from lenet.runs.opening import opened_run
@@ -118,7 +118,7 @@ def run_training(
             # matplotlib takes a second to load, which no other core has to wait for.
             threading.Thread(target=_load_plots).start()
             try:
-                clock = train_all(setup, trainings, run, both(printer, tracker, watch), started)
+                clock = train_all(setup, trainings, run, combined(printer, tracker, watch), started)
                 _finish(setup, trainings, run, clock)
             except KeyboardInterrupt:
                 raise Interrupted(_how_to_resume(run, trainings)) from None

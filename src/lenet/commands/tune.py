@@ -18,7 +18,7 @@ from lenet.data.source import MEMORY
 from lenet.engine.preserved import preserved_torch
 from lenet.errors import InputError
 from lenet.models import describe
-from lenet.report.progress import both
+from lenet.report.progress import combined
 from lenet.runs.kinds import SEARCH_FILE
 from lenet.runs.opening import opened_run
 from lenet.runs.run import Clock, Run
@@ -133,7 +133,7 @@ def tune(
                 left = len(setup.job.past) < wanted.trials
                 cores = _start_ray(ray, machine, setup) if left else 0
                 begin(setup)
-                grid, clocks = _run_trials(setup, cores, machine.gpus, both(printer, watch), started, before)
+                grid, clocks = _run_trials(setup, cores, machine.gpus, combined(printer, watch), started, before)
                 ray.close()  # its cores are the confirmation's now
                 facts = facts_of(setup, clocks, cores, trained, before)
                 _finish(setup, facts, verbose, started, before)

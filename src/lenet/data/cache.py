@@ -29,7 +29,7 @@ from platformdirs import user_cache_path
 
 from lenet.data.copies import ImageFacts, image_facts
 from lenet.data.folders import state
-from lenet.data.readers import Arrays
+from lenet.data.published import Arrays
 from lenet.files import expanded, locked, read_json, write_whole
 
 _FORMAT = 5

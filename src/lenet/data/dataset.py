@@ -19,7 +19,7 @@ from lenet.data.labels import leave_out, relabel
 from lenet.data.loaded import by_protocol, only
 from lenet.data.reading import read_folder, read_given, read_named
 from lenet.data.source import MEMORY, Source
-from lenet.data.splits import Indices, Sources, split
+from lenet.data.splits import GivenSplits, Indices, split
 from lenet.errors import InputError, Unavailable, did_you_mean
 from lenet.files import expanded, followed
 
@@ -157,9 +157,9 @@ def _load(
         facts = image_facts(loaded.arrays.images)
     first = None if facts is None or loaded.files is None else facts.first
     labels = loaded.arrays.labels if loaded.drawn_by is None else loaded.drawn_by
-    sources = Sources(loaded.source if loaded.files else loaded.name, loaded.arrays.classes, labels,
+    given = GivenSplits(loaded.source if loaded.files else loaded.name, loaded.arrays.classes, labels,
                       loaded.train, loaded.val, loaded.test, loaded.folds, first)  # fmt: skip
-    splits = split(sources, val_fraction=config.val_fraction, seed=config.split_seed, protocol=protocol,
+    splits = split(given, val_fraction=config.val_fraction, seed=config.split_seed, protocol=protocol,
                    per_class=config.per_class, strict=classes is None)  # fmt: skip
     splits = leave_out(splits, loaded)
     facts = facts and facts.without(loaded.left_out)

@@ -16,7 +16,7 @@ from lenet.data.allocation import allocate, contiguous
 from lenet.data.fit import MOST_PIXELS, fit_image, opened, reason, to_8bit
 from lenet.data.folders import Found, few
 from lenet.data.progress import progress
-from lenet.data.readers import Arrays
+from lenet.data.published import Arrays
 from lenet.errors import InputError
 
 _NAMED_AT_MOST = 20

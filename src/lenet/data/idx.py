@@ -18,7 +18,7 @@ from lenet.data.allocation import allocate
 from lenet.data.cache import stamp
 from lenet.data.catalog import Layout, PublishedSet
 from lenet.data.folders import SPLIT_WORDS, Split, few
-from lenet.data.readers import AGAIN, Arrays, check_labels
+from lenet.data.published import AGAIN, Arrays, check_labels
 from lenet.data.source import Part, Source, damaged, source_of
 from lenet.errors import InputError
 from lenet.files import open_regular

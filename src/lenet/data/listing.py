@@ -22,7 +22,7 @@ from lenet.data.decode import SMALL
 from lenet.data.detect import detect
 from lenet.data.fit import opened
 from lenet.data.folders import Split, scan
-from lenet.data.readers import read_digits
+from lenet.data.published import read_digits
 from lenet.data.source import Names, Opening, Part, Source
 
 Labels = tuple[NDArray[np.int64], tuple[str, ...]]

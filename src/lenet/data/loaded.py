@@ -11,7 +11,7 @@ from lenet.data.allocation import allocate
 from lenet.data.cache import digest
 from lenet.data.catalog import STL10
 from lenet.data.fit import in_channels
-from lenet.data.readers import Arrays
+from lenet.data.published import Arrays
 from lenet.data.splits import Indices, Protocol, kept_classes
 from lenet.data.stl10 import read_folds
 from lenet.errors import InputError

@@ -16,7 +16,7 @@ from lenet.data.fit import fit_array
 from lenet.data.folders import scan
 from lenet.data.idx import idx_file, read_idx
 from lenet.data.loaded import Loaded, as_asked
-from lenet.data.readers import Arrays, read_digits, read_published
+from lenet.data.published import Arrays, read_digits, read_published
 from lenet.data.source import DEFAULT_SIZE, Names, Source, read_source, renumbered, with_digest
 from lenet.data.stl10 import read_stl10
 from lenet.errors import InputError

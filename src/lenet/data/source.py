@@ -17,7 +17,7 @@ from lenet.data.cache import digest
 from lenet.data.decode import decode_all
 from lenet.data.fit import MAX_SIZE, MIN_SIZE, fit_array
 from lenet.data.folders import Split
-from lenet.data.readers import Arrays
+from lenet.data.published import Arrays
 from lenet.errors import InputError, did_you_mean, one_line
 
 MEMORY = "memory"  # config.data of images that were passed from Python

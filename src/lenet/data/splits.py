@@ -18,7 +18,7 @@ _PURPOSES = {"test": 1, "val": 2, "few": 3, "held-out": 4}
 
 
 @dataclass(frozen=True, eq=False)
-class Sources:
+class GivenSplits:
     """Labels, and the splits of their source as sorted indices; `val` or `test` is None if the source has none.
 
     folds: subsets of `train`, each for one network
@@ -46,7 +46,7 @@ class Splits:
 
 
 def split(
-    sources: Sources,
+    given: GivenSplits,
     *,
     val_fraction: float,
     seed: int,
@@ -64,11 +64,11 @@ def split(
     Of exact copies among the training images one is drawn, and the others join its split. With `per_class`, which
     counts different images, they are left out of training and validation.
     """
-    first, train = sources.first, sources.train
+    first, train = given.first, given.train
     if first is None or (first[train] == train).all():
-        return _split(sources, val_fraction, seed, protocol, per_class, strict)
+        return _split(given, val_fraction, seed, protocol, per_class, strict)
     single = train[first[train] == train]
-    drawn = _split(replace(sources, train=single), val_fraction, seed, protocol, per_class, strict)
+    drawn = _split(replace(given, train=single), val_fraction, seed, protocol, per_class, strict)
 
     def with_copies(indices: Indices) -> Indices:
         return train[np.isin(first[train], indices)]
@@ -76,72 +76,72 @@ def split(
     splits = replace(
         drawn,
         train=drawn.train if per_class else with_copies(drawn.train),
-        val=drawn.val if per_class or sources.val is not None else with_copies(drawn.val),
-        test=drawn.test if sources.test is not None else with_copies(drawn.test),
+        val=drawn.val if per_class or given.val is not None else with_copies(drawn.val),
+        test=drawn.test if given.test is not None else with_copies(drawn.test),
     )
     if strict:
-        _check_trained(sources, splits.train)
+        _check_trained(given, splits.train)
     return splits
 
 
-def _check_trained(sources: Sources, train: Indices) -> None:
+def _check_trained(given: GivenSplits, train: Indices) -> None:
     """Raises InputError for a class whose images are all copies of other classes' validation or test images."""
-    before, after = (np.bincount(sources.labels[i], minlength=len(sources.classes)) for i in (sources.train, train))
+    before, after = (np.bincount(given.labels[i], minlength=len(given.classes)) for i in (given.train, train))
     for number in np.flatnonzero((before > 0) & (after == 0)):
         raise InputError(
-            f"class '{sources.classes[number]}' of {sources.name} has only exact copies of other classes' images: "
+            f"class '{given.classes[number]}' of {given.name} has only exact copies of other classes' images: "
             "keep each image in one class"
         )
 
 
 def _split(
-    sources: Sources, val_fraction: float, seed: int, protocol: Protocol, per_class: int | None, strict: bool
+    given: GivenSplits, val_fraction: float, seed: int, protocol: Protocol, per_class: int | None, strict: bool
 ) -> Splits:
     """See `split`."""
     if protocol == "study":
-        sources = replace(sources, test=None)
+        given = replace(given, test=None)
     share = _STUDY_TEST if protocol == "study" else _HELD_OUT
-    train, test = sources.train, sources.test
-    leave = (test is None) + (sources.val is None)  # splits besides training for which each class needs an image
+    train, test = given.train, given.test
+    leave = (test is None) + (given.val is None)  # splits besides training for which each class needs an image
     if strict:
-        _check_enough(sources, leave)
+        _check_enough(given, leave)
     if test is None:
-        test = _stratified(sources.labels, train, round(share * len(train)), leave, _generator(seed, "test"))
+        test = _stratified(given.labels, train, round(share * len(train)), leave, _generator(seed, "test"))
         train = np.setdiff1d(train, test, assume_unique=True)
     # Without splits in the source the fraction is of all images (80/10/10), otherwise of those left for training.
-    whole = len(sources.train) if protocol == "official" and not per_class else None
+    whole = len(given.train) if protocol == "official" and not per_class else None
     parts = []
-    for number, fold in enumerate(sources.folds if protocol == "folds" else (train,)):
-        pool = _few(sources, fold, per_class, seed) if per_class else fold
-        if sources.val is None:
+    for number, fold in enumerate(given.folds if protocol == "folds" else (train,)):
+        pool = _few(given, fold, per_class, seed) if per_class else fold
+        if given.val is None:
             generator = _generator(seed, "val", number)
-            val = _stratified(sources.labels, pool, round(val_fraction * (whole or len(pool))), 1, generator)
+            val = _stratified(given.labels, pool, round(val_fraction * (whole or len(pool))), 1, generator)
             pool = np.setdiff1d(pool, val, assume_unique=True)
         else:
-            val = sources.val
+            val = given.val
         parts.append((pool, val))
     if strict:
         for name, indices in (("train", parts[0][0]), ("val", parts[0][1]), ("test", test)):
             if not indices.size:
-                raise InputError(f"{sources.name} has no {name} images: add some, or remove its empty {name} folder")
+                raise InputError(f"{given.name} has no {name} images: add some, or remove its empty {name} folder")
     return Splits(*parts[0], test, tuple(parts) if protocol == "folds" else ())
 
 
-def held_out_folds(sources: Sources, folds: int, seed: int) -> list[Indices]:
+def held_out_folds(given: GivenSplits, folds: int, seed: int) -> list[Indices]:
     """All training, validation and test images in so many parts of nearly equal size, sorted, stratified by class.
 
     Exact copies are in one part. Raises InputError for a class with fewer different images than folds.
     """
-    every = np.concatenate([part for part in (sources.train, sources.val, sources.test) if part is not None])
-    first = np.arange(len(sources.labels)) if sources.first is None else sources.first
+    every = np.concatenate([part for part in (given.train, given.val, given.test) if part is not None])
+    first = np.arange(len(given.labels)) if given.first is None else given.first
     single, generator = np.unique(first[every]), _generator(seed, "held-out")
     fold_of = np.full(len(first), -1)
     dealt = 0
-    for number, name in enumerate(sources.classes):
-        own = generator.permutation(single[sources.labels[single] == number])
+    for number, name in enumerate(given.classes):
+        own = generator.permutation(single[given.labels[single] == number])
         if 0 < len(own) < folds:
             raise InputError(
-                f"class '{name}' of {sources.name} has {counted(len(own), 'image')}, too few for {folds} folds: add "
+                f"class '{name}' of {given.name} has {counted(len(own), 'image')}, too few for {folds} folds: add "
                 "images, or use fewer --folds", options=["folds"],
             )  # fmt: skip
         fold_of[own] = (dealt + np.arange(len(own))) % folds
@@ -194,30 +194,30 @@ def kept_classes(names: tuple[str, ...], wanted: tuple[str, ...], where: str) ->
     return numbers
 
 
-def _check_enough(sources: Sources, leave: int) -> None:
-    counts = np.bincount(sources.labels[sources.train], minlength=len(sources.classes))
+def _check_enough(given: GivenSplits, leave: int) -> None:
+    counts = np.bincount(given.labels[given.train], minlength=len(given.classes))
     short = np.flatnonzero((counts > 0) & (counts < 1 + leave))
     if short.size:
-        drawn = [word for word, given in (("validation", sources.val), ("test", sources.test)) if given is None]
+        drawn = [word for word, own in (("validation", given.val), ("test", given.test)) if own is None]
         images = counted(int(counts[short[0]]), "training image")
-        own = sources.first is None or (sources.first == np.arange(len(sources.first))).all()
+        own = given.first is None or (given.first == np.arange(len(given.first))).all()
         copies = "" if own else " (exact copies counted once)"
         raise InputError(
-            f"class '{sources.classes[short[0]]}' of {sources.name} has {images}{copies}, too few for "
+            f"class '{given.classes[short[0]]}' of {given.name} has {images}{copies}, too few for "
             f"{', '.join(['training', *drawn[:-1]])} and {drawn[-1]}: add images until it has {1 + leave}, or make a "
             "folder for each split"
         )
 
 
-def _few(sources: Sources, pool: Indices, per_class: int, seed: int) -> Indices:
+def _few(given: GivenSplits, pool: Indices, per_class: int, seed: int) -> Indices:
     """`per_class` images of each class out of `pool`, sorted. Raises InputError if a class has fewer."""
     generator = _generator(seed, "few")
     chosen = []
-    for number, name in enumerate(sources.classes):
-        own = generator.permutation(pool[sources.labels[pool] == number])
+    for number, name in enumerate(given.classes):
+        own = generator.permutation(pool[given.labels[pool] == number])
         if len(own) < per_class:
             raise InputError(
-                f"class '{name}' of {sources.name} has {len(own)} training images, fewer than {per_class}",
+                f"class '{name}' of {given.name} has {len(own)} training images, fewer than {per_class}",
                 options=["per_class"],
             )
         chosen.append(own[:per_class])

@@ -14,7 +14,7 @@ from lenet.exports.c import CHECKS, c_text, c_use
 from lenet.exports.c_run import c_computer, c_speed
 from lenet.exports.network import Exported
 from lenet.exports.onnx import INPUTS, Input, onnx_bytes, onnx_computer, onnx_speed, onnx_use
-from lenet.exports.page import check_images, page_bytes, page_use
+from lenet.exports.page import page_bytes, page_checks, page_use
 from lenet.exports.page_run import page_computer
 from lenet.exports.proof import Compute, network_probabilities
 from lenet.exports.proof_int8 import integer_results
@@ -89,7 +89,7 @@ def _c_checks(exported: Exported, images: NDArray[np.uint8]) -> tuple[NDArray[np
 
 
 def _page(exported: Exported, network: nn.Sequential, images: NDArray[np.uint8], takes: Input) -> bytes:
-    return page_bytes(exported, check_images(exported, network, images))
+    return page_bytes(exported, page_checks(exported, network, images))
 
 
 FORMATS: dict[str, Format] = {

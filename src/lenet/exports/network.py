@@ -33,6 +33,7 @@ from lenet.exports.steps import (
     Span,
     Step,
 )  # fmt: skip
+from lenet.layers.outputs import pair_of
 from lenet.layers.table import where as place_of
 from lenet.models import KINDS, MODULES, Normalize, kind_of, output_shapes, padding_of
 from lenet.models import Residual as ResidualBlock
@@ -86,7 +87,7 @@ class Exported:
         return "grey" if self.input_shape[2] == 1 else "RGB"
 
 
-def exported(run: Run, checkpoint: Checkpoint, number: int) -> Exported:
+def read_network(run: Run, checkpoint: Checkpoint, number: int) -> Exported:
     """Network `number` of the run, whose checkpoint this is.
 
     Raises InputError, naming the layer, for a layer that the exports do not know and for weights that are not finite.
@@ -165,10 +166,10 @@ def _read(layers: nn.Sequential, shape: Shape, inside: str = "") -> list[Step]:
 
 # One reader for each kind of layer: the layer and its (where, input, output) to a step, or None if it changes nothing.
 
-Place = tuple[str, Shape, Shape]
+Site = tuple[str, Shape, Shape]
 
 
-def _conv(layer: nn.Conv2d, place: Place) -> Conv:
+def _conv(layer: nn.Conv2d, place: Site) -> Conv:
     if layer.padding == "same":  # an even kernel needs one pixel more at the bottom and right
         totals = [spread * (kernel - 1) for spread, kernel in zip(layer.dilation, layer.kernel_size, strict=True)]
         top, left = (total // 2 for total in totals)
@@ -188,12 +189,12 @@ def _conv(layer: nn.Conv2d, place: Place) -> Conv:
     )
 
 
-def _linear(layer: nn.Linear, place: Place) -> Linear:
+def _linear(layer: nn.Linear, place: Site) -> Linear:
     weight = _array(layer.weight)
     return Linear(*place, weight, np.zeros(len(weight), np.float32) if layer.bias is None else _array(layer.bias))
 
 
-def _batch_norm(layer: nn.BatchNorm1d | nn.BatchNorm2d, place: Place) -> Scale:
+def _batch_norm(layer: nn.BatchNorm1d | nn.BatchNorm2d, place: Site) -> Scale:
     assert layer.running_mean is not None  # the layer table demands both
     assert layer.running_var is not None
     factor = 1 / np.sqrt(_wide(layer.running_var) + layer.eps)
@@ -203,8 +204,8 @@ def _batch_norm(layer: nn.BatchNorm1d | nn.BatchNorm2d, place: Place) -> Scale:
     return Scale(*place, factor.astype(np.float32), shift.astype(np.float32))
 
 
-def _max_pool(layer: nn.MaxPool2d, place: Place) -> MaxPool:
-    kernel, stride, dilation, padding = map(_both, (layer.kernel_size, layer.stride, layer.dilation, layer.padding))
+def _max_pool(layer: nn.MaxPool2d, place: Site) -> MaxPool:
+    kernel, stride, dilation, padding = map(pair_of, (layer.kernel_size, layer.stride, layer.dilation, layer.padding))
     ends = [
         max(0, (count - 1) * step + spread * (size - 1) + 1 - before - side)
         for count, side, size, step, spread, before in zip(
@@ -214,10 +215,10 @@ def _max_pool(layer: nn.MaxPool2d, place: Place) -> MaxPool:
     return MaxPool(*place, kernel, stride, dilation, (*padding, ends[0], ends[1]))
 
 
-def _average_pool(layer: nn.AvgPool2d, place: Place) -> AveragePool:
+def _average_pool(layer: nn.AvgPool2d, place: Site) -> AveragePool:
     spans: list[tuple[Span, ...]] = []
     for axis, (side, count) in enumerate(zip(place[1][1:], place[2][1:], strict=True)):
-        kernel, stride, padding = (_both(value)[axis] for value in (layer.kernel_size, layer.stride, layer.padding))
+        kernel, stride, padding = (pair_of(value)[axis] for value in (layer.kernel_size, layer.stride, layer.padding))
         found = []
         for index in range(count):
             begin = index * stride - padding
@@ -231,7 +232,7 @@ def _average_pool(layer: nn.AvgPool2d, place: Place) -> AveragePool:
     return AveragePool(*place, *spans)
 
 
-def _adaptive_pool(layer: nn.AdaptiveAvgPool2d, place: Place) -> AveragePool:
+def _adaptive_pool(layer: nn.AdaptiveAvgPool2d, place: Site) -> AveragePool:
     rows, columns = (
         tuple(
             Span(begin := index * side // count, end := ceil((index + 1) * side / count), 1 / (end - begin))
@@ -242,7 +243,7 @@ def _adaptive_pool(layer: nn.AdaptiveAvgPool2d, place: Place) -> AveragePool:
     return AveragePool(*place, rows, columns)
 
 
-READERS: dict[type[nn.Module], Callable[[Any, Place], Step | None]] = {
+READERS: dict[type[nn.Module], Callable[[Any, Site], Step | None]] = {
     Normalize: lambda layer, place: None,  # `Exported` has its mean and std
     nn.Conv2d: _conv,
     nn.BatchNorm2d: _batch_norm,
@@ -259,10 +260,6 @@ READERS: dict[type[nn.Module], Callable[[Any, Place], Step | None]] = {
     nn.Dropout: lambda layer, place: None,
     ResidualBlock: lambda layer, place: Residual(*place, body=(), shortcut=()),  # `_read` reads the branches
 }
-
-
-def _both(value: Any) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else (value[0], value[1])
 
 
 def _array(tensor: torch.Tensor) -> Floats:

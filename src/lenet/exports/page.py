@@ -51,7 +51,7 @@ def live_parts(exported: Exported, checks: Sequence[Check], heading: str = "h2")
     }
 
 
-def check_images(exported: Exported, network: nn.Sequential, images: NDArray[np.uint8]) -> list[Check]:
+def page_checks(exported: Exported, network: nn.Sequential, images: NDArray[np.uint8]) -> list[Check]:
     """Check images for a page: these, uint8 [N, side, side, C], and two of other sizes, with their probabilities."""
     checks = [*images, *other_sizes(images)]
     return [(image, network_probabilities(exported, network, image[None])[0]) for image in checks]

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from lenet.layers.outputs import both
+from lenet.layers.outputs import pair_of
 
 MOST_POOLED = 15  # the place of a maximum in its window is a byte
 
@@ -13,11 +13,11 @@ def only_maps(layer: Any, flat: bool) -> str | None:
 
 
 def conv(layer: Any, flat: bool) -> str | None:
-    if (kernel := both(layer.kernel_size)) not in ((1, 1), (3, 3), (5, 5)):
+    if (kernel := pair_of(layer.kernel_size)) not in ((1, 1), (3, 3), (5, 5)):
         return f"has kernel size {kernel} (supported: 1x1, 3x3 and 5x5)"
-    if max(stride := both(layer.stride)) > 2:
+    if max(stride := pair_of(layer.stride)) > 2:
         return f"has stride {stride} (supported: 1 and 2)"
-    if both(layer.dilation) != (1, 1):
+    if pair_of(layer.dilation) != (1, 1):
         return "has a dilation other than 1"
     if layer.padding_mode != "zeros":
         return f"has padding mode '{layer.padding_mode}' (supported: 'zeros')"
@@ -25,12 +25,12 @@ def conv(layer: Any, flat: bool) -> str | None:
 
 
 def pool(layer: Any, flat: bool) -> str | None:
-    kernel = both(layer.kernel_size)
+    kernel = pair_of(layer.kernel_size)
     if kernel[0] != kernel[1] or kernel[0] > MOST_POOLED:
         return f"has kernel size {kernel} (supported: squares up to {MOST_POOLED}x{MOST_POOLED})"
-    if layer.ceil_mode or both(getattr(layer, "dilation", 1)) != (1, 1):
+    if layer.ceil_mode or pair_of(getattr(layer, "dilation", 1)) != (1, 1):
         return "has ceil_mode or a dilation other than 1"
-    if both(layer.padding) != (0, 0) and not getattr(layer, "count_include_pad", True):
+    if pair_of(layer.padding) != (0, 0) and not getattr(layer, "count_include_pad", True):
         return "has padding and count_include_pad=False"
     for option in ("return_indices", "divisor_override"):
         if getattr(layer, option, None):

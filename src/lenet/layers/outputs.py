@@ -11,7 +11,8 @@ from lenet.errors import counted
 Shape = tuple[int, ...]
 
 
-def both(value: Any) -> tuple[int, int]:
+def pair_of(value: Any) -> tuple[int, int]:
+    """(rows, columns) of an argument that may be one number for both, as PyTorch's may."""
     return (value, value) if isinstance(value, int) else (value[0], value[1])
 
 
@@ -20,9 +21,9 @@ def padding_of(layer: Any) -> tuple[int, int]:
     if layer.padding == "valid":
         return 0, 0
     if layer.padding == "same":  # stride 1 only, as PyTorch demands
-        (tall, wide), (down, right) = map(both, (layer.kernel_size, layer.dilation))
+        (tall, wide), (down, right) = map(pair_of, (layer.kernel_size, layer.dilation))
         return down * (tall - 1) // 2, right * (wide - 1) // 2
-    return both(layer.padding)
+    return pair_of(layer.padding)
 
 
 def _takes(what: str, expected: int, found: int) -> None:
@@ -64,7 +65,7 @@ def convolved(layer: Any, shape: Shape) -> Shape:
     if layer.padding == "same":
         return layer.out_channels, *sides
     parts = (layer.kernel_size, layer.stride, padding_of(layer), layer.dilation)
-    rest = zip(sides, *map(both, parts), strict=True)
+    rest = zip(sides, *map(pair_of, parts), strict=True)
     return layer.out_channels, *(_windows(*one) for one in rest)
 
 
@@ -72,10 +73,12 @@ def pooled(layer: Any, shape: Shape) -> Shape:
     channels, *sides = maps_of(shape)
     if getattr(layer, "return_indices", False):
         raise ValueError("has return_indices=True, but a layer must return one tensor: leave it out")
-    if any(2 * padding > kernel for padding, kernel in zip(both(layer.padding), both(layer.kernel_size), strict=True)):
+    if any(
+        2 * padding > kernel for padding, kernel in zip(pair_of(layer.padding), pair_of(layer.kernel_size), strict=True)
+    ):
         raise ValueError(f"has padding {layer.padding}: it must be at most half the kernel size, {layer.kernel_size}")
     parts = (layer.kernel_size, layer.stride, layer.padding, getattr(layer, "dilation", 1))
-    rest = zip(sides, *map(both, parts), strict=True)
+    rest = zip(sides, *map(pair_of, parts), strict=True)
     return channels, *(_windows(*one, up=layer.ceil_mode) for one in rest)
 
 

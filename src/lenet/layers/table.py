@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lenet.errors import InputError
 from lenet.layers import coverage, outputs
 from lenet.layers.arguments import Check, flag, must_be_true, number, one_of, optional, pair, per_channel, whole
-from lenet.layers.outputs import Shape, both, padding_of
+from lenet.layers.outputs import Shape, padding_of, pair_of
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def _conv_together(arguments: Mapping[str, Any]) -> None:
     for name in ("in_channels", "out_channels"):
         if arguments[name] % arguments["groups"]:
             raise ValueError(f"{name} must be divisible by groups")
-    if arguments["padding"] == "same" and both(arguments["stride"]) != (1, 1):
+    if arguments["padding"] == "same" and pair_of(arguments["stride"]) != (1, 1):
         raise ValueError("padding='same' is not supported for strided convolutions")
 
 
@@ -107,8 +107,8 @@ def _conv_together(arguments: Mapping[str, Any]) -> None:
 
 
 def _window(layer: Any) -> dict[str, int]:
-    (stride_y, stride_x), (pad_y, pad_x) = both(layer.stride), padding_of(layer)
-    kernel = both(layer.kernel_size)[0]
+    (stride_y, stride_x), (pad_y, pad_x) = pair_of(layer.stride), padding_of(layer)
+    kernel = pair_of(layer.kernel_size)[0]
     return {"kernel": kernel, "stride_y": stride_y, "stride_x": stride_x, "pad_y": pad_y, "pad_x": pad_x}
 
 
@@ -148,7 +148,7 @@ KINDS: tuple[Kind, ...] = (
         },
         together=_conv_together,
         tensors=_weighted(
-            lambda layer: (layer.out_channels, layer.in_channels // layer.groups, *both(layer.kernel_size))
+            lambda layer: (layer.out_channels, layer.in_channels // layer.groups, *pair_of(layer.kernel_size))
         ),
         dense=True,
         native="conv",
@@ -218,7 +218,9 @@ KINDS: tuple[Kind, ...] = (
         arguments={"output_size": pair(1)},
         native="global_average_pool",
         uncovered=lambda layer, flat: (
-            "has an output size other than 1" if both(layer.output_size) != (1, 1) else coverage.only_maps(layer, flat)
+            "has an output size other than 1"
+            if pair_of(layer.output_size) != (1, 1)
+            else coverage.only_maps(layer, flat)
         ),
     ),
     Kind(

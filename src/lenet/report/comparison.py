@@ -23,7 +23,7 @@ def comparison_lines(
     differences = [line for (first, second), pair in pairs.items() for line in said(pair, first, second)]
     return [
         *differences,
-        *run_notes({name: run.figures() for name, run in runs.items()}),
+        *run_notes({name: run.finished_result() for name, run in runs.items()}),
         *notes,
         *legend(pairs.values()),
     ]
@@ -81,7 +81,7 @@ def table_of(runs: Mapping[str, Run], width: int) -> Table:
     Balanced accuracy and macro F1 are shown if one of the runs has test classes of different sizes; `width`, in columns
     of the terminal, decides which other columns are left out.
     """
-    rows = rows_of({name: run.figures() for name, run in runs.items()})
+    rows = rows_of({name: run.finished_result() for name, run in runs.items()})
     columns = list(rows[0])
     for column in _LEAVE_OUT:
         if sum(max(len(column), *(len(row[column]) for row in rows)) + 1 for column in columns) - 1 <= width:

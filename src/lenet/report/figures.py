@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lenet.errors import counted
-from lenet.evaluation.calibration import BINS, Calibration, Reliability
+from lenet.evaluation.calibration import BINS
 from lenet.report.contents import Contents
 from lenet.report.markup import escaped, hint, left_out, png_url, section, table
 from lenet.report.plots import Curves, curves_of
@@ -89,7 +89,9 @@ def reliability_section(contents: Contents) -> str:
     if found is None:
         return section("reliability", "Reliability", left_out(contents.missing.get("calibration", "")))
     x = Axis("confidence (%)", 0, 100)
-    before, after = (list(zip(*map(np.ndarray.tolist, points_of(one)), strict=True)) for one in _both(found))
+    before, after = (
+        list(zip(*map(np.ndarray.tolist, points_of(one)), strict=True)) for one in (found.before, found.after)
+    )
     names = [f"uncalibrated: calibration error {100 * found.before.error:.1f}%",
              f"temperature {found.temperature:.2f}: {100 * found.after.error:.1f}%"]  # fmt: skip
     drawn = [Line("perfect", [(0, 0), (100, 100)], "perfect calibration"),
@@ -106,10 +108,6 @@ def reliability_section(contents: Contents) -> str:
         f"many images have which confidence, calibrated.{_of_network(contents)}"
     )
     return section("reliability", "Reliability", f"<figure>{top}{below}</figure>", hint(text))
-
-
-def _both(found: Calibration) -> tuple[Reliability, Reliability]:
-    return found.before, found.after
 
 
 def _of_network(contents: Contents) -> str:

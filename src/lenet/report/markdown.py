@@ -21,7 +21,7 @@ def markdown_table(runs: Mapping[str, Run], commands: Mapping[str, str]) -> str:
     """
     rows = ["| command | network | parameters | validation | test accuracy | time |", "|" + " --- |" * 6]
     for name, run in runs.items():
-        figures = run.figures()
+        figures = run.finished_result()
         cells = (
             f"`{commands[name]}`", network_of(figures), f"{figures['parameters']:,}",
             _per_cent(figures["val_accuracy"]), _with_count(figures["test_accuracy"]),
@@ -77,10 +77,10 @@ def _per_cent(figure: Mapping[str, Any]) -> str:
 
 
 def _legend(runs: Mapping[str, Run]) -> Sequence[str]:
-    networks = sum(len(run.figures()["test_accuracy"]["each"]) for run in runs.values())
-    configs = [run.figures()["config"] for run in runs.values()]
+    networks = sum(len(run.finished_result()["test_accuracy"]["each"]) for run in runs.values())
+    configs = [run.finished_result()["config"] for run in runs.values()]
     return [
         f"Mean ± sample standard deviation over n seeds. {epochs_chosen(configs)}. These runs evaluated "
         f"the test set {counted(networks, 'time')}: once for each network. Time excludes the PyTorch import.",
-        *run_notes({name: run.figures() for name, run in runs.items()}),
+        *run_notes({name: run.finished_result() for name, run in runs.items()}),
     ]

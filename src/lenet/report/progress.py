@@ -170,7 +170,7 @@ def _bar(fraction: float, width: int) -> Text:
     return Text.assemble("━" * done, ("─" * (width - done), "dim"))
 
 
-def both(*watches: Callable[P, None] | None) -> Callable[P, None]:
+def combined(*watches: Callable[P, None] | None) -> Callable[P, None]:
     """A function that calls each of these that is not None, with its own arguments."""
 
     def watch(*arguments: P.args, **options: P.kwargs) -> None:

@@ -18,9 +18,9 @@ from lenet.files import MOST_CSV, gone, make_folder, read_json, read_regular, wr
 from lenet.layers.network import describe
 from lenet.runs.arrays import read_arrays, write_arrays
 from lenet.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from lenet.runs.figures import result_fault
 from lenet.runs.kinds import kind_of
 from lenet.runs.metrics import EpochRow, append_metrics, read_metrics, write_metrics
+from lenet.runs.result import result_fault
 from lenet.runs.split import (
     BOTH,
     Parts,
@@ -221,7 +221,7 @@ class Run:
             raise InputError(f"{path} is damaged ({fault}): {mend}")
         return dict(result)
 
-    def figures(self) -> dict[str, Any]:
+    def finished_result(self) -> dict[str, Any]:
         """result.json. Raises InputError if the run does not exist or is not finished."""
         self.check_exists()
         result = self.result

@@ -8,8 +8,8 @@ from typing import Any
 from lenet.errors import InputError
 from lenet.evaluation.comparison import Paired
 from lenet.files import read_json
-from lenet.runs.figures import figures_fault
 from lenet.runs.kinds import STUDY_FILE
+from lenet.runs.result import figures_fault
 
 FIGURES = (
     *("data", "parameters", "learning_parameters", "epochs", "failed", "seconds"),

@@ -17,7 +17,7 @@ from lenet.engine.base import Metrics, OptimizerState
 from lenet.evaluation.scores import Scores, scores
 from lenet.models import has_batch_norm
 from lenet.runs.metrics import SELECT, EpochRow, best_row
-from lenet.training.average import STEPS, averaged, update
+from lenet.training import ema
 from lenet.training.features import Features, features_of, frozen_layers
 from lenet.training.setup import Setup
 from lenet.training.state import State, read_state
@@ -97,7 +97,7 @@ class Training:
                 break
             if self.config.ema:
                 done = self.epoch * len(plan.steps) + first
-                update(self.average, self.model, self.config.ema, len(part.steps), done)
+                ema.update(self.average, self.model, self.config.ema, len(part.steps), done)
         trained = time.perf_counter()
         val = self._validate(features)
         if failed_step is None and not np.isfinite(val.loss):
@@ -210,7 +210,7 @@ class Training:
         first, count = 0, _FIRST_PART
         while first < len(plan.steps):
             self._check_stop()
-            count = STEPS if self.config.ema else count
+            count = ema.STEPS if self.config.ema else count
             started = time.perf_counter()
             yield first, plan.part(first, first + count)
             first += count
@@ -219,7 +219,7 @@ class Training:
 
     def _validate(self, features: Features | None) -> Scores:
         """The scores on the validation images."""
-        model, dataset = averaged(self.model, self.average), self.dataset
+        model, dataset = ema.averaged(self.model, self.average), self.dataset
         if features:
             model, dataset = nn.Sequential(*list(model)[features.first :]), features.dataset
         logits, labels = self._logits(model, dataset.images, dataset.val), dataset.labels[dataset.val]

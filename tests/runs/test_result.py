@@ -6,7 +6,7 @@ import json
 import pytest
 
 from lenet.errors import InputError
-from lenet.runs.figures import result_fault
+from lenet.runs.result import result_fault
 from lenet.runs.run import Run
 
 

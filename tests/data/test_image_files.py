@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lenet.data.named import image_files
+from lenet.data.image_files import image_files
 from lenet.errors import InputError
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lenet.data import catalog
-from lenet.data.readers import read_digits, read_published
+from lenet.data.published import read_digits, read_published
 from lenet.errors import InputError
 
 CIFAR10 = replace(catalog.CIFAR10, train_count=50, test_count=10)
