@@ -1,6 +1,5 @@
 """Audit: which labels of a dataset are probably wrong."""
 
-import shlex
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,7 @@ from lenet.config.keywords import AUDIT_DEFAULTS, AUDIT_LACKS, Options, with_opt
 from lenet.config.request import Request
 from lenet.data import Dataset, load_dataset
 from lenet.data.identity import check_images, same_folder
-from lenet.data.memory import Images, in_memory
+from lenet.data.memory import Images, given_data
 from lenet.data.source import MEMORY, Source
 from lenet.data.splits import GivenSplits, Indices, held_out_folds
 from lenet.engine.preserved import preserved_torch
@@ -31,10 +30,10 @@ from lenet.files import read_toml, write_json, write_whole
 from lenet.models.audit import audit_network
 from lenet.report.audit import AuditPrinter, write_audit
 from lenet.report.progress import combined
-from lenet.report.text import epochs_trained
+from lenet.report.text import stopped
 from lenet.runs.opening import opened_run
+from lenet.runs.provenance import command, versions
 from lenet.runs.run import Clock, Run
-from lenet.training.finish import command, versions
 from lenet.training.loop import Watch, load_trainings, train_all
 from lenet.training.setup import OWN_MODEL, Setup, make_setup
 from lenet.training.training import Training
@@ -78,9 +77,9 @@ def audit(
     (a KeyboardInterrupt) on Ctrl-C.
     """
     started = time.perf_counter()
-    memory = in_memory(data)
+    named, memory = given_data(data)
     own = model if isinstance(model, nn.Sequential) else None
-    given = {"data": MEMORY if memory else data, "model": model if own is None else None, **options}
+    given = {"data": named, "model": model if own is None else None, **options}
     request = Request.of(None, given, _DEFAULTS)
     _check(request, folds, own)
     with (
@@ -95,7 +94,7 @@ def audit(
             clock = train_all(setup, trainings, run, combined(printer, watch), started)
             found = _predicted(setup, dataset, trainings, parts, clock)
         except KeyboardInterrupt:
-            raise Interrupted(_how_to_resume(run, trainings)) from None
+            raise Interrupted(stopped(run, trainings, "audit")) from None
         run.check_not_deleted(AUDIT_FILE)
         write_audit(found, run.path)
         facts = {
@@ -228,11 +227,3 @@ def _probabilities(training: Training, part: Indices, flip: bool) -> NDArray[np.
     training.stop.clear()
     found = probabilities(training.logits(part))
     return (found + probabilities(training.logits(part, mirrored=True))) / 2 if flip else found
-
-
-def _how_to_resume(run: Run, trainings: Sequence[Training]) -> str:
-    config = trainings[0].config
-    how = f"lenet audit --resume --out {shlex.quote(str(run.path))}"
-    if config.data == MEMORY:
-        how = f"lenet.audit(DATA, resume=True, out='{run.path}')"
-    return f"stopped after epoch {epochs_trained(trainings)} of {config.epochs}; resume with: {how}"

@@ -14,9 +14,8 @@ from lenet.data import load_dataset
 from lenet.data.augment import augmented
 from lenet.data.dataset import Dataset
 from lenet.data.identity import check_outside
-from lenet.data.memory import Images, in_memory
+from lenet.data.memory import Images, given_data
 from lenet.data.plan import epoch_plan
-from lenet.data.source import MEMORY
 from lenet.errors import InputError
 from lenet.files import check_new_file
 from lenet.report.contact_sheet import draw_contact_sheet
@@ -49,8 +48,8 @@ def augment(
         raise InputError(f"out {path} must be a .png file")
     check_outside(path, data)
     check_new_file(path, overwrite or path == Path(_OUT))
-    memory = in_memory(data)
-    asked = Request.of(None, {"data": MEMORY if memory else data, **options}).config()
+    named, memory = given_data(data)
+    asked = Request.of(None, {"data": named, **options}).config()
     dataset = load_dataset(asked, memory=memory)
     config = resolved(asked, dataset)
     chosen = _chosen(dataset)

@@ -13,9 +13,8 @@ from lenet.data.folders import EXTENSIONS, few
 from lenet.data.identity import check_outside
 from lenet.data.inspection import inspect_images
 from lenet.data.listing import list_images
-from lenet.data.memory import Images, in_memory
+from lenet.data.memory import Images, given_data
 from lenet.data.progress import progress
-from lenet.data.source import MEMORY
 from lenet.errors import InputError, counted
 from lenet.files import check_made_here, expanded, followed, make_folder, write_whole
 from lenet.report.check import SHEETS, check_json, draw_findings, findings_csv, labels_csv
@@ -35,8 +34,8 @@ def check(data: str | Path | Images | Any, *, data_dir: str | Path | None = None
     `lenet.data.near`), near-constant images, and classes that are alone, too small or far smaller than others.
     Raises InputError if `data` cannot be read, has no images, or none that can be read.
     """
-    memory = in_memory(data)
-    given = {"data": MEMORY if memory else data, "data_dir": data_dir}
+    named, memory = given_data(data)
+    given = {"data": named, "data_dir": data_dir}
     asked = checked({name: value for name, value in given.items() if value is not None})
     listing = list_images(memory or asked.get("data", "auto"), asked.get("data_dir"))
     count, notes = len(listing.files), listing.notes

@@ -15,8 +15,8 @@ from lenet.data.augment import shifted
 from lenet.data.copies import among
 from lenet.data.folders import Split
 from lenet.data.identity import check_images
-from lenet.data.memory import Images, in_memory
-from lenet.data.source import MEMORY, Source
+from lenet.data.memory import Images, given_data
+from lenet.data.source import Source
 from lenet.engine import torch as torch_engine
 from lenet.engine.base import Settings
 from lenet.engine.preserved import preserved_torch
@@ -66,8 +66,8 @@ def evaluate(
         run = run if isinstance(run, Run) else Run(run)
         checkpoint = load(run)
         config = own_config(run, checkpoint, data_dir)
-        memory = in_memory(data)
-        asked = checked({} if data is None else {"data": MEMORY if memory else data})
+        named, memory = given_data(data)
+        asked = checked({} if data is None else {"data": named})
         dataset, own = _images(run, checkpoint, config, asked.get("data"), memory)
         if split and not own:
             raise InputError(f"--split is for the run's own data, which {dataset.source} is not: leave it out")

@@ -13,7 +13,7 @@ from torch import nn
 from lenet.commands.evaluate import as_trained, own_config
 from lenet.commands.predict import chosen_network, load
 from lenet.config import Config, checked
-from lenet.data.memory import Images, in_memory
+from lenet.data.memory import Images, given_data
 from lenet.data.source import MEMORY, Source
 from lenet.engine import torch as torch_engine
 from lenet.engine.base import Settings
@@ -67,7 +67,7 @@ def export(
     the format needs a package that is not installed, if `data` are other images, or if the file differs from the
     network.
     """
-    file, memory = Path(file), in_memory(data)
+    file, (named, memory) = Path(file), given_data(data)
     format = format_of(file)
     takes = format.inputs[0] if input is None else input
     if takes not in format.inputs:
@@ -84,7 +84,7 @@ def export(
         described = read_network(run, checkpoint, number)
         config = own_config(run, checkpoint, data_dir)
         if data is not None:
-            config = replace(config, data=MEMORY if memory else checked({"data": data})["data"])
+            config = replace(config, **checked({"data": named}))
         pictures = _images(run, checkpoint, number, config, memory, needed=data is not None)
         task = _Task(described, checkpoint.networks[number], pictures, takes)
         write = partial(_write_int8, format, integer_format) if integer_format else partial(_write_float, format)

@@ -1,6 +1,5 @@
 """Runs: what the runs in a folder are, and what came of them."""
 
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -10,7 +9,7 @@ from typing import Any, Literal, get_args
 from lenet.config import Config, checked
 from lenet.errors import InputError, did_you_mean
 from lenet.evaluation.scores import mean_sd
-from lenet.runs.kinds import SEARCH_FILE, kind_of, state_of
+from lenet.runs.kinds import SEARCH_FILE, how_to_resume, kind_of, state_of
 from lenet.runs.listing import Listed, Listing, Order, State
 from lenet.runs.metrics import EpochRow, best_row, selected
 from lenet.runs.opening import RUNS
@@ -149,7 +148,7 @@ def _unfinished(run: Run) -> Listed:
         test_accuracy=None,
         date=_date(file if rows else run.path / "config.toml"),
         seconds=run.clock().total,
-        resume=f"lenet train --resume --out {shlex.quote(str(run.path))}",
+        resume=how_to_resume(run.path),
     )
 
 
@@ -170,7 +169,7 @@ def _unfinished_search(path: Path) -> Listed:
         test_accuracy=None,
         date=_date(next(filter(Path.is_file, (path / "trials.csv", path / SEARCH_FILE)))),
         seconds=Run(path).clock().total,
-        resume=f"lenet tune --resume --out {shlex.quote(str(path))}",
+        resume=how_to_resume(path, "tune"),
     )
 
 

@@ -22,10 +22,10 @@ from lenet.report.plots import draw_accuracies, draw_per_class
 from lenet.report.progress import Printer
 from lenet.runs.kinds import STUDY_FILE, kind_of
 from lenet.runs.opening import RUNS
+from lenet.runs.provenance import command
 from lenet.runs.run import Run
 from lenet.runs.split import MAY_CHANGE
 from lenet.runs.study import Part
-from lenet.training.finish import command
 from lenet.training.loop import Watch
 from lenet.training.start import read_start
 

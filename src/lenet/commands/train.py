@@ -1,6 +1,5 @@
 """Train: options become a finished run."""
 
-import shlex
 import threading
 import time
 from contextlib import nullcontext, suppress
@@ -12,13 +11,13 @@ from torch import nn
 
 from lenet.config.keywords import Options, with_options
 from lenet.config.request import Request
-from lenet.data.memory import Images, in_memory
-from lenet.data.source import MEMORY, Source
+from lenet.data.memory import Images, given_data
+from lenet.data.source import Source
 from lenet.engine.preserved import preserved_torch
 from lenet.errors import InputError
 from lenet.files import expanded, followed
 from lenet.report.progress import Printer, combined
-from lenet.report.text import epochs_trained
+from lenet.report.text import stopped
 from lenet.report.tracking import Track, Tracker, check_tracking
 from lenet.runs.opening import opened_run
 from lenet.runs.run import Clock, Run
@@ -65,10 +64,8 @@ def train(
     Raises InputError (a ValueError) if an argument is invalid, and Interrupted (a KeyboardInterrupt) on Ctrl-C.
     """
     own = model if isinstance(model, nn.Sequential) else None
-    memory = in_memory(data)
-    request = Request.of(
-        recipe, {"data": MEMORY if memory else data, "model": model if own is None else OWN_MODEL, **options}
-    )
+    named, memory = given_data(data)
+    request = Request.of(recipe, {"data": named, "model": model if own is None else OWN_MODEL, **options})
     return run_training(
         request, memory=memory, own=own, out=out, resume=resume, overwrite=overwrite, verbose=verbose, watch=watch,
         or_digits=or_digits, track=track,
@@ -121,7 +118,7 @@ def run_training(
                 clock = train_all(setup, trainings, run, combined(printer, tracker, watch), started)
                 _finish(setup, trainings, run, clock)
             except KeyboardInterrupt:
-                raise Interrupted(_how_to_resume(run, trainings)) from None
+                raise Interrupted(stopped(run, trainings)) from None
     if printer:
         printer.show_result(run)
     return run
@@ -154,11 +151,3 @@ def _finish(setup: Setup, trainings: list[Training], run: Run, clock: Clock) -> 
     # In order of network and epoch; the rows were appended in the order in which epochs ended.
     run.write_metrics(row for training in trainings for row in training.history)
     run.write_result(result_of(setup, trainings, tested, clock))
-
-
-def _how_to_resume(run: Run, trainings: list[Training]) -> str:
-    epochs, of = epochs_trained(trainings), trainings[0].config.epochs
-    how = f"lenet train --resume --out {shlex.quote(str(run.path))}"
-    if trainings[0].config.data == MEMORY:
-        how = f"lenet.train(DATA, resume=True, out='{run.path}')"
-    return f"stopped after epoch {epochs} of {of}; resume with: {how}"

@@ -17,8 +17,7 @@ from lenet.config.keywords import (
     with_options,
 )
 from lenet.config.request import Request
-from lenet.data.memory import Images, in_memory
-from lenet.data.source import MEMORY
+from lenet.data.memory import Images, given_data
 from lenet.errors import InputError
 from lenet.runs.run import Run
 from lenet.training.loop import Watch
@@ -53,8 +52,8 @@ def transfer(
     start = run.path if isinstance(run, Run) else run
     if isinstance(options.get("model"), nn.Module):
         raise InputError(f"the network comes from {start}: leave model out", options=["model"])
-    memory = in_memory(data)
-    request = Request.of(recipe, {"data": MEMORY if memory else data, "start": str(start), **options})
+    named, memory = given_data(data)
+    request = Request.of(recipe, {"data": named, "start": str(start), **options})
     optimizer = request.settings.get("optimizer", Config.optimizer)
     request = replace(request, defaults={"freeze": TRANSFER_FREEZE, "lr": TRANSFER_LR[optimizer]})
     return run_training(

@@ -13,13 +13,12 @@ from torch import nn
 
 from lenet.commands.train import Interrupted, train
 from lenet.config.keywords import SEARCH_DEFAULTS, Options, with_options
-from lenet.data.memory import Images, in_memory
-from lenet.data.source import MEMORY
+from lenet.data.memory import Images, given_data
 from lenet.engine.preserved import preserved_torch
 from lenet.errors import InputError
 from lenet.models import describe
 from lenet.report.progress import combined
-from lenet.runs.kinds import SEARCH_FILE
+from lenet.runs.kinds import SEARCH_FILE, how_to_resume
 from lenet.runs.opening import opened_run
 from lenet.runs.run import Clock, Run
 from lenet.training.setup import OWN_MODEL
@@ -103,21 +102,21 @@ def tune(
     started = time.time()
     check_ray()
     own = model if isinstance(model, nn.Sequential) else None
-    memory = in_memory(data)
-    request = request_of(
-        recipe, {"data": MEMORY if memory else data, "model": model if own is None else OWN_MODEL, **options}
-    )
+    named, memory = given_data(data)
+    request = request_of(recipe, {"data": named, "model": model if own is None else OWN_MODEL, **options})
     asked = {
         "metric": metric, "scheduler": scheduler, "grace_period": grace_period, "reduction_factor": reduction_factor,
         "searcher": search, "confirm": confirm, "keep": keep,
     }  # fmt: skip
     asked = {name: value for name, value in asked.items() if value is not None}
-    machine, named = Machine(workers, gpus_per_trial, address).check(), request.settings.get("data")
+    machine = Machine(workers, gpus_per_trial, address).check()
     with ExitStack() as ray, request.naming_recipe(), preserved_torch():
         layers = None if own is None else describe(own)
         wanted = wanted_search(request, space, trials, asked, machine.gpus, layers)
         with (
-            opened_run(out, data=named, resume=resume, overwrite=overwrite, marker=SEARCH_FILE) as run,
+            opened_run(
+                out, data=request.settings.get("data"), resume=resume, overwrite=overwrite, marker=SEARCH_FILE
+            ) as run,
             SearchPrinter() if verbose else nullcontext() as printer,
         ):
             saved = read_search(run.path / SEARCH_FILE)
@@ -196,7 +195,7 @@ def _run_trials(
     except KeyboardInterrupt:
         over = sum(trial.over for trial in trials)
         where = f"stopped after {over} of {setup.search.trials} trials"
-        raise Interrupted(f"{where}; resume with: {folder.how_to_resume(path)}") from None
+        raise Interrupted(f"{where}; resume with: {how_to_resume(path, 'tune')}") from None
     finally:
         if len(trials):
             write()
@@ -238,7 +237,7 @@ def _confirmed(setup: SearchSetup, number: int, data_sha256: str | None, verbose
     """Train the best trial's values with fresh seeds; returns that run's result.json."""
     search, path = setup.search, setup.run.path
     again, seed = folder.confirmation_path(path, number, search.confirm), fresh_seed(search, search.confirm)
-    how = folder.how_to_resume(path)
+    how = how_to_resume(path, "tune")
     try:
         # By their hash, since the images may have changed while the trials ran.
         run = train(setup.memory, recipe=path / "best.toml", model=setup.own, out=again, resume=again.exists(),

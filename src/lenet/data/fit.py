@@ -188,6 +188,11 @@ def _fitted(image: Image.Image, size: int, channels: int, fit: str) -> NDArray[n
     return np.array(square, dtype=np.uint8).reshape(size, size, channels)
 
 
+def as_image(pixels: NDArray[np.uint8]) -> Image.Image:
+    """uint8 [H, W, 1 or 3] as a grey or RGB image."""
+    return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+
+
 def fit_array(images: NDArray[Any], size: int, fit: str = "crop", channels: int | None = None) -> NDArray[np.uint8]:
     """uint8 [N, H, W, C] to uint8 [N, size, size, C], pixel for pixel what `fit_image` makes of each.
 
@@ -205,8 +210,7 @@ def fit_array(images: NDArray[Any], size: int, fit: str = "crop", channels: int 
     _check_pixels(width, height)
     fitted = allocate((count, size, size, channels))
     for index, pixels in enumerate(images):
-        picture = Image.fromarray(pixels[:, :, 0] if own_channels == 1 else pixels)
-        fitted[index] = _fitted(picture, size, channels, fit)
+        fitted[index] = _fitted(as_image(pixels), size, channels, fit)
     return fitted
 
 

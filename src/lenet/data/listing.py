@@ -20,7 +20,7 @@ from lenet.data.catalog import SETS
 from lenet.data.dataset import find_auto, load_dataset, own_path
 from lenet.data.decode import SMALL
 from lenet.data.detect import detect
-from lenet.data.fit import opened
+from lenet.data.fit import as_image, opened
 from lenet.data.folders import Split, scan
 from lenet.data.published import read_digits
 from lenet.data.source import Names, Opening, Part, Source
@@ -162,4 +162,4 @@ def _labels(source: Source) -> Labels:
 
 def _as_image(pixels: NDArray[np.uint8]) -> AbstractContextManager[Image.Image]:
     """uint8 [H, W, 1 or 3]"""
-    return nullcontext(Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels))
+    return nullcontext(as_image(pixels))

@@ -14,6 +14,7 @@ from PIL import Image
 
 from lenet.config.values import shown
 from lenet.data.arrays import as_array, checked_classes, checked_pixels
+from lenet.data.fit import as_image
 from lenet.data.folders import SPLIT_WORDS, Split
 from lenet.data.source import MEMORY, Part, Source, source_of
 from lenet.errors import InputError, did_you_mean
@@ -37,6 +38,15 @@ class Images:
     images: Any
     labels: Any
     classes: Sequence[str] | None = None
+
+
+def given_data(data: Any) -> tuple[Any, Source | None]:
+    """The option `data`, and its source if it is images from Python: the option is "memory" then.
+
+    Raises InputError as `in_memory` does.
+    """
+    memory = in_memory(data)
+    return (data if memory is None else MEMORY), memory
 
 
 def in_memory(data: Any) -> Source | None:
@@ -193,7 +203,7 @@ def _opened(image: Any) -> AbstractContextManager[Image.Image]:
         raise InputError(f"shape {list(array.shape)} is not that of an image")
     batch: Any = image[None] if hasattr(image, "shape") else array[None]
     pixels: np.ndarray = checked_pixels(batch, "the image")[0]
-    return nullcontext(Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels))
+    return nullcontext(as_image(pixels))
 
 
 def _side(image: Any) -> int | None:

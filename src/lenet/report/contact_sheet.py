@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from lenet.characters import visible
+from lenet.data.fit import as_image
 from lenet.files import make_folder, write_whole
 
 MOST_IMAGES = 400
@@ -64,7 +65,7 @@ def contact_sheet(
 
 def _thumbnail(pixels: NDArray[np.uint8]) -> Image.Image:
     """The image with `_SIDE` pixels on its longer side; small images are enlarged without smoothing."""
-    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    image = as_image(pixels)
     scale = _SIDE / max(image.size)
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     return image.resize(size, Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BILINEAR)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from lenet.data.fit import as_image
 from lenet.errors import counted
 from lenet.evaluation.calibration import BINS
 from lenet.report.contents import Contents
@@ -138,7 +138,7 @@ def filter_pngs(filters: NDArray[np.float32]) -> Sequence[bytes]:
         most = float(np.abs(one).max()) or 1.0
         pixels = np.clip(128 + 127 * np.nan_to_num(one / most), 0, 255).astype(np.uint8)
         content = io.BytesIO()
-        Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(content, "PNG")
+        as_image(pixels).save(content, "PNG")
         found.append(content.getvalue())
     return found
 

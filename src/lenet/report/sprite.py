@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from lenet.data.fit import as_image
+
 _MOST_SIDE = 48  # pixels of an image on the sprite; larger ones are reduced
 _FEWEST_BYTES = 64  # of an image, for a first guess
 _MEASURED = 64  # images of which the first guess is made
@@ -66,7 +68,7 @@ def _drawn(images: Sequence[NDArray[np.uint8]]) -> Sprite:
     rows = -(-len(images) // columns)
     sheet = Image.new("L" if channels == 1 else "RGB", (columns * size[0], rows * size[1]))
     for number, pixels in enumerate(images):
-        image = Image.fromarray(pixels[:, :, 0] if channels == 1 else pixels)
+        image = as_image(pixels)
         image = image if image.size == size else image.resize(size, Image.Resampling.BILINEAR)
         row, column = divmod(number, columns)
         sheet.paste(image, (column * size[0], row * size[1]))

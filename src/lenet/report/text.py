@@ -4,8 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lenet.config import augmentation_line
+from lenet.data.source import MEMORY
 from lenet.errors import counted
 from lenet.models import parameter_count
+from lenet.runs.kinds import how_to_resume
 from lenet.runs.metrics import SELECT, selected
 from lenet.runs.run import Run
 from lenet.training.seen import seen_notes
@@ -82,6 +84,15 @@ def epochs_trained(trainings: Sequence[Training]) -> str:
     """Number of epochs: one number, or one for each network if they differ."""
     epochs = [training.epoch for training in trainings]
     return str(epochs[0]) if len(set(epochs)) == 1 else ", ".join(map(str, epochs))
+
+
+def stopped(run: Run, trainings: Sequence[Training], command: str = "train") -> str:
+    """Where Ctrl-C stopped the trainings of a run, and how to resume it; command: which of lenet's trained it."""
+    config = trainings[0].config
+    how = how_to_resume(run.path, command)
+    if config.data == MEMORY:
+        how = f"lenet.{command}(DATA, resume=True, out='{run.path}')"
+    return f"stopped after epoch {epochs_trained(trainings)} of {config.epochs}; resume with: {how}"
 
 
 def result_lines(run: Run) -> list[str]:

@@ -1,5 +1,6 @@
 """What a folder is, by the files in it, and whether a lenet process is working in it."""
 
+import shlex
 from pathlib import Path
 from typing import Literal
 
@@ -26,3 +27,8 @@ def state_of(path: Path) -> Literal["interrupted", "running"]:
             return "interrupted"
     except BlockingIOError:
         return "running"
+
+
+def how_to_resume(path: Path, command: str = "train") -> str:
+    """The command that resumes an unfinished run, search or audit; command: which of lenet's started it."""
+    return f"lenet {command} --resume --out {shlex.quote(str(path))}"

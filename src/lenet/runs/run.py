@@ -1,7 +1,6 @@
 """The run folder: config.toml, metrics.csv, result.json, model.safetensors + model.json, plots/, state/ to resume."""
 
 import json
-import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
@@ -18,7 +17,7 @@ from lenet.files import MOST_CSV, gone, make_folder, read_json, read_regular, wr
 from lenet.layers.network import describe
 from lenet.runs.arrays import read_arrays, write_arrays
 from lenet.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from lenet.runs.kinds import kind_of
+from lenet.runs.kinds import how_to_resume, kind_of
 from lenet.runs.metrics import EpochRow, append_metrics, read_metrics, write_metrics
 from lenet.runs.result import result_fault
 from lenet.runs.split import (
@@ -226,13 +225,13 @@ class Run:
         self.check_exists()
         result = self.result
         if result is None:
-            quoted, kind = shlex.quote(str(self.path)), kind_of(self.path)
+            kind = kind_of(self.path)
             if kind == "search":
-                why = f"is not finished: resume it with 'lenet tune --resume --out {quoted}'"
+                why = f"is not finished: resume it with '{how_to_resume(self.path, 'tune')}'"
             elif self.is_kept_trial:
                 why = "is a trial that a search kept, which was not evaluated on the test set"
             else:
-                why = f"is not finished: resume it with 'lenet train --resume --out {quoted}'"
+                why = f"is not finished: resume it with '{how_to_resume(self.path)}'"
             raise InputError(f"{self.path} {why if kind in ('run', 'search') else 'is no run: give the folder of one'}")
         return result
 

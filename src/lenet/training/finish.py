@@ -1,13 +1,8 @@
 """The end of a run: evaluates the test set, once, with the best weights by validation."""
 
-import platform
-import shlex
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +17,7 @@ from lenet.evaluation.scores import Scores, mean_sd, scores
 from lenet.models import parameter_count
 from lenet.runs.checkpoint import Checkpoint
 from lenet.runs.metrics import SELECT, best_of
+from lenet.runs.provenance import command, versions
 from lenet.runs.run import Clock, Run
 from lenet.training.setup import Setup, threads_each
 from lenet.training.start import trained_parameters
@@ -30,8 +26,6 @@ from lenet.training.training import Training
 _DESCRIBED_TRAIN, _DESCRIBED_VAL = 2000, 5000  # images of which statistics are computed; more make little difference
 _COPIED = 512  # of these images at once
 _PER_STATISTIC = 5  # training images at least: a covariance needs a multiple of the number of statistics
-_NO_SCRIPT = ("", "-", "-c", "ipython", "ipython3")  # sys.argv[0] of Python without a script of the user's
-_LIBRARIES = ("lenet", "torch", "numpy", "pillow")
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,17 +190,3 @@ def _weights_by_name(setup: Setup) -> list[dict[str, float]] | None:
     """The class weights by class name, once for each fold, or once for all networks; None without weights."""
     found = [setup.class_weights(number) for number in range(len(setup.dataset.folds) or 1)]
     return [dict(zip(setup.dataset.classes, weights, strict=True)) for weights in found if weights] or None
-
-
-def command() -> str:
-    """The command line of this process, quoted for a shell; empty if Python runs no script, as in a notebook."""
-    name = Path(sys.argv[0]).name
-    if name in _NO_SCRIPT or name.endswith("kernel_launcher.py"):
-        return ""
-    words = {"__main__.py": ["lenet"]}.get(name, ["python", name] if name.endswith(".py") else [name])
-    return shlex.join([*words, *sys.argv[1:]])
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that results depend on."""
-    return {"python": platform.python_version()} | {name: version(name) for name in _LIBRARIES}

@@ -9,9 +9,9 @@ from typing import Any, Literal
 from lenet.report.markdown import as_given
 from lenet.report.markup import Cell, link_to
 from lenet.report.page import REPORT
-from lenet.runs.kinds import SEARCH_FILE, state_of
+from lenet.runs.kinds import SEARCH_FILE, how_to_resume, state_of
 from lenet.runs.run import Run
-from lenet.tuning.folder import confirmation_of, how_to_resume, how_to_search, how_to_train, read_trials
+from lenet.tuning.folder import confirmation_of, how_to_search, how_to_train, read_trials
 from lenet.tuning.search import Search, read_search
 from lenet.tuning.trials import Trials
 
@@ -78,7 +78,7 @@ def search_contents(folder: Path, page: Path) -> SearchContents:
         importance=_importance(trials, search, missing),
         command=command_of(result, search),
         again=how_to_train(again, search.config) if again and again.is_file() else "",
-        resume="" if state == "finished" else how_to_resume(folder),
+        resume="" if state == "finished" else how_to_resume(folder, "tune"),
         trial_cells={
             trial.number: link_to(str(trial.number), folder / "keep" / str(trial.number) / REPORT, page)
             for trial in trials

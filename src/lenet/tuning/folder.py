@@ -13,8 +13,9 @@ from lenet.data.source import MEMORY
 from lenet.files import is_left_over, make_folder, write_whole
 from lenet.runs.checkpoint import Checkpoint, save_checkpoint
 from lenet.runs.metrics import SELECT
+from lenet.runs.provenance import versions
 from lenet.runs.tensors import read_tensors
-from lenet.training.finish import calibrated, likeness_of, versions
+from lenet.training.finish import calibrated, likeness_of
 from lenet.training.setup import OWN_MODEL
 from lenet.tuning.search import Search
 from lenet.tuning.trial import Job, state_path, training_of
@@ -66,11 +67,6 @@ def write_best(folder: Path, trial: TrialRecord, config: Config, search: Search,
 def how_to_train(recipe: Path, config: Config) -> str:
     """The command that trains a recipe. A network of the user's own is in no recipe, but in main.py."""
     return f"{'python main.py' if config.model == OWN_MODEL else 'lenet train'} --recipe {shlex.quote(str(recipe))}"
-
-
-def how_to_resume(folder: Path) -> str:
-    """The command that resumes the search."""
-    return f"lenet tune --resume --out {shlex.quote(str(folder))}"
 
 
 def how_to_search(search: Search) -> str:

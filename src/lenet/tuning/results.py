@@ -6,8 +6,8 @@ from typing import Any
 
 from lenet.errors import InputError
 from lenet.evaluation.scores import mean_sd
+from lenet.runs.provenance import command, versions
 from lenet.runs.run import Clock
-from lenet.training.finish import command, versions
 from lenet.tuning.search import Search
 from lenet.tuning.setup import SearchSetup
 from lenet.tuning.trial import trial_seed

@@ -5,7 +5,7 @@ from importlib.metadata import version
 
 import pytest
 
-from lenet.training.finish import command, versions
+from lenet.runs.provenance import command, versions
 
 
 def test_versions_list_python_and_libraries():
