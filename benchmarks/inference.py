@@ -32,7 +32,6 @@ import torch
 from comparison import machine, table
 
 import lenet
-from lenet.commands.predict import chosen_network
 from lenet.config import DataConfig
 from lenet.data.dataset import load_dataset
 from lenet.engine import native as native_engine
@@ -99,7 +98,7 @@ def compiled(path: Path, flags: list[str], compiler: list[str], classes: int) ->
 def candidates(run: str | Path, folder: Path) -> dict[str, Classify]:
     """What is measured, by name."""
     checkpoint = lenet.load(run)
-    network = checkpoint.networks[chosen_network(checkpoint, None)]
+    network = checkpoint.networks[checkpoint.number_of(None)]
     found = {"native": native(network, checkpoint.input_shape), "eager": eager(network)}
     for suffix, files in exported(run, folder).items():
         found[f"onnx{suffix}"] = onnx(files["onnx"])

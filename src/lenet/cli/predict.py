@@ -62,7 +62,7 @@ def predict(
     """
     chosen = _chosen_format(format, json_, out, overwrite)
     with loading():
-        from lenet.commands.predict import chosen_network, limits_of, load, predict_files
+        from lenet.commands.predict import limits_of, load, predict_files
         from lenet.data.image_files import image_files
         from lenet.data.progress import progress
         from lenet.evaluation.likeness import FEWEST_VALIDATION
@@ -93,7 +93,7 @@ def predict(
     console = PlainConsole(stderr=out is None and chosen != "table")
     if counts.predicted and (out is not None or total >= _SUMMARY_FROM):
         console.print(counts.table())
-    number = chosen_network(checkpoint, network)
+    number = checkpoint.number_of(network)
     limits = limits_of(checkpoint, number, reject_error, reject_unlike)
     if checkpoint.likeness[number] is None and reject_unlike == "auto":
         console.lines(

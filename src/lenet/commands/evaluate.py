@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from lenet.commands.predict import chosen_network, finite, load
+from lenet.commands.predict import finite, load
 from lenet.config import Config, checked, names_in
 from lenet.config.augmentation import augmentations
 from lenet.data import Dataset, load_dataset
@@ -73,7 +73,7 @@ def evaluate(
             raise InputError(f"--split is for the run's own data, which {dataset.source} is not: leave it out")
         which: Which = split or ("test" if own or dataset.has_test else "all")
         views = _views(config) if augment else []
-        numbers = list(range(len(checkpoint.networks))) if network is None else [chosen_network(checkpoint, network)]
+        numbers = list(range(len(checkpoint.networks))) if network is None else [checkpoint.number_of(network)]
         predicted, scored, augmented = [], [], []
         for number in numbers:
             # With folds, each network has training and validation images of its own.

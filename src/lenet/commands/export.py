@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lenet.commands.evaluate import as_trained, own_config
-from lenet.commands.predict import chosen_network, load
+from lenet.commands.predict import load
 from lenet.config import Config, checked
 from lenet.data.memory import Images, given_data
 from lenet.data.source import MEMORY, Source
@@ -80,7 +80,7 @@ def export(
         if file.name in _OF_THE_RUN and file.exists() and file.parent.samefile(run.path):
             raise InputError(f"{file} belongs to the run: choose another name")
         checkpoint = load(run)
-        number = chosen_network(checkpoint, network)
+        number = checkpoint.number_of(network)
         described = read_network(run, checkpoint, number)
         config = own_config(run, checkpoint, data_dir)
         if data is not None:

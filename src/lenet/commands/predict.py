@@ -3,7 +3,6 @@
 import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard, Union
@@ -17,6 +16,7 @@ from lenet.engine.base import Settings
 from lenet.engine.statistics import map_statistics
 from lenet.errors import InputError
 from lenet.evaluation.likeness import FEWEST_VALIDATION, unlike_rate
+from lenet.evaluation.prediction import Prediction
 from lenet.evaluation.rejection import UNLIKE, UNSURE, Limits, error_rate, rejection
 from lenet.evaluation.scores import probabilities
 from lenet.runs.checkpoint import Checkpoint
@@ -29,24 +29,6 @@ if TYPE_CHECKING:
     import torch
 
 Picture = Union[str, Path, Image.Image, np.ndarray, "torch.Tensor"]
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The most probable classes of one image, most probable first; empty if the image could not be read.
-
-    image: the path, or "image 3" for an image without a path at index 3; probabilities: fractions from 0 to 1
-    error: why the image could not be read; None if it could
-    unknown: whether the image was rejected
-    reason: why it was: "unlike the training images" (`reject_unlike`) or "low confidence" (`reject_error`)
-    """
-
-    image: str
-    classes: tuple[str, ...] = ()
-    probabilities: tuple[float, ...] = ()
-    error: str | None = None
-    unknown: bool = False
-    reason: str | None = None
 
 
 def load(run: str | Path | Run) -> Checkpoint:
@@ -84,7 +66,7 @@ def predict(
     `reject_unlike`.
     """
     checkpoint = run if isinstance(run, Checkpoint) else load(run)
-    number = chosen_network(checkpoint, network)
+    number = checkpoint.number_of(network)
     _check_top(top)
     limits = limits_of(checkpoint, number, reject_error, reject_unlike)
     size, _, channels = checkpoint.input_shape
@@ -120,7 +102,7 @@ def predict_files(
     Each equals, up to rounding, what `predict` returns. Files are decoded in threads while the network predicts earlier
     ones. An image that cannot be read gets an `error`. Raises InputError as `predict` does for its options.
     """
-    number = chosen_network(checkpoint, network)
+    number = checkpoint.number_of(network)
     _check_top(top)
     limits = limits_of(checkpoint, number, reject_error, reject_unlike)
     size, _, channels = checkpoint.input_shape
@@ -211,16 +193,6 @@ def finite(logits: np.ndarray, number: int) -> np.ndarray:
     if not np.isfinite(logits).all():
         raise InputError(f"network {number} gives values that are not finite: its weights are too large; train again")
     return logits
-
-
-def chosen_network(checkpoint: Checkpoint, network: int | None) -> int:
-    """`network`, by default the number of the best by validation. Raises InputError if the run has no such network."""
-    if network is None:
-        return checkpoint.best
-    whole = isinstance(network, int | np.integer) and not isinstance(network, bool)
-    if not whole or not 0 <= network < len(checkpoint.networks):
-        raise InputError(f"no network {network}: the run has networks 0 to {len(checkpoint.networks) - 1}")
-    return int(network)
 
 
 def _ranked(

@@ -4,13 +4,14 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol, TextIO
+from typing import TextIO
 
 from rich.table import Table
 
 from lenet.characters import visible
 from lenet.errors import counted
 from lenet.evaluation.likeness import Likeness
+from lenet.evaluation.prediction import Prediction
 from lenet.evaluation.rejection import UNLIKE, UNSURE, Accepted, Limits
 from lenet.report.console import PlainConsole
 from lenet.report.sheet import Sheet
@@ -18,23 +19,6 @@ from lenet.report.sheet import Sheet
 _ROWS = 200  # images of which a table is made at once; its columns are as wide as the first ones need
 UNKNOWN = "unknown"  # the answer to rejected images
 _ERRORS = 20  # that are kept
-
-
-class Prediction(Protocol):
-    """What is written of an image: see lenet.commands.predict.Prediction."""
-
-    @property
-    def image(self) -> str: ...
-    @property
-    def classes(self) -> tuple[str, ...]: ...
-    @property
-    def probabilities(self) -> tuple[float, ...]: ...
-    @property
-    def error(self) -> str | None: ...
-    @property
-    def unknown(self) -> bool: ...
-    @property
-    def reason(self) -> str | None: ...
 
 
 Write = Callable[[Prediction], None]

@@ -62,6 +62,15 @@ class Checkpoint:
     versions: dict[str, str] = field(default_factory=dict)
     best: int = 0
 
+    def number_of(self, network: int | None) -> int:
+        """`network`; for None the best by validation. Raises InputError if there is no such network."""
+        if network is None:
+            return self.best
+        whole = isinstance(network, int | np.integer) and not isinstance(network, bool)
+        if not whole or not 0 <= network < len(self.networks):
+            raise InputError(f"no network {network}: the run has networks 0 to {len(self.networks) - 1}")
+        return int(network)
+
     def check_finite(self, where: str | Path) -> None:
         """Raises InputError, which begins with `where`, if a weight is infinite or NaN."""
         for number, network in enumerate(self.networks):
