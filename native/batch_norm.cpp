@@ -31,7 +31,7 @@ class BatchNorm : public Layer<T> {
         measure(step.images, columns);
       else
         norm_.use_running(columns);
-      const int begin = columns.begin, count = columns.end - columns.begin;
+      const int begin = columns.begin, count = columns.size();
       const T *const scale = norm_.scale + begin, *const shift = norm_.shift + begin;
       each_position(step.images, [&](int n, int from, int to) {
         const T* __restrict const x = in->image(n) + from + begin;
@@ -44,7 +44,7 @@ class BatchNorm : public Layer<T> {
   void backward(Schedule& schedule) override {
     if (!this->trained_) return;
     schedule.columns(Split::features<T>(channels()), [this](const Step& step, Range columns, const Worker&) {
-      const int begin = columns.begin, count = columns.end - columns.begin;
+      const int begin = columns.begin, count = columns.size();
       T* __restrict const dweight = norm_.dweight + begin;
       T* __restrict const dbias = norm_.dbias + begin;
       const T *const mean = norm_.mean + begin, *const inverse = norm_.inverse + begin;
@@ -101,7 +101,7 @@ class BatchNorm : public Layer<T> {
 
   // The batch's mean and variance in two passes: a single pass loses precision where the mean is large.
   void measure(int images, Range columns) {
-    const int begin = columns.begin, count = columns.end - columns.begin;
+    const int begin = columns.begin, count = columns.size();
     const int64_t values = int64_t(images) * positions();
     T* __restrict const mean = norm_.mean + begin;
     T* __restrict const squares = norm_.inverse + begin;

@@ -95,7 +95,7 @@ class ConvWeights {
   // kernel, which are separate in `by_output` too, so that no two threads write to the same cache line.
   void update(Schedule& schedule, const Optimizer<T>& optimizer) {
     schedule.columns(Split::singly(kernel), [this, &optimizer](const Step& step, Range rows, const Worker&) {
-      const int count = (rows.end - rows.begin) * run_width, slices = slice_count(step.images);
+      const int count = rows.size() * run_width, slices = slice_count(step.images);
       const auto rates = optimizer.rates(weight, step.learning_rate);
       for (int c = 0; c < outputs; c++) {
         const int at = (c * kernel + rows.begin) * run_width;

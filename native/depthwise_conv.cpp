@@ -168,7 +168,7 @@ class DepthwiseConv : public Layer<T> {
   // Sums the slices' gradients of these channels, `gradient` values after their begin, and updates the parameter's values
   // from `at` on.
   void update(const Parameter<T>& parameter, int at, Range channels, int gradient, const Step& step, int slices) const {
-    const int count = channels.end - channels.begin;
+    const int count = channels.size();
     T* __restrict const sum = gradients_ + gradient + channels.begin;
     for (int s = 1; s < slices; s++) {
       const T* __restrict const part = sum + size_t(s) * (size_ + width_);

@@ -77,7 +77,7 @@ void each_run(Schedule& schedule, const Blob<T>& in, const Blob<T>& out, Work wo
   const Layout from = in.layout, to = out.layout;
   if (from.height * from.width == 1 || in.flat) {
     schedule.columns(Split::features<T>(in.columns()), [work, from, to](const Step& step, Range columns, const Worker&) {
-      const int begin = columns.begin, count = columns.end - columns.begin;
+      const int begin = columns.begin, count = columns.size();
       const Run run = {begin, from.at(0, 0) + begin, to.at(0, 0) + begin, count};
       for (int n = 0; n < step.images; n++) work(step, n, run);
     });

@@ -58,14 +58,19 @@ Network<T>::Network(const LenetCall& call, bool training, int most_images)
   backward_.make_stages();
 }
 
+// The layout after a layer whose windows of pixels move in strides: a convolution or a pool.
+static Layout windowed(Layout layout, const LenetLayer& spec) {
+  layout.height = (layout.height + 2 * spec.pad_y - spec.kernel) / spec.stride_y + 1;
+  layout.width = (layout.width + 2 * spec.pad_x - spec.kernel) / spec.stride_x + 1;
+  return layout;
+}
+
 template <class T>
 void Network<T>::build() {
   const LenetCall& call = context_.call;
   const bool pixels = call.pixels != nullptr;
   blobs_.emplace_back();
   input_ = std::make_unique<Input<T>>(call, pixels ? &call.layers[0] : nullptr, blobs_.back());
-  Fork<T>* fork = nullptr;   // of the residual block at hand
-  Blob<T>* body = nullptr;   // its body's output
   for (int i = pixels ? 1 : 0; i < call.layer_count; i++) {
     const LenetLayer& spec = call.layers[i];
     const bool trained = context_.training && spec.index >= call.frozen;
@@ -80,8 +85,7 @@ void Network<T>::build() {
         const bool first = i == 1;
         in.layout.border_y = spec.pad_y;
         in.layout.border_x = spec.pad_x;
-        out.layout.height = (in.layout.height + 2 * spec.pad_y - spec.kernel) / spec.stride_y + 1;
-        out.layout.width = (in.layout.width + 2 * spec.pad_x - spec.kernel) / spec.stride_x + 1;
+        out.layout = windowed(out.layout, spec);
         out.layout.channels = spec.outputs;
         out.needs_gradient |= trained;
         out.before_norm = trained && i + 1 < call.layer_count && call.layers[i + 1].kind == kBatchNorm;
@@ -124,8 +128,7 @@ void Network<T>::build() {
         break;
       case kMaxPool:
       case kAveragePool:
-        out.layout.height = (in.layout.height + 2 * spec.pad_y - spec.kernel) / spec.stride_y + 1;
-        out.layout.width = (in.layout.width + 2 * spec.pad_x - spec.kernel) / spec.stride_x + 1;
+        out.layout = windowed(out.layout, spec);
         add(make_pool(context_, spec, trained), out);
         break;
       case kGlobalAveragePool:
@@ -139,35 +142,11 @@ void Network<T>::build() {
       case kDropout:
         if (trained && spec.p > 0) add(make_dropout(context_, spec, trained), out);
         break;
-      case kBody: {
-        auto layer = std::make_unique<Fork<T>>(context_, spec);
-        fork = layer.get();
-        fork->in = &in;
-        layers_.push_back(std::move(layer));
-        break;
-      }
+      case kBody:
       case kShortcut:
-        body = &in;
-        fork->copies = call.layers[i + 1].kind != kAdd;
-        if (!fork->copies) break;
-        out.layout = fork->in->layout;
-        out.layout.border_y = out.layout.border_x = 0;
-        out.needs_gradient = fork->in->needs_gradient;
-        blobs_.push_back(out);
-        fork->out = &blobs_.back();
+      case kAdd:
+        add_branch(i, in, out);
         break;
-      case kAdd: {
-        Blob<T>& other = fork->copies ? in : *fork->in;
-        out.needs_gradient = body->needs_gradient || other.needs_gradient;
-        add(std::make_unique<Add<T>>(context_, spec, other), out);
-        layers_.back()->in = body;
-        body->sum = &blobs_.back();
-        if (fork->copies)
-          other.sum = &blobs_.back();
-        else
-          fork->out = &blobs_.back();
-        break;
-      }
       case kNormalize:
         break;
     }
@@ -181,6 +160,37 @@ void Network<T>::build() {
     if (!blob->alias) break;  // an alias has the gradient of the blob before it
   }
   loss_ = std::make_unique<Loss<T>>(call, blobs_.back());
+}
+
+// The layers that begin the body and the shortcut of a residual block, and that add both.
+template <class T>
+void Network<T>::add_branch(int i, Blob<T>& in, Blob<T> out) {
+  const LenetLayer& spec = context_.call.layers[i];
+  if (spec.kind == kBody) {
+    auto layer = std::make_unique<Fork<T>>(context_, spec);
+    fork_ = layer.get();
+    fork_->in = &in;
+    layers_.push_back(std::move(layer));
+  } else if (spec.kind == kShortcut) {
+    body_ = &in;
+    fork_->copies = context_.call.layers[i + 1].kind != kAdd;
+    if (!fork_->copies) return;
+    out.layout = fork_->in->layout;
+    out.layout.border_y = out.layout.border_x = 0;
+    out.needs_gradient = fork_->in->needs_gradient;
+    blobs_.push_back(out);
+    fork_->out = &blobs_.back();
+  } else {
+    Blob<T>& other = fork_->copies ? in : *fork_->in;
+    out.needs_gradient = body_->needs_gradient || other.needs_gradient;
+    add(std::make_unique<Add<T>>(context_, spec, other), out);
+    layers_.back()->in = body_;
+    body_->sum = &blobs_.back();
+    if (fork_->copies)
+      other.sum = &blobs_.back();
+    else
+      fork_->out = &blobs_.back();
+  }
 }
 
 // The activation at layer i, or null.

@@ -16,6 +16,9 @@
 namespace lenet {
 
 template <class T>
+class Fork;
+
+template <class T>
 class Network {
  public:
   // most_images: size of the largest batch. Throws std::bad_alloc.
@@ -30,6 +33,7 @@ class Network {
   int block_at(int i, BlockSpec& block) const;
   const LenetLayer* activation_at(int i) const;
   void add(LayerPointer<T> layer, Blob<T> out);
+  void add_branch(int i, Blob<T>& in, Blob<T> out);
   void allocate(Arena& arena);
 
   Context<T> context_;
@@ -38,6 +42,8 @@ class Network {
   std::unique_ptr<Input<T>> input_;
   std::unique_ptr<Loss<T>> loss_;
   std::unique_ptr<Arena> arena_;
+  Fork<T>* fork_ = nullptr;  // of the last residual block
+  Blob<T>* body_ = nullptr;  // its body's output
   Schedule forward_, backward_;
 };
 

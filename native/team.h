@@ -21,6 +21,7 @@ namespace lenet {
 // [begin, end)
 struct Range {
   int begin, end;
+  int size() const { return end - begin; }
 };
 
 // One of `threads` threads; `index` selects its scratch memory.

@@ -92,7 +92,7 @@ template <int K>
 void Winograd<T>::convolve_tiles(Range tiles, const Maps<const T>& x, const Maps<T>& z, int channels, const T* bias,
                                  T* scratch) const {
   constexpr int L = kLanes<T>, N = K + kWinogradTile - 1;
-  const int count = tiles.end - tiles.begin, step = point_step<T>(block_ * inputs_);
+  const int count = tiles.size(), step = point_step<T>(block_ * inputs_);
   T *const inputs = scratch, *const products = scratch + size_t(N) * N * step;
   for (int t = 0; t < count; t++)
     transform_inputs<T, N>(tiles_.place(tiles.begin + t), x, inputs_, inputs + t * inputs_, step);

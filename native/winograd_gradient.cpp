@@ -75,7 +75,7 @@ template <int K>
 void WinogradGradient<T>::add_tiles(Range tiles, const Maps<const T>& x, const Maps<const T>& dz, bool first,
                                     T* sums) const {
   constexpr int L = kLanes<T>, N = K + kWinogradTile - 1;
-  const int count = tiles.end - tiles.begin, outputs = w_.outputs;
+  const int count = tiles.size(), outputs = w_.outputs;
   const int inputs_step = point_step<T>(block_ * input_width_), gradients_step = point_step<T>(block_ * outputs);
   T *const inputs = sums + size_t(N) * N * sums_step(), *const gradients = inputs + size_t(N) * N * inputs_step;
   for (int t = 0; t < count; t++) {

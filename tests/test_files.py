@@ -9,7 +9,18 @@ from pathlib import Path
 import pytest
 
 from lenet.errors import InputError
-from lenet.files import is_left_over, locked, make_folder, read_json, read_regular, read_toml, write_whole
+from lenet.files import (
+    check_new_file,
+    is_left_over,
+    locked,
+    made_for,
+    make_folder,
+    read_json,
+    read_regular,
+    read_toml,
+    temporary,
+    write_whole,
+)  # fmt: skip
 
 
 def full_disk(monkeypatch, number=errno.ENOSPC):
@@ -219,3 +230,73 @@ def test_a_file_system_without_locks_is_used_without(tmp_path, monkeypatch):
     monkeypatch.setattr("fcntl.flock", none)
     with locked(tmp_path) as alone:
         assert not alone
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_stays_and_its_target_is_written(tmp_path, there):
+    (tmp_path / "store").mkdir()
+    target, link = tmp_path / "store" / "target", tmp_path / "link"
+    link.symlink_to("store/target")
+    if there:
+        target.write_text("old")
+        with pytest.raises(InputError, match="link exists: give --overwrite"):
+            check_new_file(link, overwrite=False)
+    check_new_file(link, overwrite=True)
+    write_whole(link, "new")
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+    assert sorted(tmp_path.rglob("*")) == [link, target.parent, target]
+
+
+def test_a_link_that_leads_nowhere_exists(tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to("none")
+    with pytest.raises(InputError, match="link exists: give --overwrite to replace it, or another name"):
+        check_new_file(link, overwrite=False)
+    link.unlink()
+    link.symlink_to("no/where")
+    with pytest.raises(InputError, match=f"no folder {tmp_path}/no for link"):
+        check_new_file(link, overwrite=True)
+    link.unlink()
+    link.symlink_to("link")
+    with pytest.raises(InputError, match="link is not a regular file"):
+        check_new_file(link, overwrite=True)
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+@pytest.mark.parametrize("linked", [True, False])
+def test_what_is_not_a_regular_file_is_not_replaced(tmp_path, overwrite, linked):
+    path = tmp_path / "odd"
+    os.mkfifo(path)
+    if linked:
+        path = tmp_path / "link"
+        path.symlink_to("odd")
+    with pytest.raises(InputError, match=f"{path} is not a regular file: give another name"):
+        check_new_file(path, overwrite)
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "ü" * 128, "a\0b", "a\ud800", b"bytes", None, 3], ids=ascii)
+def test_names_that_no_file_can_have_are_refused(name):
+    for overwrite in (True, False):
+        with pytest.raises(InputError) as refused:
+            check_new_file(Path(name) if isinstance(name, str) else name, overwrite)
+        words = ("File name too long", "is no file's name (", "must be text or a path, not")
+        assert sum(one in str(refused.value) for one in words) == 1
+        assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["a" * 255, "a" * 217, "ü" * 127, "a" + "\U0001f600" * 63], ids=ascii)
+def test_names_of_up_to_255_bytes_can_be_written(tmp_path, name):
+    path = tmp_path / name
+    check_new_file(path, overwrite=False)
+    write_whole(path, "text")
+    assert path.read_text() == "text"
+    aside = temporary(path)
+    assert is_left_over(aside)
+    assert len(os.fsencode(aside.name)) <= 255
+    assert name.startswith(made_for(aside).name)
+
+
+def test_a_temporary_name_tells_for_which_file_it_was_made(tmp_path):
+    assert made_for(temporary(tmp_path / "net.c")) == tmp_path / "net.c"
+    assert made_for(tmp_path / "net.c") == tmp_path / "net.c"

@@ -18,6 +18,9 @@ from lenet.errors import InputError, one_line
 MOST_TEXT = 16 << 20  # bytes of a TOML or JSON file; parsed, each byte can take tens of bytes
 MOST_CSV = 1 << 28  # bytes of a table of images
 _DEEPEST = 64  # levels of lists and tables; functions that read them recurse
+_PART = re.compile(r"\.(.+)\.[0-9a-f]{32}\.part")  # what `temporary` makes of a name
+_PART_ADDS = 39  # bytes that `temporary` adds to a name
+_LONGEST_NAME = 255  # bytes of a file name, on every common file system
 
 
 def write_whole(path: Path, content: bytes | str, *, sync: bool = True) -> None:
@@ -33,7 +36,11 @@ def write_whole(path: Path, content: bytes | str, *, sync: bool = True) -> None:
 
 @contextmanager
 def written_whole(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
-    """A file that replaces `path` when the block ends, unless it raises; see `write_whole`."""
+    """A file that replaces `path` when the block ends, unless it raises; see `write_whole`.
+
+    A link stays: the file replaces its target.
+    """
+    path = target_of(path)
     aside = temporary(path)
     try:
         try:
@@ -63,12 +70,21 @@ def text_written_whole(path: Path) -> Iterator[TextIO]:
 
 def temporary(path: Path) -> Path:
     """A new name beside this file, for what may be deleted once the process that uses it has ended."""
-    return path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    name = path.name[:_LONGEST_NAME]
+    while len(os.fsencode(name)) > _LONGEST_NAME - _PART_ADDS:  # by characters: some file systems refuse half of one
+        name = name[:-1]
+    return path.with_name(f".{name}.{uuid.uuid4().hex}.part")
 
 
 def is_left_over(path: Path) -> bool:
     """Whether this is a `temporary` name: what has it was left by a process that was killed."""
-    return re.fullmatch(r"\..+\.[0-9a-f]{32}\.part", path.name) is not None
+    return _PART.fullmatch(path.name) is not None
+
+
+def made_for(path: Path) -> Path:
+    """The file for which `temporary` made this name (a very long one is cut short); any other path as it is."""
+    made = _PART.fullmatch(path.name)
+    return path.with_name(made[1]) if made else path
 
 
 def make_folder(path: Path, *, exist_ok: bool = True) -> None:
@@ -85,15 +101,36 @@ def make_folder(path: Path, *, exist_ok: bool = True) -> None:
 
 def check_new_file(file: Path, overwrite: bool) -> None:
     """Raises InputError if a file that the user named cannot be written, or exists and `overwrite` is not given."""
-    folder = file.parent
+    file = given_file(file)
+    target = given_file(target_of(file))
+    folder = target.parent
     if not folder.is_dir():
         raise InputError(f"no folder {folder} for {file.name}: create it or check the path")
     if file.is_dir():
         raise InputError(f"{file} is a folder: give a file's name")
-    if file.exists() and not overwrite:
+    # The target of a link may not exist; that of one in /proc, such as /dev/stdout, is no path.
+    if (os.path.lexists(target) or file.exists()) and not file.is_file():
+        raise InputError(f"{file} is not a regular file: give another name")
+    if os.path.lexists(file) and not overwrite:
         raise InputError(f"{file} exists: give --overwrite to replace it, or another name")
     if not os.access(folder, os.W_OK):
         raise InputError(f"cannot write to the folder {folder}: choose another one")
+
+
+def given_file(file: str | os.PathLike[str]) -> Path:
+    """The path of a file that the user named. Raises InputError if no file there can have this name."""
+    try:
+        path = Path(file)
+        path.lstat()
+    except TypeError:
+        raise InputError(f"a file's name must be text or a path, not {type(file).__name__}") from None
+    except (FileNotFoundError, NotADirectoryError):
+        return path
+    except OSError as error:
+        raise unwritable(path, error) from None
+    except ValueError as error:  # a NUL, or a character that no file's name can have
+        raise InputError(f"{str(path)!r} is no file's name ({one_line(error)}): choose another name") from None
+    return path
 
 
 def check_made_here(folder: Path, pattern: str, what: str) -> None:
@@ -120,13 +157,24 @@ def gone(path: Path) -> InputError:
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:
-    """The path with a home folder for ~ or ~user; unchanged if there is no such user, for whom pathlib would fail."""
-    return Path(os.path.expanduser(path))  # noqa: PTH111
+    """The path with a home folder for ~ or ~user; unchanged if there is no such user, for whom pathlib would fail.
+
+    Raises InputError for a path that is too long for any file system.
+    """
+    whole = Path(os.path.expanduser(path))  # noqa: PTH111
+    if any(len(os.fsencode(part)) > _LONGEST_NAME for part in whole.parts):
+        raise InputError(f"'{path!s:.60}...' has a name of more than {_LONGEST_NAME} bytes: give a shorter path")
+    return whole
 
 
 def followed(path: str | os.PathLike[str]) -> Path:
     """The absolute path with all links followed, as far as they go: for a circle of links, pathlib would fail."""
     return Path(os.path.realpath(path))
+
+
+def target_of(path: Path) -> Path:
+    """The file to which a link leads, also if it does not exist yet; any other path as it is."""
+    return followed(path) if os.path.islink(path) else path  # noqa: PTH114 (Path.is_symlink raises for long names)
 
 
 @contextmanager
@@ -208,7 +256,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 def _parsed(path: Path, parse: Callable[[str], Any], fault: str) -> Any:
     content = read_regular(path, MOST_TEXT)
     try:
-        values = parse(content.decode("utf-8"))
+        values = parse(content.decode("utf-8-sig"))
         _check_plain(values)
     except RecursionError:
         reason = f"nested more than {_DEEPEST} levels deep"

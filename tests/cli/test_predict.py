@@ -153,3 +153,43 @@ def test_an_existing_file_is_replaced_only_if_asked(lenet, refused, digits_run, 
     assert (tmp_path / "labels.csv").read_text() == "mine"
     assert lenet(*words, "--overwrite").code == 0
     assert (tmp_path / "labels.csv").read_text().startswith("file,")
+
+
+@pytest.mark.parametrize("name", ["model.json", "model.safetensors", "metrics.csv"])
+def test_the_files_of_a_run_are_not_replaced(lenet, refused, digits_run, tmp_path, name):
+    Image.new("L", (16, 16)).save(tmp_path / "1.png")
+    other = shutil.copytree(digits_run.path, tmp_path / "other")
+    before = (other / name).read_bytes()
+    words = ("predict", digits_run.path, tmp_path / "1.png", "--format", "csv", "--out", other / name)
+    for flags in ([], ["--overwrite"]):
+        refused(lenet(*words, *flags), f"{other / name} belongs to the run in {other}: choose another name")
+    assert (other / name).read_bytes() == before
+
+
+def test_a_pipe_is_not_replaced(lenet, refused, digits_run, tmp_path):
+    Image.new("L", (16, 16)).save(tmp_path / "1.png")
+    os.mkfifo(tmp_path / "pipe")
+    words = ("predict", digits_run.path, tmp_path / "1.png", "--format", "csv", "--out", tmp_path / "pipe")
+    for flags in ([], ["--overwrite"]):
+        refused(lenet(*words, *flags), "pipe is not a regular file: give another name")
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_a_link_is_written_through(lenet, digits_run, tmp_path):
+    Image.new("L", (16, 16)).save(tmp_path / "1.png")
+    (tmp_path / "a.csv").symlink_to("b.csv")
+    (tmp_path / "b.csv").write_text("old")
+    outcome = lenet("predict", digits_run.path, tmp_path / "1.png", "--out", tmp_path / "a.csv", "--overwrite")
+    assert outcome.code == 0
+    assert (tmp_path / "a.csv").is_symlink()
+    assert (tmp_path / "b.csv").read_text().startswith("file,")
+
+
+@pytest.mark.parametrize("flags", [["--format", "csv"], ["--json"], ["--format", "jsonl"], []])
+def test_a_closed_standard_output_is_an_error(lenet, refused, digits_run, tmp_path, monkeypatch, flags):
+    Image.new("L", (16, 16)).save(tmp_path / "1.png")
+    with monkeypatch.context() as patched:
+        patched.setattr("sys.stdout", None)  # as Python has it for >&-
+        outcome = lenet("predict", digits_run.path, tmp_path / "1.png", *flags)
+        refused(outcome, "standard output is closed: give --out FILE")
+        assert lenet("predict", digits_run.path, tmp_path / "1.png", "--out", tmp_path / "a.csv").code == 0

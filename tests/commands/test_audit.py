@@ -121,6 +121,11 @@ def test_an_audit_is_repeatable_and_a_resumed_one_is_bit_identical(
     assert not (tmp_path / "b" / "labels.csv").exists()
     outcome = lenet("audit", "--resume", "--out", tmp_path / "b", "--epochs", 5)
     refused(outcome, "was started with other settings: leave all options but --out out")
+    settings = tmp_path / "b" / "audit.toml"
+    kept = settings.read_text()
+    settings.write_text(kept.replace("split_seed = 0", "split_seed = 7"))  # networks would predict what they know
+    refused(lenet("audit", "--resume", "--out", tmp_path / "b"), "was changed since the audit was started")
+    settings.write_text(kept)
     outcome = lenet("audit", "--resume", "--out", tmp_path / "b")
     assert (outcome.code, outcome.err) == (0, "")
     for name in ("audit.csv", "labels.csv", "audit.png"):
@@ -220,6 +225,14 @@ def test_a_class_too_small_for_the_folds_is_refused_in_one_line(photos, lenet, r
     folder = photos(tmp_path / "photos", each=4)
     refused(lenet("audit", folder, "--out", "a"), "class 'cat'", "has 4 images, too few for 5 folds", "fewer --folds")
     assert not Run("a").path.exists()
+
+
+def test_as_many_images_as_folds_are_enough(photos, tmp_path):
+    folder = photos(tmp_path / "photos")
+    for image in (one for one in folder.glob("*/*") if one.stem not in "01"):
+        image.unlink()
+    found = package.audit(folder, folds=2, seeds=1, epochs=1, out=tmp_path / "audit")
+    assert len(found.indices) == 2 * len(list(folder.iterdir()))
 
 
 def test_options_that_an_audit_does_not_have_are_refused():

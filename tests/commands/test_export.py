@@ -1,5 +1,6 @@
 """lenet export: the file, what is printed, and every mistake in one line."""
 
+import shutil
 import sys
 from dataclasses import replace
 
@@ -50,7 +51,7 @@ def test_an_existing_file_needs_overwrite(lenet, refused, digits_run, tmp_path):
     assert file.read_text() == "mine"
     assert lenet("export", digits_run.path, file, "--overwrite").code == 0
     own = digits_run.path / "model.safetensors"
-    refused(lenet("export", digits_run.path, own, "--overwrite"), f"{own} belongs to the run: choose another name")
+    refused(lenet("export", digits_run.path, own, "--overwrite"), f"{own} belongs to the run in ")
     assert file.read_bytes() != b"mine"
 
 
@@ -223,3 +224,29 @@ def test_a_run_on_images_in_memory_is_exported_with_them(digits, tmp_path):
         package.export(run, tmp_path / "net8.c", int8=True, data=(images[:299], labels[:299]))
     export = package.export(run, tmp_path / "net8.c", int8=True, data=(images, labels))
     assert export.int8.images == run.result["test_images"]
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "split.safetensors"])
+def test_the_files_of_another_run_are_not_replaced(lenet, refused, digits_run, tmp_path, name):
+    other = shutil.copytree(digits_run.path, tmp_path / "other")
+    before = (other / name).read_bytes()
+    (tmp_path / "link.safetensors").symlink_to(other / name)
+    for file in (other / name, tmp_path / "link.safetensors"):
+        outcome = lenet("export", digits_run.path, file, "--overwrite")
+        refused(outcome, f"{file} belongs to the run in {other}: choose another name")
+    refused(lenet("export", digits_run.path, other / name), "belongs to the run in")  # --overwrite would not help
+    assert (other / name).read_bytes() == before
+
+
+@pytest.mark.parametrize("file", [b"net.onnx", "a\0b.onnx", "a" * 300 + ".onnx"], ids=ascii)
+def test_a_name_that_no_file_can_have_is_refused(digits_run, file):
+    with pytest.raises(InputError, match=r"file's name|File name too long"):
+        package.export(digits_run, file)
+
+
+@pytest.mark.skipif(not c_compiler(), reason="no C")
+def test_a_compiler_that_is_not_found_is_not_replaced_by_another(lenet, refused, digits_run, tmp_path, monkeypatch):
+    monkeypatch.setenv("CC", "no-such-cc")
+    outcome = lenet("export", digits_run.path, tmp_path / "net.c")
+    refused(outcome, "CC=no-such-cc is not found: set CC to a C99 compiler, or unset it")
+    assert not list(tmp_path.iterdir())

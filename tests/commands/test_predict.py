@@ -315,3 +315,48 @@ def test_a_network_with_another_number_of_classes_is_refused(digits_run, some_im
     network[-1] = torch.nn.Linear(network[-1].in_features, 3)
     with pytest.raises(InputError, match="gives 3 logits for the checkpoint's 10 classes"):
         lenet.predict(checkpoint, some_images, top=3)
+
+
+def test_any_iterable_of_images_is_predicted(digits_run, some_images, tmp_path):
+    paths = [tmp_path / f"{number}.png" for number in range(3)]
+    for path, image in zip(paths, some_images, strict=False):
+        Image.fromarray(image[:, :, 0]).save(path)
+    expected = lenet.predict(digits_run, paths)
+    assert lenet.predict(digits_run, (path for path in paths)) == expected
+    assert lenet.predict(digits_run, iter(paths)) == expected
+    assert lenet.predict(digits_run, dict.fromkeys(paths).keys()) == expected
+    assert sorted(lenet.predict(digits_run, set(paths)), key=lambda one: one.image) == expected
+    assert lenet.predict(digits_run, (path for path in [])) == []
+    with paths[0].open("rb") as file, pytest.raises(InputError, match=r"must be a path, .*, not BufferedReader"):
+        lenet.predict(digits_run, file)
+    with pytest.raises(InputError, match=r"must be a path, .*, not bytes$"):
+        lenet.predict(digits_run, b"0.png")
+    with pytest.raises(InputError, match=r"must be a path, .*, not int$"):
+        lenet.predict(digits_run, 3)
+
+
+def test_folders_and_patterns_are_for_the_command_line(digits_run, some_images, tmp_path):
+    Image.fromarray(some_images[0][:, :, 0]).save(tmp_path / "a*.png")
+    for folder in (tmp_path, str(tmp_path), [tmp_path]):
+        with pytest.raises(InputError) as refused:
+            lenet.predict(digits_run, folder)
+        hint = f"give its images, such as sorted(Path('{tmp_path}').glob('*.png'))"
+        assert str(refused.value) == f"'{tmp_path}' is a folder: {hint}"
+    with pytest.raises(InputError) as refused:
+        lenet.predict(digits_run, "none/*.png")
+    hint = "give the images that match, such as sorted(glob.glob('none/*.png'))"
+    assert str(refused.value) == f"no image at 'none/*.png': {hint}"
+    assert len(lenet.predict(digits_run, str(tmp_path / "a*.png"))) == 1  # a file has this name
+    with pytest.raises(InputError, match="File name too long"):
+        lenet.predict(digits_run, "a" * 300)
+
+
+@pytest.mark.parametrize("top", [np.int64(2), np.uint8(2)])
+def test_top_may_be_numpy_s(digits_run, some_images, top):
+    assert lenet.predict(digits_run, some_images, top=top) == lenet.predict(digits_run, some_images, top=2)
+
+
+@pytest.mark.parametrize("top", [0, -1, True, np.True_, np.int64(0), 2.0, "2", None])
+def test_top_is_a_whole_number_of_at_least_1(digits_run, some_images, top):
+    with pytest.raises(InputError, match=f"top must be a whole number of at least 1, not {top}"):
+        lenet.predict(digits_run, some_images, top=top)

@@ -38,6 +38,14 @@ def section(text, name):
     return re.search(rf'<section id="{name}".*?</section>', text, re.DOTALL)[0]
 
 
+def test_learning_curves_with_lost_epochs_are_left_out(copied):
+    metrics = copied.path / "metrics.csv"
+    lines = metrics.read_text().splitlines(keepends=True)
+    for left in (lines[:1], lines[:1] + lines[2:]):
+        metrics.write_text("".join(left))
+        assert "lacks epochs: restore it" in package.write_report(copied, overwrite=True).missing["curves"]
+
+
 def test_a_run_of_two_networks(copied):
     written = package.write_report(copied)
     assert written.missing == {}
@@ -292,3 +300,17 @@ def test_the_card_counts_networks_that_diverged_and_tells_how_the_epoch_was_chos
 def test_the_command_that_repeats_a_run_is_quoted_for_a_shell(digits_run, tmp_path):
     run = Run(shutil.copytree(digits_run.path, tmp_path / "é $HOME" / "run 1"))
     assert f"lenet train --recipe &#x27;{run.path}/config.toml&#x27;" in section(text_of(run), "repeat")
+
+
+def test_a_file_of_a_run_is_not_replaced_through_a_link(copied, tmp_path):
+    (tmp_path / "a.html").symlink_to(copied.path / "model.json")
+    before = (copied.path / "model.json").read_bytes()
+    with pytest.raises(package.InputError, match=r"a\.html belongs to the run in .*: choose another name"):
+        package.write_report(copied, tmp_path / "a.html", overwrite=True)
+    assert (copied.path / "model.json").read_bytes() == before
+
+
+def test_a_name_that_no_file_can_have_is_refused(copied):
+    for file in (b"a.html", "a\0b.html", "a" * 300 + ".html"):
+        with pytest.raises(package.InputError, match=r"file's name|File name too long"):
+            package.write_report(copied, file)

@@ -3,6 +3,7 @@
 import tomllib
 from dataclasses import fields, replace
 
+import numpy as np
 import pytest
 
 from lenet.config import (
@@ -114,6 +115,8 @@ def test_ranges_include_both_ends(name, kinds, low, high):
         ("lr", True, "lr takes a number, not True"),
         ("nesterov", 1, "nesterov takes true or false, not 1"),
         ("data", 3, "data takes text, not 3"),
+        ("data", "", "data is empty: give a value, or leave it out"),
+        ("teacher", ["a", " "], "teacher is empty"),
         ("maps", [6] * 5, r"maps takes up to 4 numbers, not \[6, 6, 6, 6, 6\]"),
         ("maps", 6, "maps takes up to 4 numbers, not 6"),
         ("pool_sizes", [2], r"pool-sizes takes 2 numbers, not \[2\]"),
@@ -144,6 +147,11 @@ def test_integers_become_floats_and_lists_become_pairs():
     got = checked({"lr": 1, "maps": [3, 4], "batch-size": 7, "size": None}, "")
     assert got == {"lr": 1.0, "maps": (3, 4), "batch_size": 7, "size": None}
     assert isinstance(got["lr"], float)
+    assert checked({"maps": np.array([3, 4]), "lr": np.float32(0.5)}, "") == {"maps": (3, 4), "lr": 0.5}
+
+
+def test_a_recipe_saved_with_a_byte_order_mark_is_read(tmp_path):
+    assert resolve(recipe(tmp_path, "\ufeffepochs = 3")).epochs == 3
 
 
 def recipe(tmp_path, text, name="mine.toml"):
@@ -166,6 +174,7 @@ def test_flags_override_the_recipe_which_overrides_defaults(tmp_path):
         ("epochs = 0", "mine.toml: epochs must lie between 1 and 100,000, not 0"),
         ("epochs = '3'", "mine.toml: epochs takes a whole number, not '3'"),
         ("epochs = 3\nlr = = 1", "mine.toml is not TOML: .*line 2"),
+        ("batch_size = 16\nbatch-size = 8", "mine.toml: batch-size is given twice"),
         ("[train]\nepochs = 3", "mine.toml: no option 'train'"),
         ("lr = nan", "mine.toml: lr must lie between"),
         ("data = 1979-05-27", "mine.toml: data takes text"),

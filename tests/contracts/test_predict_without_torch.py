@@ -111,7 +111,7 @@ sys.exit(main(sys.argv[1:]))
 def alone(root):
     """A function that runs a command where only the packages that docs/ship.md names for predictions are installed."""
     text = (root / "docs" / "ship.md").read_text(encoding="utf-8")
-    (named,) = re.findall(r"pip install --no-deps lenet\npip install (.+)\n", text)
+    (named,) = re.findall(r"pip install --no-deps dist/lenet-\*\.whl\npip install (.+)\n", text)
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     others = {re.split(r"[^\w-]", one)[0] for one in project["dependencies"]} - set(named.split())
     assert "torch" in others

@@ -47,6 +47,16 @@ def test_transparency_is_composited_on_white(tmp_path):
         assert np.asarray(opened)[10, 5].min() < 100, name
 
 
+@pytest.mark.parametrize(("mode", "straight"), [("La", "LA"), ("RGBa", "RGBA")])
+def test_premultiplied_alpha_is_composited_as_straight_alpha(mode, straight):
+    image = Image.new(straight, (20, 20), (100,) * (len(mode) - 1) + (0,))
+    image.paste((100,) * (len(mode) - 1) + (255,), (0, 0, 10, 20))
+    image.putpixel((15, 15), (100,) * (len(mode) - 1) + (128,))
+    found = to_8bit(image.convert(mode))
+    assert found.mode == to_8bit(image).mode
+    np.testing.assert_allclose(np.asarray(found, int), np.asarray(to_8bit(image), int), atol=1)
+
+
 def test_a_transparent_palette_colour_is_composited_on_white(tmp_path):
     image = Image.new("P", (20, 20), 1)
     image.putpalette([0, 0, 0, 0, 0, 255])

@@ -101,6 +101,13 @@ def test_names_that_lenet_writes_escaped_are_known_as_it_writes_them(animals, co
     assert [named[name] for name in (*names, "cat/5.png")] == ["d\tog"] * 4 + ["cat"]
 
 
+def test_the_line_that_names_the_separator_is_not_a_header(animals, corrected):
+    found = corrected("\ufeffsep=;\r\nfile;label\r\ncat/3.png;dog\r\n", animals)
+    assert found.classes[found.labels[found.files.index("cat/3.png")]] == "dog"
+    with pytest.raises(InputError, match=r"line 3: no image 'cat/999.png'"):
+        corrected("sep=,\nfile,label\ncat/999.png,dog\n", animals)
+
+
 def test_spaces_at_the_end_of_a_name_need_not_be_written(animals, corrected):
     (animals / "cat").rename(animals / "cat ")
     found = corrected("file,label\ndog/1.png,cat \ncat /2.png,dog\n", animals)
@@ -133,6 +140,7 @@ def test_a_class_that_is_filtered_out_may_be_corrected_into_one_that_is_kept(ani
         ("file,label\n/home/x.jpg,dog\n", "no image '/home/x.jpg' in animals"),
         ("file,label\ncat/1.png,dgo\n", "line 2: no class 'dgo' in animals, did you mean 'dog'?"),
         ("file,label\ncat/1.png,dog\ncat/1.png,\n", "line 3: 'cat/1.png' is listed twice: keep one of the lines"),
+        ("file,label,Label\ncat/1.png,dog,emu\n", "has two columns 'label': remove or rename one"),
         ("file,label\ncat/1.png\n", "line 2: no file or no label column"),
         ("file,label\ncat/1.png,dog,emu\n", "line 2: more values than the header: quote values that contain the sep"),
         ("file,label\n,dog\n", "line 2: no file or no label column"),

@@ -85,6 +85,11 @@ def test_labels_may_be_names_and_classes_name_numbers():
     assert load((COLOUR, LABELS * 8 + 2)).classes == ("2", "10")
 
 
+def test_whole_numbers_may_be_objects_as_pandas_gives_them():
+    images, labels = np.zeros((6, 20, 20), np.uint8), np.array([0, 1, 2, 0, 1, 2], dtype=object)
+    assert lenet.check((images, labels)).classes == ("0", "1", "2")
+
+
 def test_a_dict_gives_the_splits():
     data = load({"test": (COLOUR[30:], LABELS[30:]), "train": (COLOUR[:30], LABELS[:30])})
     assert data.test.tolist() == list(range(30, 40))

@@ -5,6 +5,7 @@ import pytest
 
 from lenet.config import DataConfig
 from lenet.data import load_dataset
+from lenet.data.splits import GivenSplits, kept_classes, split
 from lenet.errors import InputError
 
 
@@ -27,6 +28,16 @@ def test_a_smaller_number_per_class_takes_a_subset():
         data = load_dataset(DataConfig(data="digits", per_class=count))
         taken.append(set(data.train) | set(data.val))
     assert taken[0] < taken[1] < taken[2]
+
+
+def test_images_are_drawn_class_by_class_from_one_stream_of_random_numbers():
+    labels = np.random.default_rng(1).integers(0, 300, 2000)
+    given = GivenSplits("x", tuple(map(str, range(300))), labels, np.arange(2000), None, None)
+    drawn = split(given, val_fraction=0.1, seed=3, strict=False)
+    generator, pool = np.random.default_rng([3, 1]), np.arange(2000)
+    first = {number: generator.permutation(pool[labels == number]) for number in range(300)}
+    taken = np.bincount(labels[drawn.test], minlength=300)
+    assert drawn.test.tolist() == sorted(index for number in range(300) for index in first[number][: taken[number]])
 
 
 def test_another_split_seed_takes_other_images():
@@ -56,6 +67,11 @@ def test_only_the_named_classes_are_kept_in_the_datasets_order():
 def test_wrong_classes_are_refused(keep, said):
     with pytest.raises(InputError, match=said):
         load_dataset(DataConfig(data="digits", classes=",".join(keep)))
+
+
+def test_a_class_whose_name_has_a_comma_cannot_be_chosen():
+    with pytest.raises(InputError, match="no class 'a' in photos: a class with a comma in its name cannot be chosen"):
+        kept_classes(("a,b", "c"), ("a", "b"), "photos")
 
 
 def test_classes_of_a_folder_can_be_chosen(tmp_path):

@@ -19,6 +19,7 @@ from lenet.exports.formats import FORMATS
 from lenet.exports.network import read_network
 from lenet.exports.proof import prove
 from lenet.exports.quantize import quantized
+from lenet.files import temporary
 
 WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-pedantic", "-Wconversion", "-Wshadow", "-Wmissing-prototypes", "-Werror")
 needs_compiler = pytest.mark.skipif(c_run.c_compiler() is None, reason="there is no C compiler")
@@ -287,6 +288,27 @@ def test_without_a_compiler_there_is_no_computer(tmp_path, monkeypatch):
         InputError, match=r"mycc -m32 does not compile the file \(no message\): set CC to a C99 compiler"
     ):
         c_run.c_computer(tmp_path / "net.c", tmp_path)
+
+
+@pytest.mark.parametrize("words", ["x.c:3: Fehler", "In function main:\nx.c:3: error: no\nstopped"])
+def test_what_a_compiler_says_is_shown_with_the_name_of_the_user_s_file(tmp_path, monkeypatch, words):
+    file = temporary(tmp_path / "net.c")
+    file.touch()
+    (tmp_path / "words").write_text(words.replace("x.c", str(file)) + "\n\n")
+    (tmp_path / "mycc").write_text(f"#!/bin/sh\ncat {tmp_path}/words >&2\nexit 1\n")
+    (tmp_path / "mycc").chmod(0o755)
+    monkeypatch.setenv("CC", str(tmp_path / "mycc"))
+    shown = next(line for line in words.splitlines() if "x.c" in line).replace("x.c", str(tmp_path / "net.c"))
+    with pytest.raises(InputError, match=re.escape(f"does not compile the file ({shown}): set CC")):
+        c_run.c_computer(file, tmp_path)
+
+
+def test_a_compiler_that_is_not_found_is_refused(monkeypatch):
+    monkeypatch.setenv("CC", "no-such-cc -m32")
+    with pytest.raises(InputError, match="CC=no-such-cc -m32 is not found: set CC to a C99 compiler, or unset it"):
+        c_run.c_compiler()
+    monkeypatch.setenv("CC", " ")
+    c_run.c_compiler()
 
 
 def test_a_compiler_that_is_no_command_is_refused(monkeypatch):

@@ -64,8 +64,33 @@ def test_resume_opens_existing_run_or_new_folder(tmp_path):
 def test_resume_without_out_opens_run_with_highest_number():
     assert open_run(None, resume=True).path == Path("runs/0001")  # without any run, a new one
     for number in (9, 10, 100):
-        Path(f"runs/{number:04d}").mkdir()
+        started(Path(f"runs/{number:04d}"))
+    Path("runs/0200").mkdir()  # the user's own, as is the file
+    Path("runs/0300").touch()
     assert open_run(None, resume=True).path == Path("runs/0100")
+    Path("runs/0201").mkdir()
+    Path(f"runs/0201/.config.toml.{'0a' * 16}.part").touch()  # a run that was killed at its start
+    assert open_run(None, resume=True).path == Path("runs/0201")
+
+
+def test_a_folder_of_the_users_is_not_removed_and_an_error_in_it_is_the_one_that_is_shown(tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path / "mine")
+    for out in (".", tmp_path / "mine", tmp_path / "mine" / "new"):
+        with pytest.raises(InputError, match="no such data"), opened_run(out):
+            raise InputError("no such data")
+    assert list((tmp_path / "mine").iterdir()) == []
+
+
+@pytest.mark.parametrize("out", ["", " ", "a\0b", "x" * 300])
+def test_a_path_that_cannot_be_a_folder_is_refused(out):
+    with pytest.raises(InputError, match=r"is not the path of a folder|has a name of more than 255 bytes"):
+        open_run(out)
+
+
+def test_paths_of_runs_may_begin_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert started("~/mine").path == Run("~/mine").path == tmp_path / "mine"
 
 
 def test_overwrite_deletes_the_run_in_the_folder(tmp_path):

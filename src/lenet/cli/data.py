@@ -94,7 +94,9 @@ def check(
 @unwrapped
 def augment(
     images: Annotated[str | None, Parameter(name="DATA", help=help_of("data"))] = None, /, *,
-    out: Annotated[Path, Parameter(help="PNG file of the contact sheet.")] = Path("augmentation.png"),
+    out: Annotated[Path, Parameter(help="PNG file of the contact sheet. Default: augmentation.png.")] = Path(
+        "augmentation.png"
+    ),
     overwrite: Annotated[bool, Parameter(negative="", help="Replace an existing file.")] = False,
     flags: Annotated[DataFlags, Parameter(name="*")] = _NONE_GIVEN,
 ) -> None:  # fmt: skip

@@ -38,11 +38,17 @@ NO_FLAGS = (
 )  # an argument, and what lenet itself writes into recipes
 
 
-def flags_of(module: str, leave_out: Sequence[str] = NO_FLAGS, defaults: Mapping[str, str] | None = None) -> Any:
+def flags_of(
+    module: str,
+    leave_out: Sequence[str] = NO_FLAGS,
+    defaults: Mapping[str, str] | None = None,
+    refused: Sequence[str] = (),
+) -> Any:
     """A dataclass of the options as flags; a flag that was not given is None, so that a recipe can set the option.
 
     module: the caller's, since cyclopts looks into a class of its function's module, but not into one of `types`
     leave_out: options without a flag; defaults: what help shows in place of an option's own default
+    refused: options that the command refuses with a message of its own, which help does not list
     """
     groups = {
         group: Group((group.__doc__ or "").partition(":")[0], sort_key=number) for number, group in enumerate(GROUPS, 1)
@@ -54,6 +60,7 @@ def flags_of(module: str, leave_out: Sequence[str] = NO_FLAGS, defaults: Mapping
         parameter = Parameter(
             help=help_of(name, (defaults or {}).get(name)),
             group=groups[option.group],
+            show=name not in refused,
             converter=whole if {int, tuple[int, int], tuple[int, ...]} & set(option.kinds) else None,
             consume_multiple=(1, option.most) if option.most else name == "augment" or None,
             negative_iterable=(),
@@ -88,10 +95,14 @@ Recipe = Annotated[
     str | None,
     Parameter(help="Recipe: a name ('lenet recipes' lists them) or a TOML file. Command-line flags override it."),
 ]
-Out = Annotated[Path | None, Parameter(help="Run folder. Default: a new numbered folder under runs/.")]
+Out = Annotated[Path | None, Parameter(help="Folder to write to. Default: a new numbered folder under runs/.")]
 Resume = Annotated[
-    bool, Parameter(negative="", help="Resume the run in the folder; without --out, the newest run under runs/.")
+    bool,
+    Parameter(
+        negative="",
+        help="Resume what an earlier command began in --out; without --out, in the newest folder under runs/.",
+    ),
 ]
-Overwrite = Annotated[bool, Parameter(negative="", help="Delete the run in the folder and start again.")]
+Overwrite = Annotated[bool, Parameter(negative="", help="Replace what an earlier command wrote to --out.")]
 Report = Annotated[bool, Parameter(negative="", help="Write RUN/report.html at the end, as 'lenet report' does.")]
 RunFolder = Annotated[Path, Parameter(help="Folder of a finished run.")]

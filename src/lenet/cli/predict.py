@@ -126,17 +126,21 @@ def _chosen_format(format: Format | None, json_: bool, out: Path | None, overwri
         raise InputError(f"--out {out}: a table is for the terminal; give --format csv or --format jsonl")
     from lenet.data.folders import EXTENSIONS
     from lenet.files import check_new_file
+    from lenet.runs.kinds import check_not_of_a_run
 
     if suffix in EXTENSIONS:
         raise InputError(f"--out {out} has the name of an image: predictions would replace it; choose another name")
+    check_not_of_a_run(out)
     check_new_file(out, overwrite)
     return chosen or _SUFFIXES[suffix]
 
 
 @contextmanager
 def _opened(out: Path | None) -> Iterator[TextIO]:
-    """Standard output, or the file, which appears when it is complete."""
+    """Standard output, or the file, which appears when it is complete. Raises InputError if the former is closed."""
     if out is None:
+        if sys.stdout is None:
+            raise InputError("standard output is closed: give --out FILE")
         yield sys.stdout
         return
     from lenet.files import text_written_whole

@@ -63,7 +63,7 @@ def transfer(
     overwrite: Overwrite = False, report: Report = False,
     flags: Annotated[TransferFlags, Parameter(name="*")] = _NONE_GIVEN_TO_TRANSFER,
 ) -> None:  # fmt: skip
-    """Train a finished run's best network on other classes, with a new last layer.
+    """Train a finished run's best network on other images or classes, with a new last layer.
 
     Images are converted to the network's number of channels and resized to its input size. Networks that end in the
     mean of each map, as small-vgg and resnet8 do, also take other sizes: --size.

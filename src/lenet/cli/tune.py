@@ -1,6 +1,6 @@
 """The command tune."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -12,8 +12,9 @@ from lenet.config.keywords import SEARCH_DEFAULTS
 if TYPE_CHECKING:
     Flags = Config
 else:
-    Flags = flags_of(__name__, defaults=SEARCH_DEFAULTS)
+    Flags = flags_of(__name__, defaults=SEARCH_DEFAULTS, refused=("start", "minutes", "seeds", "threads"))
 _NONE_GIVEN = Flags()
+Metric = Literal["val_accuracy", "val_balanced_accuracy", "val_macro_f1", "val_loss", "train_accuracy", "train_loss"]
 
 
 def tune(
@@ -22,11 +23,11 @@ def tune(
     *,
     space: Annotated[list[str] | None, Parameter(negative_iterable=())] = None,
     trials: Whole | None = None,
-    metric: str | None = None,
-    scheduler: str | None = None,
+    metric: Metric | None = None,
+    scheduler: Literal["asha", "none"] | None = None,
     grace_period: Whole | None = None,
     reduction_factor: Whole | None = None,
-    search: str | None = None,
+    search: Literal["random", "tpe", "grid"] | None = None,
     recipe: str | None = None,
     confirm: Whole | None = None,
     keep: Whole | None = None,
@@ -50,8 +51,7 @@ def tune(
     trials
         Number of trials; with --resume the total. Default: 10.
     metric
-        val_accuracy, val_balanced_accuracy, val_macro_f1, val_loss, train_accuracy or train_loss. Default: the score of
-        --select.
+        What the best trial is best by, and what the scheduler compares. Default: the score of --select.
     scheduler
         asha stops the worse trials after epoch 1, 2, 4, 8, ...; none stops no trial. Default: asha.
     grace_period
@@ -60,7 +60,7 @@ def tune(
         asha continues the best 1/FACTOR of the trials, and compares them again after FACTOR times as many epochs.
         Default: 2.
     search
-        random, tpe (Optuna's) or grid. Default: random.
+        How values are chosen: random; tpe, by Optuna's TPE; or grid, all combinations. Default: random.
     recipe
         Recipe for the options that are not searched: a name or a TOML file. It overrides the defaults shown below,
         except that of --epochs; none keeps them all. Default: cifar10-lenet.

@@ -26,7 +26,7 @@ def evaluate(
     network
         Number of the network to evaluate: 0, 1, ... Default: all networks of the run.
     split
-        Which of the run's own images to evaluate, as the run split them: train, val or test. Default: test.
+        Which of the run's own images to evaluate, as the run split them. Default: test.
     augment
         Also print the accuracy with test-time augmentation: mean probabilities over views of each image, mirrored if
         the network was trained with flips, and shifted by one pixel if it was trained with shifts.

@@ -1,5 +1,6 @@
 """Audit: which labels of a dataset are probably wrong."""
 
+import hashlib
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +32,7 @@ from lenet.models.audit import audit_network
 from lenet.report.audit import AuditPrinter, write_audit
 from lenet.report.progress import combined
 from lenet.report.text import stopped
+from lenet.runs.kinds import AUDIT_FILE
 from lenet.runs.opening import opened_run
 from lenet.runs.provenance import command, versions
 from lenet.runs.run import Clock, Run
@@ -38,7 +40,6 @@ from lenet.training.loop import Watch, load_trainings, train_all
 from lenet.training.setup import OWN_MODEL, Setup, make_setup
 from lenet.training.training import Training
 
-AUDIT_FILE = "audit.toml"
 _RESULT = "audit.json"
 _DEFAULTS = {"seeds": 2}
 _FOLDS = 5
@@ -142,7 +143,7 @@ def _prepare(
     config, folds = saved or (request.config(), folds or _FOLDS)
     if memory is not None:
         config = replace(config, data=MEMORY)
-    dataset = load_dataset(config, memory=memory)
+    dataset = load_dataset(config, memory=memory, strict=False)  # the folds are drawn from all splits
     check_images(dataset, config.data_sha256, f"{run.path} was started with")
     if own is None and (config.model == OWN_MODEL or (saved is None and "model" not in request.given)):
         height, width, channels = dataset.images.shape[1:]
@@ -158,7 +159,8 @@ def _prepare(
     shared = replace(dataset, folds=tuple(pairs) * config.seeds, train=pairs[0][0], val=pairs[0][1], test=every[:0])
     setup = make_setup(replace(config, seeds=1), shared, own=own, run=run)
     if saved is None:
-        write_whole(path, to_toml({"folds": folds, **vars(replace(setup.config, seeds=config.seeds))}))
+        kept = replace(setup.config, seeds=config.seeds)
+        write_whole(path, to_toml({"folds": folds, "digest": _digest(kept, folds), **vars(kept)}))
     run.make_state_folder()
     return setup, dataset, parts
 
@@ -171,10 +173,12 @@ def _saved(path: Path, request: Request, folds: int | None) -> tuple[Config, int
     if path.with_name(_RESULT).is_file():
         raise InputError(f"{path.parent} is finished: use --overwrite to start over, which replaces its labels.csv")
     values = read_toml(path)
-    kept = values.pop("folds", None)
+    kept, digest = values.pop("folds", None), values.pop("digest", None)
     config = Config(**checked(values, f"{path}: "))
     if type(kept) is not int or not 2 <= kept <= _MOST_FOLDS:
         raise InputError(f"{path} is damaged (folds {kept!s:.40}): start over with --overwrite")
+    if digest != _digest(config, kept):  # the networks would predict images on which they were trained
+        raise InputError(f"{path} was changed since the audit was started: restore it or start over with --overwrite")
     data = request.given.get("data", config.data)
     asked = [
         name for name, value in request.given.items() if name != "data" and (name, value) != ("model", config.model)
@@ -182,6 +186,11 @@ def _saved(path: Path, request: Request, folds: int | None) -> tuple[Config, int
     if asked or folds not in (None, kept) or not same_folder(data, config.data):
         raise InputError(f"{path.parent} was started with other settings: leave all options but --out out")
     return replace(config, data=data), kept
+
+
+def _digest(config: Config, folds: int) -> str:
+    """Identifies the settings of an audit."""
+    return hashlib.sha256(to_toml({"folds": folds, **vars(config)}).encode()).hexdigest()
 
 
 def _epochs(images: int) -> int:

@@ -29,7 +29,8 @@ class Comparison:
     """The result of a comparison.
 
     runs: by name; a search is replaced by its confirmation
-    pairs: paired differences by (first, second), for runs with the same test images
+    pairs: by the names of two runs with the same test images, the difference in test accuracy and its interval, a
+        `lenet.evaluation.comparison.Paired`
     notes: for each other pair that was asked for, why it has no paired difference
     """
 

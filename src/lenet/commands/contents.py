@@ -26,7 +26,7 @@ from lenet.files import read_json
 from lenet.report.contents import Contents, DataCard, Mistakes
 from lenet.report.markdown import repeating
 from lenet.runs.checkpoint import Checkpoint
-from lenet.runs.metrics import EpochRow
+from lenet.runs.metrics import EpochRow, lacks_epochs
 from lenet.runs.run import Run
 
 _SAMPLES = 18  # check images of the live network
@@ -243,10 +243,14 @@ class _Gathering:
             )
             return []
         try:
-            return self.run.rows()
+            rows = self.run.rows()
         except InputError as error:
             self.missing["curves"] = f"The figures of the epochs cannot be read: {error}."
             return []
+        if self.run.result is not None and lacks_epochs(rows):
+            self.missing["curves"] = f"{self.run.path}/metrics.csv lacks epochs: restore it."
+            return []
+        return rows
 
     def data_card(self, config: Config, dataset: Dataset | None, result: dict[str, object]) -> DataCard:
         """What is known of the images."""

@@ -28,8 +28,9 @@ from lenet.exports.quantize import CALIBRATION_IMAGES, quantized
 from lenet.exports.quantized import logits_of
 from lenet.exports.result import Export
 from lenet.exports.steps import Conv, Floats, Linear, every_step
-from lenet.files import check_new_file, written_whole
+from lenet.files import check_new_file, given_file, written_whole
 from lenet.runs.checkpoint import Checkpoint
+from lenet.runs.kinds import check_not_of_a_run
 from lenet.runs.run import Run
 
 _SAMPLES = 18  # images that a file may contain
@@ -63,22 +64,21 @@ def export(
     within 1e-5; if the test images are not found, on images that lenet makes up. If it differs, nothing is written.
     A file of integers must give the same logits as lenet's integers, to the last bit.
 
-    Raises InputError if the run, the network or the ending does not exist, if the file exists or cannot be written, if
-    the format needs a package that is not installed, if `data` are other images, or if the file differs from the
-    network.
+    Raises InputError if the run, the network or the ending does not exist, if the file exists, belongs to a run or
+    cannot be written, if the format needs a package that is not installed, if `data` are other images, or if the file
+    differs from the network.
     """
-    file, (named, memory) = Path(file), given_data(data)
+    file, (named, memory) = given_file(file), given_data(data)
     format = format_of(file)
     takes = format.inputs[0] if input is None else input
     if takes not in format.inputs:
         hint = did_you_mean(str(input), format.inputs) if len(format.inputs) > 1 else ": leave it out"
         raise InputError(f"no input '{input}' for {file.suffix} files{hint}")
     integer_format = int8_of(file) if int8 else None
+    check_not_of_a_run(file)
     check_new_file(file, overwrite)  # before the run is read
     with preserved_torch():
         run = run if isinstance(run, Run) else Run(run)
-        if file.name in _OF_THE_RUN and file.exists() and file.parent.samefile(run.path):
-            raise InputError(f"{file} belongs to the run: choose another name")
         checkpoint = load(run)
         number = checkpoint.number_of(network)
         described = read_network(run, checkpoint, number)
@@ -93,9 +93,6 @@ def export(
         unproven = "" if proof else f"there is no {format.needs}"
         use = format.use(described, takes)
         return Export(file, size, described, run.path, takes, use, proof, unproven, costs)
-
-
-_OF_THE_RUN = ("model.safetensors", "split.safetensors", "predictions.safetensors")
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,8 +1,10 @@
 """Predict: the most probable classes of images, by a network of a run."""
 
+import io
 import math
+import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard, Union
@@ -24,6 +26,7 @@ from lenet.runs.networks import Networks
 from lenet.runs.run import Run
 
 _BATCH = 256  # images whose logits are computed at once
+_ONE = (str, bytes, Path, Image.Image, io.IOBase)  # not many images, though some can be iterated
 
 if TYPE_CHECKING:
     import torch
@@ -41,7 +44,7 @@ def load(run: str | Path | Run) -> Checkpoint:
 
 def predict(
     run: str | Path | Run | Checkpoint,
-    images: Picture | Sequence[Picture],
+    images: Picture | Iterable[Picture],
     *,
     top: int = 5,
     network: int | None = None,
@@ -51,7 +54,7 @@ def predict(
 ) -> list[Prediction]:
     """The `top` most probable classes of each image.
 
-    images: one image or a sequence of images of any size: paths, PIL images, or uint8 arrays or tensors [H, W],
+    images: one image or any iterable of images, of any size: paths, PIL images, or uint8 arrays or tensors [H, W],
         [H, W, C] or [C, H, W] with 1 or 3 channels; an array or tensor of four dimensions is a batch of images
     network: index of the network in the run; by default the one with the best validation score, by the option select
     calibrated: divide the logits by the network's temperature, so that probabilities mean what they say
@@ -156,7 +159,7 @@ def _predicted(
 
 
 def _check_top(top: int) -> None:
-    if type(top) is not int or top < 1:
+    if not isinstance(top, int | np.integer) or isinstance(top, bool) or top < 1:
         raise InputError(f"top must be a whole number of at least 1, not {top}")
 
 
@@ -206,19 +209,29 @@ def _ranked(
     ]
 
 
-def _single(images: Picture | Sequence[Picture]) -> Iterator[Picture]:
+def _single(images: Picture | Iterable[Picture]) -> Iterator[Picture]:
     """The single images."""
-    if (isinstance(images, np.ndarray) or _is_tensor(images)) and images.ndim == 4:
-        return (images[index] for index in range(len(images)))
-    if isinstance(images, Sequence) and not isinstance(images, (str, bytes)):
-        return iter(images)
-    return iter([images])
+    if isinstance(images, np.ndarray) or _is_tensor(images):
+        return (images[index] for index in range(len(images))) if images.ndim == 4 else iter([images])
+    if isinstance(images, _ONE) or not isinstance(images, Iterable):
+        return iter([images])
+    return iter(images)
 
 
 def _is_tensor(value: object) -> "TypeGuard[torch.Tensor]":
     """Whether this is a tensor, which can only be if PyTorch is loaded."""
     loaded = sys.modules.get("torch")
     return loaded is not None and isinstance(value, loaded.Tensor)
+
+
+def _of_file(path: Path) -> Image.Image:
+    """The image in this file. Raises InputError if it cannot be read, or is what only the command line takes."""
+    text = str(path)
+    if os.path.isdir(text):  # noqa: PTH112 (Path.is_dir raises for long names)
+        raise InputError(f"'{text}' is a folder: give its images, such as sorted(Path({text!r}).glob('*.png'))")
+    if "*" in text and not os.path.lexists(text):
+        raise InputError(f"no image at '{text}': give the images that match, such as sorted(glob.glob({text!r}))")
+    return open_image(path)
 
 
 def _opened(image: Picture) -> Image.Image:
@@ -231,7 +244,7 @@ def _opened(image: Picture) -> Image.Image:
         except Exception as error:  # Pillow reads the pixels of an opened file only now
             raise InputError(f"cannot read the PIL image ({reason(error)})") from None
     if isinstance(image, (str, Path)):
-        return open_image(Path(image))
+        return _of_file(Path(image))
     if _is_tensor(image):
         image = image.detach().cpu().numpy()
     if not isinstance(image, np.ndarray):

@@ -10,7 +10,7 @@ from lenet.commands.runs import list_runs
 from lenet.data.memory import Images, in_memory
 from lenet.engine.preserved import preserved_torch
 from lenet.errors import InputError
-from lenet.files import check_new_file, read_regular, write_whole
+from lenet.files import check_new_file, given_file, read_regular, write_whole
 from lenet.report.card import CARD, card_text
 from lenet.report.html import report_bytes
 from lenet.report.index import index_page
@@ -18,7 +18,7 @@ from lenet.report.markdown import as_given
 from lenet.report.markup import link_to
 from lenet.report.page import MADE_BY, REPORT
 from lenet.report.study import study_page
-from lenet.runs.kinds import Kind, kind_of
+from lenet.runs.kinds import Kind, check_not_of_a_run, kind_of
 from lenet.runs.run import Run
 from lenet.runs.study import read_study_result
 from lenet.tuning.contents import search_contents
@@ -117,11 +117,12 @@ _PAGES: Mapping[Kind, Callable[[Path, Path], _Page]] = {"search": _search, "stud
 def _target(run: Run, file: str | Path | None, card: bool, overwrite: bool) -> Path:
     """The file to write. Raises InputError if it cannot be written or must not be replaced."""
     default = run.path / (CARD if card else REPORT)
-    target = default if file is None else Path(file)
+    target = default if file is None else given_file(file)
     endings = (".md",) if card else (".html", ".htm")
     if target.suffix.lower() not in endings:
         other = " (a model card, .md, needs --card)" if target.suffix.lower() == ".md" else ""
         raise InputError(f"{target}: the file's name must end in {endings[0]}{other}")
+    check_not_of_a_run(target)  # a link to one: no such file has this ending
     check_new_file(target, overwrite or (target == default and not card and target.is_file() and _is_ours(target)))
     return target
 

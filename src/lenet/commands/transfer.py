@@ -1,4 +1,4 @@
-"""Transfer: trains a finished run's best network, with a new last layer, for other classes."""
+"""Transfer: trains a finished run's best network, with a new last layer, on other images or classes."""
 
 from dataclasses import replace
 from pathlib import Path

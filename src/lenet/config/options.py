@@ -203,7 +203,7 @@ class TrainingConfig:
         "counts the same), loss, or f1 (macro F1). last: the last epoch and the first network, whatever their scores; "
         "with --val-fraction 0.01, more images are left for training.",
     )
-    patience: int = option(0, "Stop after this many epochs without a better score (see select); 0: never.", 0, 100_000)
+    patience: int = option(0, "Stop after this many epochs without a better score (of select); 0: never.", 0, 100_000)
 
     @property
     def peak_lr(self) -> float:
@@ -249,7 +249,9 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class Config(RunConfig, DistillationConfig, TrainingConfig, TransferConfig, ModelConfig, DataConfig):
-    """All options. A dataclass collects the fields of its bases from the last to the first."""
+    """All options of a run. `lenet.train` says what each means."""
+
+    # A dataclass collects the fields of its bases from the last to the first.
 
 
 GROUPS: tuple[type, ...] = (DataConfig, ModelConfig, TransferConfig, TrainingConfig, DistillationConfig, RunConfig)

@@ -37,7 +37,7 @@ def read_named_toml(name: str | Path, folder: Path, what: str) -> tuple[Path, di
 
     what: what messages call the file ("recipe", "study"). Raises InputError if it does not exist or is not TOML.
     """
-    path = Path(name) if str(name).endswith(".toml") else folder / f"{name}.toml"
+    path = files.expanded(name) if str(name).endswith(".toml") else folder / f"{name!s:.100}.toml"
     if not path.is_file():
         if path.parent != folder:
             raise InputError(f"no {what} file {path}: give the path of a .toml file, or the name of a {what}")

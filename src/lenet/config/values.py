@@ -84,6 +84,8 @@ def checked(values: Mapping[str, Any], where: str = "") -> dict[str, Any]:
         key = name.replace("-", "_")
         if key not in known:
             raise InputError(f"{where}no option '{name}'{did_you_mean(key, known)}")
+        if key in result:
+            raise InputError(f"{where}{key.replace('_', '-')} is given twice, with - and with _: leave one out")
         result[key] = _converted(f"{where}{key.replace('_', '-')}", value, known[key], known[key].kind)
     return result
 
@@ -107,6 +109,8 @@ def _converted(name: str, value: Any, option: Option, kind: Any) -> Any:
         return value
     if get_origin(kind) is tuple:
         each, *rest = get_args(kind)
+        if len(getattr(value, "shape", ())) == 1:  # an array or a tensor
+            value = value.tolist()
         if each is str and isinstance(value, str):
             value = [value]
         most = option.most or 1 + len(rest)
@@ -124,6 +128,8 @@ def _converted(name: str, value: Any, option: Option, kind: Any) -> Any:
         _check_text(name, value)
         if option.name == "classes":
             _check_classes(name, value)
+        if not value.strip():
+            raise InputError(f"{name} is empty: give a value, or leave it out")
         if option.name.endswith("_sha256") and not re.fullmatch("[0-9a-f]{64}", value):
             raise InputError(f"{name} takes 64 hexadecimal digits, not {shown(value)}")
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):

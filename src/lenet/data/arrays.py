@@ -1,5 +1,6 @@
 """Arrays and tensors of images and labels, from a user or a file, checked."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -92,6 +93,8 @@ def checked_labels(labels: Any, count: int, what: str) -> NDArray[np.int64] | li
         )
     if array.dtype.kind == "S":
         array = np.char.decode(array, "utf-8", "replace")
+    if array.dtype.kind == "O" and all(type(label) is int for label in array):  # as pandas gives them
+        array = np.array(array.tolist()) if len(array) else array
     if array.dtype.kind in "OUT":
         return _checked_names(array.tolist(), count, what)
     _check_count(len(array), count, what)
@@ -129,7 +132,7 @@ def checked_classes(classes: Any, what: str) -> tuple[str, ...]:
     for index, name in enumerate(names):
         if not isinstance(name, str) or not name.strip() or "\0" in name:
             raise InputError(f"{what}: class {index} is not a name: give a list of texts", options=["data"])
-    if doubled := next((name for name in names if names.count(name) > 1), None):
+    if doubled := next((name for name, count in Counter(names).items() if count > 1), None):
         raise InputError(f"{what}: class '{doubled}' is there twice: give each class its own name", options=["data"])
     return tuple(names)
 

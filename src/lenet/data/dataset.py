@@ -101,6 +101,7 @@ def load_dataset(
     download: bool = True,
     or_digits: bool = False,
     verify: bool = False,
+    strict: bool = True,
 ) -> Dataset:
     """The images, labels and splits that the config describes.
 
@@ -114,28 +115,34 @@ def load_dataset(
         images or none
     or_digits: use the embedded digits, at 32x32 in colour, if the dataset is not on disk and cannot be downloaded
     verify: read all pixels in the cache and compare their hash; see `lenet.data.cache` for what is checked without
+    strict: refuse a class with too few images to be in every split; never with `classes`
 
     Raises InputError for whatever is wrong with the names or the files.
     """
     if config.data == MEMORY:
-        return _load(config, _from_memory(memory, config.data_sha256), classes, download, verify)
+        return _load(config, _from_memory(memory, config.data_sha256), classes, download, verify, strict)
     name, substitute = config.data, ""
     if name == "auto":
         name = find_auto(config.data_dir)
         substitute = _HOW_TO_GET if name == "digits" else ""
     try:
-        dataset = _load(replace(config, data=name), None, classes, download, verify)
+        dataset = _load(replace(config, data=name), None, classes, download, verify, strict)
     except Unavailable as error:
         if not or_digits:
             raise
         # As CIFAR-10's images are, so that a network made for those takes them.
-        dataset = _load(replace(config, data="digits", size=32, channels=3), None, classes, download, verify)
+        dataset = _load(replace(config, data="digits", size=32, channels=3), None, classes, download, verify, strict)
         substitute = str(error)
     return replace(dataset, substitute=substitute)
 
 
 def _load(
-    config: DataConfig, memory: Source | None, classes: tuple[str, ...] | None, download: bool, verify: bool
+    config: DataConfig,
+    memory: Source | None,
+    classes: tuple[str, ...] | None,
+    download: bool,
+    verify: bool,
+    strict: bool,
 ) -> Dataset:
     """See `load_dataset`; `config.data` is a dataset's name, a path or "memory"."""
     check_size_and_fit(config.size, config.fit)
@@ -160,7 +167,7 @@ def _load(
     given = GivenSplits(loaded.source if loaded.files else loaded.name, loaded.arrays.classes, labels,
                       loaded.train, loaded.val, loaded.test, loaded.folds, first)  # fmt: skip
     splits = split(given, val_fraction=config.val_fraction, seed=config.split_seed, protocol=protocol,
-                   per_class=config.per_class, strict=classes is None)  # fmt: skip
+                   per_class=config.per_class, strict=strict and classes is None)  # fmt: skip
     splits = leave_out(splits, loaded)
     facts = facts and facts.without(loaded.left_out)
     notes = loaded.notes

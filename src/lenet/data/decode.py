@@ -80,7 +80,7 @@ def decode_all(
         listed = few([f"{names[index]} ({failures[index]})" for index in sorted(failures)], _NAMED_AT_MOST)
         raise InputError(
             f"{len(failures)} of {count} images in {where} cannot be read: {listed}; replace or remove them "
-            "('lenet data check' names all of them)"
+            "('lenet data check', or lenet.check in Python, names all of them)"
         )
     return images, is_grey
 

@@ -132,7 +132,9 @@ def _on_white(image: Image.Image, mode: str) -> Image.Image:
     """`image` composited on white, in mode L or RGB."""
     result = Image.new(mode, image.size)
     for top, bottom in _bands(*image.size):
-        colour = image.crop((0, top, image.width, bottom)).convert("RGBA")
+        band = image.crop((0, top, image.width, bottom))
+        # Pillow converts premultiplied grey to no mode but this.
+        colour = (band.convert("LA") if band.mode == "La" else band).convert("RGBA")
         white = Image.new("RGBA", colour.size, (255, 255, 255, 255))
         result.paste(Image.alpha_composite(white, colour).convert(mode), (0, top))
     return result

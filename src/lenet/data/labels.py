@@ -85,6 +85,8 @@ def _numbers(loaded: Loaded, path: Path) -> dict[int, int | None]:
     if at is None or label_at is None:
         missing, has = ("label" if at is not None else names[0] if loaded.files is None else "file"), ", ".join(columns)
         raise _wrong(f"{path} has no column '{missing}' (columns: {has:.200}): add it to the header line")
+    if doubled := next((columns[one] for one in (at, label_at) if columns.count(columns[one]) > 1), None):
+        raise _wrong(f"{path} has two columns '{doubled}': remove or rename one of them")
     by_name = {} if columns[at] == INDEX else _as_written(loaded.files or ())
     classes = _as_written(loaded.arrays.classes)
     numbers: dict[int, int | None] = {}

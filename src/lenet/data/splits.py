@@ -137,8 +137,8 @@ def held_out_folds(given: GivenSplits, folds: int, seed: int) -> list[Indices]:
     single, generator = np.unique(first[every]), _generator(seed, "held-out")
     fold_of = np.full(len(first), -1)
     dealt = 0
-    for number, name in enumerate(given.classes):
-        own = generator.permutation(single[given.labels[single] == number])
+    for name, group in zip(given.classes, _by_class(given.labels, single, len(given.classes)), strict=True):
+        own = generator.permutation(group)
         if 0 < len(own) < folds:
             raise InputError(
                 f"class '{name}' of {given.name} has {counted(len(own), 'image')}, too few for {folds} folds: add "
@@ -183,6 +183,9 @@ def kept_classes(names: tuple[str, ...], wanted: tuple[str, ...], where: str) ->
     """
     for name in wanted:
         if name not in names:
+            if any(name in (part.strip() for part in one.split(",")) for one in names):
+                raise InputError(f"no class '{name}' in {where}: a class with a comma in its name cannot be chosen; "
+                                 "rename it", options=["classes"])  # fmt: skip
             raise InputError(f"no class '{name}' in {where}{did_you_mean(name, names)}", options=["classes"])
     if len(set(wanted)) < 2:
         raise InputError(
@@ -213,15 +216,20 @@ def _few(given: GivenSplits, pool: Indices, per_class: int, seed: int) -> Indice
     """`per_class` images of each class out of `pool`, sorted. Raises InputError if a class has fewer."""
     generator = _generator(seed, "few")
     chosen = []
-    for number, name in enumerate(given.classes):
-        own = generator.permutation(pool[given.labels[pool] == number])
+    for name, own in zip(given.classes, _by_class(given.labels, pool, len(given.classes)), strict=True):
         if len(own) < per_class:
             raise InputError(
                 f"class '{name}' of {given.name} has {len(own)} training images, fewer than {per_class}",
                 options=["per_class"],
             )
-        chosen.append(own[:per_class])
+        chosen.append(generator.permutation(own)[:per_class])
     return np.sort(np.concatenate(chosen))
+
+
+def _by_class(labels: NDArray[np.int64], pool: Indices, classes: int) -> list[Indices]:
+    """The indices of each class in the order of `pool`: one sort, since there may be a million classes."""
+    ordered = pool[np.argsort(labels[pool], kind="stable")]
+    return np.split(ordered, np.searchsorted(labels[ordered], np.arange(1, classes)))
 
 
 def _generator(seed: int, purpose: str, fold: int = 0) -> np.random.Generator:
@@ -241,8 +249,6 @@ def _stratified(
     by_remainder = np.argsort(take - quotas, kind="stable")
     take[by_remainder[: max(0, total - int(take.sum()))]] += 1
     take = np.clip(np.maximum(take, 1), 0, np.maximum(counts - leave, 0))
-    chosen = [
-        generator.permutation(pool[labels[pool] == number])[:several]
-        for number, several in zip(classes, take, strict=True)
-    ]
+    groups = _by_class(labels, pool, int(classes.max(initial=-1)) + 1)
+    chosen = [generator.permutation(groups[number])[:some] for number, some in zip(classes, take, strict=True)]
     return np.sort(np.concatenate(chosen)) if chosen else pool[:0]

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ PATHS = ("path", "file", "filename", "file_name", "image", "image_path", "filepa
 LABELS = ("label", "labels", "class", "class_name", "category", "target")
 _SPLIT = ("split", "subset", "set")
 _NAMED_AT_MOST = 5
+_SEPARATOR_LINE = re.compile(rb"(?:\xef\xbb\xbf)?sep=[,;\t]\r?\n")  # some spreadsheets open a CSV file with it
 
 
 def rows_of(path: Path, option: str) -> Iterator[tuple[int, list[str]]]:
@@ -28,6 +30,9 @@ def rows_of(path: Path, option: str) -> Iterator[tuple[int, list[str]]]:
     more values than the first one.
     """
     content = read_regular(path, MOST_CSV)
+    skipped = 0
+    if found := _SEPARATOR_LINE.match(content):
+        content, skipped = content[found.end() :], 1
     head = content.partition(b"\n")[0]
     separator = max(",;\t", key=lambda mark: head.count(mark.encode()))
     text = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="")
@@ -40,10 +45,10 @@ def rows_of(path: Path, option: str) -> Iterator[tuple[int, list[str]]]:
                 width = len(values) if width is None else width
                 if any(values[width:]):
                     raise InputError(
-                        f"{path}, line {rows.line_num}: more values than the header: quote values that contain the "
-                        "separator", options=[option],
+                        f"{path}, line {rows.line_num + skipped}: more values than the header: quote values that "
+                        "contain the separator", options=[option],
                     )  # fmt: skip
-                yield rows.line_num, values
+                yield rows.line_num + skipped, values
     except UnicodeDecodeError:
         raise InputError(f"{path} is not UTF-8 text: save it as CSV in UTF-8", options=[option]) from None
     except csv.Error as error:
@@ -87,7 +92,7 @@ def table_source(path: Path, *, lenient: bool = False) -> Source:
             stamped = stamp(folder, file)
             known[file] = stamped[1]
             stamps.append(stamped)
-            if not (folder / file).is_file():
+            if not _is_file(folder / file):
                 missing.append(file)
             outside += not is_inside(folder / file)
         labels = [label for _, label in pairs]
@@ -104,6 +109,13 @@ def table_source(path: Path, *, lenient: bool = False) -> Source:
         )  # fmt: skip
     notes = [f"{outside} of {len(known)} images lie outside the folder of {path.name}"] if outside else []
     return source_of(path.stem, str(path), parts, None, stamps, notes)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # the name is too long
+        return False
 
 
 def _inside(folder: Path) -> Callable[[Path], bool]:

@@ -11,21 +11,24 @@ from numpy.typing import NDArray
 from lenet.errors import InputError
 from lenet.exports.program import first_line, run_program
 from lenet.exports.proof import Compute
+from lenet.files import made_for
 
 _SECONDS = 600  # for a compilation, or for classifying some images
 _MEASURED, _TIMES = "0.2", 3  # seconds of a measurement of speed, and how many there are; the fastest counts
 
 
 def c_compiler() -> list[str] | None:
-    """The command of a C compiler: $CC, cc, gcc or clang; None if there is none."""
-    for command in (os.environ.get("CC", ""), "cc", "gcc", "clang"):
-        try:
-            words = shlex.split(command)
-        except ValueError as error:
-            raise InputError(f"CC is not a command ({error}): set CC to a C99 compiler, or unset it") from None
-        if words and shutil.which(words[0]):
-            return words
-    return None
+    """The command of a C compiler: $CC, otherwise cc, gcc or clang; None if there is none.
+
+    Raises InputError if CC is no command or is not found: another compiler would prove another program.
+    """
+    try:
+        words = shlex.split(os.environ.get("CC", ""))
+    except ValueError as error:
+        raise InputError(f"CC is not a command ({error}): set CC to a C99 compiler, or unset it") from None
+    if words and not shutil.which(words[0]):
+        raise InputError(f"CC={shlex.join(words)} is not found: set CC to a C99 compiler, or unset it")
+    return words or next(([name] for name in ("cc", "gcc", "clang") if shutil.which(name)), None)
 
 
 def c_computer(path: Path, scratch: Path, *, integers: bool = False) -> Compute | None:
@@ -103,5 +106,11 @@ def _compile(compiler: list[str], options: list[str], path: Path, program: Path)
     shared = ["-std=c99", *options, "-DLENET_TEST", "-x", "c", str(path), "-o", str(program), "-lm"]
     built = run_program([*compiler, *shared], _SECONDS)
     if built.returncode:
-        why = first_line(built.stderr, "error")
+        why = _fault(built.stderr).replace(path.name, made_for(path).name)
         raise InputError(f"{shlex.join(compiler)} does not compile the file ({why}): set CC to a C99 compiler")
+
+
+def _fault(text: str) -> str:
+    """The first line with "error"; without any, the last line: compilers may write in the user's language."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or ["no message"]
+    return next((line for line in lines if "error" in line), lines[-1])

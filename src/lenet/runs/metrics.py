@@ -3,8 +3,9 @@
 import csv
 import io
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,53 @@ class EpochRow:
     failed_step: int | None = None
     val_balanced_accuracy: float | None = None
     val_macro_f1: float | None = None
+
+
+def checked_row(values: Any) -> EpochRow:
+    """The row of these values by name. Raises ValueError if one is missing, unknown or impossible."""
+    if not isinstance(values, dict):
+        raise ValueError(f"{values!s:.40} is no epoch")
+    needed = {one.name for one in fields(EpochRow) if one.default is MISSING}
+    if wrong := sorted(map(str, (needed - values.keys()) | (values.keys() - _CHECKS.keys()))):
+        raise ValueError(f"{wrong[0]:.40} is missing or unknown")
+    failed = values.get("failed_step") is not None
+    for name, value in values.items():
+        if not _CHECKS[name](value, failed):
+            raise ValueError(f"{name} {value!s:.40}")
+    return EpochRow(**values)
+
+
+def _loss(value: Any, failed: bool) -> bool:
+    return type(value) is float and (failed or value >= 0)
+
+
+def _accuracy(value: Any, failed: bool) -> bool:
+    return type(value) is float and (failed or 0 <= value <= 1)
+
+
+def _seconds(value: Any, failed: bool) -> bool:
+    return type(value) is float and 0 <= value < 1e12
+
+
+def _count(value: Any, failed: bool) -> bool:
+    return type(value) is int and value >= 0
+
+
+# Whether a value of a row is valid. Losses and accuracies of an epoch in which the network diverged may be any float.
+_CHECKS: dict[str, Callable[[Any, bool], bool]] = {
+    "seed": _count,
+    "epoch": _count,
+    "engine": lambda value, failed: value in ("native", "torch"),
+    "train_loss": _loss,
+    "train_accuracy": _accuracy,
+    "val_loss": _loss,
+    "val_accuracy": _accuracy,
+    "train_seconds": _seconds,
+    "val_seconds": _seconds,
+    "failed_step": lambda value, failed: value is None or _count(value, failed),
+    "val_balanced_accuracy": lambda value, failed: value is None or _accuracy(value, failed),
+    "val_macro_f1": lambda value, failed: value is None or _accuracy(value, failed),
+}
 
 
 # What epochs can be compared by: 1 where a higher value is better, -1 where a lower one is.
@@ -106,9 +154,19 @@ def read_metrics(path: Path) -> list[EpochRow]:
 
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            return [EpochRow(**{name: value(name, text) for name, text in row.items()}) for row in csv.DictReader(file)]
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+            return [
+                checked_row({name: value(name, text) for name, text in row.items()}) for row in csv.DictReader(file)
+            ]
+    except (OSError, ValueError, TypeError, csv.Error) as error:
         raise InputError(f"{path} is missing or damaged ({error}): restore it") from None
+
+
+def lacks_epochs(rows: Sequence[EpochRow]) -> bool:
+    """Whether an epoch of a finished run is missing: there is none, or a network's do not count from 1 without gaps."""
+    epochs = defaultdict[int, list[int]](list)
+    for row in rows:
+        epochs[row.seed].append(row.epoch)
+    return not epochs or any(sorted(numbers) != list(range(1, len(numbers) + 1)) for numbers in epochs.values())
 
 
 def _lines(rows: Iterable[EpochRow], *, header: bool) -> str:

@@ -3,12 +3,12 @@
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from lenet.data.identity import check_outside
 from lenet.errors import InputError
-from lenet.files import is_left_over, locked, make_folder, temporary, unwritable
+from lenet.files import expanded, is_left_over, locked, make_folder, temporary, unwritable
 from lenet.runs.run import Run
 
 RUNS = Path("runs")
@@ -19,7 +19,7 @@ def opened_run(
     out: str | Path | None, *, data: object = None, resume: bool = False, overwrite: bool = False,
     marker: str = "config.toml",
 ) -> Iterator[Run]:  # fmt: skip
-    """The run of `open_run`, locked for this process. Its folder is removed at the end if it is still empty.
+    """The run of `open_run`, locked for this process. A folder that was made for it is removed if it stays empty.
 
     data: what the run will train on; a new run may not be in a folder of images
     overwrite: the run in the folder is deleted at the end, or put back if no new one was begun: a command that fails at
@@ -28,15 +28,17 @@ def opened_run(
     Raises InputError as `open_run` does, and if another process uses the folder.
     """
     if not resume:
-        check_outside(Path(out or RUNS), data)
+        check_outside(RUNS if out is None else expanded(out), data)
+    was_there = out is not None and expanded(out).is_dir()
     run = open_run(out, resume=resume, overwrite=overwrite, marker=marker)
     with _alone_in(run.path):  # two processes that train in one folder would overwrite each other's files
         try:
             with _set_aside(run.path, marker) if overwrite else nullcontext():
                 yield run
         finally:
-            if run.path.is_dir() and not any(run.path.iterdir()):
-                run.path.rmdir()
+            if not was_there and run.path.is_dir() and not any(run.path.iterdir()):
+                with suppress(OSError):  # an error of the block says more
+                    run.path.rmdir()
 
 
 def open_run(
@@ -54,7 +56,9 @@ def open_run(
     if out is None:
         newest = _newest(marker) if resume else None
         return open_run(newest.path, resume=True, marker=marker) if newest else _fresh()
-    path = Path(out)
+    if str(out).strip() == "" or "\0" in str(out):
+        raise InputError(f"out {str(out)!r} is not the path of a folder: give another one, or leave it out")
+    path = expanded(out)
     found = list(path.iterdir()) if path.is_dir() else []
     if found and not (resume or overwrite):
         raise InputError(f"{path} exists: use --resume to continue it, --overwrite to start over, or another --out")
@@ -132,10 +136,17 @@ def _fresh() -> Run:
 
 def _newest(marker: str) -> Run | None:
     """The newest run of this kind. A folder without finished files, left by a kill, counts for both kinds."""
-    found = [path for path in _numbered() if (path / marker).is_file() or all(map(is_left_over, path.iterdir()))]
+    found = [path for path in _numbered() if (path / marker).is_file() or _is_left(path)]
     newest = max(found, key=lambda path: int(path.name), default=None)
     return Run(newest) if newest else None
 
 
+def _is_left(path: Path) -> bool:
+    """Whether the folder holds temporary files alone, as a process that was killed at its start leaves it."""
+    found = list(path.iterdir())
+    return bool(found) and all(map(is_left_over, found))
+
+
 def _numbered() -> list[Path]:
-    return [path for path in RUNS.glob("*") if re.fullmatch(r"\d+", path.name)] if RUNS.is_dir() else []
+    numbered = (path for path in RUNS.glob("*") if re.fullmatch(r"\d+", path.name)) if RUNS.is_dir() else ()
+    return [path for path in numbered if path.is_dir()]

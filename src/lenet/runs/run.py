@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lenet.config import Config, resolve, to_toml
 from lenet.data.dataset import Dataset
 from lenet.errors import InputError
-from lenet.files import MOST_CSV, gone, make_folder, read_json, read_regular, write_json, write_whole
+from lenet.files import MOST_CSV, expanded, gone, make_folder, read_json, read_regular, write_json, write_whole
 from lenet.layers.network import describe
 from lenet.runs.arrays import read_arrays, write_arrays
 from lenet.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -42,10 +42,17 @@ class Clock:
 
 
 class Run:
-    """The folder of one run. Every file but metrics.csv is written to a temporary file and renamed into place."""
+    """The folder of one run.
+
+    path: the folder; plots: that of its pictures
+    result: result.json as a dict, with "test_accuracy" and others as {"mean", "sd", "n", "each"}; None until the run is
+        finished
+    """
+
+    # Every file but metrics.csv is written to a temporary file and renamed into place.
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = expanded(path)
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"

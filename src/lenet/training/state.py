@@ -1,13 +1,12 @@
 """The state of a training: what is kept from one epoch to the next, as tensors by name, and checked when read."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import torch
 
-from lenet.runs.metrics import EpochRow
+from lenet.runs.metrics import EpochRow, checked_row
 
 _HISTORY = "history:json"
 
@@ -79,49 +78,10 @@ def history_of(tensors: Mapping[str, torch.Tensor]) -> list[EpochRow]:
         listed = None
     if not isinstance(listed, list):
         raise ValueError("its history is damaged")
-    rows = []
-    for values in listed:
-        if not isinstance(values, dict) or (_CHECKS.keys() ^ values.keys()) - _NEW:
-            raise ValueError("its history is damaged")
-        for name, value in values.items():
-            if not _CHECKS[name](value, values["failed_step"] is not None):
-                raise ValueError(f"its history is damaged ({name} {value!s:.40})")
-        rows.append(EpochRow(**values))
-    return rows
-
-
-def _loss(value: Any, failed: bool) -> bool:
-    return type(value) is float and (failed or value >= 0)
-
-
-def _accuracy(value: Any, failed: bool) -> bool:
-    return type(value) is float and (failed or 0 <= value <= 1)
-
-
-def _seconds(value: Any, failed: bool) -> bool:
-    return type(value) is float and 0 <= value < 1e12
-
-
-def _count(value: Any, failed: bool) -> bool:
-    return type(value) is int and value >= 0
-
-
-# Whether a value of a row is valid. Losses and accuracies of an epoch in which the network diverged may be any float.
-_CHECKS: dict[str, Callable[[Any, bool], bool]] = {
-    "seed": _count,
-    "epoch": _count,
-    "engine": lambda value, failed: value in ("native", "torch"),
-    "train_loss": _loss,
-    "train_accuracy": _accuracy,
-    "val_loss": _loss,
-    "val_accuracy": _accuracy,
-    "train_seconds": _seconds,
-    "val_seconds": _seconds,
-    "failed_step": lambda value, failed: value is None or _count(value, failed),
-    "val_balanced_accuracy": lambda value, failed: value is None or _accuracy(value, failed),
-    "val_macro_f1": lambda value, failed: value is None or _accuracy(value, failed),
-}
-_NEW = {"val_balanced_accuracy", "val_macro_f1"}  # states of older versions lack them
+    try:
+        return [checked_row(values) for values in listed]
+    except ValueError as error:
+        raise ValueError(f"its history is damaged ({error})") from None
 
 
 def check_like(found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], part: str = "") -> None:

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 from lenet.errors import InputError
 from lenet.files import write_whole
-from lenet.runs.metrics import METRICS, EpochRow, best_row
+from lenet.runs.metrics import METRICS, EpochRow, best_row, checked_row
 
 Status = Literal["waiting", "running", "stopped", "finished", "failed"]
 DIED = "its worker died"
@@ -74,7 +74,7 @@ class Trials:
         trial = self.trial(int(result["number"]))
         if not trial.over:
             if result["row"] is not None:
-                row = EpochRow(**result["row"])
+                row = checked_row(result["row"])
                 trial.rows[row.epoch - 1 : row.epoch] = [row]
             trial.seed, trial.host, trial.error = int(result["seed"]), str(result["host"]), str(result["error"])
         return trial
@@ -132,20 +132,11 @@ class Trials:
                             for name in _FIGURES
                             if name in line  # an older version wrote fewer
                         }
-                        _check_figures(figures)
                         if epoch != len(trial.rows) + 1:
                             raise ValueError(f"trial {trial.number} has no epoch {len(trial.rows) + 1}")
-                        trial.rows.append(EpochRow(seed=trial.seed, epoch=epoch, **figures))
+                        trial.rows.append(checked_row({"seed": trial.seed, "epoch": epoch, **figures}))
         except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
             raise InputError(f"{path} is damaged ({error}): restore it or start over with --overwrite") from None
-
-
-def _check_figures(figures: Mapping[str, Any]) -> None:
-    """Raises ValueError if a figure is missing, or not a number."""
-    optional = {one.name for one in fields(EpochRow) if one.default is None}
-    for name, value in figures.items():
-        if name != "engine" and type(value) not in (int, float) and not (value is None and name in optional):
-            raise ValueError(f"{name} is {value!r:.40}")
 
 
 def _text(value: Any) -> str:
