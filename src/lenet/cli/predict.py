@@ -62,24 +62,25 @@ def predict(
     """
     chosen = _chosen_format(format, json_, out, overwrite)
     with loading():
-        from lenet.commands.predict import limits_of, load, predict_files
+        from lenet.commands.predict import load, predict_files
         from lenet.data.image_files import image_files
         from lenet.data.progress import progress
         from lenet.evaluation.likeness import FEWEST_VALIDATION
         from lenet.report.predictions import Counts, coverage, writer
+        from lenet.runs.predictor import Predictor
 
     if top is None:
         top = 1 if chosen == "csv" else 5
     checkpoint = load(run)
-    predictions = predict_files(
+    predictor = Predictor.of(
         checkpoint,
-        image_files(map(str, images)),
         top=top,
         network=network,
         calibrated=not uncalibrated,
         reject_error=reject_error,
         reject_unlike=reject_unlike,
     )
+    predictions = predict_files(predictor, image_files(map(str, images)))
     total = sum(1 for _ in image_files(map(str, images)))
     counts = Counts(checkpoint.classes)
     to_terminal = out is None and sys.stdout is not None and sys.stdout.isatty()  # lines are progress enough there
@@ -93,14 +94,13 @@ def predict(
     console = PlainConsole(stderr=out is None and chosen != "table")
     if counts.predicted and (out is not None or total >= _SUMMARY_FROM):
         console.print(counts.table())
-    number = checkpoint.number_of(network)
-    limits = limits_of(checkpoint, number, reject_error, reject_unlike)
+    number = predictor.number
     if checkpoint.likeness[number] is None and reject_unlike == "auto":
         console.lines(
             "note    images unlike the training images are not recognised: the run has fewer than "
             f"{FEWEST_VALIDATION} validation images, or an older version of lenet wrote it"
         )
-    console.lines(*coverage(counts, limits, checkpoint.acceptance[number], checkpoint.likeness[number]))
+    console.lines(*coverage(counts, predictor.limits, checkpoint.acceptance[number], checkpoint.likeness[number]))
     if out is not None:
         console.lines(f"files   {out}: {counts.total:,} image{'' if counts.total == 1 else 's'}")
     if counts.failed:

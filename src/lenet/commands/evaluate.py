@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from lenet.commands.predict import finite, load
+from lenet.commands.predict import load
 from lenet.config import Config, checked, names_in
 from lenet.config.augmentation import augmentations
 from lenet.data import Dataset, load_dataset
@@ -27,6 +27,7 @@ from lenet.files import make_folder, write_json, write_whole
 from lenet.report.evaluation import draw_errors, write_predictions
 from lenet.report.sheet import safe
 from lenet.runs.checkpoint import Checkpoint
+from lenet.runs.predictor import finite
 from lenet.runs.run import Run
 from lenet.training.seen import digests_of, digests_of_used
 

@@ -1,11 +1,9 @@
 """Predict: the most probable classes of images, by a network of a run."""
 
 import io
-import math
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard, Union
 
@@ -14,18 +12,12 @@ from PIL import Image
 
 from lenet.data.fit import fit_image, open_image, reason, to_8bit
 from lenet.data.stream import Decoded, stream
-from lenet.engine.base import Settings
-from lenet.engine.statistics import map_statistics
 from lenet.errors import InputError
-from lenet.evaluation.likeness import FEWEST_VALIDATION, unlike_rate
 from lenet.evaluation.prediction import Prediction
-from lenet.evaluation.rejection import UNLIKE, UNSURE, Limits, error_rate, rejection
-from lenet.evaluation.scores import probabilities
 from lenet.runs.checkpoint import Checkpoint
-from lenet.runs.networks import Networks
+from lenet.runs.predictor import Predictor
 from lenet.runs.run import Run
 
-_BATCH = 256  # images whose logits are computed at once
 _ONE = (str, bytes, Path, Image.Image, io.IOBase)  # not many images, though some can be iterated
 
 if TYPE_CHECKING:
@@ -69,9 +61,14 @@ def predict(
     `reject_unlike`.
     """
     checkpoint = run if isinstance(run, Checkpoint) else load(run)
-    number = checkpoint.number_of(network)
-    _check_top(top)
-    limits = limits_of(checkpoint, number, reject_error, reject_unlike)
+    predictor = Predictor.of(
+        checkpoint,
+        top=top,
+        network=network,
+        calibrated=calibrated,
+        reject_error=reject_error,
+        reject_unlike=reject_unlike,
+    )
     size, _, channels = checkpoint.input_shape
 
     def decoded() -> Iterator[Decoded]:
@@ -82,7 +79,7 @@ def predict(
             except InputError as error:
                 yield name, error
 
-    predictions = list(_by_batch(checkpoint, number, decoded(), top, calibrated, limits))
+    predictions = list(predictor.predictions(decoded()))
     errors = [one.error for one in predictions if one.error is not None]
     if errors and len(errors) == len(predictions):
         more = f" (and {len(errors) - 1} more images cannot be read)" if len(errors) > 1 else ""
@@ -90,123 +87,14 @@ def predict(
     return predictions
 
 
-def predict_files(
-    checkpoint: Checkpoint,
-    files: Iterable[str],
-    *,
-    top: int = 5,
-    network: int | None = None,
-    calibrated: bool = True,
-    reject_error: float | str | None = None,
-    reject_unlike: float | str = "auto",
-) -> Iterator[Prediction]:
+def predict_files(predictor: Predictor, files: Iterable[str]) -> Iterator[Prediction]:
     """Predictions of any number of image files, in the order of their paths, in constant memory.
 
     Each equals, up to rounding, what `predict` returns. Files are decoded in threads while the network predicts earlier
-    ones. An image that cannot be read gets an `error`. Raises InputError as `predict` does for its options.
+    ones. An image that cannot be read gets an `error`.
     """
-    number = checkpoint.number_of(network)
-    _check_top(top)
-    limits = limits_of(checkpoint, number, reject_error, reject_unlike)
-    size, _, channels = checkpoint.input_shape
-    images = stream(files, size, channels, checkpoint.fit)
-    return _by_batch(checkpoint, number, images, top, calibrated, limits)
-
-
-def limits_of(
-    checkpoint: Checkpoint, number: int, reject_error: float | str | None, reject_unlike: float | str
-) -> Limits:
-    """What network `number` rejects. Raises InputError as `predict` does."""
-    confidence, distance = 0.0, math.inf
-    if reject_error is not None:
-        confidence = rejection(checkpoint.acceptance[number], error_rate(reject_error)).threshold
-    if likeness := checkpoint.likeness[number]:
-        distance = likeness.threshold(reject_unlike)
-    elif reject_unlike not in ("auto", "none"):
-        unlike_rate(reject_unlike)
-        raise InputError(
-            f"the run cannot tell which images are unlike its training images: it has fewer than {FEWEST_VALIDATION} "
-            "validation images, or an older version of lenet wrote it; leave reject_unlike out, or train again"
-        )
-    return Limits(confidence, distance)
-
-
-def _by_batch(
-    checkpoint: Checkpoint, number: int, images: Iterator[Decoded], top: int, calibrated: bool, limits: Limits
-) -> Iterator[Prediction]:
-    while batch := list(islice(images, _BATCH)):
-        pixels = [image for _, image in batch if not isinstance(image, InputError)]
-        predicted = iter(_predicted(checkpoint, number, pixels, top, calibrated, limits) if pixels else [])
-        for path, image in batch:
-            if isinstance(image, InputError):
-                yield Prediction(path, error=str(image))
-            else:
-                yield Prediction(path, *next(predicted))
-
-
-def _predicted(
-    checkpoint: Checkpoint, number: int, pixels: list[np.ndarray], top: int, calibrated: bool, limits: Limits
-) -> list[tuple[tuple[str, ...], tuple[float, ...], None, bool, str | None]]:
-    """All but the name of the predictions of these images, uint8 [size, size, C] each, by network `number`."""
-    logits, statistics = _computed(checkpoint, number, np.stack(pixels), limits.distance < math.inf)
-    scaled = probabilities(logits / checkpoint.temperature[number])
-    ranked = _ranked(scaled if calibrated else probabilities(logits), checkpoint.classes, top)
-    reasons = np.where(scaled.max(axis=1) < limits.confidence, UNSURE, "").astype(object)
-    likeness = checkpoint.likeness[number]
-    if likeness and statistics is not None:
-        reasons[likeness.distance(statistics) > limits.distance] = UNLIKE
-    return [(*one, None, bool(reason), reason or None) for one, reason in zip(ranked, reasons, strict=True)]
-
-
-def _check_top(top: int) -> None:
-    if not isinstance(top, int | np.integer) or isinstance(top, bool) or top < 1:
-        raise InputError(f"top must be a whole number of at least 1, not {top}")
-
-
-def _computed(
-    checkpoint: Checkpoint, number: int, images: np.ndarray, described: bool
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """The logits of uint8 [N, size, size, C] images and, if `described`, the statistics of their maps.
-
-    The native engine computes them where it can, since it is loaded in a fraction of the time that PyTorch takes. The
-    results differ by rounding.
-    """
-    networks = checkpoint.networks
-    if isinstance(networks, Networks) and (inference := networks.inference(number, checkpoint.input_shape)):
-        logits = finite(inference.logits(images), number)
-        if not described:
-            return logits, None
-        return logits, map_statistics(inference.maps, inference.layers, images)
-    from lenet.engine import torch as torch_engine  # only here PyTorch is loaded
-    from lenet.engine.preserved import preserved_torch
-
-    network = networks[number]
-    with preserved_torch(network):
-        logits = finite(torch_engine.logits(network, images, Settings()), number)
-        if logits.shape[1] != len(checkpoint.classes):
-            raise InputError(f"network {number} gives {logits.shape[1]} logits for the checkpoint's "
-                             f"{len(checkpoint.classes)} classes: set its classes too")  # fmt: skip
-        if not described:
-            return logits, None
-        return logits, map_statistics(torch_engine.maps(network, checkpoint.input_shape), network, images)
-
-
-def finite(logits: np.ndarray, number: int) -> np.ndarray:
-    """The logits of network `number`. Raises InputError if one is infinite or NaN."""
-    if not np.isfinite(logits).all():
-        raise InputError(f"network {number} gives values that are not finite: its weights are too large; train again")
-    return logits
-
-
-def _ranked(
-    probability: np.ndarray, classes: tuple[str, ...], top: int
-) -> list[tuple[tuple[str, ...], tuple[float, ...]]]:
-    """The names and probabilities of the `top` classes of each row of float [N, classes] probabilities."""
-    order = np.argsort(-probability, axis=1, kind="stable")[:, :top]
-    return [
-        (tuple(classes[index] for index in best), tuple(float(row[index]) for index in best))
-        for row, best in zip(probability, order, strict=True)
-    ]
+    size, _, channels = predictor.checkpoint.input_shape
+    return predictor.predictions(stream(files, size, channels, predictor.checkpoint.fit))
 
 
 def _single(images: Picture | Iterable[Picture]) -> Iterator[Picture]:
