@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import lenet as package
-from lenet.commands.contents import contents_of
+from lenet.report.gathering import contents_of
 from lenet.runs.run import Run
 
 

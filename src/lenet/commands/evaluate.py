@@ -14,7 +14,6 @@ from lenet.data import Dataset, load_dataset
 from lenet.data.augment import shifted
 from lenet.data.copies import among
 from lenet.data.folders import Split
-from lenet.data.identity import check_images
 from lenet.data.memory import Images, given_data
 from lenet.data.source import Source
 from lenet.engine import torch as torch_engine
@@ -27,13 +26,12 @@ from lenet.files import make_folder, write_json, write_whole
 from lenet.report.evaluation import draw_errors, write_predictions
 from lenet.report.sheet import safe
 from lenet.runs.checkpoint import Checkpoint
-from lenet.runs.predictor import finite
 from lenet.runs.run import Run
+from lenet.runs.trained import SOME, as_trained, logits_of, own_config
 from lenet.training.seen import digests_of, digests_of_used
 
 Which = Literal["train", "val", "test", "all"]
 View = tuple[bool, int]  # whether the image is mirrored, and then by how many pixels it is shifted down and right
-_SOME = 2048  # images; a multiple of what the engine takes at once, so that the results do not depend on it
 _OWN_SPLITS = ("train", "val", "test")
 
 
@@ -191,34 +189,6 @@ def _images(
     return dataset, False
 
 
-def own_config(run: Run, checkpoint: Checkpoint | None, data_dir: str | Path | None) -> Config:
-    """The config of the run, with the hash of its images.
-
-    checkpoint: the run's; if None, the config is read from result.json
-    data_dir: folder in which the images are searched; if None, the run's
-    """
-    saved, file = (checkpoint.config, "model.json") if checkpoint else (run.finished_result()["config"], "result.json")
-    config = Config(**checked(saved, f"{run.path}/{file}: "))
-    sha256 = config.data_sha256 or (run.result or {}).get("data_sha256")
-    return replace(config, data_sha256=sha256, **checked({} if data_dir is None else {"data_dir": data_dir}))
-
-
-def as_trained(run: Run, config: Config, memory: Source | None = None, *, download: bool = True) -> Dataset:
-    """The run's own images with the run's split. Raises InputError if they are missing or have changed."""
-    dataset = load_dataset(run.with_own_labels(config), memory=memory, download=download)
-    check_images(dataset, config.data_sha256, f"{run.path} was trained on")
-    return run.split_again(dataset)
-
-
-def logits_of(checkpoint: Checkpoint, number: int, images: np.ndarray, indices: np.ndarray) -> np.ndarray:
-    """float32 [len(indices), classes] of network `number` for these images, some of which are read at a time."""
-    parts = [
-        torch_engine.logits(checkpoint.networks[number], images[indices[begin : begin + _SOME]], Settings())
-        for begin in range(0, len(indices), _SOME)
-    ]
-    return finite(np.concatenate(parts), number)
-
-
 def _views(config: Config) -> list[View]:
     """Views like those that the run was trained on. Raises InputError if it was trained on the images as they are."""
     kinds = augmentations(config.augment)
@@ -235,14 +205,14 @@ def _logits_of_views(
 ) -> np.ndarray:
     """float32 [len(indices), classes]: the logarithm of the mean probabilities over the views."""
     found = np.empty((len(indices), len(checkpoint.classes)), np.float32)
-    for begin in range(0, len(indices), _SOME):
-        some = indices[begin : begin + _SOME]
+    for begin in range(0, len(indices), SOME):
+        some = indices[begin : begin + SOME]
         total = np.zeros((len(some), len(checkpoint.classes)))
         for flip, shift in views:
             flips, shifts = np.full(len(some), flip), np.full((len(some), 2), shift, np.int8)
             pixels = shifted(images, some, flips, shifts)
             total += probabilities(torch_engine.logits(checkpoint.networks[number], pixels, Settings()))
-        found[begin : begin + _SOME] = np.log(np.maximum(total / len(views), np.finfo(np.float32).tiny))
+        found[begin : begin + SOME] = np.log(np.maximum(total / len(views), np.finfo(np.float32).tiny))
     return found
 
 

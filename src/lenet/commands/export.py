@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from lenet.commands.evaluate import as_trained, own_config
 from lenet.commands.predict import load
 from lenet.config import Config, checked
 from lenet.data.memory import Images, given_data
@@ -32,6 +31,7 @@ from lenet.files import check_new_file, given_file, written_whole
 from lenet.runs.checkpoint import Checkpoint
 from lenet.runs.kinds import check_not_of_a_run
 from lenet.runs.run import Run
+from lenet.runs.trained import as_trained, own_config
 
 _SAMPLES = 18  # images that a file may contain
 _TIMED = 256  # images on which speed is measured

@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lenet.commands.contents import contents_of
 from lenet.commands.runs import list_runs
 from lenet.data.memory import Images, in_memory
 from lenet.engine.preserved import preserved_torch
 from lenet.errors import InputError
 from lenet.files import check_new_file, given_file, read_regular, write_whole
 from lenet.report.card import CARD, card_text
+from lenet.report.gathering import contents_of
 from lenet.report.html import report_bytes
 from lenet.report.index import index_page
 from lenet.report.markdown import as_given

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from lenet.commands.evaluate import as_trained, logits_of, own_config
 from lenet.config import Config, checked, names_in
 from lenet.data import Dataset
 from lenet.data.catalog import SETS
@@ -28,6 +27,7 @@ from lenet.report.markdown import repeating
 from lenet.runs.checkpoint import Checkpoint
 from lenet.runs.metrics import EpochRow, lacks_epochs
 from lenet.runs.run import Run
+from lenet.runs.trained import as_trained, logits_of, own_config
 
 _SAMPLES = 18  # check images of the live network
 _MOST_PARAMETERS = 400_000  # of a network that a report contains, 1.6 MB
