@@ -44,7 +44,7 @@ from lenet.engine import native as native_engine
 from lenet.engine import torch as torch_engine
 from lenet.engine.base import OptimizerState, Settings
 from lenet.layers.lenet import LeNet
-from lenet.models import SHAPES, Shape, network_of, shape_named, trace
+from lenet.models import SHAPES, Shape, layer_costs, network_of, shape_named
 
 _SLICE = 0.25  # least duration of a measurement, in seconds
 _BLOCK = 256  # measurements use a multiple of this many images, rounded up to whole batches
@@ -112,7 +112,7 @@ class Candidates:
     def multiply_adds(self) -> int:
         """Multiply-adds per image, forward and backward; the first layer needs no gradient of its input."""
         height, width, channels = self.images.shape[1:]
-        each = [layer.multiply_adds for layer in trace(self.network, (height, width, channels))]
+        each = [layer.multiply_adds for layer in layer_costs(self.network, (height, width, channels))]
         return 3 * sum(each) - next(adds for adds in each if adds)
 
     def _plain(self) -> Callable[[int], None]:

@@ -21,8 +21,8 @@ from lenet.models import (
     describe,
     every_layer,
     kind_of,
+    layer_costs,
     output_shapes,
-    trace,
 )
 
 SIDES = st.integers(1, 3)
@@ -82,7 +82,7 @@ def test_shapes_costs_and_tensors_equal_pytorchs(kind, data):
         return
     assert output_shapes(model, shape) == [expected]
     if len(shape) == 3:
-        rows = trace(model, (*shape[1:], shape[0]))
+        rows = layer_costs(model, (*shape[1:], shape[0]))
         assert sum(row.parameters for row in rows) == sum(p.numel() for p in layer.parameters())
         assert sum(row.multiply_adds for row in rows) == counter.get_total_flops() // 2 // len(x)
     assert {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()} == {

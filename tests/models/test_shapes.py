@@ -19,10 +19,10 @@ from lenet.models import (
     describe,
     fitted,
     has_batch_norm,
+    layer_costs,
     network_of,
     parameter_count,
     shape_named,
-    trace,
 )
 
 RGB = (32, 32, 3)
@@ -73,7 +73,7 @@ def test_layers_of_a_named_network_have_pytorch_s_default_arguments():
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_costs_are_the_same_without_pytorch(name):
-    assert trace(layers_of(SHAPES[name], RGB, 10), RGB) == trace(network_of(SHAPES[name], RGB, 10), RGB)
+    assert layer_costs(layers_of(SHAPES[name], RGB, 10), RGB) == layer_costs(network_of(SHAPES[name], RGB, 10), RGB)
 
 
 def kinds(name):
@@ -111,7 +111,7 @@ def test_layers_are_in_the_order_of_the_studies():
 
 def test_resnet8_halves_the_sides_from_stage_to_stage():
     network = network_of(SHAPES["resnet8"], RGB, 10)
-    sides = [row.output for row in trace(network, RGB) if row.kind == "Residual"]
+    sides = [row.output for row in layer_costs(network, RGB) if row.kind == "Residual"]
     assert sides == [(16, 32, 32), (32, 16, 16), (64, 8, 8)]
     first, second, _ = (layer for layer in network if isinstance(layer, Residual))
     assert (len(first.shortcut), len(second.shortcut)) == (0, 1)
@@ -300,7 +300,7 @@ def test_build_refuses_an_invalid_description(layers, message):
 
 
 def test_multiply_adds_of_lenet5_equal_those_by_hand():
-    rows = trace(network_of(SHAPES["lenet5"], RGB, 10), RGB)
+    rows = layer_costs(network_of(SHAPES["lenet5"], RGB, 10), RGB)
     by_hand = 28 * 28 * 6 * 75 + 10 * 10 * 16 * 150 + 400 * 120 + 120 * 84 + 84 * 10
     assert sum(row.multiply_adds for row in rows) == by_hand == 651_720
 
@@ -308,7 +308,7 @@ def test_multiply_adds_of_lenet5_equal_those_by_hand():
 def test_trace_does_not_change_batch_norm():
     network = network_of(SHAPES["lenet5-modern"], RGB, 10).train()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    trace(network, RGB)
+    layer_costs(network, RGB)
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 
 

@@ -29,13 +29,13 @@ def models(*, size: Whole = 32, channels: Whole = 3, classes: Whole = 10, layers
     if not 16 <= size <= 96 or channels not in (1, 3) or not 2 <= classes <= 100_000:
         raise InputError("size must lie between 16 and 96, channels must be 1 or 3, and classes 2 to 100,000")
     with loading():
-        from lenet.layers.network import trace
+        from lenet.layers.network import layer_costs
         from lenet.layers.shapes import SHAPES, layers_of
 
     console = PlainConsole()
     console.print(f"for images of {size}x{size}x{channels}, {classes} classes")
     for name, shape in SHAPES.items():
-        rows = trace(layers_of(shape, (size, size, channels), classes), (size, size, channels))
+        rows = layer_costs(layers_of(shape, (size, size, channels), classes), (size, size, channels))
         parameters, adds = sum(row.parameters for row in rows), sum(row.multiply_adds for row in rows)
         console.print()
         console.print(name, style="bold", end="")

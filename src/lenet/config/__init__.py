@@ -15,13 +15,11 @@ from lenet.config.options import (
     WITH_MOMENTUM,
     Config,
     DataConfig,
-    ModelConfig,
     RunConfig,
     TrainingConfig,
-    TransferConfig,
 )
-from lenet.config.recipes import RECIPES, names_of, read_named_toml, recipe_names, recipe_values, resolve, to_toml
-from lenet.config.values import Option, checked, names_in, options
+from lenet.config.recipes import RECIPES, recipe_names, recipe_values, resolve, to_toml
+from lenet.config.values import checked, names_in, options
 
 __all__ = [
     "AUGMENTATIONS",
@@ -33,19 +31,14 @@ __all__ = [
     "WITH_MOMENTUM",
     "Config",
     "DataConfig",
-    "ModelConfig",
-    "Option",
     "RunConfig",
     "TrainingConfig",
-    "TransferConfig",
     "augmentation_line",
     "augmentations",
     "checked",
     "drawn",
     "names_in",
-    "names_of",
     "options",
-    "read_named_toml",
     "recipe_names",
     "recipe_values",
     "resolve",

@@ -10,7 +10,7 @@ from lenet.engine import torch as torch_engine
 from lenet.engine.base import Engine, Settings
 from lenet.engine.native_network import covers
 from lenet.errors import InputError
-from lenet.models import trace
+from lenet.models import layer_costs
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def choose(
     if reason and wanted == "native":
         raise InputError(f"--engine native: {reason}. Use --engine torch, which trains any network")
     if reason is None and wanted == "auto" and input_shape:
-        adds = sum(layer.multiply_adds for layer in trace(model, input_shape))
+        adds = sum(layer.multiply_adds for layer in layer_costs(model, input_shape))
         if adds > _WIDE:
             reason = (
                 f"faster above {_WIDE / 1e6:.0f} million multiply-adds per image; this network has {adds / 1e6:.0f}"

@@ -17,7 +17,7 @@ from lenet.data.augment import augmented
 from lenet.data.plan import Plan, dropout_keep
 from lenet.engine.base import ADAM_BETAS, ADAM_EPS, Maps, Metrics, OptimizerState, Settings
 from lenet.errors import InputError
-from lenet.layers.network import trace
+from lenet.layers.network import layer_costs
 from lenet.models import Residual
 
 # Images are gathered and augmented this many at a time: for a batch of 8, NumPy's overhead per call would dominate.
@@ -86,7 +86,7 @@ def _eval_batch(model: nn.Sequential, images: np.ndarray) -> int:
     if images.ndim != 4:
         return _EVAL_BATCH
     try:
-        largest = max(prod(row.output) for row in trace(model, images.shape[1:]))
+        largest = max(prod(row.output) for row in layer_costs(model, images.shape[1:]))
     except InputError:  # the caller of `lenet.predict` has put in a layer that the table of layers lacks
         return _EVAL_BATCH
     return min(_EVAL_BATCH, max(1, _EVAL_VALUES // largest))

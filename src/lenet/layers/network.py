@@ -87,7 +87,7 @@ def has_batch_norm(model: Iterable[Any]) -> bool:
 
 
 @dataclass(frozen=True)
-class Row:
+class LayerCost:
     """A layer's name and kind, its output shape, its number of parameters, and its multiply-adds, for one image."""
 
     name: str
@@ -97,7 +97,7 @@ class Row:
     multiply_adds: int
 
 
-def trace(model: Iterable[Any], input_shape: tuple[int, int, int]) -> list[Row]:
+def layer_costs(model: Iterable[Any], input_shape: tuple[int, int, int]) -> list[LayerCost]:
     """Output shape and costs of every layer for images of (height, width, channels), without computing anything.
 
     Raises InputError, with its place, for the first layer that does not accept its input.
@@ -108,7 +108,7 @@ def trace(model: Iterable[Any], input_shape: tuple[int, int, int]) -> list[Row]:
         tensors = one.kind.tensors(one.layer)
         learned = {name: prod(shape) for name, shape in tensors.items() if name in _PARAMETERS}
         adds = learned["weight"] * prod(one.output[1:]) if one.kind.dense else 0
-        rows.append(Row(one.name, one.kind.name, one.output, sum(learned.values()), adds))
+        rows.append(LayerCost(one.name, one.kind.name, one.output, sum(learned.values()), adds))
     return rows
 
 

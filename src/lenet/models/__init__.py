@@ -1,9 +1,9 @@
 """Networks as nn.Sequential: built by the layer table."""
 
-from lenet.layers.network import Row, describe, every_layer, has_batch_norm, output_shapes, shaped_layers, trace
+from lenet.layers.network import describe, every_layer, has_batch_norm, layer_costs, output_shapes, shaped_layers
 from lenet.layers.outputs import padding_of
 from lenet.layers.shapes import SHAPES, Shape, shape_named
-from lenet.layers.table import KINDS, Kind, kind_of
+from lenet.layers.table import KINDS, kind_of
 from lenet.models.modules import MODULES, Normalize, Residual, build, network_of, parameter_count, plain, with_tensors
 from lenet.models.own import fitted
 
@@ -11,10 +11,8 @@ __all__ = [
     "KINDS",
     "MODULES",
     "SHAPES",
-    "Kind",
     "Normalize",
     "Residual",
-    "Row",
     "Shape",
     "build",
     "describe",
@@ -22,6 +20,7 @@ __all__ = [
     "fitted",
     "has_batch_norm",
     "kind_of",
+    "layer_costs",
     "network_of",
     "output_shapes",
     "padding_of",
@@ -29,6 +28,5 @@ __all__ = [
     "plain",
     "shape_named",
     "shaped_layers",
-    "trace",
     "with_tensors",
 ]

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from lenet.errors import InputError
-from lenet.layers.network import describe, every_layer, trace
+from lenet.layers.network import describe, every_layer, layer_costs
 from lenet.layers.table import where
 from lenet.models.modules import Normalize, Residual
 
@@ -37,7 +37,7 @@ def fitted(
     if len({id(tensor) for tensor in tensors}) < len(tensors):
         raise InputError("two layers of the model share weights, which a checkpoint cannot keep: give each its own")
     try:
-        output = trace(whole, input_shape)[-1].output
+        output = layer_costs(whole, input_shape)[-1].output
     except InputError as error:
         height, width, channels = input_shape
         raise InputError(

@@ -21,7 +21,7 @@ from lenet.evaluation.calibration import HIGHEST, LOWEST
 from lenet.evaluation.likeness import Likeness
 from lenet.evaluation.rejection import LEVELS, Accepted
 from lenet.files import read_json, write_json
-from lenet.layers.network import describe, every_layer, parsed, trace
+from lenet.layers.network import describe, every_layer, layer_costs, parsed
 from lenet.layers.table import Layer
 from lenet.runs.arrays import read_arrays, type_of, write_arrays
 from lenet.runs.metrics import best_of
@@ -186,7 +186,7 @@ def _parsed(facts: Any) -> tuple[Checkpoint, list[Layer]]:
         checkpoint.best = fact(
             "best", "the number of a network", lambda value: type(value) is int and 0 <= value < len(seeds)
         )
-    rows = trace(template, checkpoint.input_shape)
+    rows = layer_costs(template, checkpoint.input_shape)
     for row in rows:
         if prod(row.output) > _MOST_VALUES:
             raise InputError(f"layer {row.name} returns {prod(row.output):,} values for one image; at most "

@@ -8,7 +8,7 @@ from torch import nn
 from lenet.config import Config, RunConfig
 from lenet.cores import free_memory
 from lenet.errors import InputError
-from lenet.models import parameter_count, shaped_layers, trace
+from lenet.models import layer_costs, parameter_count, shaped_layers
 from lenet.training.features import frozen_layers
 
 _MOST_PARAMETERS = 50_000_000  # 1 GB with gradients, optimizer state and best weights
@@ -24,7 +24,7 @@ def check_memory(config: Config, network: nn.Sequential, input_shape: tuple[int,
     count = parameter_count(network)
     if count > _MOST_PARAMETERS:
         raise InputError(f"the network has {count:,} parameters; lenet trains at most {_MOST_PARAMETERS:,}")
-    activations = sum(prod(layer.output) for layer in trace(network, input_shape))
+    activations = sum(prod(layer.output) for layer in layer_costs(network, input_shape))
     matrices = [p for p in network.parameters() if p.ndim > 1][:-1] if config.optimizer == "muon" else []
     square = 2 * sum(min(len(p), p[0].numel()) ** 2 for p in matrices)
     weights, batch = (5 * count + square) * config.seeds, 2 * activations * config.batch_size
