@@ -61,7 +61,7 @@ def test_runs_with_different_splits_are_not_paired(runs, tmp_path, capsys):
 def test_corrected_labels_of_training_images_leave_the_test_images_comparable(photos, tmp_path, capsys):
     photos(tmp_path / "photos", each=12, classes=("a", "b"), seed=1)
     plain = api.train(tmp_path / "photos", epochs=1, size=16, out=tmp_path / "plain")
-    kept, digests = plain.predictions(), plain.digests(plain.predictions()["indices"])
+    kept, digests = plain.predictions(), plain.split.digests(plain.predictions()["indices"])
     assert len(digests) == len(kept["labels"])
     checkpoint_files = sorted(path.relative_to(tmp_path / "photos") for path in (tmp_path / "photos").rglob("*.png"))
     tested = {checkpoint_files[index] for index in kept["indices"]}

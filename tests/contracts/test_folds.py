@@ -23,7 +23,7 @@ def test_each_network_is_trained_on_its_fold(lenet, small_stl10, stl10_images, t
     made, result = api.load(tmp_path / "folds"), Run(tmp_path / "folds").result
     assert len(made.networks) == result["members"] == result["config"]["seeds"] == 10
     assert result["test_images"] == 40
-    splits = Run(tmp_path / "folds").kept_split(api_data())
+    splits = Run(tmp_path / "folds").split.keep(api_data())
     for network, (train, val), fold in zip(made.networks, splits.folds, read_folds(small_stl10, 100), strict=True):
         assert set(train) | set(val) == set(fold)
         # Each network normalises with the mean of its own training images.

@@ -218,22 +218,22 @@ def test_error_names_damaged_layers_or_split(tmp_path, few_digits):
         Run(tmp_path).layers()
     (tmp_path / "split.safetensors").write_text("?")
     with pytest.raises(InputError, match=r"split\.safetensors cannot be read"):
-        Run(tmp_path).kept_split(few_digits)
+        Run(tmp_path).split.keep(few_digits)
 
 
 def test_split_is_saved_at_the_start(tmp_path, digits, few_digits):
     run = open_run(tmp_path)
-    assert run.kept_split(few_digits) is not None
-    kept = Run(tmp_path).kept_split(digits)  # the same images with another split
+    assert run.split.keep(few_digits) is not None
+    kept = Run(tmp_path).split.keep(digits)  # the same images with another split
     for name in ("train", "val", "test"):
         assert np.array_equal(getattr(kept, name), getattr(few_digits, name))
 
 
 def test_changed_images_are_refused(tmp_path, few_digits):
     run = open_run(tmp_path)
-    run.kept_split(few_digits)
+    run.split.keep(few_digits)
     with pytest.raises(InputError, match=r"the images of digits are not those .* was started with"):
-        run.kept_split(replace(few_digits, sha256="00" * 32))
+        run.split.keep(replace(few_digits, sha256="00" * 32))
 
 
 def test_checkpoint_of_missing_or_unfinished_run_is_an_error(tmp_path):

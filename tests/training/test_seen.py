@@ -27,7 +27,7 @@ def first(data, tmp_path):
 def seen_of(run):
     """The test images, by index, that the first run trained or validated on, and the count in result.json."""
     run = Run(run)
-    seen = run.seen()["test"].tolist()
+    seen = run.split.seen()["test"].tolist()
     assert run.result["test_images_seen"] == len(seen)
     return seen
 
@@ -57,7 +57,7 @@ def test_a_resumed_run_remembers_when_its_start_is_gone(data, first, tmp_path, i
     options = {"start": str(first), "split_seed": 1, "epochs": 2, "batch_size": 16, "out": tmp_path / "other"}
     with interrupt_after(1), pytest.raises(KeyboardInterrupt):
         lenet.train(data, **options)
-    before = Run(tmp_path / "other").seen()["test"].tolist()
+    before = Run(tmp_path / "other").split.seen()["test"].tolist()
     first.rename(tmp_path / "moved")
     run = lenet.train(data, resume=True, **options)
     assert seen_of(run.path) == before
@@ -124,10 +124,10 @@ def test_validation_images_on_which_the_teacher_was_trained(data, first, tmp_pat
     same = train(data, out=tmp_path / "same", teacher=str(first), **OPTIONS)
     assert same.result["val_images_seen"] == 0
     fewer = train(data, out=tmp_path / "fewer", teacher=str(first), val_fraction=0.3, **OPTIONS)
-    kept = Run(first).split_again(load_dataset(fewer.config(), memory=in_memory(data)))
-    again = fewer.split_again(load_dataset(fewer.config(), memory=in_memory(data)))
+    kept = Run(first).split.applied(load_dataset(fewer.config(), memory=in_memory(data)))
+    again = fewer.split.applied(load_dataset(fewer.config(), memory=in_memory(data)))
     expected = np.intersect1d(kept.train, again.val)
-    assert fewer.seen()["val"].tolist() == expected.tolist()
+    assert fewer.split.seen()["val"].tolist() == expected.tolist()
     assert fewer.result["val_images_seen"] == len(expected) > 10
     note = f"{len(expected)} of the {len(again.val)} validation images were used to train the networks"
     assert note in lenet("compare", same.path, fewer.path).out

@@ -140,7 +140,7 @@ def _not_comparable(first: Run, second: Run) -> str | None:
     one, other = first.predictions(), second.predictions()
     if first.finished_result()["data_sha256"] != second.finished_result()["data_sha256"]:
         # Labels of other images than those of the test may have been corrected.
-        images, others = first.digests(one["indices"]), second.digests(other["indices"])
+        images, others = first.split.digests(one["indices"]), second.split.digests(other["indices"])
         if images is None or others is None or first.checkpoint().classes != second.checkpoint().classes:
             return "have different images or labels"
         same = np.array_equal(images, others) and np.array_equal(one["labels"], other["labels"])

@@ -283,7 +283,7 @@ class _Gathering:
         if dataset:
             return {"train": len(dataset.train), "val": len(dataset.val), "test": len(dataset.test)}
         try:
-            return self.run.split_sizes()
+            return self.run.split.sizes()
         except InputError:
             return {}
 

@@ -1,17 +1,15 @@
 """The run folder: config.toml, metrics.csv, result.json, model.safetensors + model.json, plots/, state/ to resume."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lenet.config import Config, resolve, to_toml
-from lenet.data.dataset import Dataset
 from lenet.errors import InputError
 from lenet.files import MOST_CSV, expanded, gone, make_folder, read_json, read_regular, write_json, write_whole
 from lenet.layers.network import describe
@@ -20,17 +18,7 @@ from lenet.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from lenet.runs.kinds import how_to_resume, kind_of
 from lenet.runs.metrics import EpochRow, append_metrics, read_metrics, write_metrics
 from lenet.runs.result import result_fault
-from lenet.runs.split import (
-    BOTH,
-    Parts,
-    image_digests_of,
-    read_split,
-    same_config,
-    seen_of,
-    split_sizes,
-    used_of,
-    write_split,
-)  # fmt: skip
+from lenet.runs.split import SplitFile
 
 
 @dataclass(frozen=True)
@@ -58,6 +46,11 @@ class Run:
         return f"Run({str(self.path)!r})"
 
     @property
+    def split(self) -> SplitFile:
+        """Which images the run trains, validates and tests on."""
+        return SplitFile(self.path / "split.safetensors")
+
+    @property
     def plots(self) -> Path:
         """The folder of the plots."""
         return self.path / "plots"
@@ -70,7 +63,7 @@ class Run:
     def check_config(self) -> None:
         """Raises InputError if config.toml was changed since the run was started."""
         config = self.config()
-        if config is not None and not same_config(self._split, config):
+        if config is not None and not self.split.is_of(config):
             mend = "restore it or start over with --overwrite"
             raise InputError(f"{self.path / 'config.toml'} was changed since the run was started: {mend}")
 
@@ -99,45 +92,6 @@ class Run:
     def write_layers(self, model: Iterable[Any]) -> None:
         """Write layers.json, from which a resumed run builds a network that the user gave as nn.Sequential."""
         write_json(self.path / "layers.json", describe(model))
-
-    def kept_split(
-        self, dataset: Dataset, config: Config | None = None, seen: Mapping[str, NDArray[np.int64]] | None = None
-    ) -> Dataset:
-        """The dataset with the split that the run was started with; a new run saves the dataset's present split.
-
-        config: saved as a digest beside the split, for `check_config`; seen: saved too, for `seen`
-
-        Raises InputError if the images have changed since, or the file is damaged.
-        """
-        if not self._split.is_file():
-            write_split(self._split, dataset, config, seen)
-        return self.split_again(dataset)
-
-    def split_again(self, dataset: Dataset) -> Dataset:
-        """The dataset with the run's saved split, or unchanged if there is none. Raises as `kept_split` does."""
-        return read_split(self._split, dataset) if self._split.is_file() else dataset
-
-    def split_sizes(self) -> dict[str, int]:
-        """The number of images in "train", "val" and "test"; empty if the run keeps no split."""
-        return split_sizes(self._split) if self._split.is_file() else {}
-
-    def used_of(self, dataset: Dataset, indices: NDArray[np.int64], parts: Parts = BOTH) -> NDArray[np.int64] | None:
-        """Those of the indices of the dataset's images that the run trained or validated on; None if it cannot tell.
-
-        parts: only for training ("train",) or for validation ("val",)
-        """
-        return used_of(self._split, dataset, indices, parts) if self._split.is_file() else None
-
-    def seen(self) -> dict[str, NDArray[np.int64]] | None:
-        """Indices of the "test" and "val" images that the run's start or teachers used, see split.py.
-
-        None before the run's split is saved.
-        """
-        return seen_of(self._split) if self._split.is_file() else None
-
-    def digests(self, indices: NDArray[np.int64] | None = None, parts: Parts = BOTH) -> NDArray[np.uint8] | None:
-        """uint8 [M, 16] of these images, or of those used for training or validation; None if the run keeps none."""
-        return image_digests_of(self._split, indices, parts) if self._split.is_file() else None
 
     def keep_labels(self, config: Config) -> None:
         """Copy the file of corrected labels, if there is one: it may be edited later for another run."""
@@ -245,7 +199,7 @@ class Run:
     @property
     def is_kept_trial(self) -> bool:
         """Whether this is a trial that a search kept: a network without what a training writes when it begins."""
-        begun = (self.path / "layers.json", self._split)
+        begun = (self.path / "layers.json", self.split.path)
         return (self.path / "model.json").is_file() and not any(map(Path.is_file, begun))
 
     def write_result(self, result: dict[str, Any]) -> None:
@@ -254,7 +208,7 @@ class Run:
 
     def check_not_deleted(self, marker: str = "config.toml") -> None:
         """Raises InputError if a file that was written at the start is missing: the folder was deleted meanwhile."""
-        names = (marker,) if marker != "config.toml" else (marker, "layers.json", self._split.name)
+        names = (marker,) if marker != "config.toml" else (marker, "layers.json", self.split.path.name)
         if missing := [name for name in names if not (self.path / name).is_file()]:
             raise gone(self.path if missing[0] == marker else self.path / missing[0])
 
@@ -278,10 +232,6 @@ class Run:
     @property
     def _labels(self) -> Path:
         return self.path / "labels.csv"
-
-    @property
-    def _split(self) -> Path:
-        return self.path / "split.safetensors"
 
 
 def _own(layers: list[Any]) -> list[Any]:

@@ -31,94 +31,107 @@ _SEEN = {"test": "seen", "val": "seen_val"}
 _MEND = "restore it or start over with --overwrite"
 
 
-def write_split(
-    path: Path, dataset: Dataset, config: Config | None = None, seen: Mapping[str, NDArray[np.int64]] | None = None
-) -> None:
-    """Write the dataset's split, a digest of the config, and `seen`, as `seen_of` returns it.
+class SplitFile:
+    """A run's split.safetensors, which may not exist yet. Whatever reads it raises InputError if it is damaged."""
 
-    Raises InputError if it cannot be written.
-    """
-    parts = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
-    for number, (train, val) in enumerate(dataset.folds):
-        parts |= {f"{number}.train": train, f"{number}.val": val}
-    arrays: dict[str, np.ndarray] = {name: indices.astype(np.int64) for name, indices in parts.items()}
-    arrays["sha256"] = _bytes(bytes.fromhex(dataset.sha256))
-    if config is not None:
-        arrays["config"] = _bytes(_identity(config))
-    arrays |= {_SEEN[which]: indices for which, indices in (seen or {}).items() if len(indices)}
-    if dataset.files is not None and dataset.facts is not None:  # single images may change, or be evaluated elsewhere
-        arrays["digests"] = dataset.facts.digests
-    write_arrays(path, arrays)
+    def __init__(self, path: Path) -> None:
+        self.path = path
 
+    def keep(
+        self,
+        dataset: Dataset,
+        config: Config | None = None,
+        seen: Mapping[str, NDArray[np.int64]] | None = None,
+    ) -> Dataset:
+        """The dataset with the split that the run was started with; a new run saves the dataset's present split.
 
-def read_split(path: Path, dataset: Dataset) -> Dataset:
-    """The dataset with the saved split. Raises InputError if its images have changed, or the file is damaged."""
-    kept = read_arrays(path, mend=_MEND)
-    check_images(dataset, kept.pop("sha256", np.empty(0)).tobytes().hex(), f"{path.parent} was started with")
-    for name in ("config", "digests", *_SEEN.values()):
-        kept.pop(name, None)
-    folds = len(dataset.folds) or sum(name.endswith(".train") for name in kept)
-    try:
-        splits = splits_from(kept, len(dataset.labels), folds)
-    except ValueError as error:
-        raise InputError(f"{path} is damaged ({error}): {_MEND}") from None
-    return replace(dataset, train=splits.train, val=splits.val, test=splits.test, folds=splits.folds)
+        config: saved as a digest beside the split, for `is_of`; seen: saved too, for `seen`
 
+        Raises InputError if the images have changed since, or the file cannot be written.
+        """
+        if not self.path.is_file():
+            self._write(dataset, config, seen)
+        return self.applied(dataset)
 
-def split_sizes(path: Path) -> dict[str, int]:
-    """The number of training, validation and test images. Raises as `read_split`."""
-    kept = read_arrays(path, mend=_MEND)
-    return {name: len(kept[name]) for name in ("train", "val", "test") if name in kept}
+    def applied(self, dataset: Dataset) -> Dataset:
+        """The dataset with the saved split, or unchanged if there is none. Raises InputError for other images."""
+        if (kept := self._read()) is None:
+            return dataset
+        check_images(dataset, kept.pop("sha256", np.empty(0)).tobytes().hex(), f"{self.path.parent} was started with")
+        for name in ("config", "digests", *_SEEN.values()):
+            kept.pop(name, None)
+        folds = len(dataset.folds) or sum(name.endswith(".train") for name in kept)
+        try:
+            splits = splits_from(kept, len(dataset.labels), folds)
+        except ValueError as error:
+            raise InputError(f"{self.path} is damaged ({error}): {_MEND}") from None
+        return replace(dataset, train=splits.train, val=splits.val, test=splits.test, folds=splits.folds)
 
+    def is_of(self, config: Config) -> bool:
+        """Whether the split was written for this config, options in `MAY_CHANGE` aside; True if that is not known."""
+        kept = (self._read() or {}).get("config")
+        return kept is None or kept.tobytes() == _identity(config)
 
-def same_config(path: Path, config: Config) -> bool:
-    """Whether the split was written for this config, options in `MAY_CHANGE` aside; True if that is not known."""
-    kept = read_arrays(path, mend=_MEND).get("config") if path.is_file() else None
-    return kept is None or kept.tobytes() == _identity(config)
+    def sizes(self) -> dict[str, int]:
+        """The number of images in "train", "val" and "test"; empty without a file."""
+        kept = self._read() or {}
+        return {name: len(kept[name]) for name in ("train", "val", "test") if name in kept}
 
+    def digests(self, indices: NDArray[np.int64] | None = None, parts: Parts = BOTH) -> NDArray[np.uint8] | None:
+        """uint8 [M, 16] of the images with these indices, by default of those used for training or validation.
 
-def image_digests_of(
-    path: Path, used: NDArray[np.int64] | None = None, parts: Parts = BOTH
-) -> NDArray[np.uint8] | None:
-    """uint8 [M, 16] of the images with these indices, by default of those used for training or validation.
+        parts: only of the images of these parts
 
-    parts: only of the images of these parts
+        None if the file has no digests. See `image_digest`.
+        """
+        kept = self._read() or {}
+        digests = kept.get("digests")
+        if digests is None:
+            return None
+        used = _used(kept, parts) if indices is None else indices
+        fitting = digests.dtype == np.uint8 and digests.ndim == 2 and digests.shape[1] == 16
+        if not fitting or not len(used) or used.min() < 0 or used.max() >= len(digests):
+            raise InputError(f"{self.path} is damaged (its digests do not fit its indices): {_MEND}")
+        found: NDArray[np.uint8] = digests[used]
+        return found
 
-    None if the file has no digests. Raises as `read_split`. See `image_digest`.
-    """
-    kept = read_arrays(path, mend=_MEND)
-    digests = kept.get("digests")
-    if digests is None:
-        return None
-    if used is None:
-        used = _used(kept, parts)
-    fitting = digests.dtype == np.uint8 and digests.ndim == 2 and digests.shape[1] == 16
-    if not fitting or not len(used) or used.min() < 0 or used.max() >= len(digests):
-        raise InputError(f"{path} is damaged (its digests do not fit its indices): {_MEND}")
-    found: NDArray[np.uint8] = digests[used]
-    return found
+    def used_of(self, dataset: Dataset, indices: NDArray[np.int64], parts: Parts = BOTH) -> NDArray[np.int64] | None:
+        """Those of the indices of the dataset's images that were used for training or validation.
 
+        parts: only for these
 
-def used_of(path: Path, dataset: Dataset, indices: NDArray[np.int64], parts: Parts = BOTH) -> NDArray[np.int64] | None:
-    """Those of the indices of the dataset's images that were used for training or validation. Raises as `read_split`.
+        They are recognised if all images are the same, or if both are folders of images; otherwise the result is None.
+        """
+        if (kept := self._read()) is None:
+            return None
+        if kept.get("sha256", np.empty(0)).tobytes().hex() == dataset.sha256:
+            return np.intersect1d(indices, _used(kept, parts))
+        digests = self.digests(parts=parts)
+        if digests is None or dataset.facts is None:
+            return None
+        return indices[among(dataset.facts.digests[indices], digests)]
 
-    parts: only for these
+    def seen(self) -> dict[str, NDArray[np.int64]] | None:
+        """The file's `seen` as "test", and `seen_val` as "val"; None without a file."""
+        if (kept := self._read()) is None:
+            return None
+        return {which: kept.get(name, np.zeros(0, np.int64)) for which, name in _SEEN.items()}
 
-    They are recognised if all images are the same, or if both are folders of images; otherwise the result is None.
-    """
-    kept = read_arrays(path, mend=_MEND)
-    if kept.get("sha256", np.empty(0)).tobytes().hex() == dataset.sha256:
-        return np.intersect1d(indices, _used(kept, parts))
-    digests = image_digests_of(path, parts=parts)
-    if digests is None or dataset.facts is None:
-        return None
-    return indices[among(dataset.facts.digests[indices], digests)]
+    def _read(self) -> dict[str, np.ndarray] | None:
+        return read_arrays(self.path, mend=_MEND) if self.path.is_file() else None
 
-
-def seen_of(path: Path) -> dict[str, NDArray[np.int64]]:
-    """The file's `seen` as "test", and `seen_val` as "val". Raises as `read_split`."""
-    kept = read_arrays(path, mend=_MEND)
-    return {which: kept.get(name, np.zeros(0, np.int64)) for which, name in _SEEN.items()}
+    def _write(self, dataset: Dataset, config: Config | None, seen: Mapping[str, NDArray[np.int64]] | None) -> None:
+        parts = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
+        for number, (train, val) in enumerate(dataset.folds):
+            parts |= {f"{number}.train": train, f"{number}.val": val}
+        arrays: dict[str, np.ndarray] = {name: indices.astype(np.int64) for name, indices in parts.items()}
+        arrays["sha256"] = _bytes(bytes.fromhex(dataset.sha256))
+        if config is not None:
+            arrays["config"] = _bytes(_identity(config))
+        arrays |= {_SEEN[which]: indices for which, indices in (seen or {}).items() if len(indices)}
+        if dataset.files is not None and dataset.facts is not None:  # single images may change, or be elsewhere
+            arrays["digests"] = dataset.facts.digests
+        write_arrays(self.path, arrays)
 
 
 def _used(kept: Mapping[str, NDArray[np.int64]], parts: Parts) -> NDArray[np.int64]:

@@ -34,7 +34,7 @@ def as_trained(run: Run, config: Config, memory: Source | None = None, *, downlo
     """The run's own images with the run's split. Raises InputError if they are missing or have changed."""
     dataset = load_dataset(run.with_own_labels(config), memory=memory, download=download)
     check_images(dataset, config.data_sha256, f"{run.path} was trained on")
-    return run.split_again(dataset)
+    return run.split.applied(dataset)
 
 
 def logits_of(checkpoint: Checkpoint, number: int, images: np.ndarray, indices: np.ndarray) -> np.ndarray:

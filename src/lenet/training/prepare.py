@@ -60,7 +60,7 @@ def prepare(
     differing.append(differing_images(dataset, request.recipe, request.values, request.given))
     config, why = choose_network(config, dataset, own)
     shown = tuple(note for note in (*notes, *differing, why) if note)
-    return make_setup(config, run.split_again(dataset), own=own, start=start, run=run, notes=shown, memory=memory)
+    return make_setup(config, run.split.applied(dataset), own=own, start=start, run=run, notes=shown, memory=memory)
 
 
 def begin(setup: Setup, run: Run) -> list[Training]:
@@ -78,7 +78,7 @@ def begin(setup: Setup, run: Run) -> list[Training]:
     run.make_state_folder()
     if setup.body is not None and saved_body(run) is None:
         save_body(run, setup.body)
-    run.kept_split(setup.dataset, setup.config, setup.seen)
+    run.split.keep(setup.dataset, setup.config, setup.seen)
     trainings = load_trainings(setup, run)
     # The whole file, since the process may have been killed after it wrote a state and before it appended the row.
     run.write_metrics(row for training in trainings for row in training.history)

@@ -42,7 +42,7 @@ def images_seen(
         if kept and (kept.data == config.data or not {kept.data, config.data} <= set(SETS)):
             converted = _converted_as(kept, config, dataset, memory)
             for which, (indices, parts) in wanted.items():
-                seen = run.used_of(converted, indices, parts)
+                seen = run.split.used_of(converted, indices, parts)
                 if seen is None and (digests := digests_of_used(run, kept, memory, parts)) is not None:
                     seen = indices[among(digests_of(converted, indices), digests)]
                 if seen is not None:
@@ -58,10 +58,10 @@ def digests_of_used(
     config: the run's, with the place where its images are now; memory: they, if they were passed from Python
     parts: only of the images of these parts
     """
-    if (kept := run.digests(parts=parts)) is not None:
+    if (kept := run.split.digests(parts=parts)) is not None:
         return kept
     try:
-        own = run.split_again(load_dataset(run.with_own_labels(config), memory=memory, download=False))
+        own = run.split.applied(load_dataset(run.with_own_labels(config), memory=memory, download=False))
     except InputError:  # missing or changed
         return None
     used = [getattr(own, part) for part in parts]

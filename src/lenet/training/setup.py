@@ -116,7 +116,7 @@ def make_setup(
     origin = start.description if start else config.start or ""
     if teacher := read_teacher(config, dataset, settings):
         config = replace(config, teacher_sha256=teacher.sha256)
-    seen = run.seen() if run else {}  # a search tells it once, not for each trial
+    seen = run.split.seen() if run else {}  # a search tells it once, not for each trial
     if seen is None:
         seen = images_seen(config, dataset, memory)
     if seen:

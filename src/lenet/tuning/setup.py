@@ -81,7 +81,7 @@ def prepare(
     search = replace(search, config=with_teacher_sha256(config))
     images: dict[tuple[Any, ...], tuple[Dataset, Statistics]] = {}
     for options in search.space.image_options():
-        one = load_dataset(replace(search.config, **options), memory=memory) if options else run.split_again(dataset)
+        one = load_dataset(replace(search.config, **options), memory=memory) if options else run.split.applied(dataset)
         images[tuple(options.values())] = one, pixel_statistics(one.images, one.train)
     trials = read_trials(run.path, search)
     past = {trial.number: replace(trial) for trial in trials if trial.over}
@@ -101,7 +101,7 @@ def begin(setup: SearchSetup) -> None:
     if setup.own is not None:
         run.write_layers(setup.own)
     if not search.space.image_options()[0]:
-        run.kept_split(setup.dataset)
+        run.split.keep(setup.dataset)
 
 
 def _own_network(search: Search, run: Run, given: nn.Sequential | None) -> nn.Sequential | None:
