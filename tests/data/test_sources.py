@@ -250,7 +250,7 @@ def test_wrong_parquet_files_are_named(tmp_path, some):
     refused(tmp_path / "range.parquet", "label 2 is out of range 0 to 1 of the 2 classes")
     content = (tmp_path / "range.parquet").read_bytes()
     (tmp_path / "cut.parquet").write_bytes(content[:-20])
-    refused(tmp_path / "cut.parquet", "cannot read", "cut.parquet", "restore the file")
+    refused(tmp_path / "cut.parquet", "cut.parquet is damaged", "restore the file")
 
 
 def test_without_pyarrow_the_extra_is_named(tmp_path, monkeypatch):

@@ -20,7 +20,7 @@ def runs(digits_run):
             result["test_balanced_accuracy"] = copy.deepcopy(result["test_accuracy"])
         if uneven:
             results[1]["test_balanced_accuracy"]["mean"] -= 0.02
-        return {f"runs/000{n}": SimpleNamespace(figures=lambda r=r: r) for n, r in enumerate(results, 1)}
+        return {f"runs/000{n}": SimpleNamespace(finished_result=lambda r=r: r) for n, r in enumerate(results, 1)}
 
     return make
 

@@ -208,7 +208,7 @@ def test_a_network_of_the_users_own_is_searched_with_other_asha_settings_and_sco
     [
         (["--trials", "0"], "trials must be a whole number between 1"),
         (["--trials", "2.5"], "'2.5' is not a whole number"),
-        (["--metric", "val_acc"], "did you mean 'val_accuracy'?"),
+        (["--metric", "val_acc"], 'Did you mean "val_accuracy"?'),
         (["--space", "lrr=choice(1)"], "did you mean 'lr'?"),
         (["--search", "grid"], "cannot try all of lr"),
         (["--workers", "0"], "workers must be"),

@@ -30,7 +30,7 @@ SETTINGS: dict[str, Any] = {
 }
 app = App(
     name="lenet",
-    help="Train, evaluate and use small image classifiers on a CPU.",
+    help="Train, evaluate and use small image classifiers on a CPU.\n\nStart with: lenet train digits",
     version=version,
     version_flags=["--version"],
     usage="Usage: lenet COMMAND [ARGUMENTS] [OPTIONS]",

@@ -43,6 +43,8 @@ def train(
 ) -> None:  # fmt: skip
     """Train one network, or several with different seeds, and evaluate the test set once.
 
+    Example: lenet train photos/ --model small-vgg --epochs 30 --seeds 5
+
     Parameters
     ----------
     track
