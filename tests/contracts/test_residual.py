@@ -22,11 +22,6 @@ def network():
     )  # fmt: skip
 
 
-def interrupt(setup, trainings):
-    if trainings[0].epoch == 1:
-        raise KeyboardInterrupt
-
-
 def tensors(run):
     return {name: tensor.numpy().tobytes() for name, tensor in run.checkpoint().networks[0].state_dict().items()}
 
@@ -45,10 +40,10 @@ def test_a_saved_network_predicts_as_the_trained_one_did(trained):
     assert {"2.body.0.weight", "4.shortcut.2.running_var"} <= again.checkpoint().networks[0].state_dict().keys()
 
 
-def test_a_resumed_run_is_bit_identical(trained, tmp_path):
+def test_a_resumed_run_is_bit_identical(trained, tmp_path, interrupt_after):
     options = {**OPTIONS, "engine": trained.result["engine"], "out": tmp_path / "run"}
-    with pytest.raises(KeyboardInterrupt):
-        lenet.train("digits", model=network(), watch=interrupt, **options)
+    with interrupt_after(1), pytest.raises(KeyboardInterrupt):
+        lenet.train("digits", model=network(), **options)
     assert tensors(lenet.train(resume=True, **options)) == tensors(trained)
 
 
