@@ -44,7 +44,7 @@ def main() -> None:
                 started = time.process_time()
                 plan = epoch_plan(np.arange(len(images)), seed=0, epoch=0, epochs=1, batch_size=batch,
                                   learning_rate=1e-3, image_size=images.shape[1:3],
-                                  **drawn(Config(augment=name)))  # fmt: skip
+                                  augment=drawn(Config(augment=name)))  # fmt: skip
                 native.train(model, {}, images, labels, plan, settings)
                 if round:  # the first round warms up
                     seconds[name].append(time.process_time() - started)

@@ -36,7 +36,7 @@ import torch
 from comparison import machine, table
 from plain_script import PlainScript
 
-from lenet.config import DataConfig, TrainingConfig
+from lenet.config import Augmentation, DataConfig, TrainingConfig
 from lenet.cores import usable_cores
 from lenet.data.dataset import load_dataset
 from lenet.data.plan import epoch_plan
@@ -189,9 +189,9 @@ class Candidates:
         return Settings(training, threads=threads)
 
     def _plan(self, count: int) -> Any:
-        drawn: dict[str, Any] = {} if self.row.data == "digits" else {"flips": "random", "max_shift": 2}
+        drawn = Augmentation() if self.row.data == "digits" else Augmentation(flips="random", max_shift=2)
         return epoch_plan(np.arange(count), seed=0, epoch=0, epochs=1, batch_size=self.batch_size, learning_rate=1e-3,
-                          drop_single=True, **drawn)  # fmt: skip
+                          drop_single=True, augment=drawn)  # fmt: skip
 
 
 class Rounds:

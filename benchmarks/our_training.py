@@ -6,7 +6,7 @@ import time
 import numpy as np
 from comparison import arguments
 
-from lenet.config import DataConfig, resolve
+from lenet.config import Augmentation, DataConfig, resolve
 from lenet.data.augment import augmented
 from lenet.data.dataset import load_dataset
 from lenet.data.plan import epoch_plan
@@ -33,8 +33,7 @@ def main() -> None:
         epochs=20,
         batch_size=options.batch_size,
         learning_rate=1e-3,
-        flips="random",
-        max_shift=4,
+        augment=Augmentation("random", 4),
     )
     images, labels = np.ascontiguousarray(data.images), data.labels
     choice.engine.train(model, {}, images, labels, plan.part(0, 10), settings)

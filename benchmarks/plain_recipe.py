@@ -16,7 +16,7 @@ from plain_script import Images
 from torch import nn
 from torch.utils.data import DataLoader
 
-from lenet.config import Config, drawn, resolve
+from lenet.config import Augmentation, Config, drawn, resolve
 from lenet.config.options import SHAPING
 from lenet.data.dataset import load_dataset
 from lenet.data.plan import learning_rates
@@ -63,7 +63,7 @@ def main() -> None:
 
     config = resolve(options.recipe, {"data_dir": options.data_dir} if options.data_dir else None)
     kinds = drawn(config)
-    if config.optimizer not in ("sgd", "muon") or not set(kinds) <= {"flips", "max_shift"}:
+    if config.optimizer not in ("sgd", "muon") or kinds != Augmentation(kinds.flips, kinds.max_shift):
         parser.error("the recipe must train with sgd or muon, and augment by none, flip or shift")
     torch.set_num_threads(options.threads)
     torch.manual_seed(config.seed)
@@ -71,7 +71,7 @@ def main() -> None:
 
     def loader(part: np.ndarray, train: bool) -> DataLoader[tuple[torch.Tensor, int]]:
         images = Images(
-            data.images[part], data.labels[part], train, shift=kinds.get("max_shift", 0), flip="flips" in kinds
+            data.images[part], data.labels[part], train, shift=kinds.max_shift, flip=kinds.flips is not None
         )
         # The processes are kept from epoch to epoch, since starting them takes part of a second.
         return DataLoader(

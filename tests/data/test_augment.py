@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lenet.config import Augmentation
 from lenet.data.augment import augmented
 from lenet.data.plan import _colours, _warps, epoch_plan
 
@@ -38,7 +39,7 @@ def make_plan(count=1, **fields):
 
 def drawn_plan(count, image_size, **drawn):
     return epoch_plan(np.arange(count), seed=1, epoch=0, epochs=1, batch_size=8, learning_rate=1,
-                      image_size=image_size, **drawn)  # fmt: skip
+                      image_size=image_size, augment=Augmentation(**drawn))  # fmt: skip
 
 
 def make_images(count=8, shape=(16, 17, 3)):
@@ -56,8 +57,8 @@ def smooth_image(side):
 @pytest.mark.parametrize(("flips", "max_shift"), [(None, 0), ("random", 0), (None, 2), ("random", 4), ("random", 15)])
 def test_a_batch_equals_one_pixel_at_a_time(channels, flips, max_shift):
     images = make_images(30, (16, 17, channels))
-    plan = epoch_plan(np.arange(30)[5:], seed=1, epoch=0, epochs=1, batch_size=8, learning_rate=1, flips=flips,
-                      max_shift=max_shift)  # fmt: skip
+    plan = epoch_plan(np.arange(30)[5:], seed=1, epoch=0, epochs=1, batch_size=8, learning_rate=1,
+                      augment=Augmentation(flips, max_shift))  # fmt: skip
     got = augmented(images, plan)
     assert got.dtype == np.uint8
     assert np.array_equal(got, pixel_by_pixel(images, plan.order, plan.flips, plan.shifts))

@@ -1,7 +1,7 @@
 """The native engine beside the torch engine: small networks, images and plans, and what must agree."""
 
 import copy
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import pairwise
 
 import numpy as np
@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from lenet.config import TrainingConfig
+from lenet.config import Augmentation, TrainingConfig
 from lenet.data.plan import epoch_plan
 from lenet.engine import native
 from lenet.engine import torch as reference
@@ -46,7 +46,8 @@ def make_labels(count, classes=10, seed=0):
 
 def make_plan(count, batch_size, *, learning_rate=0.0, **options):
     options = {"flips": "random", "max_shift": 3, "seed": 1, "epoch": 0, "epochs": 1} | options
-    return epoch_plan(np.arange(count), batch_size=batch_size, learning_rate=learning_rate, **options)
+    drawn = Augmentation(**{one.name: options.pop(one.name) for one in fields(Augmentation) if one.name in options})
+    return epoch_plan(np.arange(count), batch_size=batch_size, learning_rate=learning_rate, augment=drawn, **options)
 
 
 def make_model(name="lenet5-tuned", input_shape=(32, 32, 3), classes=10, seed=0, **changes):

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from lenet import extension
-from lenet.config import TrainingConfig
+from lenet.config import Augmentation, TrainingConfig
 from lenet.data.augment import augmented
 from lenet.data.plan import epoch_plan
 from lenet.engine import native
@@ -36,7 +36,7 @@ DRAWN = {
 
 def make_plan(shape, **drawn):
     return epoch_plan(np.arange(COUNT), seed=3, epoch=0, epochs=1, batch_size=COUNT, learning_rate=1.0,
-                      image_size=shape[:2], **drawn)  # fmt: skip
+                      image_size=shape[:2], augment=Augmentation(**drawn))  # fmt: skip
 
 
 def make_images(shape):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from lenet.config import TrainingConfig
+from lenet.config import Augmentation, TrainingConfig
 from lenet.data.plan import epoch_plan
 from lenet.engine import native
 from lenet.engine import torch as reference
@@ -29,7 +29,13 @@ def good_call(count=16, name="lenet5"):
     """Valid arguments of `train`."""
     rng = np.random.default_rng(0)
     plan = epoch_plan(
-        np.arange(count), seed=0, epoch=0, epochs=1, batch_size=8, learning_rate=0.0, flips="random", max_shift=3
+        np.arange(count),
+        seed=0,
+        epoch=0,
+        epochs=1,
+        batch_size=8,
+        learning_rate=0.0,
+        augment=Augmentation("random", 3),
     )
     return {
         "model": make_model(name),

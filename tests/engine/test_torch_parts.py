@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from lenet.config import Augmentation
 from lenet.data.plan import epoch_plan
 from lenet.engine import torch as engine
 from lenet.engine.base import Settings
@@ -46,7 +47,13 @@ def test_a_plan_longer_than_one_chunk():
     # Images are gathered in chunks of 512; 97 divides neither 512 nor 1300.
     indices = np.resize(np.arange(60), 1_300)
     a_plan = epoch_plan(
-        indices, seed=1, epoch=0, epochs=1, batch_size=97, learning_rate=0.001, flips="random", max_shift=3
+        indices,
+        seed=1,
+        epoch=0,
+        epochs=1,
+        batch_size=97,
+        learning_rate=0.001,
+        augment=Augmentation("random", 3),
     )
     one, other = network("lenet5"), network("lenet5")
     plain_loop(other, torch.optim.SGD(other.parameters()), a_plan, LABELS[a_plan.order])

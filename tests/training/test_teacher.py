@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import lenet
-from lenet.config import Config
+from lenet.config import Augmentation, Config
 from lenet.data.augment import augmented
 from lenet.data.plan import epoch_plan
 from lenet.engine import torch as torch_engine
@@ -33,7 +33,13 @@ def config(digits_run):
 
 def plan_of(dataset, epoch=0):
     return epoch_plan(
-        dataset.train, seed=3, epoch=epoch, epochs=3, batch_size=16, learning_rate=0.1, flips="random", max_shift=2
+        dataset.train,
+        seed=3,
+        epoch=epoch,
+        epochs=3,
+        batch_size=16,
+        learning_rate=0.1,
+        augment=Augmentation("random", 2),
     )
 
 
@@ -73,8 +79,10 @@ def test_a_view_is_computed_once_and_without_a_table_every_time(config, few_digi
 def test_rotated_and_recoloured_views_are_computed_as_the_network_sees_them(config, few_digits, digits_run):
     teacher = read_teacher(config, few_digits, Settings())
     targets_of(teacher, few_digits, plan_of(few_digits))  # whose views must not be taken for the rotated ones
-    drawn = {"image_size": (16, 16), "max_rotation": 30.0, "max_colour": 0.3, "cutout_size": 0.3}
-    plan = epoch_plan(few_digits.train, seed=3, epoch=0, epochs=3, batch_size=16, learning_rate=0.1, **drawn)
+    plan = epoch_plan(
+        few_digits.train, seed=3, epoch=0, epochs=3, batch_size=16, learning_rate=0.1, image_size=(16, 16),
+        augment=Augmentation(max_rotation=30.0, max_colour=0.3, cutout_size=0.3),
+    )  # fmt: skip
     targets = targets_of(teacher, few_digits, plan)
     views = torch.from_numpy(augmented(few_digits.images, plan))
     with torch.inference_mode():

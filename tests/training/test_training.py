@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from lenet.config import Augmentation
 from lenet.data.plan import epoch_plan
 from lenet.engine import torch as torch_engine
 from lenet.engine.base import Settings
@@ -134,7 +135,7 @@ def test_advance_trains_the_plan_of_seed_and_epoch(start, few_digits):
     for epoch in range(2):
         plan = epoch_plan(
             few_digits.train, seed=0, epoch=epoch, epochs=3, batch_size=16, learning_rate=training.config.lr,
-            schedule="one-cycle", flips="random", max_shift=3, drop_single=True,
+            schedule="one-cycle", augment=Augmentation("random", 3), drop_single=True,
         )  # fmt: skip
         metrics = torch_engine.train(model, state, few_digits.images, few_digits.labels, plan, settings)
     for name, tensor in model.state_dict().items():

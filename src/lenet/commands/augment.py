@@ -74,6 +74,6 @@ def _chosen(dataset: Dataset) -> NDArray[np.int64]:
 def _seen(dataset: Dataset, chosen: NDArray[np.int64], config: Config, epoch: int) -> NDArray[np.uint8]:
     """uint8 [images, H, W, C]: the chosen images as an epoch's plan shows them."""
     plan = epoch_plan(chosen, seed=0, epoch=epoch, epochs=_EPOCHS, batch_size=len(chosen), learning_rate=0.0,
-                      image_size=(*dataset.images.shape[1:3],), **drawn(config))  # fmt: skip
+                      image_size=(*dataset.images.shape[1:3],), augment=drawn(config))  # fmt: skip
     place = {index: position for position, index in enumerate(plan.order.tolist())}
     return augmented(dataset.images, plan, np.array([place[index] for index in chosen.tolist()]))

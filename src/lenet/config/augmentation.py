@@ -1,7 +1,8 @@
 """The option `augment`: a list of augmentations as one text, such as "flip-shift-rotate"."""
 
 import re
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from lenet.errors import InputError, did_you_mean
 
@@ -47,10 +48,23 @@ def augment_text(name: str, value: Any) -> str:
     return "-".join(word for word in (*_ALONE, *AUGMENTATIONS) if word in words)
 
 
-def drawn(config: "DataConfig") -> dict[str, Any]:
-    """What `lenet.data.plan.epoch_plan` draws for the config's augmentations, as its arguments."""
+@dataclass(frozen=True)
+class Augmentation:
+    """What is drawn for each image: the options of these names; None or 0 leaves an augmentation out."""
+
+    flips: Literal["random", "alternating"] | None = None
+    max_shift: int = 0
+    max_rotation: float = 0.0
+    max_scale: float = 0.0
+    max_colour: float = 0.0
+    cutout_size: float = 0.0
+
+
+def drawn(config: "DataConfig") -> Augmentation:
+    """What is drawn for the config's augmentations."""
     kinds = augmentations(config.augment)
-    return {option: getattr(config, option) for option, kind in AUGMENTATION_OPTIONS.items() if kind in kinds}
+    used = {option: getattr(config, option) for option, kind in AUGMENTATION_OPTIONS.items() if kind in kinds}
+    return Augmentation(**used)
 
 
 def augmentation_line(config: "DataConfig") -> str:

@@ -9,8 +9,9 @@ from typing import Literal
 
 import numpy as np
 
+from lenet.config.augmentation import Augmentation
+
 Schedule = Literal["constant", "cosine", "one-cycle"]
-Flips = Literal["random", "alternating"]
 
 # Each purpose has its own random stream, so that flips do not change the order of the images.
 _ORDER, _FLIP, _SHIFT, _DROPOUT, _ROTATION, _SCALE, _COLOUR, _CUTOUT = range(8)
@@ -20,6 +21,7 @@ _FLOOR = 0.04  # its first rate, as a fraction of the peak
 MAP_BITS = 16  # fraction bits of Plan.warps
 COLOUR_BITS = 12  # fraction bits of Plan.colours
 GREY = 128  # the colour of boxes, and the centre of contrast
+_NO_AUGMENTATION = Augmentation()
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,45 +67,40 @@ def epoch_plan(
     learning_rate: float,
     schedule: Schedule = "constant",
     image_size: tuple[int, int] = (1, 1),
-    flips: Flips | None = None,
-    max_shift: int = 0,
-    max_rotation: float = 0.0,
-    max_scale: float = 0.0,
-    max_colour: float = 0.0,
-    cutout_size: float = 0.0,
+    augment: Augmentation = _NO_AUGMENTATION,
     drop_single: bool = False,
 ) -> Plan:
     """The plan of one epoch over the images at `indices` (int64 [P]).
 
     epoch: 0 to epochs - 1; learning_rate: the schedule's peak. The last batch may be smaller; `drop_single` drops it if
     it is a single image (batch norm cannot train on one value per channel).
-    flips: random draws them in each epoch; alternating draws them in the first epoch and mirrors the other images in
-        the next, in turn (Jordan 2024, arXiv:2404.00498); None: no flips
-    image_size: (height, width), for rotation, scale and cutout; the strengths are options of `lenet.config`, and 0
-    leaves that augmentation out
+    image_size: (height, width), for rotation, scale and cutout
+    augment: what is drawn for each image. Random flips are drawn in each epoch; alternating ones in the first epoch, and
+        the next mirrors the other images, in turn (Jordan 2024, arXiv:2404.00498)
     """
     count = len(indices)
     order = np.asarray(indices, np.int64)[_draw(seed, epoch, _ORDER).permutation(count)]
     mirrored = np.zeros(count, np.uint8)
-    if flips == "alternating":
+    if augment.flips == "alternating":
         first = _draw(seed, 0, _FLIP).integers(0, 2, int(order.max(initial=-1)) + 1, np.uint8)
         mirrored = first[order] ^ np.uint8(epoch % 2)
-    elif flips:
+    elif augment.flips:
         mirrored = _draw(seed, epoch, _FLIP).integers(0, 2, count, np.uint8)
     shifts = np.zeros((count, 2), np.int8)
-    if max_shift:
-        shifts = _draw(seed, epoch, _SHIFT).integers(-max_shift, max_shift, (count, 2), np.int8, endpoint=True)
+    if augment.max_shift:
+        most = augment.max_shift
+        shifts = _draw(seed, epoch, _SHIFT).integers(-most, most, (count, 2), np.int8, endpoint=True)
 
     warps = colours = boxes = None
-    if max_rotation or max_scale:
-        angles = np.deg2rad(_uniform(seed, epoch, _ROTATION, max_rotation, (count,)))
-        scales = 1 + _uniform(seed, epoch, _SCALE, max_scale, (count,))
+    if augment.max_rotation or augment.max_scale:
+        angles = np.deg2rad(_uniform(seed, epoch, _ROTATION, augment.max_rotation, (count,)))
+        scales = 1 + _uniform(seed, epoch, _SCALE, augment.max_scale, (count,))
         warps = _warps(image_size, mirrored, shifts, angles, scales)
         mirrored, shifts = np.zeros_like(mirrored), np.zeros_like(shifts)
-    if max_colour:
-        colours = _colours(*(1 + _uniform(seed, epoch, _COLOUR, max_colour, (3, count))))
-    if cutout_size:
-        boxes = _boxes(_draw(seed, epoch, _CUTOUT).integers(0, image_size, (count, 2)), image_size, cutout_size)
+    if augment.max_colour:
+        colours = _colours(*(1 + _uniform(seed, epoch, _COLOUR, augment.max_colour, (3, count))))
+    if augment.cutout_size:
+        boxes = _boxes(_draw(seed, epoch, _CUTOUT).integers(0, image_size, (count, 2)), image_size, augment.cutout_size)
 
     begins = np.arange(0, count, batch_size)
     steps = np.stack([begins, np.minimum(begins + batch_size, count)], axis=1)

@@ -106,7 +106,7 @@ def _table_for(config: Config, dataset: Dataset, **origin: object) -> Table | No
     Versions and instruction sets differ in rounding, and a run must not depend on what another has left in the cache.
     """
     images, classes, draws = len(dataset.images), len(dataset.classes), drawn(config)
-    max_shift, flips = draws.get("max_shift", 0), "flips" in draws
+    max_shift, flips = draws.max_shift, draws.flips is not None
     size, free = images * (1 + flips) * (2 * max_shift + 1) ** 2 * (2 * classes + 1), free_memory()
     if size * _PART_OF_MEMORY > free:
         return None

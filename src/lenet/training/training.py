@@ -198,7 +198,7 @@ class Training:
             learning_rate=config.peak_lr,
             schedule=config.schedule,
             image_size=(*self.dataset.images.shape[1:3],),
-            **drawn(config),
+            augment=drawn(config),
             drop_single=has_batch_norm(self.model),
         )
 
