@@ -75,8 +75,8 @@ def epoch_plan(
     epoch: 0 to epochs - 1; learning_rate: the schedule's peak. The last batch may be smaller; `drop_single` drops it if
     it is a single image (batch norm cannot train on one value per channel).
     image_size: (height, width), for rotation, scale and cutout
-    augment: what is drawn for each image. Random flips are drawn in each epoch; alternating ones in the first epoch, and
-        the next mirrors the other images, in turn (Jordan 2024, arXiv:2404.00498)
+    augment: what is drawn for each image. Random flips are drawn in each epoch; alternating ones in the first epoch,
+        and the next mirrors the other images, in turn (Jordan 2024, arXiv:2404.00498)
     """
     count = len(indices)
     order = np.asarray(indices, np.int64)[_draw(seed, epoch, _ORDER).permutation(count)]
