@@ -1,14 +1,13 @@
 """The plan: drawn from (seed, epoch) alone, and dropped units by the documented hash."""
 
 import hashlib
-from dataclasses import fields
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from lenet.config import Augmentation
-from lenet.data.plan import dropout_keep, epoch_plan, learning_rates
+from lenet.data.plan import dropout_keep, learning_rates
+from tests.plans import plan_of
 
 SIZE = (17, 20)
 STRENGTHS = {"image_size": SIZE, "max_rotation": 20.0, "max_scale": 0.2, "max_colour": 0.3, "cutout_size": 0.3}
@@ -19,8 +18,7 @@ INDICES = np.arange(100, 230)  # not from 0, so that a test fails if positions a
 def plan(**changes):
     wanted = {"seed": 3, "epoch": 1, "epochs": 4, "batch_size": 32, "learning_rate": 0.1}
     indices = changes.pop("indices", INDICES)
-    drawn = {one.name: changes.pop(one.name) for one in fields(Augmentation) if one.name in changes}
-    return epoch_plan(indices, augment=Augmentation(**drawn), **(wanted | changes))
+    return plan_of(indices, **(wanted | changes))
 
 
 def test_order_shows_every_image_once():

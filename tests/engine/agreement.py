@@ -1,7 +1,7 @@
 """The native engine beside the torch engine: small networks, images and plans, and what must agree."""
 
 import copy
-from dataclasses import fields, replace
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import nn
 
-from lenet.config import Augmentation, TrainingConfig
-from lenet.data.plan import epoch_plan
+from lenet.config import TrainingConfig
 from lenet.engine import native
 from lenet.engine import torch as reference
 from lenet.engine.base import Settings
 from lenet.layers.lenet import LeNet
 from lenet.models import SHAPES, Residual, network_of
+from tests.plans import plan_of
 
 needs_native = pytest.mark.skipif(native.available() is not None, reason=str(native.available()))
 
@@ -46,8 +46,7 @@ def make_labels(count, classes=10, seed=0):
 
 def make_plan(count, batch_size, *, learning_rate=0.0, **options):
     options = {"flips": "random", "max_shift": 3, "seed": 1, "epoch": 0, "epochs": 1} | options
-    drawn = Augmentation(**{one.name: options.pop(one.name) for one in fields(Augmentation) if one.name in options})
-    return epoch_plan(np.arange(count), batch_size=batch_size, learning_rate=learning_rate, augment=drawn, **options)
+    return plan_of(np.arange(count), batch_size=batch_size, learning_rate=learning_rate, **options)
 
 
 def make_model(name="lenet5-tuned", input_shape=(32, 32, 3), classes=10, seed=0, **changes):

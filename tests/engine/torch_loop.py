@@ -1,17 +1,17 @@
 """Networks, plans and images for the tests of the torch engine, and a plain PyTorch training loop over a plan."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import nn
 
-from lenet.config import Augmentation, TrainingConfig
+from lenet.config import TrainingConfig
 from lenet.data.augment import augmented
-from lenet.data.plan import epoch_plan
 from lenet.engine.base import Settings
 from lenet.models import SHAPES, network_of
 from lenet.training.training import initialised
+from tests.plans import plan_of
 
 GREY = (16, 16, 1)
 RNG = np.random.default_rng(5)
@@ -31,8 +31,7 @@ def network(name="lenet5-modern", seed=0, **changes):
 
 def plan(count=50, **changes):
     wanted = {"seed": 1, "epoch": 0, "epochs": 2, "batch_size": 16, "learning_rate": 0.05, "schedule": "one-cycle"}
-    drawn = {one.name: changes.pop(one.name) for one in fields(Augmentation) if one.name in changes}
-    return epoch_plan(np.arange(60)[60 - count :], augment=Augmentation(**drawn), **(wanted | changes))
+    return plan_of(np.arange(60)[60 - count :], **(wanted | changes))
 
 
 def copied(model):

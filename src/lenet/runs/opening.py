@@ -27,9 +27,10 @@ def opened_run(
 
     Raises InputError as `open_run` does, and if another process uses the folder.
     """
+    place = RUNS if out is None else expanded(out)
     if not resume:
-        check_outside(RUNS if out is None else expanded(out), data)
-    was_there = out is not None and expanded(out).is_dir()
+        check_outside(place, data)
+    was_there = out is not None and place.is_dir()
     run = open_run(out, resume=resume, overwrite=overwrite, marker=marker)
     with _alone_in(run.path):  # two processes that train in one folder would overwrite each other's files
         try:

@@ -84,7 +84,11 @@ class SplitFile:
 
         None if the file has no digests. See `image_digest`.
         """
-        kept = self._read() or {}
+        return self._digests(self._read() or {}, indices, parts)
+
+    def _digests(
+        self, kept: Mapping[str, np.ndarray], indices: NDArray[np.int64] | None, parts: Parts
+    ) -> NDArray[np.uint8] | None:
         digests = kept.get("digests")
         if digests is None:
             return None
@@ -106,7 +110,7 @@ class SplitFile:
             return None
         if kept.get("sha256", np.empty(0)).tobytes().hex() == dataset.sha256:
             return np.intersect1d(indices, _used(kept, parts))
-        digests = self.digests(parts=parts)
+        digests = self._digests(kept, None, parts)
         if digests is None or dataset.facts is None:
             return None
         return indices[among(dataset.facts.digests[indices], digests)]
