@@ -11,6 +11,7 @@ from PIL import Image
 
 import lenet as package
 from lenet.data import catalog
+from lenet.errors import InputError
 from tests.commands.scenes import pairs, save, scene
 
 
@@ -114,6 +115,9 @@ def test_arrays_npz_csv_and_datasets_are_checked(tmp_path):
         check = package.check(data)
         (copy,) = check.of("copy")
         assert (copy.index, copy.other_index, copy.conflicting) == (9, 2, True)
+    for count in (11, 13):
+        with pytest.raises(InputError, match=f"{count} labels for 12 images: give one for each"):
+            package.check((images, [0] * count))
     np.savez(tmp_path / "x.npz", x_train=images[:9], y_train=labels[:9], x_test=images[9:], y_test=labels[9:])
     check = package.check(tmp_path / "x.npz")
     assert pairs(check, "copy") == {("x_test[0]", "x_train[2]")}

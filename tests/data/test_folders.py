@@ -6,6 +6,8 @@ import pytest
 from PIL import Image
 
 from lenet.data import folders
+from lenet.data.decode import decode
+from lenet.data.image_files import image_files
 from lenet.errors import InputError
 
 
@@ -71,6 +73,19 @@ def test_links_are_followed_and_circles_of_links_are_not(tmp_path):
     (tmp_path / "root" / "b").symlink_to(tmp_path / "store" / "many")
     (tmp_path / "root" / "a" / "again").symlink_to(tmp_path / "root" / "a")
     assert folders.scan(tmp_path / "root").files == ("a/1.png", "b/1.png", "b/2.png")
+
+
+def test_a_link_to_itself_is_an_image_that_cannot_be_read(tmp_path):
+    grow(tmp_path, "a/1.png", "b/1.png")
+    for place in ("", "a/"):
+        (tmp_path / f"{place}loop.png").symlink_to("loop.png")
+    found = folders.scan(tmp_path)
+    assert found.files == ("a/1.png", "a/loop.png", "b/1.png")
+    with pytest.raises(InputError, match=r"1 of 3 images .*a/loop\.png"):
+        decode(tmp_path, found, 16, "crop")
+    for name in ("a", "b"):
+        (tmp_path / name).rename(tmp_path / f"{name}{name}")
+    assert list(image_files([str(tmp_path)])) == [str(tmp_path / "aa/1.png"), str(tmp_path / "bb/1.png")]
 
 
 def test_links_to_folders_above_a_class_folder_are_circles_too(tmp_path):

@@ -72,6 +72,14 @@ def test_the_size_is_the_images_own_from_16_to_96_pixels_otherwise_32():
     assert load((random.integers(0, 256, (20, 3, 40, 50), np.uint8), LABELS[:20])).images.shape == (20, 32, 32, 3)
 
 
+@pytest.mark.parametrize("of", [lambda images: (images, LABELS), lambda images: Pairs(images, LABELS)])
+def test_the_size_of_a_list_is_that_of_its_images_only_if_they_have_one(of):
+    images = list(COLOUR)
+    assert load(of(images)).images.shape[1] == 20
+    images[0] = images[0][:18, :18]
+    assert load(of(images)).images.shape[1] == 32
+
+
 def test_the_users_array_stays_writable():
     own = COLOUR.copy()
     assert not load((own, LABELS)).images.flags.writeable
@@ -130,6 +138,16 @@ class HuggingFace:
         return self.rows[index]
 
 
+@pytest.mark.parametrize("item_of", [lambda image: {"image": image, "label": 0}, Image.fromarray])
+def test_a_dataset_with_classes_whose_items_are_not_pairs_is_refused(item_of):
+    class Dataset(Pairs):
+        def __getitem__(self, index):
+            return item_of(self.images[index])
+
+    with pytest.raises(InputError, match=r"40 of 40 images .* \(not \(image, label\)\)"):
+        load(Dataset(COLOUR, LABELS, classes=["a", "b"]))
+
+
 def test_a_hugging_face_dataset_is_recognised_by_its_features():
     fine = ClassLabel(["ant", "bee"])
     data = load(HuggingFace(COLOUR, LABELS, fine_label=fine))
@@ -169,7 +187,12 @@ def spoiled(value, dtype=np.float32):
         ((COLOUR, LABELS / 2), "float64 is not a type of labels"),
         ((COLOUR, np.eye(2)[LABELS]), r"shape \[40, 2\] is not one label per image"),
         ((COLOUR, LABELS * 0), "memory has one class only, '0'"),
-        ((COLOUR, [None, "a"] * 20), "label 0 is not a name or a whole number"),
+        ((COLOUR, [None, "a"] * 20), "label 0 is None, not a name or a whole number"),
+        ((COLOUR, [0, 1] * 19 + [0, None]), "label 39 is None, not a name or a whole number"),
+        ((COLOUR, np.array([0, "a"] * 20, dtype=object)), "label 38 is a number, others are names: give one kind"),
+        (Images(COLOUR, [0, 1] * 20, classes=2), "classes must be a list of names, not 2"),
+        ((torch.from_numpy(COLOUR).to_sparse(), [0, 1] * 20), "cannot be taken as an array"),
+        ((torch.empty(40, 3, 16, 16, device="meta"), [0, 1] * 20), "cannot be taken as an array"),
         (Images(COLOUR, LABELS, classes=["a"]), "one class only|out of range"),
         (Images(COLOUR, LABELS * 2, classes=["a", "b"]), "label 2 is out of range 0 to 1 of the 2 classes"),
         (Images(COLOUR, LABELS, classes=["a", "a"]), "class 'a' is there twice"),

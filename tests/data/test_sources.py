@@ -150,6 +150,8 @@ def test_wrong_npz_files_are_named(tmp_path, some):
     refused(tmp_path / "photos.zip", "is an archive of other files than arrays, such as cat/1.png: unpack it")
     np.savez(tmp_path / "flat.npz", images=x.reshape(60, -1), labels=y)
     refused(tmp_path / "flat.npz", "shape [60, 784] is not that of images")
+    np.savez(tmp_path / "classes.npz", images=x, labels=y, classes=3)
+    refused(tmp_path / "classes.npz", "must be a list of names, not")
     np.savez(tmp_path / "few.npz", images=x, labels=y[:50])
     refused(tmp_path / "few.npz", "50 labels for 60 images")
     np.savez(tmp_path / "one.npz", images=x, labels=y * 0)
@@ -185,6 +187,18 @@ def test_several_idx_datasets_in_a_folder_need_a_file(tmp_path, some):
     write_idx(tmp_path / "all", *some, prefix="emnist-digits-")
     refused(tmp_path / "all", "holds several datasets ('emnist-digits-', 'emnist-letters-'): give one of their image")
     assert load(tmp_path / "all" / "emnist-letters-train-images-idx3-ubyte").name == "emnist-letters"
+
+
+def test_two_idx_files_of_one_split_are_refused(tmp_path, some):
+    x, y = some
+    for split, count in (("train", 30), ("t10k", 20), ("test", 10)):
+        write_idx(tmp_path / "m", x[:count], y[:count], split=split)
+    refused(tmp_path / "m", "has both t10k-images-idx3-ubyte and test-images-idx3-ubyte: keep one")
+
+
+def test_an_idx_dataset_may_have_the_word_images_in_its_name(tmp_path, some):
+    write_idx(tmp_path / "m", *some, prefix="my-images-")
+    assert load(tmp_path / "m").name == "my-images"
 
 
 def test_an_idx_file_that_holds_less_than_its_header_says_is_refused_before_memory_is_taken(tmp_path, some):

@@ -18,8 +18,8 @@ from lenet.models import (
     build,
     describe,
     fitted,
-    has_batch_norm,
     layer_costs,
+    needs_two_images,
     network_of,
     parameter_count,
     shape_named,
@@ -394,7 +394,10 @@ def test_fitted_refuses_what_the_engines_would_treat_differently(make, message):
         fitted(make(), (16, 16, 3), 10, [0.5] * 3, [0.25] * 3)
 
 
-def test_has_batch_norm():
-    has = {name: has_batch_norm(network_of(shape, RGB, 10)) for name, shape in SHAPES.items()}
-    without = {"lenet5": False, "lenet-dropout": False}
-    assert has == without | dict.fromkeys(("lenet5-tuned", "lenet5-modern", "lenet-62k", "small-vgg", "resnet8"), True)
+def test_needs_two_images():
+    found = {name: needs_two_images(network_of(shape, RGB, 10), (3, 32, 32)) for name, shape in SHAPES.items()}
+    named = {name: f"{layer}" for name, layer in found.items() if layer}
+    # The other networks have batch norm of maps alone, or none.
+    assert named == {"lenet5-tuned": "layer 9 (BatchNorm1d)", "lenet5-modern": "layer 11 (BatchNorm1d)"}
+    tuned = network_of(SHAPES["lenet5-tuned"], RGB, 10)
+    assert needs_two_images(tuned, (3, 32, 32), frozen=len(tuned) - 1) is None

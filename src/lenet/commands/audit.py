@@ -18,7 +18,7 @@ from lenet.config import SHAPING, Config, checked, to_toml
 from lenet.config.keywords import AUDIT_DEFAULTS, AUDIT_LACKS, Options, with_options
 from lenet.config.request import Request
 from lenet.data import Dataset, load_dataset
-from lenet.data.identity import check_images, same_folder
+from lenet.data.identity import check_images, same_data
 from lenet.data.memory import Images, given_data
 from lenet.data.source import MEMORY, Source
 from lenet.data.splits import GivenSplits, Indices, held_out_folds
@@ -183,7 +183,7 @@ def _saved(path: Path, request: Request, folds: int | None) -> tuple[Config, int
     asked = [
         name for name, value in request.given.items() if name != "data" and (name, value) != ("model", config.model)
     ]
-    if asked or folds not in (None, kept) or not same_folder(data, config.data):
+    if asked or folds not in (None, kept) or not same_data(data, config.data):
         raise InputError(f"{path.parent} was started with other settings: leave all options but --out out")
     return replace(config, data=data), kept
 

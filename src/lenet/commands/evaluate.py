@@ -13,9 +13,9 @@ from lenet.config.augmentation import augmentations
 from lenet.data import Dataset, load_dataset
 from lenet.data.augment import shifted
 from lenet.data.copies import among
-from lenet.data.folders import Split
 from lenet.data.memory import Images, given_data
 from lenet.data.source import Source
+from lenet.data.splits import SPLITS, Split
 from lenet.engine import torch as torch_engine
 from lenet.engine.base import Settings
 from lenet.engine.preserved import preserved_torch
@@ -32,7 +32,6 @@ from lenet.training.seen import digests_of, digests_of_used
 
 Which = Literal["train", "val", "test", "all"]
 View = tuple[bool, int]  # whether the image is mirrored, and then by how many pixels it is shifted down and right
-_OWN_SPLITS = ("train", "val", "test")
 
 
 def evaluate(
@@ -59,8 +58,8 @@ def evaluate(
     Raises InputError if the run or the data cannot be read, if the run's own images have changed, if the data has
     classes that the run was not trained on, or if `split` is given for other data.
     """
-    if split not in (None, *_OWN_SPLITS):
-        raise InputError(f"split must be 'train', 'val' or 'test', not '{split}'{similar(str(split), _OWN_SPLITS)}")
+    if split not in (None, *SPLITS):
+        raise InputError(f"split must be 'train', 'val' or 'test', not '{split}'{similar(str(split), SPLITS)}")
     with preserved_torch():
         run = run if isinstance(run, Run) else Run(run)
         checkpoint = load(run)

@@ -15,6 +15,7 @@ from lenet.data.cache import user_cache
 from lenet.errors import InputError
 
 LARGE = 256 << 20  # bytes; a larger array lies in a file
+_CHECKED = 1 << 20  # bytes; to look up the free memory for a smaller array, such as an image, takes too long
 
 
 def allocate(shape: Sequence[int], where: str = "this dataset", dtype: DTypeLike = np.uint8) -> NDArray[Any]:
@@ -34,7 +35,8 @@ def allocate(shape: Sequence[int], where: str = "this dataset", dtype: DTypeLike
             return _mapped(tuple(shape), dtype, need)
         except OSError:  # no room, or a folder that cannot be written
             pass
-    check_memory(where, need)
+    if need > _CHECKED:
+        check_memory(where, need)
     return np.empty(tuple(shape), dtype=dtype)
 
 

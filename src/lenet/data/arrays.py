@@ -1,7 +1,7 @@
 """Arrays and tensors of images and labels, from a user or a file, checked."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,12 @@ _CHUNK = 1 << 22  # values that are checked and converted at once
 
 def as_array(value: Any, what: str) -> NDArray[Any]:
     """A NumPy array or a tensor as a NumPy array, without a copy where that is possible."""
-    if callable(getattr(value, "detach", None)):  # a PyTorch tensor
-        value = value.detach().cpu()
-        value = (value.float() if value.is_floating_point() else value).numpy()
     try:
+        if callable(getattr(value, "detach", None)):  # a PyTorch tensor
+            value = value.detach().cpu()
+            value = (value.float() if value.is_floating_point() else value).numpy()
         array: NDArray[Any] = np.asarray(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:  # of a tensor: it is sparse, or has no data
         raise InputError(f"{what} cannot be taken as an array ({' '.join(str(error).split())})") from None
     return array
 
@@ -93,11 +93,11 @@ def checked_labels(labels: Any, count: int, what: str) -> NDArray[np.int64] | li
         )
     if array.dtype.kind == "S":
         array = np.char.decode(array, "utf-8", "replace")
-    if array.dtype.kind == "O" and all(type(label) is int for label in array):  # as pandas gives them
-        array = np.array(array.tolist()) if len(array) else array
+    if array.dtype.kind == "O" and len(array) and all(map(_is_whole, array)):  # as pandas gives them
+        array = np.array(array.tolist())
     if array.dtype.kind in "OUT":
         return _checked_names(array.tolist(), count, what)
-    _check_count(len(array), count, what)
+    check_count(len(array), count, what)
     if array.dtype.kind not in "iu":
         raise InputError(f"{what}: {array.dtype} is not a type of labels: give whole numbers or names",
                          options=["data"])  # fmt: skip
@@ -111,23 +111,35 @@ def checked_labels(labels: Any, count: int, what: str) -> NDArray[np.int64] | li
 
 def _checked_names(names: Sequence[Any], count: int, what: str) -> list[str]:
     """The names, of which equal ones are one object. Raises InputError for another number, and what is no name."""
-    _check_count(len(names), count, what)
+    check_count(len(names), count, what)
     known: dict[str, str] = {}
-    checked = []
+    checked, number = [], None
     for index, name in enumerate(names):
+        if _is_whole(name):
+            number = index
+            continue
         if not isinstance(name, str) or not name.strip() or "\0" in name:
-            raise InputError(f"{what}: label {index} is not a name or a whole number", options=["data"])
+            raise InputError(f"{what}: label {index} is {name!r:.40}, not a name or a whole number", options=["data"])
         checked.append(known.setdefault(name, name))
+    if number is not None:
+        raise InputError(f"{what}: label {number} is a number, others are names: give one kind", options=["data"])
     return checked
 
 
-def _check_count(found: int, count: int, what: str) -> None:
+def _is_whole(label: Any) -> bool:
+    return isinstance(label, (int, np.integer)) and not isinstance(label, bool)
+
+
+def check_count(found: int, count: int, what: str) -> None:
+    """Raises InputError unless there are as many labels as images."""
     if found != count:
         raise InputError(f"{what}: {found:,} labels for {count:,} images: give one for each", options=["data"])
 
 
 def checked_classes(classes: Any, what: str) -> tuple[str, ...]:
     """Class names by label. Raises InputError unless they are texts, distinct and not empty."""
+    if not isinstance(classes, Iterable):
+        raise InputError(f"{what} must be a list of names, not {classes!r:.40}", options=["data"])
     names = [classes] if isinstance(classes, str) else list(classes)
     for index, name in enumerate(names):
         if not isinstance(name, str) or not name.strip() or "\0" in name:

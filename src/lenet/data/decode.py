@@ -2,10 +2,11 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,8 @@ _AHEAD = 16  # tasks per thread that wait or are done
 SMALL = 16_384  # bytes per file; below it threads cost more time at Python's lock than they gain
 BAR_FROM = 500  # images; fewer are decoded before a bar could be read
 BYTES_PER_PIXEL = 12  # at most, while an image is decoded and converted
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def decode(root: Path, found: Found, size: int, fit: str, *, grey: bool = False) -> Arrays:
@@ -105,14 +108,23 @@ def read_each(read: Callable[[int], None], count: int, threads: int) -> dict[int
     batch = 64 if threads == 1 else 1
     bar = progress("reading images", count, in_bytes=False, hidden=count < BAR_FROM)
     with threads_for(threads) as pool, bar as advance:
-        tasks: deque[Future[int]] = deque()
-        for begin in range(0, count, batch):
-            tasks.append(pool.submit(read_some, range(begin, min(begin + batch, count))))
-            if len(tasks) > threads * _AHEAD:
-                advance(tasks.popleft().result())
-        for task in tasks:
-            advance(task.result())
+        some = (range(begin, min(begin + batch, count)) for begin in range(0, count, batch))
+        for done in in_order(pool, read_some, some, threads):
+            advance(done)
     return failures
+
+
+def in_order(
+    pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Iterable[Item], threads: int
+) -> Iterator[Result]:
+    """work(item) of each item, in order; as many as 16 per thread wait or are done, while the caller uses a result."""
+    tasks: deque[Future[Result]] = deque()
+    for item in items:
+        tasks.append(pool.submit(work, item))
+        if len(tasks) >= threads * _AHEAD:
+            yield tasks.popleft().result()
+    while tasks:
+        yield tasks.popleft().result()
 
 
 class Room:

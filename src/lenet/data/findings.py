@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lenet.data.copies import CONSTANT_SD, IMBALANCED_FROM, first_of_copies
-from lenet.data.folders import Split
 from lenet.data.inspection import Inspection
 from lenet.data.listing import Listing
+from lenet.data.splits import SPLITS, Split
 from lenet.errors import counted
 
 MOST_COMPARED = 100_000  # images; the time of a search for near-duplicates grows with their square
-_ORDER = ("", "train", "val", "test")  # splits; of copies, those in the last of them stay
+_ORDER = ("", *SPLITS)  # splits; of copies, those in the last of them stay
 FEW_IMAGES = 20  # training images; of a class with fewer, a tenth for validation or testing is one image or none
 Kind = Literal["unreadable", "copy", "near-duplicate", "near-constant", "one class", "small class", "imbalance"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -163,7 +163,7 @@ def class_counts(
     splits, usable = np.array(listing.splits), seen.readable() & (labels >= 0)
     return {
         split: np.bincount(labels[usable & (splits == split)], minlength=len(classes))
-        for split in ("train", "val", "test")
+        for split in SPLITS
         if (splits == split).any()
     }
 

@@ -3,18 +3,17 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lenet.data.splits import SPLITS, Split
 from lenet.errors import InputError, counted, did_you_mean
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-Split = Literal["train", "val", "test"]
 _SOME = 4096  # files
 _NAMED = 5  # endings of ignored files
 SPLIT_WORDS: dict[str, Split] = {
@@ -81,7 +80,7 @@ def scan(root: Path, classes: tuple[str, ...] | None = None, *, lenient: bool = 
     files: list[_File] = []
     labels: list[int] = []
     splits: list[Split] = []
-    for split, by_class in sorted(by_split.items(), key=lambda item: ("train", "val", "test").index(item[0])):
+    for split, by_class in sorted(by_split.items(), key=lambda item: SPLITS.index(item[0])):
         for name, images in sorted(by_class.items()):
             if not images:
                 continue
@@ -170,7 +169,11 @@ def _check_flat(root: Path, by_class: dict[str, list[_File]], notes: list[str]) 
 
 def _images_by_class(root: Path, folder: Path, notes: list[str]) -> dict[str, list[_File]]:
     """The images of each class, paths relative to root, sorted; a class without images has an empty list."""
-    loose = [entry.name for entry in os.scandir(folder) if entry.is_file() and is_image(entry.name)]
+    try:
+        with os.scandir(folder) as entries:
+            loose = [entry.name for entry in entries if is_image(entry.name) and holds(entry.is_file)]
+    except OSError as error:
+        raise unlistable(error) from None
     if loose:
         images = counted(len(loose), "image")
         notes.append(f"{images} directly in {folder}, not in a class folder: ignored")
@@ -211,7 +214,7 @@ def _training_classes(root: Path, train: Path, by_class: dict[str, list[_File]])
 
 def _subfolders(folder: Path) -> list[Path]:
     try:
-        return sorted(entry for entry in folder.iterdir() if not is_hidden(entry.name) and entry.is_dir())
+        return sorted(entry for entry in folder.iterdir() if not is_hidden(entry.name) and holds(entry.is_dir))
     except OSError as error:
         raise unlistable(error) from None
 
@@ -231,7 +234,7 @@ def _walk(folder: str, shown: str, visited: set[tuple[int, int]], others: Counte
                 if is_hidden(entry.name):
                     continue
                 path = f"{shown}/{entry.name}"
-                if entry.is_dir():
+                if holds(entry.is_dir):
                     yield from _walk(entry.path, path, visited, others)
                 elif is_image(entry.name):
                     yield path, _stamp(entry)
@@ -260,6 +263,14 @@ def state(stat: os.stat_result) -> int:
 
 def unlistable(error: OSError) -> InputError:
     return InputError(f"cannot list {error.filename} ({error.strerror}): check its permissions")
+
+
+def holds(test: Callable[[], bool]) -> bool:
+    """The result of a test of a path, such as `entry.is_dir`; False for a link that leads back to itself."""
+    try:
+        return test()
+    except OSError:
+        return False
 
 
 def is_hidden(name: str) -> bool:

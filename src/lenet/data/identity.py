@@ -14,9 +14,9 @@ CONVERSION = ("size", "channels", "fit")  # the options that determine an image'
 _CHANGE_IMAGES = (*CONVERSION, "classes", "labels")
 
 
-def same_folder(one: str, other: str) -> bool:
-    """Whether two values of `data` name one folder, or are the same word."""
-    return one == other or (is_folder(one) and is_folder(other) and same_path(one, other))
+def same_data(one: str, other: str) -> bool:
+    """Whether two values of `data` name the same images: the same word, or paths to one folder or file."""
+    return one == other or (is_own(one) and is_own(other) and same_path(one, other))
 
 
 def same_path(one: str, other: str) -> bool:
@@ -24,14 +24,14 @@ def same_path(one: str, other: str) -> bool:
     return followed(expanded(one)) == followed(expanded(other))
 
 
-def is_folder(data: str) -> bool:
-    """Whether a value of `data` is the path of a folder, which need not exist any more."""
+def is_own(data: str) -> bool:
+    """Whether a value of `data` means the user's own images, from a path or from Python, not a published dataset."""
     return data not in SETS and data != "auto"
 
 
 def check_outside(out: Path, data: object) -> None:
     """Raises InputError if `out`, for files that lenet writes, is in the folder of images that `data` names."""
-    if not isinstance(data, str | Path) or not is_folder(str(data)):
+    if not isinstance(data, str | Path) or not is_own(str(data)):
         return
     root = expanded(data)
     if root.is_dir() and followed(out).is_relative_to(followed(root)):

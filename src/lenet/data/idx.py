@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from lenet.data.allocation import allocate
 from lenet.data.cache import stamp
 from lenet.data.catalog import Layout, PublishedSet
-from lenet.data.folders import SPLIT_WORDS, Split, few
+from lenet.data.folders import SPLIT_WORDS, few
 from lenet.data.published import AGAIN, Arrays, check_labels
 from lenet.data.source import Part, Source, damaged, source_of
+from lenet.data.splits import Split
 from lenet.errors import InputError
 from lenet.files import open_regular
 
@@ -64,7 +65,10 @@ def idx_source(path: Path) -> Source:
         )  # fmt: skip
     found: dict[tuple[str, Split], Path] = {}
     for file, prefix, split in _images_in(folder):
-        if (prefix, split) not in found or not file.name.endswith(".gz"):  # an unpacked file beside the packed one
+        other = found.get((prefix, split), file)
+        if other.name.removesuffix(".gz") != file.name.removesuffix(".gz"):
+            raise InputError(f"{folder} has both {other.name} and {file.name}: keep one", options=["data"])
+        if other is file or not file.name.endswith(".gz"):  # an unpacked file beside the packed one
             found[prefix, split] = file
     prefixes = sorted({prefix for prefix, _ in found})
     if own is not None:
@@ -194,7 +198,8 @@ def _images_in(folder: Path) -> list[tuple[Path, str, Split]]:
 
 
 def _labels_of(images: Path) -> Path:
-    name = images.name.removesuffix(".gz").replace("images", "labels").replace("idx3", "idx1")
+    prefix, _, rest = images.name.removesuffix(".gz").rpartition("images")
+    name = f"{prefix}labels{rest.replace('idx3', 'idx1')}"
     for file in (images.with_name(name), images.with_name(f"{name}.gz")):
         if file.is_file():
             return file

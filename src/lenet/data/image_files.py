@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from lenet.data.folders import EXTENSIONS, is_hidden, is_image, unlistable
+from lenet.data.folders import EXTENSIONS, holds, is_hidden, is_image, unlistable
 from lenet.errors import InputError
 
 
@@ -45,14 +45,15 @@ def _below(folder: str, above: frozenset[tuple[int, int]]) -> Iterator[str]:
             return
         above |= {(stat.st_dev, stat.st_ino)}
         with os.scandir(folder) as entries:  # an entry takes several times the memory of its name
-            names = sorted(
-                f"{entry.name}/" if entry.is_dir() else entry.name
-                for entry in entries
-                if not is_hidden(entry.name) and (entry.is_dir() or (is_image(entry.name) and entry.is_file()))
-            )
+            names = []
+            for entry in entries:
+                if not is_hidden(entry.name) and holds(entry.is_dir):
+                    names.append(f"{entry.name}/")
+                elif is_image(entry.name) and holds(entry.is_file):
+                    names.append(entry.name)
     except OSError as error:
         raise unlistable(error) from None
-    for name in names:
+    for name in sorted(names):
         path = os.path.join(folder, name)  # noqa: PTH118
         if name.endswith("/"):
             yield from _below(path[:-1], above)

@@ -15,15 +15,16 @@ from PIL import Image
 
 from lenet.config import DataConfig
 from lenet.cores import usable_cores
-from lenet.data.arrays import checked_labels, checked_pixels, number_labels
+from lenet.data.arrays import check_count, checked_labels, checked_pixels, number_labels
 from lenet.data.catalog import SETS
 from lenet.data.dataset import find_auto, load_dataset, own_path
 from lenet.data.decode import SMALL
 from lenet.data.detect import detect
 from lenet.data.fit import as_image, opened
-from lenet.data.folders import Split, scan
+from lenet.data.folders import scan
 from lenet.data.published import read_digits
 from lenet.data.source import Names, Opening, Part, Source
+from lenet.data.splits import Split
 
 Labels = tuple[NDArray[np.int64], tuple[str, ...]]
 
@@ -146,12 +147,14 @@ def _labels(source: Source) -> Labels:
     for part in source.parts:
         values: Any = part.labels()
         has = np.ones(part.count, dtype=np.bool_)
+        what = f"the labels of {part.name} of {source.path}"
         if isinstance(values, list):
+            check_count(len(values), part.count, what)
             has = np.array([value is not None for value in values], dtype=np.bool_)
             values = [value for value in values if value is not None]
         known.append(has)
         if has.any():
-            given.append(checked_labels(values, int(has.sum()), f"the labels of {part.name} of {source.path}"))
+            given.append(checked_labels(values, int(has.sum()), what))
     labels = np.full(sum(map(len, known)), -1, dtype=np.int64)
     if not given:
         return labels, source.classes or ()

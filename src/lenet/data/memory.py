@@ -4,8 +4,8 @@ None of those libraries is imported: an object is recognised by its methods.
 """
 
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,14 +15,16 @@ from PIL import Image
 from lenet.config.values import shown
 from lenet.data.arrays import as_array, checked_classes, checked_pixels
 from lenet.data.fit import as_image
-from lenet.data.folders import SPLIT_WORDS, Split
-from lenet.data.source import MEMORY, Part, Source, source_of
+from lenet.data.folders import SPLIT_WORDS
+from lenet.data.source import MEMORY, Part, Source, common_side, side_of, source_of
+from lenet.data.splits import Split
 from lenet.errors import InputError, did_you_mean
 
 _KINDS = (
     "a name, a path, (images, labels), lenet.Images, a dataset with __len__ and __getitem__ -> (image, label), or a "
     'dict of them by split ("train", "val", "test")'
 )
+_LOOKED_AT = 16  # images, to see whether all have one size
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,14 +109,11 @@ def _images(split: Split, data: Images, name: str) -> tuple[Part, tuple[str, ...
     images = data.images
     if isinstance(images, (list, tuple)):
         return Part(split, name, len(images), lambda: data.labels, opening=lambda index: _opened(images[index]),
-                    side=_side(images[0]) if images else None), classes  # fmt: skip
+                    side=_common_side(_some(images))), classes  # fmt: skip
     if not hasattr(images, "shape") or not len(images.shape):
         raise InputError(f"data: images must be an array, a tensor or a list, not {shown(images)}", options=["data"])
     shape = tuple(images.shape)
-    # The layout is checked when the images are read; of a square image both candidates are the side.
-    side = shape[2] if (len(shape) == 4 and shape[2] in (shape[1], shape[3])) or len(shape) == 3 else None
-    side = side if side is not None and (len(shape) == 4 or shape[1] == shape[2]) else None
-    return Part(split, name, shape[0], lambda: data.labels, pixels=lambda: images, side=side), classes
+    return Part(split, name, shape[0], lambda: data.labels, pixels=lambda: images, side=side_of(shape)), classes
 
 
 def _dataset(split: Split, data: Any, name: str) -> tuple[Part, tuple[str, ...] | None]:
@@ -129,12 +128,11 @@ def _dataset(split: Split, data: Any, name: str) -> tuple[Part, tuple[str, ...] 
         image, labels[index] = item[0], _label(item[1])
         return _opened(image)
 
-    first = _first(data)
-    side = _side(first[0]) if isinstance(first, (tuple, list)) and len(first) == 2 else None
+    pairs = [item for item in _some(data) if isinstance(item, (tuple, list)) and len(item) == 2]
+    part = Part(split, name, count, lambda: labels, opening=opening, side=_common_side(image for image, _ in pairs))
     classes = getattr(data, "classes", None)
-    if isinstance(classes, (list, tuple)) and first is not None and not isinstance(first[1], str):
-        return Part(split, name, count, lambda: labels, opening=opening, side=side), checked_classes(classes, "classes")
-    return Part(split, name, count, lambda: labels, opening=opening, side=side), None
+    named = isinstance(classes, (list, tuple)) and pairs and not isinstance(pairs[0][1], str)
+    return part, checked_classes(classes, "classes") if named else None
 
 
 def _hugging_face(
@@ -150,8 +148,7 @@ def _hugging_face(
         labels[index] = _label(row[label])
         return _opened(row[image])
 
-    first = _first(data)
-    side = _side(first[image]) if isinstance(first, Mapping) and image in first else None
+    side = _common_side(row[image] for row in _some(data) if isinstance(row, Mapping) and image in row)
     return Part(split, name, len(data), lambda: labels, opening=opening, side=side), classes
 
 
@@ -177,12 +174,12 @@ def columns_of(
     return images[0], label, checked_classes(names, what) if names else None
 
 
-def _first(data: Any) -> Any:
-    """The first item; None if there is none. If it cannot be read, `decode_all` will say so."""
-    try:
-        return data[0]
-    except Exception:  # the user's own code
-        return None
+def _some(data: Any) -> Iterator[Any]:
+    """A few items, from the first to the last. One that cannot be read is left out: `decode_all` will name it."""
+    count = len(data)
+    for index in sorted({number * (count - 1) // (_LOOKED_AT - 1) for number in range(_LOOKED_AT if count else 0)}):
+        with suppress(Exception):  # the user's own code
+            yield data[index]
 
 
 def _label(label: Any) -> Any:
@@ -206,10 +203,13 @@ def _opened(image: Any) -> AbstractContextManager[Image.Image]:
     return nullcontext(as_image(pixels))
 
 
-def _side(image: Any) -> int | None:
-    """The side length of a square image, in pixels; None if it is not square or not an image."""
+def _common_side(images: Iterable[Any]) -> int | None:
+    """The side length that all images have, in pixels; None if one is not square or not an image, or there is none."""
+    sizes = []
     try:
-        with _opened(image) as picture:
-            return picture.width if picture.width == picture.height else None
+        for image in images:
+            with _opened(image) as picture:
+                sizes.append(picture.size)
     except (InputError, ValueError, TypeError):
         return None
+    return common_side(sizes)

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from lenet.data.allocation import allocate
 from lenet.data.arrays import checked_classes
 from lenet.data.cache import stamp
-from lenet.data.folders import Split, few
-from lenet.data.source import Part, Source, damaged, source_of
+from lenet.data.folders import few
+from lenet.data.source import Part, Source, damaged, side_of, source_of
+from lenet.data.splits import Split
 from lenet.errors import InputError
 
 # Names of images and labels, by split: as Keras, as NumPy's users, and as MedMNIST write them.
@@ -53,12 +54,10 @@ def npz_source(path: Path) -> Source:
                 raise InputError(f"{path} has both {parts[-1].name} and {images}: keep one", options=["data"])
             used.update(found)
             shape = shapes[images]
-            # Of [N, H, W], [N, H, W, C] or [N, C, H, W], whichever it is.
-            side = shape[2] if len(shape) in (3, 4) and shape[2] in (shape[1], *shape[3:]) else None
             parts.append(
                 Part(split, images, shape[0] if shape else 0,
                      lambda name=labels: _read(path, name),  # type: ignore[misc]
-                     pixels=lambda name=images: _read(path, name), side=side)  # type: ignore[misc]
+                     pixels=lambda name=images: _read(path, name), side=side_of(shape))  # type: ignore[misc]
             )  # fmt: skip
         if parts:
             break

@@ -19,9 +19,10 @@ from lenet.cores import usable_cores
 from lenet.data.cache import stamp
 from lenet.data.decode import SMALL
 from lenet.data.fit import open_bytes
-from lenet.data.folders import Split, splits_in
+from lenet.data.folders import splits_in
 from lenet.data.memory import columns_of
-from lenet.data.source import Part, Source, damaged, source_of
+from lenet.data.source import Part, Source, common_side, damaged, source_of
+from lenet.data.splits import Split
 from lenet.errors import InputError
 
 _ROWS = 16  # read at once; as many batches are kept as threads that decode may be behind
@@ -137,10 +138,13 @@ class _Rows:
                     yield batch.column(0)
 
     def _side(self) -> int | None:
-        """The first image's side; only its row is read."""
+        """The side of the first images, if they are square and have the same; only their rows are read."""
         try:
-            with open_bytes(_content(next(self._read())[0].as_py())) as image:
-                return image.width if image.width == image.height else None
+            sizes = []
+            for cell in next(self._read()):
+                with open_bytes(_content(cell.as_py())) as image:
+                    sizes.append(image.size)
+            return common_side(sizes)
         except Exception:  # reported with all images that cannot be read
             return None
 

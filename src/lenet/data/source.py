@@ -1,7 +1,7 @@
 """Images from anywhere: what a reader finds, and the one path from there to checked arrays."""
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,12 +16,11 @@ from lenet.data.arrays import checked_labels, checked_pixels, is_number, number_
 from lenet.data.cache import digest
 from lenet.data.decode import decode_all
 from lenet.data.fit import MAX_SIZE, MIN_SIZE, fit_array
-from lenet.data.folders import Split
 from lenet.data.published import Arrays
+from lenet.data.splits import SPLITS, Split
 from lenet.errors import InputError, did_you_mean, one_line
 
 MEMORY = "memory"  # config.data of images that were passed from Python
-ORDER: tuple[Split, ...] = ("train", "val", "test")
 DEFAULT_SIZE = 32  # side length in pixels of images of the user's own, unless they have one size that suits
 Opening = Callable[[int], AbstractContextManager[Image.Image]]
 
@@ -65,7 +64,7 @@ class Part:
     name: the start of the images' names; names: the name of each, where the source has names
     pixels: returns all images, as `checked_pixels` takes them; if it is None, `opening` opens image `index`
     labels: returns one label per image; called after the images are read
-    side: the images' own side length in pixels, where all are known to be square
+    side: the images' own side length in pixels, if all that were looked at are square and have the same
     threads: number of threads that may call `opening`
     """
 
@@ -82,6 +81,18 @@ class Part:
     def group(self) -> tuple[str, ...] | tuple[str, int]:
         """The images' names, for `Names`."""
         return self.names or (self.name, self.count)
+
+
+def side_of(shape: Sequence[int]) -> int | None:
+    """The side of square images [N, H, W], [N, H, W, C] or [N, C, H, W], whichever it is; None if they are not."""
+    return shape[2] if len(shape) in (3, 4) and shape[2] in (shape[1], *shape[3:]) else None
+
+
+def common_side(sizes: Iterable[tuple[int, int]]) -> int | None:
+    """The side of square images whose (width, height) are all equal; None of others, and of none."""
+    found = set(sizes)
+    width, height = found.pop() if len(found) == 1 else (0, 1)
+    return width if width == height else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +131,7 @@ def source_of(
     stamps: list[Any] | None = None, notes: Sequence[str] = (),
 ) -> Source:  # fmt: skip
     """A source whose parts are in order, with a note about the splits that lenet will draw."""
-    ordered = tuple(sorted(parts, key=lambda part: ORDER.index(part.split)))
+    ordered = tuple(sorted(parts, key=lambda part: SPLITS.index(part.split)))
     splits = [part.split for part in ordered]
     for part in ordered:
         if not part.count:

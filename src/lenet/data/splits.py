@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from lenet.errors import InputError, counted, did_you_mean
 
 Protocol = Literal["official", "folds", "study"]
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
 Indices = NDArray[np.int64]
 
 _HELD_OUT = 0.1  # fraction of the images for the test set, if the source has no test images
@@ -155,7 +157,7 @@ def splits_from(named: Mapping[str, NDArray[Any]], images: int, folds: int) -> S
     images, folds: their numbers in the dataset. Raises ValueError if an array is missing, empty, not sorted indices of
     images, or if an image is in two splits.
     """
-    names = ["train", "val", "test", *(f"{fold}.{part}" for fold in range(folds) for part in ("train", "val"))]
+    names = [*SPLITS, *(f"{fold}.{part}" for fold in range(folds) for part in ("train", "val"))]
     for name in names:
         indices = named.get(name)
         if indices is None or indices.dtype != np.int64 or indices.ndim != 1:

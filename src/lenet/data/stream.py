@@ -1,20 +1,17 @@
 """Image files of any number, decoded in threads and brought to one size, in the order of their paths."""
 
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future
 from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lenet.cores import usable_cores
-from lenet.data.decode import Room, threads_for
+from lenet.data.decode import Room, in_order, threads_for
 from lenet.data.fit import fit_image, naming, opened
 from lenet.errors import InputError
 
 _TASK = 8  # images that a thread decodes at a time
-_AHEAD = 16  # tasks per thread that wait or are done: the reader uses a batch of images while the threads go on
 
 Decoded = tuple[str, NDArray[np.uint8] | InputError]
 
@@ -39,11 +36,6 @@ def stream(files: Iterable[str], size: int, channels: int, fit: str) -> Iterator
     def several(some: list[str]) -> list[Decoded]:
         return [(path, one(path)) for path in some]
 
-    tasks: deque[Future[list[Decoded]]] = deque()
     with threads_for(threads) as pool:
-        while True:
-            while len(tasks) < threads * _AHEAD and (some := list(islice(paths, _TASK))):
-                tasks.append(pool.submit(several, some))
-            if not tasks:
-                return
-            yield from tasks.popleft().result()
+        for decoded in in_order(pool, several, iter(lambda: list(islice(paths, _TASK)), []), threads):
+            yield from decoded

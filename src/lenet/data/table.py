@@ -10,8 +10,9 @@ from lenet.cores import usable_cores
 from lenet.data.cache import stamp
 from lenet.data.decode import SMALL
 from lenet.data.fit import opened
-from lenet.data.folders import SPLIT_WORDS, Split, few
+from lenet.data.folders import SPLIT_WORDS, few
 from lenet.data.source import Part, Source, source_of
+from lenet.data.splits import Split
 from lenet.errors import InputError
 from lenet.files import MOST_CSV, followed, read_regular
 

@@ -3,7 +3,6 @@
 The C++ code checks nothing: wrong shapes, types or indices would read or write outside of arrays.
 """
 
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from lenet.data.plan import Plan
 from lenet.engine.base import Settings
 from lenet.engine.native_network import covers, image_shape, too_large
 from lenet.errors import InputError
-from lenet.models import Normalize, every_layer, output_shapes, shaped_layers
+from lenet.models import Normalize, every_layer, needs_two_images, output_shapes
 
 _DTYPES = (torch.float32, torch.float64)
 
@@ -165,9 +164,8 @@ def check_batch_norm(model: nn.Sequential, images: np.ndarray, plan: Plan, setti
     smallest = int((plan.steps[:, 1] - plan.steps[:, 0]).min())
     if smallest > 1:
         return
-    for one in shaped_layers(model, image_shape(images)):
-        if one.kind.native == "batch_norm" and one.number >= settings.frozen and prod(one.output[1:]) == 1:
-            raise ValueError(
-                f"Expected more than 1 value per channel when training, got a batch of 1 at {one}: use drop_single, or "
-                "another batch size"
-            )
+    if layer := needs_two_images(model, image_shape(images), settings.frozen):
+        raise ValueError(
+            f"Expected more than 1 value per channel when training, got a batch of 1 at {layer}: use drop_single, or "
+            "another batch size"
+        )

@@ -47,10 +47,9 @@ def every_layer(model: Iterable[Any], inside: str = "") -> Iterator[Place]:
 
     Raises InputError, with its place, for a layer that is not supported.
     """
-    for number, layer in enumerate(model):
-        place = Place(f"{inside}{number}", layer, kind_of(layer, f"{inside}{number}"))
+    for place in _places(model, inside):
         for branch in place.kind.branches:
-            yield from every_layer(getattr(layer, branch), f"{place.name}.{branch}.")
+            yield from every_layer(getattr(place.layer, branch), f"{place.name}.{branch}.")
         yield place
 
 
@@ -59,17 +58,16 @@ def shaped_layers(model: Iterable[Any], shape: Shape, inside: str = "") -> Itera
 
     Raises InputError, with its place, for the first layer that does not accept its input.
     """
-    for number, layer in enumerate(model):
-        place = Place(f"{inside}{number}", layer, kind_of(layer, f"{inside}{number}"))
+    for place in _places(model, inside):
         ends = []
         for branch in place.kind.branches:
             end = shape
-            for one in shaped_layers(getattr(layer, branch), shape, f"{place.name}.{branch}."):
+            for one in shaped_layers(getattr(place.layer, branch), shape, f"{place.name}.{branch}."):
                 yield one
                 end = one.output
             ends.append(end)
         try:
-            output = place.kind.output(layer, shape, *ends)
+            output = place.kind.output(place.layer, shape, *ends)
         except ValueError as error:
             raise InputError(f"{place} {error}") from None
         yield Shaped(**vars(place), input=shape, output=output)
@@ -81,9 +79,15 @@ def output_shapes(model: Iterable[Any], shape: Shape) -> list[Shape]:
     return [one.output for one in shaped_layers(model, shape) if one.name.isdecimal()]
 
 
-def has_batch_norm(model: Iterable[Any]) -> bool:
-    """Whether the model has a batch norm layer, which may be unable to train on a batch of one image."""
-    return any(place.kind.native == "batch_norm" for place in every_layer(model))
+def needs_two_images(model: Iterable[Any], shape: Shape, frozen: int = 0) -> Shaped | None:
+    """The first batch norm layer with one value per channel and image, which cannot train on one; None without any.
+
+    shape: of the input, as for `shaped_layers`; frozen: number of first layers that are not trained
+    """
+    for one in shaped_layers(model, shape):
+        if one.kind.native == "batch_norm" and one.number >= frozen and prod(one.output[1:]) == 1:
+            return one
+    return None
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,7 @@ def describe(model: Iterable[Any], inside: str = "") -> list[dict[str, Any]]:
 
     Raises InputError, with its place, for a layer or argument that lenet does not support.
     """
-    return [_described(layer, f"{inside}{number}") for number, layer in enumerate(model)]
+    return [_described(place) for place in _places(model, inside)]
 
 
 def parsed(layers: Any) -> list[Layer]:
@@ -129,16 +133,24 @@ def parsed(layers: Any) -> list[Layer]:
     return [_parsed(description, str(number)) for number, description in enumerate(layers)]
 
 
-def _described(layer: Any, name: str) -> dict[str, Any]:
+def _places(model: Iterable[Any], inside: str) -> Iterator[Place]:
+    """The model's own layers, without those in branches. Raises InputError for one that is not supported."""
+    for number, layer in enumerate(model):
+        name = f"{inside}{number}"
+        yield Place(name, layer, kind_of(layer, name))
+
+
+def _described(place: Place) -> dict[str, Any]:
     """The description of one layer."""
-    place = Place(name, layer, kind_of(layer, name))
-    values = {argument: getattr(layer, argument) for argument in place.kind.arguments}
+    values = {argument: getattr(place.layer, argument) for argument in place.kind.arguments}
     for argument, value in values.items():
         if argument == "bias":
             values[argument] = value is not None
         elif hasattr(value, "tolist"):  # the statistics of Normalize
             values[argument] = value.tolist()
-    branches = {branch: describe(getattr(layer, branch), f"{name}.{branch}.") for branch in place.kind.branches}
+    branches = {
+        branch: describe(getattr(place.layer, branch), f"{place.name}.{branch}.") for branch in place.kind.branches
+    }
     return {"kind": place.kind.name, **_checked(place, values), **_checked_branches(place, branches)}
 
 

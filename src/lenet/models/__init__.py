@@ -1,6 +1,6 @@
 """Networks as nn.Sequential: built by the layer table."""
 
-from lenet.layers.network import describe, every_layer, has_batch_norm, layer_costs, output_shapes, shaped_layers
+from lenet.layers.network import describe, every_layer, layer_costs, needs_two_images, output_shapes, shaped_layers
 from lenet.layers.outputs import padding_of
 from lenet.layers.shapes import SHAPES, Shape, shape_named
 from lenet.layers.table import KINDS, kind_of
@@ -18,9 +18,9 @@ __all__ = [
     "describe",
     "every_layer",
     "fitted",
-    "has_batch_norm",
     "kind_of",
     "layer_costs",
+    "needs_two_images",
     "network_of",
     "output_shapes",
     "padding_of",

@@ -20,7 +20,7 @@ from lenet.config import Config
 from lenet.data.copies import among
 from lenet.data.dataset import Dataset
 from lenet.data.identity import check_images
-from lenet.data.splits import splits_from
+from lenet.data.splits import SPLITS, splits_from
 from lenet.errors import InputError
 from lenet.runs.arrays import read_arrays, write_arrays
 
@@ -75,7 +75,7 @@ class SplitFile:
     def sizes(self) -> dict[str, int]:
         """The number of images in "train", "val" and "test"; empty without a file."""
         kept = self._read() or {}
-        return {name: len(kept[name]) for name in ("train", "val", "test") if name in kept}
+        return {name: len(kept[name]) for name in SPLITS if name in kept}
 
     def digests(self, indices: NDArray[np.int64] | None = None, parts: Parts = BOTH) -> NDArray[np.uint8] | None:
         """uint8 [M, 16] of the images with these indices, by default of those used for training or validation.

@@ -8,7 +8,7 @@ from torch import nn
 from lenet.config import Config, RunConfig
 from lenet.cores import free_memory
 from lenet.errors import InputError
-from lenet.models import layer_costs, parameter_count, shaped_layers
+from lenet.models import layer_costs, needs_two_images, parameter_count
 from lenet.training.features import frozen_layers
 
 _MOST_PARAMETERS = 50_000_000  # 1 GB with gradients, optimizer state and best weights
@@ -45,12 +45,11 @@ def check_batch_size(config: Config, network: nn.Sequential, input_shape: tuple[
         return
     frozen = 0 if config.unfreeze_after else frozen_layers(config.freeze, len(network))
     height, width, channels = input_shape
-    for one in shaped_layers(network, (channels, height, width)):
-        if one.kind.native == "batch_norm" and one.number >= frozen and prod(one.output[1:]) == 1:
-            what = f"{one} cannot train on a single image"
-            if config.batch_size > 1:
-                raise InputError(f"one training image: {what}; use two images or more")
-            raise InputError(f"--batch-size 1: {what}; use 2 or more", options=["batch_size"])
+    if layer := needs_two_images(network, (channels, height, width), frozen):
+        what = f"{layer} cannot train on a single image"
+        if config.batch_size > 1:
+            raise InputError(f"one training image: {what}; use two images or more")
+        raise InputError(f"--batch-size 1: {what}; use 2 or more", options=["batch_size"])
 
 
 def check_device(config: RunConfig) -> None:

@@ -3,15 +3,15 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from torch import nn
 
 from lenet.data.allocation import allocate
 from lenet.data.dataset import Dataset
 from lenet.engine.base import OptimizerState, Settings
 from lenet.engine.choice import Choice, choose
-from lenet.engine.native_network import covers
+from lenet.engine.native_network import covers, image_shape
 from lenet.errors import InputError, did_you_mean
+from lenet.layers.network import output_shapes
 
 _SOME = 2048  # images whose features are computed at once; a multiple of what an engine takes at once
 
@@ -67,31 +67,24 @@ def features_of(
     """The features after the first `frozen` layers; None if the tail cannot be trained on them with the same result.
 
     That is the case if they are not vectors, if the tail has dropout, whose units are drawn by the layer's number, or
-    if the native engine trains the network but not its tail alone, which has no linear layer.
+    if the native engine trains the network but not its tail alone, which has no linear layer. "The same" is up to
+    rounding where PyTorch computes the features of a network that the native engine trains.
     """
     head, tail = nn.Sequential(*list(model)[:frozen]), nn.Sequential(*list(model)[frozen:])
     drops = any(isinstance(layer, nn.Dropout) and layer.p > 0 for layer in tail.modules())
-    width = _width(head, dataset)
-    refused = choice.name == "native" and covers(tail)
-    if not frozen or drops or width is None or refused:
+    shape = output_shapes(head, image_shape(dataset.images))[-1]
+    if drops or len(shape) != 1 or (choice.name == "native" and covers(tail)):
         return None
     whole = replace(settings, frozen=0)
     engine = choose("auto" if choice.name == "native" else "torch", head, whole).engine
     used = np.concatenate([dataset.train, dataset.val])
-    images = allocate((len(used), width), f"{dataset.source} (as features of the frozen layers)", np.float32)
+    images = allocate((len(used), *shape), f"{dataset.source} (as features of the frozen layers)", np.float32)
     for begin in range(0, len(used), _SOME):
         some = used[begin : begin + _SOME]
         images[begin : begin + len(some)] = engine.logits(head, dataset.images[some], whole)
     train, val = np.split(np.arange(len(used), dtype=np.int64), [len(dataset.train)])
     features = replace(dataset, images=images, labels=dataset.labels[used], train=train, val=val, test=train[:0])
     return Features(features, tail, frozen)
-
-
-def _width(head: nn.Sequential, dataset: Dataset) -> int | None:
-    """The number of features per image; None if the outputs are not vectors."""
-    with torch.inference_mode():
-        shape = head.eval()(torch.from_numpy(np.array(dataset.images[:1]))).shape
-    return shape[1] if len(shape) == 2 else None
 
 
 def _renumbered(state: OptimizerState, by: int) -> OptimizerState:

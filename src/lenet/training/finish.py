@@ -118,10 +118,10 @@ def likeness_of(training: Training) -> Likeness | None:
     """What the training images look like to a network with its best weights; None with too few validation images."""
     dataset, model = training.dataset, training.model
     height, width, channels = dataset.images.shape[1:]
-    train = max(_DESCRIBED_TRAIN, _PER_STATISTIC * statistics_count(list(model), (height, width, channels)))
+    most_train = max(_DESCRIBED_TRAIN, _PER_STATISTIC * statistics_count(list(model), (height, width, channels)))
 
     def described(indices: NDArray[np.int64], most: int) -> np.ndarray:
-        chosen = indices[:: 1 + (len(indices) - 1) // most]
+        chosen = indices[np.linspace(0, len(indices) - 1, min(most, len(indices)), dtype=np.int64)]
 
         def block(begin: int) -> np.ndarray:
             images = dataset.images[chosen[begin : begin + _COPIED]]
@@ -130,7 +130,7 @@ def likeness_of(training: Training) -> Likeness | None:
         with ThreadPoolExecutor(training.settings.threads) as pool:
             return np.concatenate(list(pool.map(block, range(0, len(chosen), _COPIED))))
 
-    return likeness(described(dataset.train, train), described(dataset.val, _DESCRIBED_VAL))
+    return likeness(described(dataset.train, most_train), described(dataset.val, _DESCRIBED_VAL))
 
 
 def result_of(setup: Setup, trainings: Sequence[Training], tested: Tested, clock: Clock) -> dict[str, Any]:

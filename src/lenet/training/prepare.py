@@ -8,7 +8,7 @@ from torch import nn
 from lenet.config import Config
 from lenet.config.request import Request
 from lenet.data import load_dataset
-from lenet.data.identity import check_images, differing_images, is_folder, same_folder, same_path
+from lenet.data.identity import check_images, differing_images, is_own, same_data, same_path
 from lenet.data.source import Source
 from lenet.errors import InputError
 from lenet.runs.run import Run
@@ -106,17 +106,18 @@ def _resumed(run: Run, saved: Config, request: Request, or_digits: bool) -> Conf
     same |= {name for name in ("data", "augment", "model") if asked.get(name) == "auto"} | {"minutes"}
     if or_digits and saved.data == "digits":
         same.add("data")
-    if is_folder(asked.get("data", "auto")) and is_folder(saved.data):  # the folder may have moved
+    if is_own(asked.get("data", "auto")) and is_own(saved.data):  # the folder may have moved
         same.add("data")
-        if not same_folder(asked["data"], saved.data):
+        if not same_data(asked["data"], saved.data):
             saved = replace(saved, data=asked["data"])
-    for name in ("labels", "start"):
-        named, kept = asked.get(name), getattr(saved, name)
-        if named and kept and same_path(named, kept):
-            same.add(name)
-        elif name == "start" and named and kept and read_start(named).sha256 == saved.start_sha256:  # it has moved
-            same.add(name)
-            saved = replace(saved, start=named)
+    if asked.get("labels") and saved.labels and same_path(asked["labels"], saved.labels):
+        same.add("labels")  # the images' hash tells whether the file was changed
+    if (start := asked.get("start")) and saved.start:
+        if same_path(start, saved.start):
+            same.add("start")
+        elif read_start(start).sha256 == saved.start_sha256:  # it has moved
+            same.add("start")
+            saved = replace(saved, start=start)
     if (teachers := same_teachers(asked.get("teacher"), saved)) is not None:
         same.add("teacher")
         saved = replace(saved, teacher=teachers)

@@ -9,6 +9,7 @@ import torch
 from lenet.runs.metrics import EpochRow, checked_row
 
 _HISTORY = "history:json"
+_PARTS = ("model", "optimizer", "best", "average")  # of State, each tensors by name
 
 
 @dataclass
@@ -25,8 +26,7 @@ class State:
     def tensors(self) -> dict[str, torch.Tensor]:
         """Copies of all tensors, named "PART:NAME" with this class's names, and the epochs, uint8 JSON text."""
         history = json.dumps([asdict(row) for row in self.history]).encode()
-        named = {"model": self.model, "optimizer": self.optimizer, "best": self.best, "average": self.average}
-        tensors = {f"{part}:{name}": tensor for part, of in named.items() for name, tensor in of.items()}
+        tensors = {f"{part}:{name}": tensor for part in _PARTS for name, tensor in getattr(self, part).items()}
         tensors[_HISTORY] = torch.frombuffer(bytearray(history), dtype=torch.uint8)
         return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
 
@@ -38,8 +38,8 @@ def read_state(tensors: Mapping[str, torch.Tensor], like: Mapping[str, torch.Ten
 
     Raises ValueError if it is not a valid state of this network.
     """
-    state = State({}, {}, {}, {}, history_of(tensors))
-    parts = {"model": state.model, "optimizer": state.optimizer, "best": state.best, "average": state.average}
+    parts: dict[str, dict[str, torch.Tensor]] = {part: {} for part in _PARTS}
+    state = State(**parts, history=history_of(tensors))
     for key, tensor in tensors.items():
         part, _, name = key.partition(":")
         if part in parts:

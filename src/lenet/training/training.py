@@ -14,8 +14,9 @@ from torch import nn
 from lenet.config import drawn
 from lenet.data.plan import Plan, epoch_plan
 from lenet.engine.base import Metrics, OptimizerState
+from lenet.engine.native_network import image_shape
 from lenet.evaluation.scores import Scores, scores
-from lenet.models import has_batch_norm
+from lenet.models import needs_two_images
 from lenet.runs.metrics import SELECT, EpochRow, best_row
 from lenet.training import ema
 from lenet.training.features import Features, features_of, frozen_layers
@@ -199,7 +200,7 @@ class Training:
             schedule=config.schedule,
             image_size=(*self.dataset.images.shape[1:3],),
             augment=drawn(config),
-            drop_single=has_batch_norm(self.model),
+            drop_single=needs_two_images(self.model, image_shape(self.dataset.images)) is not None,
         )
 
     def _parts(self, plan: Plan) -> Iterator[tuple[int, Plan]]:

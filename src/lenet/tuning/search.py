@@ -8,7 +8,7 @@ from typing import Any, Literal
 from lenet.config import Config, checked, recipe_values, to_toml
 from lenet.config.keywords import SEARCH_EPOCHS
 from lenet.config.request import Request
-from lenet.data.identity import is_folder, same_folder, same_path
+from lenet.data.identity import is_own, same_data, same_path
 from lenet.errors import InputError, did_you_mean
 from lenet.files import read_toml
 from lenet.runs.metrics import METRICS, SELECT
@@ -181,10 +181,10 @@ def resumed_search(
     given, values = request.given, {name: value for name, value in request.settings.items() if name != "data_sha256"}
     if "epochs" not in given:
         values.pop("epochs", None)  # a search does not take them from a recipe
-    if is_folder(values.get("data", "auto")) and is_folder(saved.config.data):
+    if is_own(values.get("data", "auto")) and is_own(saved.config.data):
         # The folder may have moved: its images are compared by their hash.
         data = values.pop("data")
-        if not same_folder(data, saved.config.data):
+        if not same_data(data, saved.config.data):
             saved = replace(saved, config=replace(saved.config, data=data))
     if values.get("labels") and saved.config.labels and same_path(values["labels"], saved.config.labels):
         values.pop("labels")  # the images' hash tells whether the file was changed
