@@ -120,8 +120,10 @@ def check_new_file(file: Path, overwrite: bool) -> None:
 def given_file(file: str | os.PathLike[str]) -> Path:
     """The path of a file that the user named. Raises InputError if no file there can have this name."""
     try:
-        path = Path(file)
+        path = expanded(file)
         path.lstat()
+    except InputError:
+        raise
     except TypeError:
         raise InputError(f"a file's name must be text or a path, not {type(file).__name__}") from None
     except (FileNotFoundError, NotADirectoryError):
@@ -129,7 +131,7 @@ def given_file(file: str | os.PathLike[str]) -> Path:
     except OSError as error:
         raise unwritable(path, error) from None
     except ValueError as error:  # a NUL, or a character that no file's name can have
-        raise InputError(f"{str(path)!r} is no file's name ({one_line(error)}): choose another name") from None
+        raise InputError(f"{str(file)!r} is no file's name ({one_line(error)}): choose another name") from None
     return path
 
 

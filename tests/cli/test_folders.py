@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,35 @@ from lenet.runs.run import Run
 
 def test_a_run_that_exists(lenet, digits_run, refused):
     refused(lenet("train", "digits", "--out", digits_run.path), f"{digits_run.path} exists", "--resume", "--overwrite")
+
+
+def test_resume_and_overwrite_exclude_each_other(lenet, digits_run, tmp_path, refused):
+    path = copy_of(digits_run, tmp_path)
+    for command in ("train", "audit"):
+        refused(lenet(command, "digits", "--out", path, "--resume", "--overwrite"), "--resume", "--overwrite", "one of")
+    assert (path / "result.json").read_bytes() == (digits_run.path / "result.json").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "made"),
+    [
+        (("eval", "RUN", "--out=~/made"), "made/scores.json"),
+        (("compare", "RUN", "LOW", "--out=~/made"), "made/comparison.json"),
+        (("data", "augment", "digits", "--out=~/made.png"), "made.png"),
+        (("data", "check", "digits", "--out=~/made"), "made/check.json"),
+        (("export", "RUN", "~/made.safetensors"), "made.safetensors"),
+        (("study", "one.toml", "--out=~/made"), "made/study.json"),
+    ],
+)
+def test_a_tilde_is_the_home_folder(lenet, digits_run, low_run, tmp_path, monkeypatch, words, made):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    Path("one.toml").write_text('[runs.one]\ndata = "digits"\nepochs = 1\n')
+    paths = {"RUN": digits_run.path, "LOW": low_run.path}
+    outcome = lenet(*(paths.get(word, word) for word in words))
+    assert outcome.code == 0, outcome
+    assert (tmp_path / "home" / made).is_file()
+    assert not Path("~").exists()
 
 
 def test_an_unwritable_folder(lenet, tmp_path, refused):

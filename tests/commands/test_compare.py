@@ -104,6 +104,15 @@ def test_a_search_is_replaced_by_its_confirmation(lenet, runs, search_folder, re
     refused(lenet("compare", poor.path, search_folder("cut", finished=False)), "lenet tune --resume --out")
 
 
+def test_a_search_in_place_of_a_run_is_named(lenet, search_folder, refused):
+    folder = search_folder()
+    for command, *words in (("eval",), ("predict", "a.png"), ("export", "net.c"), ("transfer", "digits")):
+        refused(
+            lenet(command, folder, *words),
+            f"{folder} is a search: give the run that confirms its best trial, in {folder}/confirm",
+        )
+
+
 def test_a_resumed_search_is_repeated_by_a_command_with_its_settings(lenet, search_folder):
     folder = search_folder()
     result = json.loads((folder / "result.json").read_text())

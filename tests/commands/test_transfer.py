@@ -140,6 +140,13 @@ def test_overwrite_never_deletes_what_the_run_needs(low, tmp_path):
         api.transfer(run, "digits", out=run, overwrite=True)
     with pytest.raises(api.InputError, match="would delete"):
         api.train("digits", teacher=[run], out=run, overwrite=True)
+    labels = run / "labels.csv"
+    labels.write_text("file,label\n")
+    for call in (api.audit, api.tune):
+        marker = "audit.toml" if call is api.audit else "search.toml"
+        (run / marker).write_text("")
+        with pytest.raises(api.InputError, match=r"would delete .*labels\.csv"):
+            call("digits", labels=labels, out=run, overwrite=True)
     assert (run / "result.json").is_file()
 
 

@@ -81,6 +81,8 @@ def test_a_study_lists_its_runs_in_order(read):
         ('"large-8"]]', '"large"]]', "compare: no run 'large', did you mean 'large-8'"),
         ('[["small", "large-8"]]', '[["small"]]', "compare takes pairs of runs"),
         ("[runs.large]", '[runs."../large"]', "runs.../large must be a table whose name has only letters"),
+        ("[runs.large]", '[runs.".."]', "runs... must be a table whose name"),
+        ("[runs.large]", '[runs."study.json"]', "and is not study.json or settings.json"),
     ],
 )
 def test_an_invalid_study_is_refused_in_one_line(read, old, new, message):
@@ -89,6 +91,11 @@ def test_an_invalid_study_is_refused_in_one_line(read, old, new, message):
         read(GOOD.replace(old, new, 1))
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_run_may_spell_an_option_of_all_runs_in_another_way(read):
+    study = read('[all]\nbatch-size = 32\ndata = "digits"\n[runs.a]\nbatch_size = 16\n[runs.b]\n')
+    assert [entry.options["batch_size"] for entry in study.entries] == [16, 32]
 
 
 def test_a_study_without_runs_or_without_a_file_is_refused(read, tmp_path):

@@ -139,3 +139,11 @@ def test_normalize_belongs_in_front_and_weights_are_finite(digits_run):
         checkpoint.networks[0][1].weight[0, 0, 0, 0] = torch.nan
     with pytest.raises(InputError, match=r"layer 1 \(Conv2d\) cannot be exported: its weight is not finite"):
         read_network(digits_run, checkpoint, 0)
+
+
+def test_a_weight_that_overflows_with_its_batch_norm_is_refused():
+    conv, norm = nn.Conv2d(3, 1, 1), nn.BatchNorm2d(1, eps=1e-12)
+    conv.weight.data.fill_(1e35)
+    norm.running_var.zero_()
+    with pytest.raises(InputError, match=r"layer 1 \(Conv2d\) cannot be exported: .* its weight is too large"):
+        kinds(conv, norm, nn.Flatten(), nn.Linear(64, 2))

@@ -27,6 +27,13 @@ def test_results(contents, networks, said):
     assert ("variation from seed to seed" in text) == (networks == 1)
 
 
+def test_unlike_images_are_rejected_only_by_a_network_that_can(contents):
+    for rejects in (False, True):
+        text = card_text(contents(("cat", "dog"), [0, 1], [0, 1], rejects_unlike=rejects))
+        assert ("`--reject-unlike`" in text) == rejects
+        assert ("Every image is assigned to one of them." in text) == (not rejects)
+
+
 def test_many_classes_are_not_all_listed(contents):
     text = card_text(contents(tuple(f"c{number}" for number in range(150)), [0], [0]))
     assert "c99, and 50 more." in text

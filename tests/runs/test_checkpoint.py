@@ -17,6 +17,7 @@ from lenet.errors import InputError
 from lenet.evaluation.likeness import likeness
 from lenet.evaluation.rejection import Accepted
 from lenet.models import SHAPES, describe, network_of
+from lenet.runs import arrays
 from lenet.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from lenet.runs.tensors import read_tensors, write_tensors
 from lenet.training.training import initialised
@@ -239,6 +240,22 @@ def test_older_checkpoint_has_temperature_one_and_no_thresholds(saved):
 def test_weights_that_contradict_json_are_refused(saved, change, message):
     edit_tensors(saved, change)
     refused(saved, message)
+
+
+def test_a_file_of_another_program_may_have_no_metadata(saved):
+    path = saved.with_suffix(".safetensors")
+    content = path.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length]) | {"__metadata__": None}
+    packed = json.dumps(header).encode()
+    path.write_bytes(len(packed).to_bytes(8, "little") + packed + content[8 + length :])
+    assert load_checkpoint(saved).networks
+
+
+def test_a_file_larger_than_the_free_memory_is_refused(saved, monkeypatch):
+    monkeypatch.setattr(arrays, "free_memory", lambda: 1000)
+    with pytest.raises(InputError, match=r"model.safetensors takes 0.0 GiB of memory and 0.0 GiB are free"):
+        load_checkpoint(saved)
 
 
 def test_reading_tensors_of_missing_file_is_an_error(tmp_path):

@@ -65,9 +65,11 @@ def check(
     with loading():
         from lenet.commands.check import check as run_check
         from lenet.commands.check import check_folder, write_check
+        from lenet.files import expanded
         from lenet.report.check import advice_lines, check_json, class_table, finding_lines, image_lines
 
     if out is not None:
+        out = expanded(out)
         check_folder(images, out, overwrite=overwrite)
     checked = run_check(images, data_dir=data_dir, near=not no_near)
     written = [] if out is None else write_check(checked, out)

@@ -39,10 +39,11 @@ def evaluate(
         from lenet.commands.evaluate import evaluate as run_evaluate
         from lenet.commands.evaluate import evaluation_folder, write_evaluation
         from lenet.data.identity import check_outside
-        from lenet.files import check_made_here
+        from lenet.files import check_made_here, expanded
         from lenet.report.evaluation import evaluation_lines, per_class_table, result_lines
 
     if out is not None:
+        out = expanded(out)
         check_outside(out, data)
         check_made_here(out, "scores*.json", "evaluation")
     evaluation = run_evaluate(run, data, data_dir=data_dir, network=network, split=split, augment=augment)

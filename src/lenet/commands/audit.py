@@ -85,7 +85,9 @@ def audit(
     _check(request, folds, own)
     with (
         preserved_torch(),
-        opened_run(out, data=data, resume=resume, overwrite=overwrite, marker=AUDIT_FILE) as run,
+        opened_run(
+            out, data=data, resume=resume, overwrite=overwrite, marker=AUDIT_FILE, read=request.paths_read
+        ) as run,
         AuditPrinter(run.path) if verbose else nullcontext() as printer,
     ):
         setup, dataset, parts = _prepare(run, request, folds, own, memory)

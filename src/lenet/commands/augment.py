@@ -17,7 +17,7 @@ from lenet.data.identity import check_outside
 from lenet.data.memory import Images, given_data
 from lenet.data.plan import epoch_plan
 from lenet.errors import InputError
-from lenet.files import check_new_file
+from lenet.files import check_new_file, expanded
 from lenet.report.contact_sheet import draw_contact_sheet
 from lenet.training.setup import resolved
 
@@ -43,7 +43,7 @@ def augment(
     """
     if unknown := next((name for name in options if name not in TAKEN), None):
         raise InputError(f"augment does not take {unknown.replace('_', '-')}: leave it out")
-    path = Path(out)
+    path = expanded(out)
     if path.suffix.lower() != ".png":
         raise InputError(f"out {path} must be a .png file")
     check_outside(path, data)

@@ -10,7 +10,7 @@ import numpy as np
 from lenet.data.identity import CONVERSION
 from lenet.errors import InputError
 from lenet.evaluation.comparison import Paired, paired
-from lenet.files import check_made_here, make_folder, write_json
+from lenet.files import check_made_here, expanded, make_folder, write_json
 from lenet.report.comparison import comparison_lines, table_of
 from lenet.report.console import PlainConsole
 from lenet.report.markdown import markdown_table, repeating
@@ -62,7 +62,7 @@ def compare(runs: Sequence[str | Path | Run], *, out: str | Path | None = None, 
         raise InputError("give at least two runs to compare")
     folders = list(map(_tested, _opened(runs)))
     if out is not None:
-        check_made_here(Path(out), "comparison.json", "comparison")
+        check_made_here(expanded(out), "comparison.json", "comparison")
     if len({run.path.resolve() for run in folders}) < len(folders):
         raise InputError("a run is given twice: give different runs")
     named = {str(run.path): run for run in folders}
@@ -71,7 +71,7 @@ def compare(runs: Sequence[str | Path | Run], *, out: str | Path | None = None, 
     first, *others = named
     comparison = compared(named, [(first, other) for other in others])
     if out is not None:
-        folder = Path(out)
+        folder = expanded(out)
         make_folder(folder)
         write_json(folder / "comparison.json", comparison.values())
         metrics = {name: selected(run.finished_result()["config"]) for name, run in named.items()}

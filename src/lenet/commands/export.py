@@ -195,8 +195,14 @@ def _images(
             raise
         passed = "they were passed from Python: pass them again, as data, to lenet.export"
         return none(passed if config.data == MEMORY else str(error))
-    if dataset.images.shape[1:] != checkpoint.input_shape or not len(dataset.test):
-        return none(f"{dataset.source} has none of {'x'.join(map(str, checkpoint.input_shape))}")
+    reason = "" if len(dataset.test) else f"{dataset.source} has no test images"
+    if dataset.images.shape[1:] != checkpoint.input_shape:
+        found, wanted = ("x".join(map(str, shape)) for shape in (dataset.images.shape[1:], checkpoint.input_shape))
+        reason = f"the images of {dataset.source} are {found}, the network takes {wanted}"
+    if reason and needed:
+        raise InputError(f"{reason}: pass the images that the run was trained on", options=["data"])
+    if reason:
+        return none(reason)
     files = dataset.files
     names = [f"test image {n}" + (f" ({files[i]})" if files else "") for n, i in enumerate(dataset.test.tolist())]
     own = dataset.for_network(checkpoint.seeds[number] - config.seed)  # with folds, each network has its own

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 from lenet.config import Config, checked
 from lenet.errors import InputError, did_you_mean
 from lenet.evaluation.scores import mean_sd
+from lenet.files import expanded
 from lenet.runs.kinds import SEARCH_FILE, how_to_resume, kind_of, state_of
 from lenet.runs.listing import Listed, Listing, Order, State
 from lenet.runs.metrics import EpochRow, best_row, selected
@@ -31,7 +32,7 @@ def list_runs(
     """
     if sort not in _ORDERS:
         raise InputError(f"unknown sort '{sort}'{did_you_mean(str(sort), _ORDERS)}")
-    folder = Path(folder)
+    folder = expanded(folder)
     if not folder.is_dir():
         if folder == RUNS:
             return Listing(folder)

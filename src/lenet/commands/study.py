@@ -15,7 +15,7 @@ from lenet.config.recipes import recipe_values
 from lenet.config.studies import Entry, Study, read_study
 from lenet.data.identity import check_outside
 from lenet.errors import InputError
-from lenet.files import check_made_here, make_folder, read_json, write_json
+from lenet.files import check_made_here, expanded, make_folder, read_json, write_json
 from lenet.report.comparison import comparison_lines, table_of
 from lenet.report.console import PlainConsole
 from lenet.report.plots import draw_accuracies, draw_per_class
@@ -55,7 +55,7 @@ def study(
     asked = checked({name: value for name, value in options.items() if value is not None})
     seeds = asked.pop("seeds", plan.seeds)
     console = PlainConsole() if verbose else None
-    folder = Path(out) if out is not None else RUNS / plan.name
+    folder = expanded(out) if out is not None else RUNS / plan.name
     _check_folder(folder, plan)
     make_folder(folder)
     runs: dict[str, Run] = {}

@@ -15,7 +15,6 @@ from lenet.data.memory import Images, given_data
 from lenet.data.source import Source
 from lenet.engine.preserved import preserved_torch
 from lenet.errors import InputError
-from lenet.files import expanded, followed
 from lenet.report.progress import Printer, combined
 from lenet.report.text import stopped
 from lenet.report.tracking import Track, Tracker, check_tracking
@@ -92,12 +91,12 @@ def run_training(
     started = time.perf_counter()
     request.config()  # raises for invalid options before a folder is made
     check_tracking(track)
-    if overwrite and out is not None:
-        _check_not_needed(Path(out), request)
     with (
         preserved_torch(),
         request.naming_recipe(),
-        opened_run(out, data=request.settings.get("data"), resume=resume, overwrite=overwrite) as run,
+        opened_run(
+            out, data=request.settings.get("data"), resume=resume, overwrite=overwrite, read=request.paths_read
+        ) as run,
         Printer() if verbose else nullcontext() as printer,
         Tracker(track, run) if track else nullcontext() as tracker,
     ):
@@ -127,15 +126,6 @@ def run_training(
 def _load_plots() -> None:
     with suppress(Exception):  # `_finish` loads them again, and reports what is wrong
         import_module("lenet.report.plots")
-
-
-def _check_not_needed(out: Path, request: Request) -> None:
-    """Raises InputError if the request reads what is in the folder that it would overwrite."""
-    asked = request.settings
-    for path in filter(None, (asked.get("start"), *(asked.get("teacher") or ()), asked.get("labels"))):
-        place = followed(expanded(path))
-        if followed(out) in (place, *place.parents):
-            raise InputError(f"--overwrite would delete {path}, which the run needs: choose another --out")
 
 
 def _finish(setup: Setup, trainings: list[Training], run: Run, clock: Clock) -> None:

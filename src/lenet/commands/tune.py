@@ -115,7 +115,12 @@ def tune(
         wanted = wanted_search(request, space, trials, asked, machine.gpus, layers)
         with (
             opened_run(
-                out, data=request.settings.get("data"), resume=resume, overwrite=overwrite, marker=SEARCH_FILE
+                out,
+                data=request.settings.get("data"),
+                resume=resume,
+                overwrite=overwrite,
+                marker=SEARCH_FILE,
+                read=request.paths_read,
             ) as run,
             SearchPrinter() if verbose else nullcontext() as printer,
         ):

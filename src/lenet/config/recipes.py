@@ -1,17 +1,16 @@
 """Recipes: options in TOML files. default < recipe < what the user sets; a run's config.toml is a recipe too."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lenet import files
+from lenet.characters import visible
 from lenet.config.options import Config
 from lenet.config.values import checked
 from lenet.errors import InputError, did_you_mean
 
 RECIPES = Path(__file__).parents[1] / "recipes"
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
 def resolve(recipe: str | Path | None = None, given: Mapping[str, Any] | None = None) -> Config:
@@ -62,7 +61,7 @@ def to_toml(values: Mapping[str, Any], comment: str = "") -> str:
     """
     import tomli_w
 
-    lines = [f"# {_CONTROL.sub(lambda one: repr(one[0])[1:-1], line)}\n" for line in comment.splitlines()]
+    lines = [f"# {visible(line)}\n" for line in comment.splitlines()]
     return "".join(lines) + tomli_w.dumps({name: _plain(value) for name, value in values.items() if value is not None})
 
 

@@ -48,6 +48,13 @@ class Request:
             settings.pop("teacher_sha256", None)  # it is that of the recipe's teachers
         return settings
 
+    @property
+    def paths_read(self) -> tuple[str, ...]:
+        """The runs and files that the options name, other than the images."""
+        asked = self.settings
+        named = (asked.get("start"), *(asked.get("teacher") or ()), asked.get("labels"))
+        return tuple(path for path in named if path)
+
     def config(self) -> Config:
         """The whole config: defaults, overridden by the recipe, overridden by the user."""
         return Config(**{**self.defaults, **self.settings})

@@ -25,7 +25,8 @@ from lenet.errors import InputError, did_you_mean
 STUDIES = Path(__file__).parents[1] / "studies"
 _TOP = ("seeds", "title", "compare", "all", "runs")
 _OF_A_RUN = ("transfer", "recipe", "label", "vary")
-_NAME = r"[\w.+-]+"
+_NAME = r"\w[\w+-]*(\.[\w+-]+)*"  # of a run's folder
+_FILES = ("study.json", "settings.json")  # of a study beside its runs
 _INSTEAD = {
     "seeds": "seeds is set once, at the top of the study",
     "start": "start cannot be set here: name an earlier run in transfer",
@@ -73,8 +74,11 @@ def read_study(name: str | Path) -> Study:
         raise InputError(f"{path} lists no runs: add a table [runs.NAME] for each")
     entries: list[Entry] = []
     for run, table in runs.items():
-        if not isinstance(table, dict) or not re.fullmatch(_NAME, run):
-            raise InputError(f"{path}: runs.{run} must be a table whose name has only letters, digits and . _ + -")
+        if not isinstance(table, dict) or not re.fullmatch(_NAME, run) or run in _FILES:
+            raise InputError(
+                f"{path}: runs.{run} must be a table whose name has only letters, digits and . _ + -, begins with a "
+                f"letter or digit and is not {' or '.join(_FILES)}"
+            )
         entries += _entries(path, run, everywhere, table, [entry.name for entry in entries])
     names = [entry.name for entry in entries]
     if doubled := next((one for one in names if names.count(one) > 1), None):
@@ -102,7 +106,7 @@ def _entries(
     for key in _INSTEAD:
         if key in (*rest, *everywhere, *(vary if isinstance(vary, dict) else ())):
             raise InputError(f"{where}{_INSTEAD[key]}")
-    options = checked({**everywhere, **rest}, where)
+    options = checked(everywhere, f"{path}: all: ") | checked(rest, where)
     if "recipe" in own:
         try:
             recipe_values(own["recipe"])
@@ -114,7 +118,7 @@ def _entries(
         raise InputError(f"{where}vary takes one option with a list of values, such as {{ per_class = [10, 100] }}")
     ((option, values),) = vary.items()
     for value in values:
-        if not re.fullmatch(_NAME, str(value)):
+        if not re.fullmatch(r"[\w.+-]+", str(value)):
             raise InputError(f"{where}vary: '{shown(value)}' cannot be part of a run's name: give the runs one by one")
     return [Entry(f"{run}-{value}", {**options, **checked({option: value}, where)}, **own) for value in values]
 

@@ -34,7 +34,7 @@ def check_outside(out: Path, data: object) -> None:
     if not isinstance(data, str | Path) or not is_own(str(data)):
         return
     root = expanded(data)
-    if root.is_dir() and followed(out).is_relative_to(followed(root)):
+    if root.is_dir() and followed(expanded(out)).is_relative_to(followed(root)):
         raise InputError(f"--out {out} is in the folder of images, where its pictures would be taken for more images: "
                          "give a path outside it")  # fmt: skip
 

@@ -32,6 +32,7 @@ from lenet.exports.steps import (
     Shape,
     Span,
     Step,
+    every_step,
 )  # fmt: skip
 from lenet.layers.outputs import pair_of
 from lenet.layers.table import where as place_of
@@ -137,7 +138,14 @@ def metadata(exported: Exported) -> dict[str, str]:
 def steps_of(network: nn.Sequential, input_shape: tuple[int, int, int]) -> tuple[Step, ...]:
     """The steps after Normalize, for images of (height, width, channels). Raises InputError as `exported` does."""
     height, width, channels = input_shape
-    return tuple(folded(_read(network, (channels, height, width))))
+    with np.errstate(over="ignore"):  # refused below
+        steps = tuple(folded(_read(network, (channels, height, width))))
+    for step in every_step(steps):
+        for name, value in vars(step).items():
+            if isinstance(value, np.ndarray) and not np.isfinite(value).all():
+                raise InputError(f"{step.where} cannot be exported: with the batch norm beside it, its {name} is too "
+                                 "large for float32; train the network again")  # fmt: skip
+    return steps
 
 
 def _read(layers: nn.Sequential, shape: Shape, inside: str = "") -> list[Step]:

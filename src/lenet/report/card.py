@@ -121,9 +121,12 @@ def _more(result: Any) -> list[str]:
 
 
 def _limits(contents: Contents) -> list[str]:
+    unlike = "Every image is assigned to one of them."
+    if contents.rejects_unlike:
+        unlike = ("`lenet predict` answers \"unknown\" to images unlike the training images (`--reject-unlike`); other "
+                  "programs assign every image to one of the classes.")  # fmt: skip
     lines = [
-        "- It knows only the classes above. `lenet predict` answers \"unknown\" to images unlike the training images "
-        "(`--reject-unlike`); other programs assign every image to one of the classes.",
+        f"- It knows only the classes above. {unlike}",
         "- The accuracy holds for images like those of the test set.",
     ]  # fmt: skip
     if contents.result and contents.split == "test":

@@ -67,6 +67,7 @@ class Contents:
     scores: one for each network; their loss is unknown
     filters: float [count, kernel height, kernel width, 1 or 3], the first layer's weights
     network, checks: the best network and check images, for the live network
+    rejects_unlike: whether the network can answer "unknown" to images unlike the training images
     command: repeats the run, empty if unknown; config: the content of config.toml
     missing: by part ("mistakes", "calibration", ...) the reason, a sentence
     """
@@ -87,6 +88,7 @@ class Contents:
     config: str
     options: Mapping[str, Any]
     versions: Mapping[str, str]
+    rejects_unlike: bool = False
     result: Mapping[str, Any] | None = None
     rows: Sequence[EpochRow] = ()
     mistakes: Mistakes | None = None

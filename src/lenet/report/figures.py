@@ -14,6 +14,7 @@ from lenet.report.markup import escaped, hint, left_out, png_url, section, table
 from lenet.report.plots import Curves, curves_of
 from lenet.report.reliability import points_of
 from lenet.report.svg import Axis, Dots, Line, axis_of, bars, chart, rows
+from lenet.report.text import diverged
 from lenet.runs.metrics import SELECT, selected
 
 _MOST_FILTERS = 96
@@ -64,7 +65,8 @@ def seeds_section(contents: Contents) -> str:
     result, seeds = contents.result or {}, contents.seeds
     test = (result.get("test_accuracy") or {}).get("each", [])
     if len(seeds) < 2 or len(contents.val_accuracy) != len(seeds):
-        said = "One network was trained, so the run does not show how accuracy varies from seed to seed. "
+        one = "Only one network did not diverge" if diverged(result) else "One network was trained"
+        said = f"{one}, so the run does not show how accuracy varies from seed to seed. "
         return section("seeds", "Seeds", hint(f"{said}--seeds 5 trains five."))
     groups = [("validation", "val", [100 * value for value in contents.val_accuracy])]
     groups += [("test", "test", [100 * value for value in test])] if len(test) == len(seeds) else []

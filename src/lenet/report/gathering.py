@@ -93,6 +93,7 @@ class _Gathering:
             config=self.config_text(),
             options=options,
             versions=versions if isinstance(versions, dict) else {},
+            rejects_unlike=checkpoint is not None and checkpoint.likeness[best] is not None,
             result=result,
             rows=rows,
             mistakes=self.mistakes(predictions, best, labels, indices, shown, own, temperature),

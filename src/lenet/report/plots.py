@@ -117,7 +117,7 @@ def curves_figure(rows: Sequence[EpochRow], title: str, metric: str = "val_accur
             _draw(axes, curves_of(rows, metric, scale, metric), _SELECTED, f"validation, {_BESIDE[metric]}", mark="")
             _legend(axes)
         if what == "loss":
-            _end_axis(axes, max(ends))
+            end_axis(axes, max(ends))
         axes.set_ylabel("cross-entropy (nats)" if what == "loss" else "accuracy (%)")
         _epoch_axis(axes)
     _legend(panels[0])
@@ -145,7 +145,7 @@ def runs_figure(runs: Mapping[str, Sequence[EpochRow]], metrics: Mapping[str, st
             _draw(axes, curves, f"C{number % 10}", name, style="-" if number < 10 else "--", mark=mark)
             ends.append(curves.end)
         if what == "train_loss":
-            _end_axis(axes, max(ends))
+            end_axis(axes, max(ends))
         _epoch_axis(axes)
     panels[0].set_ylabel("training cross-entropy (nats)")
     panels[1].set_ylabel("validation accuracy (%)")
@@ -259,7 +259,7 @@ def _draw(axes: Axes, curves: Curves, colour: str, label: str, *, style: str = "
         axes.plot([], [], ":", color="0.4", lw=1, label="diverged")
 
 
-def _end_axis(axes: Axes, end: float) -> None:
+def end_axis(axes: Axes, end: float) -> None:
     """End the axis of losses below what is too high to show."""
     if axes.get_ylim()[1] > 1.1 * end:
         axes.set_ylim(-0.05 * end, 1.05 * end)
@@ -286,11 +286,11 @@ def _short(name: str) -> str:
     return shown if len(shown) <= _LONGEST_NAME else f"{shown[: _LONGEST_NAME - 1]}…"
 
 
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, whole or not at all."""
+def save_figure(figure: Figure, path: Path, *, tight: bool = False) -> None:
+    """Write a figure as PNG, whole or not at all. tight: cut the margins, of one that has no layout of its own."""
     make_folder(path.parent)
     picture = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # drawn as an empty box
-        figure.savefig(picture, dpi=_DPI)
+        figure.savefig(picture, dpi=_DPI, bbox_inches="tight" if tight else None)
     write_whole(path, picture.getvalue())

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
+from lenet.cores import free_memory
 from lenet.errors import InputError
 from lenet.files import open_regular, write_whole
 
@@ -33,6 +35,9 @@ def read_arrays(
     """
     try:
         with open_regular(path) as file:
+            need, free = 2 * os.fstat(file.fileno()).st_size, free_memory()
+            if need > free:
+                raise InputError(f"{path} takes {need / 2**30:.1f} GiB of memory and {free / 2**30:.1f} GiB are free")
             content = file.read()
         arrays = {name: array.copy() for name, array in safetensors.numpy.load(content).items()}
     except KeyError as error:  # a type that NumPy lacks
@@ -40,7 +45,7 @@ def read_arrays(
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read ({error}): {mend}") from None
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])  # safetensors has checked it
-    digest = header.get("__metadata__", {}).get(_DIGEST)
+    digest = (header.get("__metadata__") or {}).get(_DIGEST)
     if digest is None and needs_digest:
         raise InputError(f"{path} has no digest: another version of lenet or another program wrote it; {mend}")
     if digest not in (None, digest_of(arrays)):

@@ -2,13 +2,13 @@
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from lenet.data.identity import check_outside
 from lenet.errors import InputError
-from lenet.files import expanded, is_left_over, locked, make_folder, temporary, unwritable
+from lenet.files import expanded, followed, is_left_over, locked, make_folder, temporary, unwritable
 from lenet.runs.run import Run
 
 RUNS = Path("runs")
@@ -17,19 +17,25 @@ RUNS = Path("runs")
 @contextmanager
 def opened_run(
     out: str | Path | None, *, data: object = None, resume: bool = False, overwrite: bool = False,
-    marker: str = "config.toml",
+    marker: str = "config.toml", read: Iterable[str | Path | None] = (),
 ) -> Iterator[Run]:  # fmt: skip
     """The run of `open_run`, locked for this process. A folder that was made for it is removed if it stays empty.
 
     data: what the run will train on; a new run may not be in a folder of images
     overwrite: the run in the folder is deleted at the end, or put back if no new one was begun: a command that fails at
         a mistyped option or missing data leaves it as it was
+    read: files and folders that the run reads, which may not be in a folder that is overwritten
 
-    Raises InputError as `open_run` does, and if another process uses the folder.
+    Raises InputError as `open_run` does, if both `resume` and `overwrite` are set, and if another process uses the
+    folder.
     """
+    if resume and overwrite:
+        raise InputError("--resume continues a run and --overwrite deletes it: give one of them")
     place = RUNS if out is None else expanded(out)
     if not resume:
         check_outside(place, data)
+    if overwrite and out is not None:
+        _check_not_in(place, filter(None, read))
     was_there = out is not None and place.is_dir()
     run = open_run(out, resume=resume, overwrite=overwrite, marker=marker)
     with _alone_in(run.path):  # two processes that train in one folder would overwrite each other's files
@@ -75,6 +81,13 @@ def open_run(
             for old in list(filter(is_left_over, path.rglob("*"))):
                 _delete(old)
     return Run(path)
+
+
+def _check_not_in(folder: Path, read: Iterable[str | Path]) -> None:
+    for path in read:
+        place = followed(expanded(path))
+        if followed(folder) in (place, *place.parents):
+            raise InputError(f"--overwrite would delete {path}, which the run needs: choose another --out")
 
 
 @contextmanager

@@ -163,6 +163,11 @@ class Run:
     def checkpoint(self) -> Checkpoint:
         """The best weights of every network. Raises InputError if they are missing or damaged."""
         self.check_exists()
+        if kind_of(self.path) == "search":
+            raise InputError(
+                f"{self.path} is a search: give the run that confirms its best trial, in {self.path}/confirm, or a "
+                f"trial that it kept, in {self.path}/keep"
+            )
         return load_checkpoint(self.path / "model")
 
     def write_checkpoint(self, checkpoint: Checkpoint) -> None:

@@ -4,7 +4,6 @@ Optuna draws the plots that compare trials at one epoch, the last that all of th
 scheduler has selected the trials. The plots of each trial's best epoch are drawn here, with its number of epochs.
 """
 
-import io
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,8 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from lenet.files import make_folder, write_whole
-from lenet.report.plots import axis_end
+from lenet.files import make_folder
+from lenet.report.plots import axis_end, end_axis, save_figure
 from lenet.runs.metrics import METRICS
 from lenet.tuning.display import metric_label, scaled
 from lenet.tuning.space import Axis, Space, shown
@@ -29,8 +28,8 @@ LEAST = 8  # trials of which Optuna's plots say something
 def draw_search(trials: Trials, space: Space, folder: Path) -> None:
     """All plots of a search as PNG; without those that it has too few trials for."""
     make_folder(folder)
-    _save(courses_figure(trials), folder / "trials.png")
-    _save(values_figure(trials, space), folder / "values.png")
+    save_figure(courses_figure(trials), folder / "trials.png")
+    save_figure(values_figure(trials, space), folder / "values.png")
     epoch, study = study_of(trials, space)
     if not _enough(study):
         return
@@ -152,9 +151,7 @@ def _category(axis: Axis, value: Any) -> Any:
 
 def _finish(axes: Axes, trials: Trials, rows: Sequence[Any]) -> None:
     """End an axis of losses below what is too high to show: one trial that diverges leaves the others readable."""
-    end = axis_end([scaled(trials.metric, row) for row in rows])
-    if axes.get_ylim()[1] > 1.1 * end:
-        axes.set_ylim(-0.05 * end, 1.05 * end)
+    end_axis(axes, axis_end([scaled(trials.metric, row) for row in rows]))
     axes.set_ylabel(metric_label(trials.metric))
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
@@ -168,11 +165,5 @@ def _save_optunas(draw: Callable[[], Axes], title: str, path: Path) -> None:
         axes.set_title(f"{axes.get_title()}: {title}")
         figure = plt.gcf()
         figure.set_size_inches(9, 4.5)
-        _save(figure, path)
+        save_figure(figure, path, tight=True)
         plt.close(figure)
-
-
-def _save(figure: Any, path: Path) -> None:
-    picture = io.BytesIO()
-    figure.savefig(picture, dpi=130, bbox_inches="tight")
-    write_whole(path, picture.getvalue())

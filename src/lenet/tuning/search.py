@@ -195,8 +195,8 @@ def resumed_search(
     told += [(name, getattr(saved, name), value) for name, value in asked.items()]
     differ = {name: f"{name} {old} -> {new}" for name, old, new in told if name not in _MAY_CHANGE and old != new}
     differ |= {name: f"{name} is searched" for name in given if name in saved.space.names}
-    if space is not None and wanted.space != saved.space:
-        differ["space"] = "space"
+    if space is not None and (axes := set(wanted.space.texts().items()) ^ set(saved.space.texts().items())):
+        differ["space"] = f"space of {', '.join(sorted({name for name, _ in axes}))}"
     if differ:
         raise InputError(
             f"{folder} was started with other settings ({', '.join(differ.values())}): leave them out, or use another "
