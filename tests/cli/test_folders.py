@@ -135,7 +135,7 @@ def test_a_run_that_is_not_finished(lenet, tmp_path, digits_run, refused):
 
 
 def test_eval_on_other_data(lenet, tmp_path, digits_run, refused, photos):
-    refused(lenet("eval", digits_run.path, photos(tmp_path)), "class 'cat'", "not among the classes of the model")
+    refused(lenet("eval", digits_run.path, photos(tmp_path)), "class 'cat'", "not a class of the model")
     refused(lenet("eval", digits_run.path, "--network", 2), "no network 2", "0 to 1")
 
 

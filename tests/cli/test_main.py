@@ -167,7 +167,7 @@ def test_training_into_a_pipe_prints_plain_lines(lenet, no_data):
 def test_auto_says_first_and_last_what_it_took_and_how_to_get_the_other(lenet, no_data):
     outcome = lenet("train", "--epochs", 1, "--out", "run")
     lines = outcome.out.splitlines()
-    for line in (lines[0], lines[-1]):
+    for line in (lines[1], lines[-1]):
         assert "CIFAR-10 is not on disk" in line
         assert "lenet train cifar10" in line
     assert "digits" in lines[0]

@@ -28,7 +28,7 @@ def test_one_image_one_class_and_empty_classes_are_findings(tmp_path):
     (tmp_path / "one" / "dog").mkdir()
     check = package.check(tmp_path / "one")
     assert [(each.kind, each.label, each.detail) for each in check.findings] == [
-        ("small class", "dog", "0 training images"), ("small class", "cat", "1 training image")
+        ("small class", "dog", "0 images"), ("small class", "cat", "1 image")
     ]  # fmt: skip
     (tmp_path / "one" / "dog").rmdir()
     assert [each.kind for each in package.check(tmp_path / "one").findings] == ["one class", "small class"]
@@ -39,7 +39,7 @@ def test_a_class_without_training_images_and_a_folder_without_train_are_checked(
         save(scene(number), tmp_path / "photos" / "test" / "cat" / f"{number}.png")
     check = package.check(tmp_path / "photos")
     assert {name: counts.tolist() for name, counts in check.counts.items()} == {"test": [4]}
-    assert ("cat", "0 training images") in [(each.label, each.detail) for each in check.findings]
+    assert ("cat", "0 images") in [(each.label, each.detail) for each in check.findings]
 
 
 def test_identical_images_are_copies_and_no_near_duplicates(tmp_path):

@@ -28,8 +28,8 @@ def changed(run, folder, **values):
 def test_run_with_one_network_gets_no_verdict(lenet, digits_run, single):
     outcome = lenet("compare", single.path, digits_run.path)
     assert outcome.code == 0, outcome
-    assert f"no verdict on {single.path} and {digits_run.path}" in outcome.out
-    assert "; test images only, not the choice of seed)" in outcome.out
+    assert f"not decidable with one network: {single.path} and {digits_run.path}" in outcome.out
+    assert "; without run-to-run variation)" in outcome.out
     assert "do not include run-to-run variation" in outcome.out
     assert "is better" not in outcome.out
 
@@ -40,7 +40,8 @@ def test_one_network_has_no_standard_deviation(lenet, single, digits_run, tmp_pa
     figure = single.result["test_accuracy"]
     older = changed(single, tmp_path / "older", test_accuracy={**figure, "sd": 0.0})  # as older versions wrote it
     out = lenet("compare", single.path, older, digits_run.path, "--out", tmp_path / "made").out
-    assert out.split("no verdict on")[0].count("±") == 2  # validation and test of the run of two networks
+    table = out.split("not decidable with one network:")[0]
+    assert table.count("±") == 2  # validation and test of the run of two networks
     assert json.loads((tmp_path / "made" / "comparison.json").read_text())["pairs"][0]["covers_seeds"] is False
 
 
@@ -77,5 +78,5 @@ def test_text_of_a_paired_difference():
     ]
     single = Paired(-0.0123, -0.0236, -0.001, (1, 5), 1000, 0, 7, 0.02)
     assert said(single, "a", "b")[0] == (
-        "no verdict on a and b: b -1.23 points (95%: -2.36 to -0.10; test images only, not the choice of seed)"
+        "not decidable with one network: a and b: b -1.23 points (95%: -2.36 to -0.10; without run-to-run variation)"
     )

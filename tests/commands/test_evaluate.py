@@ -60,7 +60,7 @@ def test_missing_class_does_not_shift_labels(tmp_path, digits_run, digits):
 
 def test_unknown_classes_are_refused(tmp_path, digits_run, digits):
     folder = write(tmp_path, digits.images[:20], digits.labels[:20], "abcdefghij")
-    with pytest.raises(InputError, match=r"class 'a' .* not among the classes of the model"):
+    with pytest.raises(InputError, match=r"class 'a' .* not a class of the model"):
         lenet.evaluate(digits_run, str(folder))
 
 

@@ -22,8 +22,8 @@ def test_the_file_is_written_and_proven(lenet, digits_run, tmp_path):
     outcome = lenet("export", digits_run.path, file, "--network", 1)
     assert outcome.code == 0, outcome
     assert f"network  1 of {digits_run.path} (seed 1, test accuracy " in outcome.out
-    assert "proven   180 test images: same class, probabilities within" in outcome.out
-    assert f"file     {file}, {file.stat().st_size:,} bytes: takes image, uint8" in outcome.out
+    assert "compared 180 test images: same class, probabilities within" in outcome.out
+    assert f"file     {file}, {file.stat().st_size:,} bytes\nuse      image, uint8" in outcome.out
     assert [path.name for path in tmp_path.iterdir()] == ["net.onnx"]
 
 
@@ -73,7 +73,7 @@ def test_without_its_images_a_run_is_proven_on_others(lenet, photos, tmp_path):
     folder.rename(tmp_path / "moved")
     outcome = lenet("export", tmp_path / "run", tmp_path / "net.onnx")
     assert outcome.code == 0, outcome
-    assert "proven   64 made-up images: same class" in outcome.out
+    assert "compared 64 made-up images: same class" in outcome.out
     assert "note     the run's test images were not found: " in outcome.out
 
 
@@ -116,8 +116,8 @@ def test_a_c_file(lenet, digits_run, tmp_path, monkeypatch):
     outcome = lenet("export", digits_run.path, file)
     assert outcome.code == 0, outcome
     if c_compiler():
-        assert "proven   180 test images: same class, probabilities within" in outcome.out
-    assert "C99; lenet_classify takes a grey image of up to 4096x4096 pixels" in outcome.out
+        assert "compared 180 test images: same class, probabilities within" in outcome.out
+    assert "use      lenet_classify: grey images up to 4096x4096; lenet_classify_fitted: 16x16" in outcome.out
     content = file.read_bytes()
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CC", raising=False)
@@ -132,7 +132,7 @@ def test_a_page(lenet, digits_run, tmp_path, monkeypatch):
     outcome = lenet("export", digits_run.path, file)
     assert outcome.code == 0, outcome
     if node():
-        assert "proven   180 test images: same class, probabilities within" in outcome.out
+        assert "compared 180 test images: same class, probabilities within" in outcome.out
         assert "; 16 images of other sizes likewise" in outcome.out
     content = file.read_bytes()
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -151,7 +151,7 @@ def test_input_is_for_onnx_files(lenet, refused, digits_run, tmp_path):
 def test_pytorch_s_own_files(lenet, digits_run, tmp_path, ending):
     outcome = lenet("export", digits_run.path, tmp_path / f"net.{ending}")
     assert outcome.code == 0, outcome
-    assert "proven   180 test images: same class" in outcome.out
+    assert "compared 180 test images: same class" in outcome.out
     assert "other sizes" not in outcome.out
 
 
@@ -162,7 +162,7 @@ def test_a_file_of_integers(lenet, digits_run, digits, tmp_path, ending):
     file = tmp_path / f"net.{ending}"
     outcome = lenet("export", digits_run.path, file, "--int8")
     assert outcome.code == 0, outcome
-    assert "proven   180 test images: the same integers, logits equal to the last bit, probabilities" in outcome.out
+    assert "compared 180 test images: the same integers, logits equal to the last bit, probabilities" in outcome.out
     assert "; 16 images of other sizes likewise" in outcome.out
     for name in ("float", "int8"):
         (line,) = (line for line in outcome.out.splitlines() if line.startswith(f"{name:9}test accuracy "))

@@ -196,13 +196,13 @@ def test_images_below_the_threshold_are_unknown(tmp_path, digits_run, some_image
     assert "unknown: low confidence" in outcome.out
     assert "accepted 0 of 1 image\n" in outcome.out
     assert "1 with a confidence below" in outcome.out
-    assert "as 10% of the validation images" in outcome.out
+    assert "of the validation images, 10%" in outcome.out
 
 
 def test_reject_error_that_cannot_be_kept_is_refused(digits_run, tmp_path, some_images, lenet, refused):
     Image.fromarray(some_images[0][:, :, 0]).save(tmp_path / "image.png")
     words = ("predict", digits_run.path, tmp_path / "image.png", "--reject-error")
-    refused(lenet(*words, "0.01%"), "reject_error 0.01% is too low", "lowest possible")
+    refused(lenet(*words, "0.01%"), "--reject-error 0.01% is too low", "lowest possible")
     refused(lenet(*words, "5"), "reject_error must lie above 0% and below 100%", "not 5")
     old = edited(digits_run, tmp_path / "old", acceptance=None)
     refused(lenet("predict", old, tmp_path / "image.png", "--reject-error", "5%"), "older version of lenet")
@@ -229,7 +229,7 @@ def test_photographs_given_to_the_digit_network_are_unknown_and_digits_are_not(d
     Image.fromarray(generated_photographs(1)[0]).save("photo.png")
     outcome = lenet("predict", digits_run.path, "photo.png")
     assert "photo.png  unknown: unlike the training images" in outcome.out
-    assert "accepted 0 of 1 image\n         1 unlike the training images, as 0.0% of the valid" in outcome.out
+    assert "accepted 0 of 1 image\n         1 unlike the training images; of the validation images, 0.0%" in outcome.out
     assert "unknown" not in lenet("predict", digits_run.path, "photo.png", "--reject-unlike", "none").out
     outcome = lenet("predict", digits_run.path, "photo.png", "--format", "csv", "--reject-unlike", "2%")
     assert outcome.out.splitlines()[1].startswith("photo.png,unknown,0.")
@@ -243,7 +243,7 @@ def test_reject_unlike_that_cannot_be_kept_is_refused(digits_run, some_images, t
     Image.fromarray(some_images[0][:, :, 0]).save("image.png")
     words = ("image.png", "--reject-unlike")
     refused(
-        lenet("predict", digits_run.path, *words, "0.1%"), "reject_unlike 0.1% is too low for 180 validation images"
+        lenet("predict", digits_run.path, *words, "0.1%"), "--reject-unlike 0.1% is too low for 180 validation images"
     )
     refused(
         lenet("predict", digits_run.path, *words, "0"), "reject_unlike must be auto, none, or lie above 0%", "not 0"
@@ -251,7 +251,7 @@ def test_reject_unlike_that_cannot_be_kept_is_refused(digits_run, some_images, t
     few = without_likeness(digits_run, tmp_path / "old")
     outcome = lenet("predict", few, "image.png")
     assert outcome.code == 0
-    assert "note    images unlike the training images are not recognised" in outcome.out
+    assert "note    --reject-unlike is off: the run has fewer than 20 validation images" in outcome.out
     assert "note" not in lenet("predict", few, "image.png", "--reject-unlike", "none").out
     refused(lenet("predict", few, *words, "1%"), "cannot tell", "fewer than 20 validation images", "train again")
     refused(lenet("predict", few, *words, "no"), "reject_unlike must be auto, none")

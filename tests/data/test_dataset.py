@@ -177,7 +177,7 @@ def test_other_data_gets_the_models_class_numbers_and_channels(small_cifar, tmp_
     assert data.labels.tolist() == [1, 1, 2]
     assert data.images.shape == (3, 32, 32, 1)
     assert (len(data.train), len(data.val), len(data.test)) == (0, 0, 3)
-    with pytest.raises(InputError, match=r"class 'c' .* is not among the classes of the model"):
+    with pytest.raises(InputError, match=r"class 'c' .* is not a class of the model"):
         load_dataset(DataConfig(data=root), classes=("a", "b"))
     plain = load_dataset(DataConfig(data="cifar10", data_dir=str(small_cifar)))
     turned = load_dataset(DataConfig(data="cifar10", data_dir=str(small_cifar)), classes=catalog.CIFAR10.classes[::-1])

@@ -170,7 +170,7 @@ def test_given_classes_number_the_labels_and_any_split_suffices(tmp_path):
     found = folders.scan(tmp_path, ("cat", "dog", "emu"))
     assert (found.labels.tolist(), found.classes) == ([1], ("cat", "dog", "emu"))
     grow(tmp_path, "test/fox/1.png")
-    with pytest.raises(InputError, match=r"class 'fox' .* is not among the classes of the model"):
+    with pytest.raises(InputError, match=r"class 'fox' .* is not a class of the model"):
         folders.scan(tmp_path, ("cat", "dog", "emu"))
 
 

@@ -339,10 +339,10 @@ def test_integers_number_the_classes_of_a_model(tmp_path, some):
     assert data.classes == ("ant", "bee", "cat", "dog")
     np.testing.assert_array_equal(data.labels, some[1])
     np.savez(tmp_path / "b.npz", images=some[0], labels=np.array(["dog", "eel", "cat"])[some[1]])
-    with pytest.raises(InputError, match=r"class 'eel' in .*b.npz is not among the classes of the model"):
+    with pytest.raises(InputError, match=r"class 'eel' in .*b.npz is not a class of the model"):
         load(tmp_path / "b.npz", classes=("ant", "bee", "cat", "dog"))
     # A model whose own classes are named by integers: 1 is its first class, and it knows no 0.
-    with pytest.raises(InputError, match=r"class '0' in .*a.npz is not among the classes of the model"):
+    with pytest.raises(InputError, match=r"class '0' in .*a.npz is not a class of the model"):
         load(tmp_path / "a.npz", classes=("1", "2", "3"))
     np.savez(tmp_path / "c.npz", images=some[0], labels=some[1] + 1)
     np.testing.assert_array_equal(load(tmp_path / "c.npz", classes=("1", "2", "3")).labels, some[1])

@@ -48,7 +48,7 @@ def test_thresholds_are_validation_distances():
     assert found.rejected(found.threshold("0.5%")) == 0
     assert found.rejected(found.threshold("5%")) == pytest.approx(9 / 199)
     assert found.threshold("none") == math.inf
-    with pytest.raises(InputError, match=r"reject_unlike 0\.4% is too low for 199 .*lowest possible: 0\.5%"):
+    with pytest.raises(InputError, match=r"--reject-unlike 0\.4% is too low for 199 .*lowest possible: 0\.5%"):
         found.threshold(0.004)
     for value in (0, 1, "5", "-1%", "nan", "never", "", True):
         with pytest.raises(InputError, match="reject_unlike must be auto, none, or lie above 0% and below 100%"):

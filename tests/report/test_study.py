@@ -60,7 +60,7 @@ def test_verdicts(small_study):
         (Paired(0.1, 0.05, 0.15, (2, 2), 9, 1, 2, 0.0001), "last-10 is better", "shown"),
         (Paired(-0.1, -0.15, -0.05, (2, 2), 9, 1, 2, 0.5), "low is better", "shown"),
         (Paired(0.1, -0.05, 0.25, (2, 2), 9, 1, 2, 0.5), "no difference shown", "open"),
-        (Paired(0.1, 0.05, 0.15, (1, 2), 9, 1, 2, 0.5), "no verdict: one network", "open"),
+        (Paired(0.1, 0.05, 0.15, (1, 2), 9, 1, 2, 0.5), "not decidable: one network", "open"),
     ):
         text = section(study_page(replace(study, pairs={names: pair}), "x", {}).decode(), "comparisons")
         assert rows_of(text)[0][-1] == verdict

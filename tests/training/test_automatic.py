@@ -23,7 +23,10 @@ def test_the_most_accurate_at_the_nearest_number_of_images_and_epochs(few_digits
     monkeypatch.setattr(automatic, "MEASURED", rows)
     config, note = choose_network(AUTO, few_digits)
     assert config.model == "lenet5"
-    assert note == "model auto: lenet5, 70% on 100 images of CIFAR-10 after 20 epochs (small-vgg 60%)"
+    assert note == (
+        "--model auto chose lenet5. Validation accuracies on 100 images of CIFAR-10, 20 epochs: lenet5 70%, "
+        "small-vgg 60%"
+    )
     assert choose_network(Config(model="auto", epochs=150), few_digits)[0].model == "resnet8"
 
 
@@ -38,7 +41,7 @@ def test_the_most_accurate_that_is_expected_to_train_in_time(few_digits, monkeyp
     config, note = chosen(2)
     assert config.model == "lenet5-tuned"
     assert config.minutes is None  # so that the config repeats the run
-    assert note.endswith("; about 2 of 2 minutes here")
+    assert note.startswith("--model auto chose lenet5-tuned; about 2 of 2 minutes here. ")
     assert chosen(10)[0].model == "small-vgg"
     assert chosen(1.5)[0].model == "lenet5"
     with pytest.raises(InputError, match=r"minutes 0\.5: lenet5, the fastest network, takes about 1 min .* --epochs"):

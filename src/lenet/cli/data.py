@@ -22,7 +22,7 @@ _NONE_GIVEN = DataFlags()
 data = App(
     name="data",
     help="Check images before training, list the datasets on disk and the cache, or clear the cache.\n\n"
-    "The cache folder is $LENET_CACHE, or lenet/ in the user's cache folder ($XDG_CACHE_HOME, ~/.cache).",
+    "The cache folder is $LENET_CACHE. Default: lenet/ in the user's cache folder\n($XDG_CACHE_HOME or ~/.cache).",
     usage="Usage: lenet data COMMAND [OPTIONS]",
     version_flags=[],
     default_parameter=Parameter(show_default=False),

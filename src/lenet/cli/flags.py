@@ -100,7 +100,7 @@ Resume = Annotated[
     bool,
     Parameter(
         negative="",
-        help="Resume what an earlier command began in --out; without --out, in the newest folder under runs/.",
+        help="Resume what an earlier command began in --out. Default: the newest numbered folder under runs/.",
     ),
 ]
 Overwrite = Annotated[bool, Parameter(negative="", help="Replace what an earlier command wrote to --out.")]

@@ -11,6 +11,8 @@ from lenet.config import RECIPES
 from lenet.errors import InputError
 from lenet.report.console import PlainConsole
 
+_COMMAND = "lenet "
+
 
 def models(*, size: Whole = 32, channels: Whole = 3, classes: Whole = 10, layers: bool = False) -> None:
     """List the named networks with their numbers of parameters and multiply-adds per image.
@@ -63,7 +65,22 @@ def print_openings(folder: Path) -> None:
     console = PlainConsole()
     for path in sorted(folder.glob("*.toml")):
         console.print(path.stem, style="bold")
-        for line in path.read_text(encoding="utf-8").splitlines():
-            if not line.startswith("#"):
-                break
-            console.lines(f"  {line[1:].strip()}")
+        for paragraph in _opening(path):
+            if paragraph.startswith(_COMMAND):
+                console.lines(f"  {paragraph}")
+            else:
+                console.print(Padding(paragraph, (0, 0, 0, 2), expand=False))
+
+
+def _opening(path: Path) -> list[str]:
+    """The comment that a TOML file opens with: commands as they stand, the lines of prose joined."""
+    found: list[str] = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        text = line[1:].strip()
+        if not found or text.startswith(_COMMAND) or found[-1].startswith(_COMMAND):
+            found.append(text)
+        else:
+            found[-1] += f" {text}"
+    return found

@@ -97,8 +97,8 @@ def predict(
     number = predictor.number
     if checkpoint.likeness[number] is None and reject_unlike == "auto":
         console.lines(
-            "note    images unlike the training images are not recognised: the run has fewer than "
-            f"{FEWEST_VALIDATION} validation images, or an older version of lenet wrote it"
+            "note    --reject-unlike is off: the run has fewer than "
+            f"{FEWEST_VALIDATION} validation images, or an older lenet wrote it"
         )
     console.lines(*coverage(counts, predictor.limits, checkpoint.acceptance[number], checkpoint.likeness[number]))
     if out is not None:

@@ -67,8 +67,9 @@ def transfer(
 ) -> None:  # fmt: skip
     """Train a finished run's best network on other images or classes, with a new last layer.
 
-    Images are converted to the network's number of channels and resized to its input size. Networks that end in the
-    mean of each map, as small-vgg and resnet8 do, also take other sizes: --size.
+    Images are converted to the network's channels and resized to its input
+    size. Networks that end in global average pooling (small-vgg, resnet8) also
+    take other sizes: --size.
     """
     with loading():
         from lenet.commands.transfer import transfer as run_transfer

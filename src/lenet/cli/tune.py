@@ -40,7 +40,7 @@ def tune(
     flags: Annotated[Flags, Parameter(name="*")] = _NONE_GIVEN,
     network: Annotated[Any, Parameter(parse=False)] = None,
 ) -> None:
-    """Search over options of 'lenet train', then train the best trial's values again with fresh seeds.
+    """Search over options of 'lenet train', then train the best trial's settings with new seeds.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def tune(
         Recipe for the options that are not searched: a name or a TOML file. It overrides the defaults shown below,
         except that of --epochs; none keeps them all. Default: cifar10-lenet.
     confirm
-        Number of fresh seeds with which the best trial's values are trained again; 0: none. Default: 5.
+        Number of new seeds with which the best trial's settings are trained again; 0: none. Default: 5.
     keep
         Number of the best trials whose weights are kept. Default: 3.
     workers

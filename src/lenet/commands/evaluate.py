@@ -194,7 +194,7 @@ def _views(config: Config) -> list[View]:
     flips = (False, True) if "flip" in kinds else (False,)
     shifts = (0, 1, -1) if "shift" in kinds else (0,)
     if len(flips) * len(shifts) == 1:
-        raise InputError(f"the run was trained with augment {config.augment}, without flips and shifts: there are no "
+        raise InputError(f"the run was trained without flips and shifts (augment {config.augment}), so there are no "
                          "views to average: leave --augment out")  # fmt: skip
     return [(flip, shift) for flip in flips for shift in shifts]
 

@@ -1,4 +1,4 @@
-"""Tune: a search over the options of a training; the best trial's values are trained again with fresh seeds."""
+"""Tune: a search over the options of a training; the best trial's settings are trained again with new seeds."""
 
 import threading
 import time
@@ -42,7 +42,7 @@ class Tuned:
 
     trials: one dict per trial: number, status, values, seed, rows (a dict per epoch), error, host
     best: the best trial's entry of `trials`; result: result.json
-    confirmed: the run of the best trial's values with fresh seeds; None where none was asked for
+    confirmed: the run of the best trial's settings with new seeds; None where none was asked for
     result_grid: Ray's own results; None where no trial ran
     """
 
@@ -79,7 +79,7 @@ def tune(
     verbose: bool = False,
     **options: Unpack[Options],
 ) -> Tuned:
-    """Search over options of a training, train the best trial's values again with fresh seeds, and return all figures.
+    """Search over options of a training, train the best trial's settings again with new seeds, and return all figures.
 
     data: as for lenet.train; default: CIFAR-10, or the embedded digits where it cannot be had
     model: a named model, or an nn.Sequential of layers that lenet supports; trials start from fresh weights
@@ -91,7 +91,7 @@ def tune(
     scheduler: asha (default) or none; grace_period, reduction_factor: asha's (1 and 2)
     search: random (default), tpe or grid
     recipe: the options that are not searched ("none": lenet's defaults; default: cifar10-lenet)
-    confirm: number of fresh seeds for the best trial's values (5); keep: number of trials whose weights are kept (3)
+    confirm: number of new seeds for the best trial's settings (5); keep: number of trials whose weights are kept (3)
     workers: trials at once, by default one per core; gpus_per_trial: the fraction of a GPU for each, such as 0.25
     address: a running Ray cluster, "auto" or "HOST:PORT"; by default Ray is started here, and stopped afterwards
     watch: called about ten times a second with the setup and the trials, first before the first trial
@@ -239,7 +239,7 @@ def _finish(setup: SearchSetup, facts: dict[str, Any], verbose: bool, started: f
 
 
 def _confirmed(setup: SearchSetup, number: int, data_sha256: str | None, verbose: bool) -> dict[str, Any]:
-    """Train the best trial's values with fresh seeds; returns that run's result.json."""
+    """Train the best trial's settings with new seeds; returns that run's result.json."""
     search, path = setup.search, setup.run.path
     again, seed = folder.confirmation_path(path, number, search.confirm), fresh_seed(search, search.confirm)
     how = how_to_resume(path, "tune")

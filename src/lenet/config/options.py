@@ -203,7 +203,9 @@ class TrainingConfig:
         "counts the same), loss, or f1 (macro F1). last: the last epoch and the first network, whatever their scores; "
         "with --val-fraction 0.01, more images are left for training.",
     )
-    patience: int = option(0, "Stop after this many epochs without a better score (of select); 0: never.", 0, 100_000)
+    patience: int = option(
+        0, "Stop after this many epochs without a better validation score (see --select); 0: never.", 0, 100_000
+    )
 
     @property
     def peak_lr(self) -> float:

@@ -23,7 +23,7 @@ from lenet.data.splits import GivenSplits, Indices, split
 from lenet.errors import InputError, Unavailable, did_you_mean
 from lenet.files import expanded, followed
 
-_HOW_TO_GET = "CIFAR-10 is not on disk: 'lenet train cifar10' downloads it; --data-dir DIR tells where it is"
+_HOW_TO_GET = "CIFAR-10 is not on disk; 'lenet train cifar10' downloads it, --data-dir names its folder"
 
 
 @dataclass(frozen=True, eq=False)

@@ -82,8 +82,8 @@ def decode_all(
     if failures:
         listed = few([f"{names[index]} ({failures[index]})" for index in sorted(failures)], _NAMED_AT_MOST)
         raise InputError(
-            f"{len(failures)} of {count} images in {where} cannot be read: {listed}; replace or remove them "
-            "('lenet data check', or lenet.check in Python, names all of them)"
+            f"{len(failures)} of {count} images in {where} cannot be read: {listed}; replace or remove them"
+            + (" ('lenet data check' lists all)" if len(failures) > _NAMED_AT_MOST else "")
         )
     return images, is_grey
 

@@ -173,14 +173,15 @@ def class_faults(counts: dict[Split, NDArray[np.int64]], classes: tuple[str, ...
     train = counts.get("train", np.zeros(len(classes), dtype=np.int64))
     if len(classes) == 1:
         yield Finding("one class", "no other class", classes[0])
+    what = "training image" if len(counts) > 1 else "image"  # of one split alone, validation images are taken too
     few = np.flatnonzero(train < FEW_IMAGES)
     for number in few[np.argsort(train[few], kind="stable")].tolist():
-        yield Finding("small class", counted(int(train[number]), "training image"), classes[number])
+        yield Finding("small class", counted(int(train[number]), what), classes[number])
     used = np.flatnonzero(train)
     if len(used) > 1:
         low, high = (int(used[at]) for at in (train[used].argmin(), train[used].argmax()))
         if train[high] >= IMBALANCED_FROM * train[low]:
-            detail = f"{train[low]:,} training images of '{classes[low]}', {train[high]:,} of '{classes[high]}'"
+            detail = f"{counted(int(train[low]), what)} of '{classes[low]}', {train[high]:,} of '{classes[high]}'"
             yield Finding("imbalance", f"{detail}, {train[high] / train[low]:.1f} times as many", classes[low])
 
 

@@ -84,11 +84,12 @@ def scan(root: Path, classes: tuple[str, ...] | None = None, *, lenient: bool = 
         for name, images in sorted(by_class.items()):
             if not images:
                 continue
+            if name not in known and classes:
+                raise unknown_to_model(name, split_folders.get(split, root), known)
             if name not in known:
-                whose = "the model" if classes else "the training images"
                 raise InputError(
-                    f"class '{name}' in {split_folders.get(split, root)} is not among the classes of {whose}"
-                    f": rename or remove it{did_you_mean(name, known)}"
+                    f"class '{name}' in {split_folders.get(split, root)} is not among the classes of the training "
+                    f"images: rename or remove it{did_you_mean(name, known)}"
                 )
             files += images
             labels += [known.index(name)] * len(images)
@@ -99,7 +100,7 @@ def scan(root: Path, classes: tuple[str, ...] | None = None, *, lenient: bool = 
     if not files:
         raise InputError(f"no images in {root}: put them into a folder for each class ({', '.join(EXTENSIONS)})")
     if not split_folders:
-        notes.insert(0, "no train folder: the images are split into training, validation and test by class and seed")
+        notes.insert(0, "no train folder: lenet draws the splits, stratified by class (--split-seed)")
     elif "train" in split_folders and "test" not in split_folders:
         notes.insert(0, "no test folder: 10% of the training images are the test set")
     return Found(
@@ -259,6 +260,14 @@ def state(stat: os.stat_result) -> int:
     file that is renamed, or whose folder is, has another inode number than the one that had its name before.
     """
     return hash((stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino))  # not randomised: they are integers
+
+
+def unknown_to_model(name: str, where: str | Path, known: tuple[str, ...]) -> InputError:
+    """The error of a class that the model, whose classes are `known`, does not have."""
+    return InputError(
+        f"class '{name}' in {where} is not a class of the model{did_you_mean(name, known)}; give images of its "
+        "classes, or train it on these with 'lenet transfer'"
+    )
 
 
 def unlistable(error: OSError) -> InputError:

@@ -16,9 +16,10 @@ from lenet.data.arrays import checked_labels, checked_pixels, is_number, number_
 from lenet.data.cache import digest
 from lenet.data.decode import decode_all
 from lenet.data.fit import MAX_SIZE, MIN_SIZE, fit_array
+from lenet.data.folders import unknown_to_model
 from lenet.data.published import Arrays
 from lenet.data.splits import SPLITS, Split
-from lenet.errors import InputError, did_you_mean, one_line
+from lenet.errors import InputError, one_line
 
 MEMORY = "memory"  # config.data of images that were passed from Python
 DEFAULT_SIZE = 32  # side length in pixels of images of the user's own, unless they have one size that suits
@@ -138,7 +139,7 @@ def source_of(
             raise InputError(f"{path} has no {part.split} images: add some, or leave that part out", options=["data"])
     drawn = []
     if splits == ["train"]:
-        drawn = ["the images are split into training, validation and test by class and seed"]
+        drawn = ["one split only: lenet draws the splits, stratified by class (--split-seed)"]
     elif "train" in splits and "test" not in splits:
         drawn = ["no test images of its own: 10% of the training images are the test set"]
     return Source(name, path, ordered, classes, stamps, (*drawn, *notes))
@@ -185,10 +186,7 @@ def renumbered(arrays: Arrays, known: tuple[str, ...] | None, path: str) -> tupl
         own = tuple(known[int(name)] for name in own)
     for name in own:
         if name not in known:
-            raise InputError(
-                f"class '{name}' in {path} is not among the classes of the model: rename or remove it"
-                f"{did_you_mean(name, known)}"
-            )
+            raise unknown_to_model(name, path, known)
     return np.array([known.index(name) for name in own], dtype=np.int64)[arrays.labels], known
 
 

@@ -58,7 +58,7 @@ class Likeness:
         beyond = math.floor((count + 1) * wanted + 1e-9)
         if not beyond:
             raise InputError(
-                f"reject_unlike {100 * wanted:g}% is too low for {count:,} validation images (lowest possible: "
+                f"--reject-unlike {100 * wanted:g}% is too low for {count:,} validation images (lowest possible: "
                 f"{math.ceil(1000 * lowest) / 10:g}%): choose a higher one, or train with more validation images"
             )
         return float(self.distances[count - beyond])

@@ -79,7 +79,7 @@ def rejection(rows: Sequence[Accepted], error: float) -> Accepted:
     if not fitting:
         lowest = min(row.bound for row in rows)
         raise InputError(
-            f"reject_error {100 * error:g}% is too low for {rows[-1].accepted:,} validation images (lowest possible: "
+            f"--reject-error {100 * error:g}% is too low for {rows[-1].accepted:,} validation images (lowest possible: "
             f"{math.ceil(1000 * lowest) / 10:g}%): choose a higher one, or train with more validation images"
         )
     return min(fitting, key=lambda row: row.threshold)

@@ -55,8 +55,8 @@ def c_use(exported: Exported) -> str:
     """How the file is used, in a line."""
     side, _, channels = exported.input_shape
     return (
-        f"C99; lenet_classify takes {'a grey' if channels == 1 else 'an RGB'} image of up to {MAX_SIDE}x{MAX_SIDE} "
-        f"pixels, lenet_classify_fitted one of {side}x{side}"
+        f"lenet_classify: {'grey' if channels == 1 else 'RGB'} images up to {MAX_SIDE}x{MAX_SIDE}; "
+        f"lenet_classify_fitted: {side}x{side}"
     )
 
 

@@ -107,7 +107,7 @@ def onnx_use(exported: Exported, takes: Input) -> str:
     """What the file takes and gives."""
     side, _, channels = exported.input_shape
     sides = "height, width" if takes == "any" else f"{side}, {side}"
-    return f"takes image, uint8 [images, {sides}, {channels}] ({exported.colours}), and gives probabilities and logits"
+    return f"image, uint8 [images, {sides}, {channels}] ({exported.colours}), to probabilities and logits"
 
 
 # The layers.

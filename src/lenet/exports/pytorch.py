@@ -78,6 +78,6 @@ def pt2_use(exported: Exported) -> str:
     """How the file is used, in a line."""
     side, _, channels = exported.input_shape
     return (
-        f"torch.export.load(FILE).module() takes uint8 [images, {side}, {side}, {channels}] "
-        f"({exported.colours}) and gives probabilities and logits"
+        f"torch.export.load(FILE).module(): uint8 [images, {side}, {side}, {channels}] ({exported.colours}) to "
+        "probabilities and logits"
     )

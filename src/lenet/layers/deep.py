@@ -1,4 +1,4 @@
-"""Deep networks: stages of 3x3 convolutions with batch norm, the mean of each map, and one linear layer."""
+"""Deep networks: stages of 3x3 convolutions with batch norm, global average pooling, and one linear layer."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,7 +10,7 @@ from lenet.layers.table import Layer
 
 @dataclass(frozen=True)
 class Deep:
-    """Stages of two 3x3 convolutions each, with batch norm and ReLU; then the mean of each map and a linear layer.
+    """Stages of two 3x3 convolutions each, with batch norm and ReLU; then global average pooling and a linear layer.
 
     maps: output channels of each stage's convolutions
     stage: "plain": the convolutions alone, and 2x2 max pooling between two stages; "residual": a residual block, whose
@@ -32,8 +32,8 @@ class Deep:
             "residual": "one 3x3 convolution, then a residual block of two each, stride 2 from stage to stage",
         }
         return (
-            f"stages of {', '.join(first)} and {last} maps: {stages[self.stage]}, batch norm, relu; mean of each map, "
-            f"dropout {self.dropout:g}"
+            f"stages of {', '.join(first)} and {last} maps: {stages[self.stage]}, batch norm, relu; global average "
+            f"pooling, dropout {self.dropout:g}"
         )
 
     def layers(self, input_shape: tuple[int, int, int], classes: int) -> list[Layer]:

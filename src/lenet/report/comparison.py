@@ -36,9 +36,9 @@ def said(pair: Paired, first: str, second: str) -> list[str]:
     if pair.better:
         verdict = f"{one} is better than {other}: {100 * abs(pair.difference):.2f} points"
     else:
-        claim = "no difference shown between" if pair.covers_seeds else "no verdict on"
+        claim = "no difference shown between" if pair.covers_seeds else "not decidable with one network:"
         verdict = f"{claim} {first} and {second}: {second} {100 * pair.difference:+.2f} points"
-    scope = "" if pair.covers_seeds else "; test images only, not the choice of seed"
+    scope = "" if pair.covers_seeds else "; without run-to-run variation"
     return [
         f"{verdict} (95%: {100 * low:.2f} to {100 * high:.2f}{scope})",
         f"  only {first} correct: {counted(pair.only_first, 'image')}; only {second} correct: {pair.only_second}; "

@@ -71,7 +71,7 @@ def result_lines(evaluation: Evaluation) -> list[str]:
         )
     if worst := _confusions(evaluation.scores[0]):
         which = f" of network {evaluation.networks[0]}" if many else ""
-        lines.append(f"most frequent confusions{which} (true as predicted): {', '.join(worst)}")
+        lines.append(f"most frequent confusions{which} (true as predicted: images): {', '.join(worst)}")
     return lines
 
 
@@ -123,5 +123,5 @@ def _confusions(scores: Scores) -> list[str]:
         if true != predicted and scores.confusion[true, predicted]
     ]
     return [
-        f"{true} as {predicted} {count}" for count, true, predicted in sorted(pairs, reverse=True)[:_MOST_CONFUSIONS]
+        f"{true} as {predicted}: {count}" for count, true, predicted in sorted(pairs, reverse=True)[:_MOST_CONFUSIONS]
     ]

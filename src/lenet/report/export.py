@@ -12,11 +12,11 @@ def export_lines(export: Export) -> list[str]:
     if export.proof is None:
         lines.append(f"note     not compared with the network: {export.unproven}")
     else:
-        lines.append(f"proven   {export.proof}")
+        lines.append(f"compared {export.proof}")
         if export.proof.reason:
             lines.append(f"note     the run's test images were not found: {export.proof.reason}")
     if export.int8:
         lines += [f"float    {export.int8.float32}", f"int8     {export.int8.int8}"]
         if export.int8.much:
             lines.append(f"note     int8 loses {100 * export.int8.loss:.1f} points: consider the float file")
-    return [*lines, f"file     {export.file}, {counted(export.bytes, 'byte')}: {export.use}"]
+    return [*lines, f"file     {export.file}, {counted(export.bytes, 'byte')}", f"use      {export.use}"]

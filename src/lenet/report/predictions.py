@@ -181,10 +181,10 @@ def coverage(counts: Counts, limits: Limits, rows: Sequence[Accepted], likeness:
         accepted = next(row.accepted for row in rows if row.threshold == limits.confidence)
         fraction = 1 - accepted / max(row.accepted for row in rows)
         lines.append(
-            f"         {counts.reasons[UNSURE]:,} with a confidence below {100 * limits.confidence:.1f}%, as "
-            f"{100 * fraction:.0f}% of the validation images"
+            f"         {counts.reasons[UNSURE]:,} with a confidence below {100 * limits.confidence:.1f}%; of the "
+            f"validation images, {100 * fraction:.0f}%"
         )
     if likeness and (unlike := counts.reasons[UNLIKE]):
         fraction = likeness.rejected(limits.distance)
-        lines.append(f"         {unlike:,} {UNLIKE}, as {100 * fraction:.1f}% of the validation images")
+        lines.append(f"         {unlike:,} {UNLIKE}; of the validation images, {100 * fraction:.1f}%")
     return lines

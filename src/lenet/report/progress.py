@@ -60,10 +60,12 @@ class Printer:
                 self._printed[number] += 1
 
     def show_result(self, run: Run) -> None:
-        """Print the figures of a finished run."""
+        """Print the figures of a finished run, and if it trained no epoch, that it was finished before."""
+        if self._setup is None:
+            self.console.lines(f"note    {run.path} is finished: nothing to resume")
         self.console.lines(*result_lines(run))
-        if self._setup and self._setup.dataset.substitute:
-            self.console.lines(self._setup.dataset.substitute)
+        if self._setup and self._setup.dataset.substitute:  # again, since the figures are of other images
+            self.console.lines(f"note    {self._setup.dataset.substitute}")
 
     def _begin(self, setup: Setup, trainings: Sequence[Training]) -> None:
         self.console.lines(*(self._opening or opening_lines)(setup, trainings))

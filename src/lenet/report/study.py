@@ -93,7 +93,7 @@ def _points(pair: Paired) -> tuple[float, float, float]:
 def _verdict(pair: Paired, first: str, second: str) -> str:
     if pair.better:
         return f"{first if pair.better == 'first' else second} is better"
-    return "no difference shown" if pair.covers_seeds else "no verdict: one network"
+    return "no difference shown" if pair.covers_seeds else "not decidable: one network"
 
 
 def _transfer_section(study: StudyResult, links: Mapping[str, Cell]) -> str:

@@ -24,7 +24,8 @@ def opening_lines(setup: Setup, trainings: Sequence[Training]) -> list[str]:
     sizes = f"{folds}{len(dataset.train):,} training, {len(dataset.val):,} validation, {len(dataset.test):,} test"
     threads = f", {setup.settings.threads} threads" if setup.settings.threads > 1 else ""
     lines = [
-        f"data    {dataset.name} ({dataset.source}){': ' + dataset.substitute if dataset.substitute else ''}",
+        f"data    {dataset.name} ({dataset.source})",
+        *([f"note    {dataset.substitute}"] if dataset.substitute else []),
         f"images  {sizes}; {height}x{width}x{channels}, {len(dataset.classes)} classes",
         *(f"        {line}" for line in dataset.notes),
         f"model   {config.model}, {parameter_count(setup.networks[0]):,} parameters; "

@@ -50,10 +50,10 @@ def choose_network(config: Config, dataset: Dataset, own: nn.Sequential | None =
     accuracies = MEASURED[measured]
     ranked = sorted(accuracies, key=lambda name: -accuracies[name])
     found, expected = _first_in_time(ranked, config, dataset)
-    others = ", ".join(f"{name} {100 * accuracies[name]:.0f}%" for name in ranked if name != found)
+    listed = ", ".join(f"{name} {100 * accuracies[name]:.0f}%" for name in ranked)
     note = (
-        f"model auto: {found}, {100 * accuracies[found]:.0f}% on {measured[0]:,} images of CIFAR-10 after "
-        f"{counted(measured[1], 'epoch')} ({others}){expected}"
+        f"--model auto chose {found}{expected}. Validation accuracies on {measured[0]:,} images of CIFAR-10, "
+        f"{counted(measured[1], 'epoch')}: {listed}"
     )
     return replace(config, model=found, minutes=None), note
 

@@ -84,7 +84,8 @@ def opening_lines(setup: SearchSetup) -> list[str]:
         rung *= factor
     stops = f"after epoch {', '.join(rungs)} the best 1/{factor} continue" if rungs else "none is stopped early"
     return [
-        f"data    {dataset.name} ({dataset.source}){': ' + dataset.substitute if dataset.substitute else ''}",
+        f"data    {dataset.name} ({dataset.source})",
+        *([f"note    {dataset.substitute}"] if dataset.substitute else []),
         f"images  {len(dataset.train):,} training, {len(dataset.val):,} validation; {height}x{width}x{channels}, "
         f"{len(dataset.classes)} classes",
         *(f"        {line}" for line in dataset.notes),
@@ -178,7 +179,7 @@ def _kept_lines(facts: Mapping[str, Any]) -> list[str]:
 
 
 def result_lines(path: Path, result: Mapping[str, Any]) -> list[str]:
-    """A finished search: its best values, their accuracy in the search and with fresh seeds. result: result.json."""
+    """A finished search: its best settings, their accuracy in the search and with new seeds. result: result.json."""
     facts = result["search"]
     best, seconds = facts["best"], facts["seconds"]
     values = ", ".join(f"{name} {shown(value)}" for name, value in best["values"].items())
@@ -189,7 +190,7 @@ def result_lines(path: Path, result: Mapping[str, Any]) -> list[str]:
         f"seed, the best of {facts['trials']} trials: optimistically biased",
     ]
     if result["members"]:
-        lines += [f"again   {percent(result['val_accuracy'])} validation, fresh seeds", *test_lines(result)]
+        lines += [f"confirm {percent(result['val_accuracy'])} validation, new seeds", *test_lines(result)]
         lines += [f"        {note}" for note in seen_images(result)]
     if (metric := facts["metric"]) != "val_accuracy":
         lines.append(f"        ranked by {metric_name(metric)}: {shown_metric(metric, best[metric])}")

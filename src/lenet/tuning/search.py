@@ -31,7 +31,7 @@ class Search:
     metric: a column of metrics.csv, by which the scheduler stops trials and the best trial is chosen
     grace_period, reduction_factor: asha compares trials after grace_period * reduction_factor**k epochs, and lets the
         best 1 / reduction_factor of them continue
-    confirm: number of fresh seeds for the best trial's values; keep: number of trials whose weights are kept
+    confirm: number of new seeds for the best trial's settings; keep: number of trials whose weights are kept
     """
 
     config: Config

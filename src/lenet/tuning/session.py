@@ -132,7 +132,8 @@ def _start(ray: Any, folder: Path, workers: int, image_bytes: int, gpus: float) 
         )
     except Exception as error:  # a bare one, where Ray's processes do not start in time
         raise InputError(
-            f"Ray does not start ({_first_line(error)}): try again when less else runs here, or with fewer --workers"
+            f"Ray did not start ({_first_line(error)}): the machine may be overloaded; stop other programs, or set a "
+            "lower --workers"
         ) from error
 
 
