@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install run transfer test check format docs dist bench sanitize arm clean
+.PHONY: install run transfer test test-all check format docs dist bench sanitize arm clean
 
 install: $(INSTALLED)
 
@@ -23,9 +23,14 @@ transfer: install
 
 # Two files at a time: half of the tests wait, for processes that are killed or for Ray to start. If there is a
 # compiler, a native engine that was not built is an error: its tests would be skipped.
-test: export LENET_REQUIRE_NATIVE ?= $(shell command -v c++ || command -v g++ || command -v clang++)
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+test test-all: export LENET_REQUIRE_NATIVE ?= $(shell command -v c++ || command -v g++ || command -v clang++)
+
 test: install
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(PYTEST) -m "not slow"
+
+test-all: install
+	$(PYTEST)
 
 check: install
 	$(BIN)/ruff check .

@@ -52,6 +52,7 @@ print(json.dumps(found))
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells how much memory is anonymous")
+@pytest.mark.slow
 def test_no_step_takes_a_copy_of_the_pixels(tmp_path):
     random = np.random.default_rng(0)
     images = np.empty((COUNT, 32, 32, 3), dtype=np.uint8)

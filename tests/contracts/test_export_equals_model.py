@@ -90,6 +90,7 @@ def test_named_networks(format, named, tmp_path):
     assert (export.proof.images, export.proof.reason) == (180, "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("named", DEEP, indirect=True)
 def test_deep_networks_in_integers(format, named, tmp_path):

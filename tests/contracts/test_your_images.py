@@ -32,6 +32,7 @@ def commands(root):
             yield [*words, *(["--epochs", "1"] if short else []), *(["--seeds", "1"] if words[1] == "audit" else [])]
 
 
+@pytest.mark.slow
 def test_the_commands_run_and_find_what_was_planted(root, lenet):
     for program, *words in commands(root):
         if program == "lenet":

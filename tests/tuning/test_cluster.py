@@ -28,6 +28,7 @@ def cluster(monkeypatch):
         started.shutdown()
 
 
+@pytest.mark.slow
 def test_a_node_dies_in_mid_search_and_nothing_is_lost(cluster, process, ray_workers, lenet, tmp_path):
     path = tmp_path / "run"
     words = ("digits", "--recipe", "none", "--augment", "none", "--space", "lr=loguniform(1e-3,1e-1)", "--trials", 4,

@@ -2,6 +2,8 @@
 
 import shutil
 
+import pytest
+
 import lenet as package
 from lenet.config import resolve
 from lenet.runs.run import Run
@@ -11,6 +13,7 @@ from lenet.tuning.search import read_search
 WORDS = ("--recipe", "none", "--epochs", 1, "--workers", 1)
 
 
+@pytest.mark.slow
 def test_a_search_finds_its_images_from_any_directory_and_refuses_others(
     ray_here, tmp_path, monkeypatch, lenet, refused, photos
 ):
@@ -55,6 +58,7 @@ def test_a_search_finds_its_images_from_any_directory_and_refuses_others(
     refused(lenet("tune", "--resume", "--out", path), str(tmp_path / "photos"), "restore")
 
 
+@pytest.mark.slow
 def test_a_search_deleted_while_it_runs_is_an_error(ray_here, lenet, tmp_path, monkeypatch, refused):
     path, write = tmp_path / "run", folder.write_recipe
 

@@ -15,6 +15,7 @@ from lenet.runs.tensors import read_tensors
 from lenet.tuning.folder import read_trials
 from lenet.tuning.search import read_search
 
+pytestmark = pytest.mark.slow
 WORDS = ("tune", "digits", "--recipe", "none", "--augment", "none", "--space", "lr=loguniform(1e-3,1e-1)", "--trials",
          "4", "--epochs", "10", "--batch-size", "8", "--scheduler", "none", "--confirm", "0")  # fmt: skip
 

@@ -162,6 +162,7 @@ def test_trials_that_fail_are_named_and_the_search_continues(tuned):
     assert repr(again.trials) == repr(search.trials)  # NaN is not equal to itself
 
 
+@pytest.mark.slow
 def test_a_trial_whose_worker_always_dies_is_retried_a_bounded_number_of_times(tuned, ray_workers, monkeypatch):
     monkeypatch.setattr("lenet.tuning.tuner._RETRIES", 1)
     killed = set()
@@ -176,6 +177,7 @@ def test_a_trial_whose_worker_always_dies_is_retried_a_bounded_number_of_times(t
     assert len(killed) >= 2
 
 
+@pytest.mark.slow
 def test_a_network_of_the_users_own_is_searched_with_other_asha_settings_and_score(tuned, tmp_path):
     own = nn.Sequential(nn.Flatten(), nn.Linear(256, 16), nn.ReLU(), nn.Dropout(0.1), nn.Linear(16, 10))
     weights = {str(digit): 1.0 + digit for digit in range(10)}
@@ -268,6 +270,7 @@ def test_only_a_search_imports_ray_and_optuna():
     assert done.stdout == "set()\n", done.stderr
 
 
+@pytest.mark.slow
 @needs_ray
 def test_a_worker_does_not_import_optuna():
     from lenet.tuning.tuner import Trial
@@ -295,7 +298,7 @@ except InputError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True)
-    assert done.stdout.startswith("Ray does not start (The current node timed out during startup.): try"), done.stderr
+    assert done.stdout.startswith("Ray did not start (The current node timed out during startup.): the"), done.stderr
     assert done.stdout.count("\n") == 1
 
 

@@ -60,9 +60,7 @@ class Printer:
                 self._printed[number] += 1
 
     def show_result(self, run: Run) -> None:
-        """Print the figures of a finished run, and if it trained no epoch, that it was finished before."""
-        if self._setup is None:
-            self.console.lines(f"note    {run.path} is finished: nothing to resume")
+        """Print the figures of a finished run."""
         self.console.lines(*result_lines(run))
         if self._setup and self._setup.dataset.substitute:  # again, since the figures are of other images
             self.console.lines(f"note    {self._setup.dataset.substitute}")
