@@ -17,7 +17,7 @@ _MOST_BYTES = 1 << 20  # of a file; the config keeps its text
 _SUCH_AS = 'give each class a weight, such as {"cat": 2, "dog": 1}'
 
 
-def weights_text(value: Any, name: str) -> Any:
+def weights_text(name: str, value: Any) -> Any:
     """The option's text for a word, the path of a JSON file, JSON text or a mapping; other types are returned as given.
 
     name: what messages call the option

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from reprlib import Repr
 from types import NoneType, UnionType
@@ -96,8 +96,8 @@ def _converted(name: str, value: Any, option: Option, kind: Any) -> Any:
         value = os.fspath(value)
     elif getattr(value, "shape", None) == () and callable(getattr(value, "item", None)):  # a NumPy or PyTorch scalar
         value = value.item()
-    if option.name == "class_weights":
-        value = weights_text(value, name)
+    if option.name in _SYNTAX:
+        value = _SYNTAX[option.name](name, value)
     if get_origin(kind) in (Union, UnionType):
         if value is None:
             return None
@@ -122,16 +122,8 @@ def _converted(name: str, value: Any, option: Option, kind: Any) -> Any:
         raise InputError(f"{name} is out of range: give at most {_number(option.high or 0)}")
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
-    if option.name == "augment":
-        return augment_text(name, value)
     if isinstance(value, str):
         _check_text(name, value)
-        if option.name == "classes":
-            _check_classes(name, value)
-        if not value.strip():
-            raise InputError(f"{name} is empty: give a value, or leave it out")
-        if option.name.endswith("_sha256") and not re.fullmatch("[0-9a-f]{64}", value):
-            raise InputError(f"{name} takes 64 hexadecimal digits, not {shown(value)}")
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         needed = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[kind]
         raise InputError(f"{name} takes {needed}, not {shown(value)}")
@@ -142,7 +134,9 @@ def _converted(name: str, value: Any, option: Option, kind: Any) -> Any:
 
 
 def _check_text(name: str, text: str) -> None:
-    """Raises InputError for text that a TOML file cannot contain: a NUL, or bytes of a file name that are not UTF-8."""
+    """Raises InputError for an empty text, and for what TOML cannot contain: a NUL, or bytes that are not UTF-8."""
+    if not text.strip():
+        raise InputError(f"{name} is empty: give a value, or leave it out")
     if "\0" in text:
         raise InputError(f"{name} contains a NUL character: remove it")
     try:
@@ -152,13 +146,32 @@ def _check_text(name: str, text: str) -> None:
         raise InputError(f"{name} '{escaped}' is not UTF-8, as config.toml must be: rename the file") from None
 
 
-def _check_classes(name: str, listed: str) -> None:
-    """Raises InputError for a list of no names, and for a name that is listed twice."""
-    names = names_in(listed) or ()
+def _classes_text(name: str, value: Any) -> Any:
+    """The value. Raises InputError for a list of no names, and for a name that is listed twice."""
+    if not isinstance(value, str):
+        return value
+    names = names_in(value) or ()
     if not names:
-        raise InputError(f"{name} '{listed}' lists no class: give names separated by commas, or leave it out")
+        raise InputError(f"{name} '{value}' lists no class: give names separated by commas, or leave it out")
     if doubled := next((one for one in names if names.count(one) > 1), None):
         raise InputError(f"{name} lists '{doubled}' twice: list each class once")
+    return value
+
+
+def _sha256_text(name: str, value: Any) -> Any:
+    """The value. Raises InputError for a text that is no SHA-256."""
+    if isinstance(value, str) and not re.fullmatch("[0-9a-f]{64}", value):
+        raise InputError(f"{name} takes 64 hexadecimal digits, not {shown(value)}")
+    return value
+
+
+# Options whose texts have a syntax of their own: what messages call the option, and the value, to the value to check.
+_SYNTAX: dict[str, Callable[[str, Any], Any]] = {
+    "augment": augment_text,
+    "class_weights": weights_text,
+    "classes": _classes_text,
+    **dict.fromkeys(("data_sha256", "start_sha256", "teacher_sha256"), _sha256_text),
+}
 
 
 def _number(value: float) -> str:
