@@ -110,7 +110,7 @@ def tune(
     }  # fmt: skip
     asked = {name: value for name, value in asked.items() if value is not None}
     machine = Machine(workers, gpus_per_trial, address).check()
-    with ExitStack() as ray, request.naming_recipe(), preserved_torch():
+    with request.naming_recipe(), preserved_torch():
         layers = None if own is None else describe(own)
         wanted = wanted_search(request, space, trials, asked, machine.gpus, layers)
         with (
@@ -125,22 +125,15 @@ def tune(
             SearchPrinter() if verbose else nullcontext() as printer,
         ):
             saved = read_search(run.path / SEARCH_FILE)
-            notes = [f"nothing to resume in {run.path}: starting a new search"] if resume and saved is None else []
             if saved is not None:
                 wanted = resumed_search(run.path, saved, wanted, request, asked, space).extended(trials)
             if saved is not None and run.result is not None and wanted == saved:
                 table, grid = folder.read_trials(run.path, saved), None
             else:
+                notes = [f"nothing to resume in {run.path}: starting a new search"] if resume and saved is None else []
                 or_digits = data is None and saved is None
                 setup = prepare(wanted, run, request, own, or_digits=or_digits, notes=notes, memory=memory)
-                table, trained, before = setup.trials, sum(setup.trials.seconds()), run.clock()
-                left = len(setup.job.past) < wanted.trials
-                cores = _start_ray(ray, machine, setup) if left else 0
-                begin(setup)
-                grid, clocks = _run_trials(setup, cores, machine.gpus, combined(printer, watch), started, before)
-                ray.close()  # its cores are the confirmation's now
-                facts = facts_of(setup, clocks, cores, trained, before)
-                _finish(setup, facts, verbose, started, before)
+                table, grid = setup.trials, _searched(setup, machine, combined(printer, watch), verbose, started)
             result = run.result or {}
             if printer:
                 printer.show_result(run.path, result)
@@ -148,6 +141,18 @@ def tune(
     best = next(trial for trial in records if trial["number"] == result["search"]["best"]["trial"])
     confirmed = folder.confirmation_of(run.path, best["number"], result)
     return Tuned(run.path, records, best, result, Run(confirmed) if confirmed else None, grid)
+
+
+def _searched(setup: SearchSetup, machine: Machine, watch: Watch, verbose: bool, started: float) -> "ResultGrid | None":
+    """Run the trials that have not ended, then confirm the best; returns Ray's results, None if all had ended."""
+    trained, before = sum(setup.trials.seconds()), setup.run.clock()
+    with ExitStack() as ray:  # closed before the confirmation, which uses its cores
+        left = len(setup.job.past) < setup.search.trials
+        cores = _start_ray(ray, machine, setup) if left else 0
+        begin(setup)
+        grid, clocks = _run_trials(setup, cores, machine.gpus, watch, started, before)
+    _finish(setup, facts_of(setup, clocks, cores, trained, before), verbose, started, before)
+    return grid
 
 
 def _start_ray(stack: ExitStack, machine: Machine, setup: SearchSetup) -> int:
@@ -166,7 +171,7 @@ def _start_ray(stack: ExitStack, machine: Machine, setup: SearchSetup) -> int:
 
 def _run_trials(
     setup: SearchSetup, workers: int, gpus: float, watch: Watch, started: float, before: Clock
-) -> tuple[Any, dict[str, float]]:
+) -> "tuple[ResultGrid | None, dict[str, float]]":
     """Run the trials that have not ended; returns Ray's results and the seconds until and after the first step.
 
     before: the wall time of earlier sessions
