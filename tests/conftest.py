@@ -62,6 +62,16 @@ def _own_folder(tmp_path_factory, monkeypatch):
     monkeypatch.chdir(tmp_path_factory.mktemp("cwd"))
 
 
+@pytest.fixture(autouse=True)
+def _threads_of_pytorch():
+    """A test may change PyTorch's number of threads; those after it have the number from before."""
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch else None
+    yield
+    if before:
+        torch.set_num_threads(before)
+
+
 @pytest.fixture
 def root():
     """The repository's root folder."""
@@ -123,6 +133,25 @@ def refused():
 
 
 @pytest.fixture
+def peak_memory():
+    """Starts to measure; returns a function that gives the bytes by which the process has grown at most since."""
+    reset, status = Path("/proc/self/clear_refs"), Path("/proc/self/status")
+
+    def measured(name):
+        return next(1024 * int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith(name))
+
+    def start():
+        try:
+            reset.write_text("5")
+        except OSError as error:
+            pytest.skip(f"the peak of a process's memory cannot be measured here ({error})")
+        before = measured("VmRSS:")
+        return lambda: measured("VmHWM:") - before
+
+    return start
+
+
+@pytest.fixture
 def process():
     """A function that starts the command line in a new process, which is killed at the end of the test."""
     started = []
@@ -163,7 +192,10 @@ def few_digits(digits):
 
 @pytest.fixture
 def interrupt_after(monkeypatch):
-    """A context manager in which a run is interrupted, as by Ctrl-C, after this many epochs of all its networks."""
+    """A context manager in which a run is interrupted, as by Ctrl-C, after this many epochs of all its networks.
+
+    The last of these epochs is in the networks' states, and not in metrics.csv, into which none is written.
+    """
     from lenet.runs.run import Run
 
     @contextmanager

@@ -22,6 +22,8 @@ from lenet.files import (
     write_whole,
 )  # fmt: skip
 
+forks = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")  # of Python 3.12 and later
+
 
 def full_disk(monkeypatch, number=errno.ENOSPC):
     def fsync(descriptor):
@@ -76,6 +78,7 @@ def test_a_file_is_synced_before_it_replaces_the_old_one(tmp_path, monkeypatch):
     assert path.read_text() == "newer"
 
 
+@forks
 def test_a_process_killed_while_it_writes_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "file"
     path.write_text("old")
@@ -207,6 +210,7 @@ def test_plain_files_are_read(tmp_path):
     assert read_toml(tmp_path / "a.toml") == {"a": [1, "ü"], "b": {"c": 1.5}}
 
 
+@forks
 def test_a_lock_on_a_folder_keeps_other_processes_out_and_leaves_nothing(tmp_path):
     reading, writing = os.pipe()
     with locked(tmp_path) as alone:

@@ -79,7 +79,7 @@ def test_the_flags_are_those_of_the_last_version(lenet):
         arguments = app[command].assemble_argument_collection(parse_docstring=False)
         return {name for argument in arguments if argument.parse for name in argument.names} - {"*"}
 
-    options = {f"--{field.name.replace('_', '-')}" for field in fields(Config)}  # pinned in test_config.py
+    options = {f"--{field.name.replace('_', '-')}" for field in fields(Config)}  # pinned in config/test_options.py
     assert flags("train") == options - {"--data", "--data-sha256", "--start-sha256", "--teacher-sha256"} | {
         *("DATA", "--recipe", "--out", "--resume", "--overwrite", "--report", "--track", "--no-nesterov"),
     }

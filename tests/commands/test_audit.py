@@ -12,6 +12,7 @@ import lenet as package
 from lenet.config import DataConfig
 from lenet.data import load_dataset
 from lenet.errors import InputError
+from lenet.evaluation.scores import probabilities
 from lenet.report.audit import result_lines
 from lenet.runs.run import Run
 
@@ -67,6 +68,19 @@ def test_every_image_is_predicted_by_networks_that_were_not_trained_on_it(plante
     for training, part in zip(seen[-1], held_out, strict=True):
         assert set(training.dataset.val) <= set(part)
         assert np.bincount(training.dataset.labels[part], minlength=10).min() > 0
+
+
+def test_the_probabilities_are_the_mean_of_the_networks_that_were_not_trained_on_an_image(planted, tmp_path):
+    seen, options = [], FAST | {"seeds": 2, "epochs": 1, "augment": "flip"}
+    found = package.audit(planted[0], out=tmp_path / "a", watch=lambda _, all: seen.append(all), **options)
+    expected, networks = np.zeros_like(found.probabilities), np.zeros(len(found.indices))
+    for training in seen[-1]:
+        others = np.flatnonzero(~np.isin(found.indices, training.dataset.train))
+        logits = [training.logits(found.indices[others], mirrored=mirrored) for mirrored in (False, True)]
+        expected[others] += np.mean([probabilities(one) for one in logits], axis=0)
+        networks[others] += 1
+    assert networks.tolist() == [2] * 900
+    np.testing.assert_allclose(found.probabilities, expected / 2, atol=1e-6)
 
 
 def test_files_of_an_audit_list_all_images_and_the_suspect_ones(audited):

@@ -30,7 +30,15 @@ def test_compare_names_the_better_run(lenet, runs, tmp_path):
     found = json.loads((tmp_path / "made" / "comparison.json").read_text())
     assert [pair["better"] for pair in found["pairs"]] == ["second"]
     assert found["pairs"][0]["low"] > 0
-    assert found["pairs"][0]["images"] == 180
+    pair = found["pairs"][0]
+    accuracy = [run.result["test_accuracy"]["mean"] for run in (poor, good)]
+    assert pair["difference"] == pytest.approx(accuracy[1] - accuracy[0])
+    kept = [run.predictions() for run in (poor, good)]
+    right = [one["predictions"][run.result["best_network"]] == one["labels"]
+             for one, run in zip(kept, (poor, good), strict=True)]  # fmt: skip
+    assert pair["only_first"] == int((right[0] & ~right[1]).sum())
+    assert pair["only_second"] == int((~right[0] & right[1]).sum())
+    assert pair["images"] == 180
     assert (tmp_path / "made" / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 

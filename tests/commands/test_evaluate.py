@@ -24,6 +24,9 @@ def test_evaluate_on_own_test_images_repeats_the_result(digits_run):
     evaluated = lenet.evaluate(digits_run)
     assert [one.accuracy for one in evaluated.scores] == pytest.approx(digits_run.result["test_accuracy"]["each"])
     assert {one.images for one in evaluated.scores} == {180}
+    for name in ("balanced_accuracy", "macro_f1", "loss"):
+        each = [getattr(one, name) for one in evaluated.scores]
+        assert each == pytest.approx(digits_run.result[f"test_{name}"]["each"], rel=1e-5)
     again = lenet.evaluate(str(digits_run.path), "digits")
     assert [one.accuracy for one in again.scores] == [one.accuracy for one in evaluated.scores]
     assert lenet.evaluate(digits_run, network=1).scores[0].accuracy == evaluated.scores[1].accuracy

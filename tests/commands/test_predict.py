@@ -172,6 +172,21 @@ def test_probabilities_are_of_logits_divided_by_the_temperature(tmp_path, digits
         assert flat.probabilities == pytest.approx(powers / powers.sum(), rel=1e-4)
 
 
+def test_other_test_images_change_nothing_of_what_is_trained_or_fitted(tmp_path, digits):
+    """The test set is for the last figures alone: weights, statistics, temperature and thresholds are the same."""
+    kept = {split: getattr(digits, split) for split in ("train", "val")}
+    facts = []
+    for number, test in enumerate((digits.test[:90], digits.test[90:])):
+        data = {split: (digits.images[of], digits.labels[of]) for split, of in {**kept, "test": test}.items()}
+        run = lenet.train(data, epochs=1, seeds=2, lr=0.02, out=tmp_path / str(number))
+        stored = json.loads((run.path / "model.json").read_text())
+        facts.append([(run.path / "model.safetensors").read_bytes(),
+                      *(stored[name] for name in ("temperature", "acceptance", "best", "val_accuracy"))])  # fmt: skip
+    assert facts[0] == facts[1]
+    assert b"likeness" in facts[0][0]
+    assert facts[0][1] != [1.0, 1.0]
+
+
 def test_training_keeps_temperatures_and_calibration_errors(digits_run, digits):
     checkpoint, result = lenet.load(digits_run), digits_run.result
     assert checkpoint.temperature == result["temperature"]

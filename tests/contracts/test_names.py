@@ -14,8 +14,10 @@ import pytest
 from PIL import Image
 
 import lenet as package
-from lenet.config import DataConfig, options
+from lenet.config import SHAPING, Config, DataConfig, options, resolve
 from lenet.data import load_dataset
+from lenet.data.catalog import SETS
+from lenet.models import SHAPES, network_of, parameter_count, shape_named
 
 # Removing or renaming a parameter breaks scripts: change this list only on purpose. Options are in test_options.py.
 RUN = "out resume overwrite verbose watch"
@@ -115,7 +117,9 @@ def cifar10_is_on_disk():
 
 @pytest.mark.usefixtures("workplace")
 def test_commands_in_readme_run(root, tmp_path, lenet, monkeypatch):
-    for line in readme_commands(root):
+    commands = list(readme_commands(root))
+    assert len(commands) > 25
+    for line in commands:
         words = shortened(shlex.split(line, comments=True)[1:])
         with monkeypatch.context() as here:
             if "cifar10" not in words:
@@ -126,7 +130,24 @@ def test_commands_in_readme_run(root, tmp_path, lenet, monkeypatch):
         assert (outcome.code, outcome.err) == (0, ""), line
 
 
+def test_parameters_in_readme(root):
+    rows = re.findall(r"^\| `([\w-]+)` \|.*\| ([\d,]+) \|", (root / "README.md").read_text(), re.MULTILINE)
+    recipes = 0
+    for name, count in rows:
+        config = resolve(name) if name not in SHAPES else Config(data="cifar10", model=name)
+        recipes += name not in SHAPES
+        published = SETS[config.data]
+        shape = shape_named(config.model, **{option: getattr(config, option) for option in SHAPING})
+        side = config.size or published.train_size or published.size
+        network = network_of(shape, (side, side, published.channels), len(published.classes))
+        assert parameter_count(network) == int(count.replace(",", "")), name
+    assert {name for name, _ in rows} >= set(SHAPES)
+    assert recipes >= 15
+
+
 @pytest.mark.usefixtures("workplace", "no_data")
 def test_python_in_readme_runs(root):
-    for block in readme_blocks(root, "python"):
+    blocks = readme_blocks(root, "python")
+    assert blocks
+    for block in blocks:
         exec(re.sub(r"epochs=\d+", "epochs=1", block), {"__name__": "__main__"})

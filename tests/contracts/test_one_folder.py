@@ -16,16 +16,11 @@ from lenet.runs.tensors import read_tensors, write_tensors
 
 
 @pytest.fixture
-def interrupted(tmp_path):
-    """A run of three epochs that was interrupted after the first."""
-
-    def stop(setup, trainings):
-        if trainings[0].epoch:
-            raise KeyboardInterrupt
-
+def interrupted(tmp_path, interrupt_after):
+    """A run of three epochs that was interrupted after the second."""
     path = tmp_path / "run"
-    with pytest.raises(KeyboardInterrupt):
-        api.train("digits", model="lenet5", epochs=3, out=path, watch=stop)
+    with interrupt_after(2), pytest.raises(KeyboardInterrupt):
+        api.train("digits", model="lenet5", epochs=3, out=path)
     return path
 
 

@@ -233,14 +233,6 @@ def test_resume_without_a_run_is_bit_identical_to_a_new_run(lenet, tmp_path, dig
     assert results(tmp_path / "none") == results(digits_run.path)
 
 
-def test_error_names_damaged_state(lenet, run_without):
-    path = run_without("result.json")
-    (path / "state" / "1.safetensors").write_bytes(b"\x08" + bytes(20))
-    outcome = lenet("train", "--resume", "--out", path)
-    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
-    assert "state/1.safetensors" in outcome.err
-
-
 def test_error_names_state_of_another_network(lenet, run_without, tmp_path):
     path = run_without("result.json")
     assert lenet("train", "digits", "--epochs", 1, "--model", "lenet5", "--out", tmp_path / "other").code == 0

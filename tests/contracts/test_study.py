@@ -79,12 +79,6 @@ def test_default_recipe_learns_cifar10(lenet, real_data, tmp_path):
     assert json.loads((tmp_path / "run" / "model.json").read_text())["classes"][:2] == ["airplane", "automobile"]
 
 
-def test_auto_is_cifar10_if_on_disk(real_data):
-    from lenet.data import find_auto
-
-    assert find_auto() == "cifar10"
-
-
 def own_network():
     return nn.Sequential(
         nn.Conv2d(1, 4, 3, padding=1, padding_mode="reflect"), nn.ReLU(), nn.MaxPool2d(4), nn.Flatten(),

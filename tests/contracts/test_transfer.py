@@ -50,20 +50,6 @@ def test_frozen_tensors_stay_bit_identical_and_others_change(lenet, low_run, tmp
     assert not {name for name in last if name.startswith("optimizer:") and int(re.findall(r"\d+", name)[0]) < frozen}
 
 
-def test_training_on_cached_features_matches_training_on_images(low_run, tmp_path, lenet, engine, monkeypatch):
-    words = ("transfer", low_run.path, *WORDS, "--epochs", 3, "--engine", engine, "--out")
-    assert lenet(*words, tmp_path / "features").code == 0
-    monkeypatch.setattr("lenet.training.training.features_of", lambda *_: None)
-    assert lenet(*words, tmp_path / "images").code == 0
-    on_features, on_images = tensors(tmp_path / "features"), tensors(tmp_path / "images")
-    assert on_features.keys() == on_images.keys()
-    for name, tensor in on_features.items():
-        if "history" not in name:
-            torch.testing.assert_close(tensor, on_images[name], rtol=1e-4, atol=1e-5)
-    accuracies = [Run(tmp_path / name).result["test_accuracy"]["each"] for name in ("features", "images")]
-    assert accuracies[0] == pytest.approx(accuracies[1], abs=0.012)  # one of ninety images
-
-
 @pytest.mark.parametrize(
     "flags", [(), ("--freeze", "none"), ("--unfreeze-after", "3"), ("--freeze", "8", "--augment", "shift")]
 )

@@ -14,6 +14,7 @@ from lenet.data import catalog, download, fetch
 from lenet.errors import InputError
 
 LAYOUT = catalog.CIFAR10.layouts[0]
+forks = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")  # of Python 3.12 and later
 
 
 pytestmark = pytest.mark.usefixtures("hidden")
@@ -252,6 +253,7 @@ def test_the_rest_of_a_file_of_another_size_is_refused_and_the_part_kept(server,
         fetch.get_published(published, str(tmp_path / "new"), download=True)
 
 
+@forks
 def test_what_a_process_killed_while_unpacking_leaves_is_used_or_removed_by_the_next(
     monkeypatch, server, tmp_path, content
 ):
@@ -272,6 +274,7 @@ def test_what_a_process_killed_while_unpacking_leaves_is_used_or_removed_by_the_
     assert server.asked == ["/a"]
 
 
+@forks
 def test_two_processes_download_a_dataset_once(server, tmp_path, content):
     server.files["/a"] = 200, content, len(content)
     published = described(content, [f"{server.url}/a"])

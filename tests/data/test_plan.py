@@ -283,7 +283,7 @@ def test_the_hash_has_not_changed():
 
 
 @pytest.mark.parametrize("p", [0.05, 0.2, 0.5, 0.9])
-def test_the_share_kept_is_one_minus_p(p):
+def test_the_fraction_kept_is_one_minus_p(p):
     kept = dropout_keep(plan().dropout_key, 9, np.arange(4000), 100, p)
     deviation = (p * (1 - p)) ** 0.5
     assert abs(kept.mean() - (1 - p)) < 5 * deviation / kept.size**0.5

@@ -27,7 +27,10 @@ pytestmark = needs_native
 def test_gradients_at_every_level_of_this_processor(monkeypatch):
     best = native.level()
     images, labels, plan = make_images(24), make_labels(24), make_plan(24, 9)
-    for level in set(extension.module.levels()) - {best}:  # test_native.py is about the best
+    levels = set(extension.module.levels()) - {best}  # test_native.py is about the best
+    if not levels:
+        pytest.skip(f"this processor has {best} alone")
+    for level in levels:
         monkeypatch.setenv("LENET_ISA", level)
         assert native.level() == level
         for name in SHAPES:

@@ -308,7 +308,9 @@ def test_a_compiler_that_is_not_found_is_refused(monkeypatch):
     with pytest.raises(InputError, match="CC=no-such-cc -m32 is not found: set CC to a C99 compiler, or unset it"):
         c_run.c_compiler()
     monkeypatch.setenv("CC", " ")
-    c_run.c_compiler()
+    empty = c_run.c_compiler()
+    monkeypatch.delenv("CC")
+    assert c_run.c_compiler() == empty
 
 
 def test_a_compiler_that_is_no_command_is_refused(monkeypatch):

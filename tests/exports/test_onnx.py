@@ -13,7 +13,6 @@ from lenet.engine import torch as torch_engine
 from lenet.engine.base import Settings
 from lenet.errors import InputError
 from lenet.evaluation.scores import probabilities
-from lenet.exports import fit as fit_module
 from lenet.exports import onnx as onnx_module
 from lenet.exports.network import read_network
 
@@ -63,10 +62,6 @@ def test_a_pillow_that_always_reduces_the_width_first(described, monkeypatch):
     ]
     assert len(branches) == 1
     assert "If" not in [node.op_type for node in branches[0].attribute[1].g.node]
-
-
-def test_the_order_of_the_installed_pillow_is_known():
-    assert fit_module.tall_first() in (True, False)
 
 
 def test_the_file_says_what_it_is(described):

@@ -19,7 +19,7 @@ from lenet.report.plots import (
     per_class_figure,
     runs_figure,
 )
-from lenet.runs.metrics import EpochRow, best_row
+from lenet.runs.metrics import EpochRow
 
 NAN = math.nan
 
@@ -92,12 +92,6 @@ def test_curves_of_networks_that_all_diverged_are_shown_as_they_are():
 )
 def test_the_axis_leaves_out_only_what_lies_above_a_large_gap(values, end):
     assert axis_end(values) == end
-
-
-def test_the_best_epoch_is_the_first_with_the_highest_validation_accuracy():
-    assert best_row(network(0, 5), "val_accuracy").epoch == 3
-    assert best_row([row(0, 1, accuracy=0.4), row(0, 2, accuracy=0.4)], "val_accuracy").epoch == 1
-    assert best_row([row(0, 1, accuracy=0.9, failed_step=0)], "val_accuracy") is None
 
 
 def test_curves_of_one_network_mark_its_best_epoch():

@@ -264,6 +264,10 @@ def test_result_has_all_its_keys(digits_run):
     }
     assert result["seconds"].keys() >= {"train", "validation", "total"}
     assert (result["data"], result["members"], result["epochs"]) == ("digits", 2, 2)
+    images = 2 * 2 * digits_run.split.sizes()["train"]
+    assert result["images_per_second"] * result["seconds"]["train"] == pytest.approx(images)
+    spent = [sum(getattr(row, f"{what}_seconds") for row in digits_run.rows()) for what in ("train", "val")]
+    assert result["seconds"]["train"] / result["seconds"]["validation"] == pytest.approx(spent[0] / spent[1], rel=1e-3)
     for which in ("val_accuracy", "test_accuracy"):
         each = result[which]["each"]
         assert len(each) == 2

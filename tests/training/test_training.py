@@ -209,10 +209,11 @@ def test_stop_interrupts_a_running_epoch(start, digits):
 
     thread = threading.Thread(target=advance)
     thread.start()
-    while training.so_far.images == 0:
+    while training.so_far.images == 0 and thread.is_alive():
         thread.join(0.001)
     training.stop.set()
     thread.join(30)
+    assert len(ended) == 1
     assert 0 < ended[0] < len(digits.train)
     assert training.history == []
 

@@ -92,11 +92,12 @@ def test_only_the_best_trials_keep_their_weights(search):
         assert sorted(int(path.stem) for path in (search.path / folder).glob("[0-9]*")) == kept
 
 
-def test_a_finished_search_is_returned_again_and_trials_are_added_to_it(search, tuned):
+def test_a_finished_search_is_returned_again_and_trials_are_added_to_it(search, tuned, tmp_path):
     search, _ = search
     again = tuned(resume=True, out=search.path)
     assert (again.result, again.trials, again.result_grid) == (search.result, search.trials, None)
-    more = tuned(resume=True, out=search.path, trials=8, confirm=0)
+    path = shutil.copytree(search.path, tmp_path / "more")  # the folder of the others' search stays as it is
+    more = tuned(resume=True, out=path, trials=8, confirm=0)
     assert more.trials[:6] == search.trials
     assert len({trial["seed"] for trial in more.trials}) == 8
     assert len({trial["values"]["lr"] for trial in more.trials}) == 8
