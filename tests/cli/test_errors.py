@@ -95,18 +95,13 @@ def test_all_broken_images_are_named_at_once_before_training(lenet, tmp_path, re
     assert not Path("run").exists()
 
 
-def cifar10(folder, kind="py"):
-    folder = folder / f"cifar-10-batches-{kind}"
+def cifar10(folder):
+    """The folder of CIFAR-10's pickles, which are empty."""
+    folder = folder / "cifar-10-batches-py"
     folder.mkdir(parents=True)
-    end = "" if kind == "py" else ".bin"
-    names = [*(f"data_batch_{number}{end}" for number in range(1, 6)), f"test_batch{end}"]
-    for name in names:
+    for name in (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"):
         (folder / name).touch()
     return folder
-
-
-def train_cifar10(lenet, folder):
-    return lenet("train", "cifar10", "--data-dir", folder, "--epochs", 1)
 
 
 class Hostile:
@@ -121,7 +116,8 @@ def test_a_pickle_that_calls_anything_else_runs_nothing(lenet, tmp_path, refused
     batch = cifar10(tmp_path / "data") / "data_batch_1"
     content = pickle.dumps({b"data": Hostile(tmp_path / "mark"), b"labels": []})
     batch.write_bytes(content)
-    refused(train_cifar10(lenet, tmp_path / "data"), str(batch), "is refused", "system")
+    outcome = lenet("train", "cifar10", "--data-dir", tmp_path / "data", "--epochs", 1)
+    refused(outcome, str(batch), "is refused", "system")
     assert not (tmp_path / "mark").exists()
     pickle.loads(content)
     assert (tmp_path / "mark").exists()  # which is what it would have done
