@@ -256,8 +256,8 @@ NB_MODULE(_native, m) {
           [](Parameter* self, MaybeTensor value, MaybeTensor first, MaybeTensor second, MaybeArray<float, 0> steps) {
             new (self) Parameter{std::move(value), std::move(first), std::move(second), std::move(steps)};
           },
-          "value"_a.none() = nb::none(), "first"_a.none() = nb::none(), "second"_a.none() = nb::none(),
-          "steps"_a.none() = nb::none());
+          exact("value").none() = nb::none(), exact("first").none() = nb::none(), exact("second").none() = nb::none(),
+          exact("steps").none() = nb::none());
 
   nb::class_<Layer>(m, "Layer")
       .def(
@@ -286,21 +286,21 @@ NB_MODULE(_native, m) {
           },
           nb::kw_only(), "kind"_a, "index"_a, "number"_a = 0, "inputs"_a = 0, "outputs"_a = 0, "kernel"_a = 0,
           "stride_y"_a = 1, "stride_x"_a = 1, "pad_y"_a = 0, "pad_x"_a = 0, "groups"_a = 1, "eps"_a = 0.0, "momentum"_a = 0.0,
-          "p"_a = 0.0, "slope"_a = 0.0, "weight"_a = Parameter{}, "bias"_a = Parameter{}, "mean"_a.none() = nb::none(),
-          "variance"_a.none() = nb::none(), "batches_tracked"_a.none() = nb::none());
+          "p"_a = 0.0, "slope"_a = 0.0, "weight"_a = Parameter{}, "bias"_a = Parameter{}, exact("mean").none() = nb::none(),
+          exact("variance").none() = nb::none(), exact("batches_tracked").none() = nb::none());
 
   nb::class_<Call>(m, "Call")
       .def(nb::init<>())
       .def("set_network", &Call::set_network, nb::kw_only(), "layers"_a, "is_double"_a, "classes"_a, "threads"_a,
            "frozen"_a)
-      .def("set_pixels", &Call::set_pixels)
-      .def("set_features", &Call::set_features)
+      .def("set_pixels", &Call::set_pixels, exact())
+      .def("set_features", &Call::set_features, exact())
       .def("set_plan", &Call::set_plan, nb::kw_only(), "order"_a, "flips"_a.none(), "shifts"_a.none(),
            "warps"_a.none() = nb::none(), "colours"_a.none() = nb::none(), "boxes"_a.none() = nb::none(), "steps"_a,
            "learning_rates"_a, "dropout_key"_a)
-      .def("set_labels", &Call::set_labels)
-      .def("set_soft_targets", &Call::set_soft_targets)
-      .def("set_class_weights", &Call::set_class_weights)
+      .def("set_labels", &Call::set_labels, exact())
+      .def("set_soft_targets", &Call::set_soft_targets, exact())
+      .def("set_class_weights", &Call::set_class_weights, exact())
       .def("set_optimizer", &Call::set_optimizer, nb::kw_only(), "kind"_a, "momentum"_a, "nesterov"_a, "beta1"_a,
            "beta2"_a, "eps"_a, "weight_decay"_a, "label_smoothing"_a);
 

@@ -11,9 +11,12 @@
 
 #include "api.h"
 
-// nanobind accepts only contiguous arrays on the CPU of exactly this type and number of dimensions.
+// A contiguous array on the CPU of this type and number of dimensions.
 template <class T, int Dimensions>
 using Array = nanobind::ndarray<T, nanobind::ndim<Dimensions>, nanobind::c_contig, nanobind::device::cpu>;
+
+// An argument that nanobind does not convert: it would truncate 0.5 to the pixel 0, and train a copy of a parameter.
+inline auto exact(const char* name = nullptr) { return nanobind::arg(name).noconvert(); }
 
 // The engine's functions; null where the library lacks one.
 struct InferenceFunctions {
@@ -41,8 +44,8 @@ class Inference {
 
   static void define(nanobind::module_& m) {
     nanobind::class_<Inference>(m, "Inference")
-        .def("logits", &Inference::logits<uint8_t, 4>)
-        .def("logits", &Inference::logits<float, 2>);
+        .def("logits", &Inference::logits<uint8_t, 4>, exact(), exact())
+        .def("logits", &Inference::logits<float, 2>, exact(), exact());
   }
 
  private:

@@ -21,7 +21,7 @@ template <class T>
 void conv_bias_gradient(const T* dz, int positions, int channels, T* sums) {
   constexpr int kMost = 32;
   int i = 0;
-  if (channels <= kMost) {
+  if (channels <= kMost && positions >= kLanes<T>) {
     Vec<T> lanes[kMost] = {};
     for (; i + kLanes<T> <= positions; i += kLanes<T>)
       for (int v = 0; v < channels; v++) lanes[v] += load(dz + i * channels + v * kLanes<T>);

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <memory>
 
 #include "conv_forward.h"
@@ -185,6 +186,9 @@ void ConvBlock<T, Planar>::pool_row(int n, int py, const Scratch& scratch, T* z)
       const V above = top ? four[1] : four[0], under = bottom ? four[3] : four[2];
       const auto lower = under > above;
       result = activated(lower ? under : above);
+      // A comparison with NaN is false, so that only a NaN in the first place is the maximum so far.
+      const auto lost = (four[1] != four[1]) | (four[2] != four[2]) | (four[3] != four[3]);
+      result = lost ? broadcast(std::numeric_limits<T>::quiet_NaN()) : result;
       if (winner_row) {
         const auto winner = lower ? 2 - bottom : -top;
         const Bytes bytes = __builtin_convertvector(winner, Bytes);

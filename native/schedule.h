@@ -66,7 +66,7 @@ struct Split {
   static Split singly(int count) { return {count, 1, count}; }
 
   int edge(int part) const {
-    const int units = (count + unit - 1) / unit, column = units * part / parts * unit;
+    const int units = (count + unit - 1) / unit, column = int(int64_t(units) * part / parts) * unit;
     return column < count ? column : count;
   }
   bool operator==(const Split& other) const {

@@ -6,6 +6,10 @@
 #include <cstring>
 #include <type_traits>
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 namespace lenet {
 
 #if defined(__AVX512F__)
@@ -14,9 +18,7 @@ constexpr int kRegisters = 32;
 constexpr int kRegisters = 16;
 #endif
 
-#if defined(LENET_VECTOR_BYTES)
-constexpr int kVectorBytes = LENET_VECTOR_BYTES;
-#elif defined(__AVX512F__)
+#if defined(__AVX512F__)
 constexpr int kVectorBytes = 64;
 #elif defined(__AVX__)
 constexpr int kVectorBytes = 32;
@@ -63,26 +65,49 @@ inline void store(T* p, Vec<T, Bytes> v) {
   *reinterpret_cast<typename VectorOf<T, Bytes>::anywhere*>(p) = v;
 }
 
+// load_lanes and store_lanes: the first n lanes, with 0 < n < kLanes<T>; the other lanes are loaded as zero, and memory
+// after the first is not touched. By masks, since compilers make calls of memcpy of the portable loops.
+#if defined(__AVX512F__)
+inline Vec<float> load_lanes(const float* p, int n) { return (Vec<float>)_mm512_maskz_loadu_ps(__mmask16((1u << n) - 1), p); }
+inline Vec<double> load_lanes(const double* p, int n) { return (Vec<double>)_mm512_maskz_loadu_pd(__mmask8((1u << n) - 1), p); }
+inline void store_lanes(float* p, Vec<float> v, int n) { _mm512_mask_storeu_ps(p, __mmask16((1u << n) - 1), (__m512)v); }
+inline void store_lanes(double* p, Vec<double> v, int n) { _mm512_mask_storeu_pd(p, __mmask8((1u << n) - 1), (__m512d)v); }
+#elif defined(__AVX2__)
+inline __m256i float_lanes(int n) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+inline __m256i double_lanes(int n) { return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3)); }
+inline Vec<float> load_lanes(const float* p, int n) { return (Vec<float>)_mm256_maskload_ps(p, float_lanes(n)); }
+inline Vec<double> load_lanes(const double* p, int n) { return (Vec<double>)_mm256_maskload_pd(p, double_lanes(n)); }
+inline void store_lanes(float* p, Vec<float> v, int n) { _mm256_maskstore_ps(p, float_lanes(n), (__m256)v); }
+inline void store_lanes(double* p, Vec<double> v, int n) { _mm256_maskstore_pd(p, double_lanes(n), (__m256d)v); }
+#else
+template <class T>
+inline Vec<T> load_lanes(const T* p, int n) {
+  Vec<T> lanes = {};
+  for (int i = 0; i < n; i++) lanes[i] = p[i];
+  return lanes;
+}
+template <class T>
+inline void store_lanes(T* p, Vec<T> v, int n) {
+  for (int i = 0; i < n; i++) p[i] = v[i];
+}
+#endif
+
 // Loads only the first n lanes; the others are zero. For the end of an array.
 template <class T>
 inline Vec<T> load_first(const T* p, int n) {
-  if (n >= kLanes<T>) return load(p);
-  alignas(kVectorBytes) T lanes[kLanes<T>] = {};
-  for (int i = 0; i < n; i++) lanes[i] = p[i];
-  return load(lanes);
+  return n >= kLanes<T> ? load(p) : load_lanes(p, n);
 }
 
 // Stores only the first n lanes: the memory after them may belong to another thread, or be a border that must stay
 // zero.
 template <class T>
 inline void store_first(T* p, Vec<T> v, int n) {
-  if (n >= kLanes<T>) {
+  if (n >= kLanes<T>)
     store(p, v);
-  } else {
-    alignas(kVectorBytes) T lanes[kLanes<T>];
-    store(lanes, v);
-    for (int i = 0; i < n; i++) p[i] = lanes[i];
-  }
+  else
+    store_lanes(p, v, n);
 }
 
 // x - 0 is x for every x, including minus zero and NaN, so compilers make this a plain broadcast.

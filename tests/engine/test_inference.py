@@ -12,7 +12,7 @@ from lenet.engine import torch as reference
 from lenet.engine.base import Settings
 from lenet.engine.native_network import Inference
 from lenet.errors import InputError
-from lenet.models import SHAPES, network_of, plain
+from lenet.models import SHAPES, Normalize, network_of, plain
 
 pytestmark = pytest.mark.skipif(native.available() is not None, reason=str(native.available()))
 
@@ -32,6 +32,37 @@ def test_all_calls_give_the_same_bits_as_a_fresh_network(model):
     assert np.array_equal(native.logits(model, IMAGES, Settings()), expected)
     for begin, end in ((0, 77), (5, 6), (0, 0), (30, 70), (76, 77), (0, 77)):
         assert np.array_equal(inference.logits(IMAGES[begin:end]), expected[begin:end])
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_a_nan_in_a_pooling_window_is_kept(place):
+    """Where the pixel is bright the second convolution has inf - inf; a max pool returns NaN wherever it stands."""
+    network = nn.Sequential(
+        Normalize([0.0], [0.1]), nn.Conv2d(1, 2, 1), nn.Conv2d(2, 1, 1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+        nn.Linear(64, 2),
+    )  # fmt: skip
+    with torch.no_grad():
+        network[1].weight.fill_(3e38)
+        network[1].bias.zero_()
+        network[2].weight.copy_(torch.tensor([1.0, -1.0]).reshape(1, 2, 1, 1))
+    images = np.zeros((1, 16, 16, 1), np.uint8)
+    images[0, 6 + place // 2, 4 + place % 2] = 255
+    assert np.isnan(reference.logits(network, images, Settings())).all()
+    assert np.isnan(native.logits(network, images, Settings())).all()
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        np.full((2, 20, 24, 3), 0.5),
+        np.full((2, 20, 24, 3), 7),
+        np.zeros((2, 3, 20, 24), np.uint8).transpose(0, 2, 3, 1),
+    ],
+)
+def test_arrays_of_another_type_or_order_are_not_converted(images):
+    network = Inference(plain(network_of(SHAPES["lenet5"], (20, 24, 3), 4)), (20, 24, 3))
+    with pytest.raises(TypeError, match="incompatible function arguments"):
+        network.logits(images)
 
 
 def test_threads_do_not_change_the_bits(model):
