@@ -133,7 +133,7 @@ def _unfinished(run: Run) -> Listed:
     by_seed: dict[int, list[EpochRow]] = {}
     for row in rows:
         by_seed.setdefault(row.seed, []).append(row)
-    best = [best_row(own, selected(vars(config))) for own in by_seed.values()]
+    best = [best_row(own, selected(vars(config))) for _, own in sorted(by_seed.items())]
     values = [row.val_accuracy for row in best if row]
     known = len(by_seed) == config.seeds
     return Listed(
