@@ -104,11 +104,11 @@ def run_training(
             run.check_layers(own)
         if run.result is not None:
             check_same_images(run, request, or_digits, memory)
-            if printer:
-                printer.console.lines(f"note    {run.path} is finished: nothing to resume")
             if track and not (run.path / track).is_dir():
                 raise InputError(f"{run.path} is finished, and was not tracked: leave --track out, or repeat it with "
                                  f"'lenet train --recipe {run.path}/config.toml --track {track}'")  # fmt: skip
+            if printer:
+                printer.console.lines(f"note    {run.path} is finished: nothing to resume")
         else:
             notes = [f"nothing to resume in {run.path}: starting a new run"] if resume and not run.config() else []
             setup = prepare(run, request, own, memory=memory, or_digits=or_digits, notes=notes)
