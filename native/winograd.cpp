@@ -79,10 +79,9 @@ void Winograd<T>::pack_kernels(Range channel_tiles) {
     T* const to = kernels_ + size_t(first) * N * N * inputs_;
     for (int i = 0; i < inputs_; i++)
       for (int q = 0; q < lanes; q += L) {
-        Vec<T> g[K * K], u[N * N];
-        for (int k = 0; k < K * K; k++) g[k] = kernel_at<K>(k, i, first + q);
-        transform<OfKernel<T, N, K>>(g, u);
-        for (int k = 0; k < N * N; k++) store(to + (k * inputs_ + i) * lanes + q, u[k]);
+        transform<OfKernel<T, N, K>, Vec<T>>(
+            [&](int ky, int kx) LENET_INLINE { return kernel_at<K>(ky * K + kx, i, first + q); },
+            [&](int y, int x, const Vec<T>& u) LENET_INLINE { store(to + ((y * N + x) * inputs_ + i) * lanes + q, u); });
       }
   }
 }
@@ -120,19 +119,16 @@ template <int K>
 void Winograd<T>::transform_back(const WinogradTiles::Place& tile, const T* products, int step, int channel,
                                  const Maps<T>& z, int channels, const T* bias) const {
   constexpr int N = K + kWinogradTile - 1, M = kWinogradTile;
-  Vec<T> m[N * N], y[M * M];
-  for (int k = 0; k < N * N; k++) m[k] = load(products + size_t(k) * step);
-  transform<OfOutputs<T, N, M>>(m, y);
   const Vec<T> offset = bias ? load(bias + channel) : Vec<T>{};
   T* const to = z.at(tile.image, tile.top, tile.left) + channel;
-  if (tile.rows == M && tile.columns == M && channels - channel >= kLanes<T>) {
-    for (int i = 0; i < M; i++)
-      for (int j = 0; j < M; j++) store(to + i * z.row + j * z.column, y[i * M + j] + offset);
-  } else {
-    for (int i = 0; i < tile.rows; i++)
-      for (int j = 0; j < tile.columns; j++)
-        store_first(to + i * z.row + j * z.column, y[i * M + j] + offset, channels - channel);
-  }
+  const auto product = [&](int i, int j) LENET_INLINE { return load(products + size_t(i * N + j) * step); };
+  if (tile.rows == M && tile.columns == M && channels - channel >= kLanes<T>)
+    transform<OfOutputs<T, N, M>, Vec<T>>(
+        product, [&](int i, int j, const Vec<T>& y) LENET_INLINE { store(to + i * z.row + j * z.column, y + offset); });
+  else
+    transform<OfOutputs<T, N, M>, Vec<T>>(product, [&](int i, int j, const Vec<T>& y) LENET_INLINE {
+      if (i < tile.rows && j < tile.columns) store_first(to + i * z.row + j * z.column, y + offset, channels - channel);
+    });
 }
 
 // products[p][channels of the tile] = sum over inputs of x[p][input] * kernels[input], for P tiles and Q vectors.

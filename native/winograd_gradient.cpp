@@ -9,15 +9,8 @@ namespace {
 // Transforms a 4x4 tile of gradients, of `channels` channels (at least a vector), to points `step` apart.
 template <class T, int N>
 void transform_gradients(const WinogradTiles::Place& tile, const Maps<const T>& dz, int channels, T* to, int step) {
-  constexpr int L = kLanes<T>, M = kWinogradTile;
-  const T* const corner = dz.at(tile.image, tile.top, tile.left);
-  for (int c = 0; c < channels; c += L) {
-    const int at = std::min(c, channels - L);  // the last vector overlaps the one before
-    Vec<T> g[M * M], u[N * N];
-    load_square<T, M>({corner + at, 0, dz.row, dz.column}, tile.rows, tile.columns, g);
-    transform<OfKernel<T, N, M>>(g, u);
-    for (int k = 0; k < N * N; k++) store(to + size_t(k) * step + at, u[k]);
-  }
+  transform_square<OfKernel<T, N, kWinogradTile>>(dz.at(tile.image, tile.top, tile.left), dz.row, dz.column, tile.rows,
+                                                  tile.columns, channels, to, step);
 }
 
 // sums[c][t] = (first ? 0 : sums[c][t]) + sum over tiles of gradients[tile][c] * inputs[tile][t], for C channels and Q
@@ -103,12 +96,13 @@ void WinogradGradient<T>::transform_back(const T* sums, T* dw) const {
   constexpr int L = kLanes<T>, N = K + kWinogradTile - 1;
   for (int c = 0; c < w_.outputs; c++)
     for (int i = 0; i < w_.inputs; i += L) {
-      Vec<T> m[N * N], g[K * K];
-      for (int k = 0; k < N * N; k++) m[k] = load(sums + size_t(k) * sums_step() + c * input_width_ + i);
-      transform<OfOutputs<T, N, K>>(m, g);
+      const T* const from = sums + c * input_width_ + i;
       T* const to = dw + size_t(c) * K * w_.run_width + i;
-      for (int ky = 0; ky < K; ky++)
-        for (int kx = 0; kx < K; kx++) store_first(to + ky * w_.run_width + kx * w_.inputs, g[ky * K + kx], w_.inputs - i);
+      transform<OfOutputs<T, N, K>, Vec<T>>(
+          [&](int y, int x) LENET_INLINE { return load(from + size_t(y * N + x) * sums_step()); },
+          [&](int ky, int kx, const Vec<T>& g) LENET_INLINE {
+            store_first(to + ky * w_.run_width + kx * w_.inputs, g, w_.inputs - i);
+          });
     }
 }
 

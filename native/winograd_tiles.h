@@ -52,15 +52,22 @@ constexpr int point_step(int values) {
   return round_up(values, 64 / int(sizeof(T))) + 64 / int(sizeof(T));
 }
 
-// A vector of channels of `rows` x `columns` of N x N values, and zeros.
-template <class T, int N>
-inline void load_square(const Maps<const T>& x, int rows, int columns, Vec<T>* values) {
-  if (rows >= N && columns >= N) {
-    for (int i = 0; i < N; i++)
-      for (int j = 0; j < N; j++) values[i * N + j] = load(x.at(0, i, j));
-  } else {
-    for (int i = 0; i < N; i++)
-      for (int j = 0; j < N; j++) values[i * N + j] = i < rows && j < columns ? load(x.at(0, i, j)) : Vec<T>{};
+// Transforms a square of values, of `channels` channels (at least a vector), to points `step` apart. All but the first
+// `rows` and `columns` of its values are taken as zero.
+template <class Transform, class T>
+inline void transform_square(const T* corner, int row, int column, int rows, int columns, int channels, T* to, int step) {
+  constexpr int L = kLanes<T>, From = Transform::from;
+  for (int c = 0; c < channels; c += L) {
+    const int at = std::min(c, channels - L);  // the last vector overlaps the one before
+    const auto value = [&](int y, int x) LENET_INLINE { return load(corner + y * row + x * column + at); };
+    const auto inside = [&](int y, int x) LENET_INLINE { return y < rows && x < columns ? value(y, x) : Vec<T>{}; };
+    const auto point = [&](int y, int x, const Vec<T>& v) LENET_INLINE {
+      store(to + size_t(y * Transform::to + x) * step + at, v);
+    };
+    if (rows >= From && columns >= From)
+      transform<Transform, Vec<T>>(value, point);
+    else
+      transform<Transform, Vec<T>>(inside, point);
   }
 }
 
@@ -68,16 +75,9 @@ inline void load_square(const Maps<const T>& x, int rows, int columns, Vec<T>* v
 // the image's last window are taken as zero: no output that is kept needs them.
 template <class T, int N>
 void transform_inputs(const WinogradTiles::Place& tile, const Maps<const T>& x, int channels, T* to, int step) {
-  constexpr int L = kLanes<T>, more = N - kWinogradTile;
-  const T* const corner = x.at(tile.image, tile.top, tile.left);
-  const int rows = tile.rows + more, columns = tile.columns + more;
-  for (int c = 0; c < channels; c += L) {
-    const int at = std::min(c, channels - L);  // the last vector overlaps the one before
-    Vec<T> d[N * N], u[N * N];
-    load_square<T, N>({corner + at, 0, x.row, x.column}, rows, columns, d);
-    transform<OfInputs<T, N>>(d, u);
-    for (int k = 0; k < N * N; k++) store(to + size_t(k) * step + at, u[k]);
-  }
+  constexpr int more = N - kWinogradTile;
+  transform_square<OfInputs<T, N>>(x.at(tile.image, tile.top, tile.left), x.row, x.column, tile.rows + more,
+                                   tile.columns + more, channels, to, step);
 }
 
 }  // namespace lenet
