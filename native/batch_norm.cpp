@@ -21,8 +21,8 @@ class BatchNorm : public Layer<T> {
 
   void allocate(Arena& arena) override { norm_.allocate(arena, this->context_, this->trained_); }
   void pack() override { norm_.pack(map()); }
-  void unpack() override {
-    if (this->trained_) norm_.unpack(map());
+  void unpack(int64_t steps) override {
+    if (this->trained_) norm_.unpack(map(), steps);
   }
 
   void forward(Schedule& schedule) override {
@@ -73,9 +73,6 @@ class BatchNorm : public Layer<T> {
     });
   }
 
-  void count_step() override {
-    if (this->trained_) norm_.count_step();
-  }
 
  private:
   using Layer<T>::in;

@@ -52,9 +52,10 @@ class ChannelNorm {
   }
 
   template <class Map>
-  void unpack(Map map) const {
-    weight_.save(spec_.weight, map);
-    bias_.save(spec_.bias, map);
+  void unpack(Map map, int64_t steps) const {
+    weight_.save(spec_.weight, map, steps);
+    bias_.save(spec_.bias, map, steps);
+    *spec_.batches_tracked += steps;
     T* const their_mean = static_cast<T*>(spec_.mean);
     T* const their_variance = static_cast<T*>(spec_.variance);
     map([&](size_t theirs, size_t ours) {
@@ -132,14 +133,8 @@ class ChannelNorm {
   // Updates weight and bias by the gradients in `dweight` and `dbias`.
   void update(const Optimizer<T>& optimizer, const Step& step, Range channels) {
     const int begin = channels.begin, count = channels.end - begin;
-    optimizer.update(weight_, optimizer.rates(weight_, step.learning_rate), begin, count, dweight + begin);
-    optimizer.update(bias_, optimizer.rates(bias_, step.learning_rate), begin, count, dbias + begin);
-  }
-
-  void count_step() {
-    weight_.steps++;
-    bias_.steps++;
-    ++*spec_.batches_tracked;
+    optimizer.update(weight_, optimizer.rates(weight_, step), begin, count, dweight + begin);
+    optimizer.update(bias_, optimizer.rates(bias_, step), begin, count, dbias + begin);
   }
 
   // Each [channels, padded].

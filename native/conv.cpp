@@ -32,8 +32,7 @@ class Conv : public Layer<T> {
     weights_.pack();
     if (winograd_) winograd_->pack();
   }
-  void unpack() override { weights_.unpack(); }
-  void count_step() override { weights_.count_step(); }
+  void unpack(int64_t steps) override { weights_.unpack(steps); }
 
   void forward(Schedule& schedule) override {
     schedule.images([this](const Step&, const Slice& slice, const Worker& worker) {

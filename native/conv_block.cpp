@@ -83,15 +83,9 @@ void ConvBlock<T, Planar>::pack() {
 }
 
 template <class T, bool Planar>
-void ConvBlock<T, Planar>::unpack() {
-  weights_.unpack();
-  if (norm_trained_) norm_->unpack(in_order(weights_.outputs));
-}
-
-template <class T, bool Planar>
-void ConvBlock<T, Planar>::count_step() {
-  weights_.count_step();
-  if (norm_trained_) norm_->count_step();
+void ConvBlock<T, Planar>::unpack(int64_t steps) {
+  weights_.unpack(steps);
+  if (norm_trained_) norm_->unpack(in_order(weights_.outputs), steps);
 }
 
 template <class T, bool Planar>

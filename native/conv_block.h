@@ -39,11 +39,10 @@ class ConvBlock : public Layer<T> {
 
   void allocate(Arena& arena) override;
   void pack() override;
-  void unpack() override;
+  void unpack(int64_t steps) override;
   void forward(Schedule& schedule) override;
   void backward(Schedule& schedule) override;
   void update(Schedule& schedule) override;
-  void count_step() override;
 
  private:
   using Layer<T>::in;

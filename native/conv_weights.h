@@ -76,16 +76,10 @@ class ConvWeights {
     spread({0, kernel});
   }
 
-  void unpack() const {
+  void unpack(int64_t steps) const {
     if (!trained) return;
-    weight.save(spec_.weight, weight_map());
-    bias.save(spec_.bias, in_order(outputs));
-  }
-
-  void count_step() {
-    if (!trained) return;
-    weight.steps++;
-    bias.steps++;
+    weight.save(spec_.weight, weight_map(), steps);
+    bias.save(spec_.bias, in_order(outputs), steps);
   }
 
   void clear_bias(int slice) { std::memset(bias_gradient(slice), 0, size_t(width) * sizeof(T)); }
@@ -96,7 +90,7 @@ class ConvWeights {
   void update(Schedule& schedule, const Optimizer<T>& optimizer) {
     schedule.columns(Split::singly(kernel), [this, &optimizer](const Step& step, Range rows, const Worker&) {
       const int count = rows.size() * run_width, slices = slice_count(step.images);
-      const auto rates = optimizer.rates(weight, step.learning_rate);
+      const auto rates = optimizer.rates(weight, step);
       for (int c = 0; c < outputs; c++) {
         const int at = (c * kernel + rows.begin) * run_width;
         T* const sum = sum_slices(at, count, slices);
@@ -110,7 +104,7 @@ class ConvWeights {
       }
       if (!orthogonal_) spread(rows);
       if (rows.begin == 0 && spec_.bias.value)
-        optimizer.update(bias, optimizer.rates(bias, step.learning_rate), 0, outputs, sum_slices(size(), outputs, slices));
+        optimizer.update(bias, optimizer.rates(bias, step), 0, outputs, sum_slices(size(), outputs, slices));
     });
     if (!orthogonal_) return;
     orthogonal_->add_phases(schedule);

@@ -51,14 +51,10 @@ class DepthwiseConv : public Layer<T> {
     weight_.load(this->spec_.weight, weight_map());
     bias_.load(this->spec_.bias, in_order(this->spec_.outputs));
   }
-  void unpack() override {
+  void unpack(int64_t steps) override {
     if (!this->trained_) return;
-    weight_.save(this->spec_.weight, weight_map());
-    bias_.save(this->spec_.bias, in_order(this->spec_.outputs));
-  }
-  void count_step() override {
-    weight_.steps++;
-    bias_.steps++;
+    weight_.save(this->spec_.weight, weight_map(), steps);
+    bias_.save(this->spec_.bias, in_order(this->spec_.outputs), steps);
   }
 
   void forward(Schedule& schedule) override {
@@ -175,7 +171,7 @@ class DepthwiseConv : public Layer<T> {
       for (int i = 0; i < count; i++) sum[i] += part[i];
     }
     const Optimizer<T>& optimizer = this->context_.optimizer;
-    optimizer.update(parameter, optimizer.rates(parameter, step.learning_rate), at + channels.begin, count, sum);
+    optimizer.update(parameter, optimizer.rates(parameter, step), at + channels.begin, count, sum);
   }
 
   // From PyTorch's [outputs][1][kernel][kernel] to [kernel][kernel][width].

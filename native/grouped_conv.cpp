@@ -52,11 +52,8 @@ class GroupedConv : public Layer<T> {
   void pack() override {
     for (auto& conv : convs_) conv->pack();
   }
-  void unpack() override {
-    for (auto& conv : convs_) conv->unpack();
-  }
-  void count_step() override {
-    for (auto& conv : convs_) conv->count_step();
+  void unpack(int64_t steps) override {
+    for (auto& conv : convs_) conv->unpack(steps);
   }
 
   void forward(Schedule& schedule) override {

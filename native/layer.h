@@ -1,6 +1,7 @@
 // The base class of layers.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 
 #include "api.h"
@@ -29,8 +30,8 @@ struct Context {
 };
 
 // Network sets `in` and `out`, then calls `allocate` twice (see Arena) and `pack`, which copies parameters and state
-// from the caller. `forward`, `backward` and `update` then add phases to the schedules. After the last step `unpack`
-// copies parameters and state back.
+// from the caller. `forward`, `backward` and `update` then add phases to the schedules. After the last of `steps` steps
+// `unpack` copies parameters and state back.
 template <class T>
 class Layer {
  public:
@@ -42,7 +43,7 @@ class Layer {
 
   virtual void allocate(Arena&) {}
   virtual void pack() {}
-  virtual void unpack() {}
+  virtual void unpack(int64_t /*steps*/) {}
   virtual void forward(Schedule&) = 0;
   // Computes the gradients of this layer's parameters, and of its input where `in->needs_gradient`. Does not change
   // `out`: the other branch of a residual block may share its gradient.
@@ -50,8 +51,6 @@ class Layer {
   // Updates the parameters that `backward` has not updated. Runs after the whole backward pass, so that its phases by
   // slices stay in one stage.
   virtual void update(Schedule&) {}
-  // Called after each step, on one thread.
-  virtual void count_step() {}
 
   Blob<T>* in = nullptr;
   Blob<T>* out = nullptr;

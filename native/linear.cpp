@@ -103,10 +103,10 @@ class Linear : public Layer<T> {
     bias_.load(this->spec_.bias, in_order(this->spec_.outputs));
   }
 
-  void unpack() override {
+  void unpack(int64_t steps) override {
     if (!this->trained_) return;
-    weight_.save(this->spec_.weight, weight_map());
-    bias_.save(this->spec_.bias, in_order(this->spec_.outputs));
+    weight_.save(this->spec_.weight, weight_map(), steps);
+    bias_.save(this->spec_.bias, in_order(this->spec_.outputs), steps);
   }
 
   void forward(Schedule& schedule) override {
@@ -131,7 +131,7 @@ class Linear : public Layer<T> {
     schedule.barrier();
     schedule.columns(rows_, [this](const Step& step, Range rows, const Worker& worker) {
       const auto& optimizer = this->context_.optimizer;
-      const auto rates = optimizer.rates(weight_, step.learning_rate);
+      const auto rates = optimizer.rates(weight_, step);
       T* const gradient = gradient_ + size_t(worker.index) * kRows * width_;
       for (int i = rows.begin; i < rows.end; i += kRows) {
         const int count = rows.end - i < kRows ? rows.end - i : kRows;
@@ -149,7 +149,7 @@ class Linear : public Layer<T> {
           const T* const dy = out->image_gradient(b);
           for (int o = 0; o < width_; o++) gradient[o] += dy[o];
         }
-        optimizer.update(bias_, optimizer.rates(bias_, step.learning_rate), 0, width_, gradient);
+        optimizer.update(bias_, optimizer.rates(bias_, step), 0, width_, gradient);
       }
     });
   }
@@ -163,12 +163,6 @@ class Linear : public Layer<T> {
         for (int o = 0; o < this->spec_.outputs; o++)
           weight_.value[size_t(i) * width_ + o] -= rate * orthogonal_->direction()[size_t(o) * padded<T>(inputs_) + i];
     });
-  }
-
-  void count_step() override {
-    if (!this->trained_) return;
-    weight_.steps++;
-    bias_.steps++;
   }
 
  private:

@@ -30,11 +30,8 @@ class MapNorm : public Layer<T> {
     norm_.pack(in_order(channels()));
     if (!this->trained_) norm_.use_running({0, channels()});
   }
-  void unpack() override {
-    if (this->trained_) norm_.unpack(in_order(channels()));
-  }
-  void count_step() override {
-    if (this->trained_) norm_.count_step();
+  void unpack(int64_t steps) override {
+    if (this->trained_) norm_.unpack(in_order(channels()), steps);
   }
 
   void forward(Schedule& schedule) override {

@@ -242,15 +242,15 @@ LenetMetrics Network<T>::train() {
   LenetMetrics metrics = {0, 0, 0.0, -1};
   const int forward = forward_.stages(), each = forward + backward_.stages();
   Step step = {};
+  int64_t done = 0;  // steps
   // Called by one thread between two stages: counts what is done and returns the next stage's number of pieces.
   const auto pieces = [&](int64_t stage) {
     const int part = int(stage % each);
     if (part == 0) {
-      if (stage > 0)
-        for (auto& layer : layers_) layer->count_step();
-      const int64_t s = stage / each;
-      if (s == call.step_count) return 0;
-      step = {int(call.steps[2 * s + 1] - call.steps[2 * s]), call.steps[2 * s], s, call.learning_rates[s]};
+      done = stage / each;
+      if (done == call.step_count) return 0;
+      const int64_t begin = call.steps[2 * done], end = call.steps[2 * done + 1];
+      step = {int(end - begin), begin, done, call.learning_rates[done]};
     } else if (part == forward) {
       const double loss = loss_->sum(step.images);
       if (!std::isfinite(loss)) {
@@ -271,7 +271,7 @@ LenetMetrics Network<T>::train() {
     else
       backward_.work(part - forward, piece, step, worker);
   });
-  for (auto& layer : layers_) layer->unpack();
+  for (auto& layer : layers_) layer->unpack(done);
   return metrics;
 }
 

@@ -4,11 +4,13 @@
 
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 
 #include "api.h"
 #include "arena.h"
-#include "vector_math.h"
+#include "schedule.h"
 #include "vector.h"
+#include "vector_math.h"
 
 namespace lenet {
 
@@ -21,7 +23,7 @@ struct Parameter {
   T* value = nullptr;
   T* first = nullptr;   // momentum, or Adam's mean of gradients
   T* second = nullptr;  // Adam's mean of squared gradients
-  double steps = 0;     // number of Adam's steps so far
+  double steps = 0;     // number of Adam's steps before this call
 
   void allocate(Arena& arena, size_t count, const Optimizer<T>& optimizer, bool trained) {
     value = arena.array<T>(count);
@@ -38,11 +40,12 @@ struct Parameter {
     if (second) steps = *theirs.steps;
   }
 
+  // done: number of steps of this call
   template <class Map>
-  void save(const LenetParameter& theirs, Map map) const {
+  void save(const LenetParameter& theirs, Map map, int64_t done) const {
     if (!theirs.value) return;
     each_piece(theirs, [&](T* to, const T* from) { map([=](size_t a, size_t b) { to[a] = from[b]; }); });
-    if (second) *theirs.steps = float(steps);
+    if (second) *theirs.steps = float(steps + double(done));
   }
 
  private:
@@ -75,10 +78,11 @@ class Optimizer {
     T rate, keep, scale;
   };
 
-  Rates rates(const Parameter<T>& parameter, double learning_rate) const {
-    if (!has_second()) return {T(learning_rate), T(1), T(1)};
-    const double steps = parameter.steps + 1;
-    return {T(learning_rate / (1 - std::pow(beta1_, steps))), T(kind_ == kAdamW ? 1 - learning_rate * decay_ : 1),
+  Rates rates(const Parameter<T>& parameter, const Step& step) const {
+    const double rate = step.learning_rate;
+    if (!has_second()) return {T(rate), T(1), T(1)};
+    const double steps = parameter.steps + double(step.number) + 1;
+    return {T(rate / (1 - std::pow(beta1_, steps))), T(kind_ == kAdamW ? 1 - rate * decay_ : 1),
             T(1 / std::sqrt(1 - std::pow(beta2_, steps)))};
   }
 
