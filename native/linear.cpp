@@ -23,7 +23,7 @@ namespace {
 
 // y[b][o] = sum over i of x[b][i] w[i][o], for Images rows of x and Q vectors of outputs.
 template <class T, int Images, int Q>
-void forward_tile(const T* x, int x_stride, const T* w, int w_stride, int inputs, T* y, int y_stride) {
+void product_tile(const T* x, int x_stride, const T* w, int w_stride, int inputs, T* y, int y_stride) {
   Vec<T> sum[Images][Q] = {};
   for (int i = 0; i < inputs; i++, w += w_stride) {
     Vec<T> row[Q];
@@ -53,28 +53,6 @@ void gradient_tile(const T* x, int x_stride, const T* dy, int dy_stride, int ima
     for (int q = 0; q < Q; q++) store(gradient + r * width + q * kLanes<T>, sum[r][q]);
 }
 
-// dx[b][r] = sum over o of dy[b][o] w[r][o], for two images and half as many inputs as a vector has lanes, which makes
-// as many sums as lanes. The second image may be the same as the first.
-template <class T>
-void input_gradient_tile(const T* dy0, const T* dy1, const T* w, int width, T* dx0, T* dx1, int count) {
-  constexpr int L = kLanes<T>, kInputs = L / 2;
-  Vec<T> sum[L] = {};
-  for (int o = 0; o < width; o += L) {
-    const Vec<T> d0 = load(dy0 + o), d1 = load(dy1 + o);
-    for (int r = 0; r < kInputs; r++) {
-      const Vec<T> row = load(w + r * width + o);
-      sum[r] += d0 * row;
-      sum[kInputs + r] += d1 * row;
-    }
-  }
-  T sums[L];
-  store(sums, sums_of_lanes<T>(sum));
-  for (int r = 0; r < count; r++) {
-    dx0[r] = sums[r];
-    dx1[r] = sums[kInputs + r];
-  }
-}
-
 }  // namespace
 
 template <class T>
@@ -92,6 +70,7 @@ class Linear : public Layer<T> {
     sums_ = arena.array<T>(size_t(rows_.parts) * this->context_.most_images * width_);
     if (!this->trained_) return;
     gradient_ = arena.array<T>(size_t(this->context_.threads) * kRows * width_);
+    if (in->needs_gradient) turned_ = arena.array<T>(size_t(this->context_.threads) * kRows * width_);
     if (!this->context_.orthogonal(this->spec_)) return;
     sgd_direction_ = arena.array<T>(size_t(this->spec_.outputs) * padded<T>(inputs_));
     if (!orthogonal_) orthogonal_.emplace(this->spec_.outputs, padded<T>(inputs_), inputs_);
@@ -136,7 +115,7 @@ class Linear : public Layer<T> {
       for (int i = rows.begin; i < rows.end; i += kRows) {
         const int count = rows.end - i < kRows ? rows.end - i : kRows;
         // The input's gradient needs the weights before their update.
-        if (in->needs_gradient) input_gradient(step.images, i, count);
+        if (in->needs_gradient) input_gradient(step.images, i, turned_ + size_t(worker.index) * kRows * width_);
         weight_gradient(step.images, i, count, gradient);
         if (orthogonal_)
           keep_direction(i, count, gradient);
@@ -182,7 +161,7 @@ class Linear : public Layer<T> {
         for (int b = 0; b < images; b += some)
           with_constant<kImages>(images - b < some ? images - b : some, [&](auto rows) {
             const int o = v * kLanes<T>;
-            forward_tile<T, rows, q>(in->image(b) + begin, in->stride, weight_.value + size_t(begin) * width_ + o,
+            product_tile<T, rows, q>(in->image(b) + begin, in->stride, weight_.value + size_t(begin) * width_ + o,
                                      width_, count, part_sums(part, b) + o, width_);
           });
       });
@@ -219,16 +198,20 @@ class Linear : public Layer<T> {
       for (int r = 0; r < count; r++) sgd_direction_[size_t(o) * padded<T>(inputs_) + i + r] = gradient[r * width_ + o];
   }
 
-  // Reads whole tiles of rows; those after the last input are zero.
-  void input_gradient(int images, int i, int count) {
-    constexpr int kInputs = kLanes<T> / 2;
-    for (int b = 0; b < images; b += 2) {
-      const int other = b + 1 < images ? b + 1 : b;
-      for (int r = 0; r < count; r += kInputs)
-        input_gradient_tile(out->image_gradient(b), out->image_gradient(other), weight_.value + size_t(i + r) * width_,
-                            width_, in->image_gradient(b) + i + r, in->image_gradient(other) + i + r,
-                            count - r < kInputs ? count - r : kInputs);
-    }
+  // Of the inputs from i on, as many as a vector has lanes; the weights of those after the last are zero, and the memory
+  // after an image has room for them. turned: their weights, [outputs][kRows].
+  void input_gradient(int images, int i, T* __restrict turned) {
+    const int outputs = this->spec_.outputs;
+    const T* __restrict const weights = weight_.value + size_t(i) * width_;
+    for (int o = 0; o < outputs; o++)
+      for (int r = 0; r < kRows; r++) turned[o * kRows + r] = weights[r * width_ + o];
+    constexpr int kImages = tile_positions(1);
+    const int some = even_part(images, kImages);
+    for (int b = 0; b < images; b += some)
+      with_constant<kImages>(images - b < some ? images - b : some, [&](auto rows) {
+        product_tile<T, rows, 1>(out->image_gradient(b), out->stride, turned, kRows, outputs, in->image_gradient(b) + i,
+                                 in->stride);
+      });
   }
 
   // From PyTorch's [outputs][units] to [inputs][width].
@@ -246,6 +229,7 @@ class Linear : public Layer<T> {
   Parameter<T> bias_;    // [width]
   T* sums_ = nullptr;      // [parts][images][width]: sums over each part of the inputs
   T* gradient_ = nullptr;  // [threads][kRows][width]
+  T* turned_ = nullptr;    // [threads][outputs, padded][kRows]
   std::optional<Orthogonal<T>> orthogonal_;  // if the optimizer is Muon
   T* sgd_direction_ = nullptr;               // [outputs][inputs, padded]: for it
 };
