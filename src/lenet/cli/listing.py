@@ -1,7 +1,9 @@
 """The commands that list what comes with lenet: models, recipes."""
 
 from pathlib import Path
+from typing import Annotated
 
+from cyclopts import Parameter
 from rich.padding import Padding
 from rich.table import Table
 
@@ -14,7 +16,13 @@ from lenet.report.console import PlainConsole
 _COMMAND = "lenet "
 
 
-def models(*, size: Whole = 32, channels: Whole = 3, classes: Whole = 10, layers: bool = False) -> None:
+def models(
+    *,
+    size: Whole = 32,
+    channels: Whole = 3,
+    classes: Whole = 10,
+    layers: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
     """List the named networks with their numbers of parameters and multiply-adds per image.
 
     Parameters

@@ -3,6 +3,7 @@
 import threading
 import time
 from contextlib import nullcontext, suppress
+from copy import deepcopy
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Unpack
@@ -15,6 +16,7 @@ from lenet.data.memory import Images, given_data
 from lenet.data.source import Source
 from lenet.engine.preserved import preserved_torch
 from lenet.errors import InputError
+from lenet.models import with_dropout
 from lenet.report.progress import Printer, combined
 from lenet.report.text import stopped
 from lenet.report.tracking import Track, Tracker, check_tracking
@@ -101,7 +103,8 @@ def run_training(
         Tracker(track, run) if track else nullcontext() as tracker,
     ):
         if own is not None:
-            run.check_layers(own)
+            saved = run.config()
+            run.check_layers(with_dropout(deepcopy(own), saved.dropout) if saved else own)
         if run.result is not None:
             check_same_images(run, request, or_digits, memory)
             if track and not (run.path / track).is_dir():

@@ -13,6 +13,8 @@ from lenet.config.class_weights import weights_text
 from lenet.config.options import GROUPS
 from lenet.errors import InputError, did_you_mean
 
+_NEEDED = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
 
 @dataclass(frozen=True)
 class Option:
@@ -104,7 +106,9 @@ def _converted(name: str, value: Any, option: Option, kind: Any) -> Any:
         kind = next(one for one in get_args(kind) if one is not NoneType)
     if get_origin(kind) is Literal:
         words = get_args(kind)
-        if type(value) is not type(words[0]) or value not in words:
+        if type(value) is not type(words[0]):
+            raise InputError(f"{name} takes {_NEEDED[type(words[0])]}, not {shown(value)}")
+        if value not in words:
             raise InputError(f"{name} cannot be '{_word(value)}'{did_you_mean(_word(value), map(str, words))}")
         return value
     if get_origin(kind) is tuple:
@@ -125,8 +129,7 @@ def _converted(name: str, value: Any, option: Option, kind: Any) -> Any:
     if isinstance(value, str):
         _check_text(name, value)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        needed = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[kind]
-        raise InputError(f"{name} takes {needed}, not {shown(value)}")
+        raise InputError(f"{name} takes {_NEEDED[kind]}, not {shown(value)}")
     if option.low is not None and option.high is not None and not option.low <= value <= option.high:
         low, high = _number(option.low), _number(option.high)
         raise InputError(f"{name} must lie between {low} and {high}, not {_number(value)}")

@@ -5,7 +5,7 @@ from lenet.layers.outputs import padding_of
 from lenet.layers.shapes import SHAPES, Shape, shape_named
 from lenet.layers.table import KINDS, kind_of
 from lenet.models.modules import MODULES, Normalize, Residual, build, network_of, parameter_count, plain, with_tensors
-from lenet.models.own import fitted
+from lenet.models.own import fitted, has_dropout, with_dropout
 
 __all__ = [
     "KINDS",
@@ -18,6 +18,7 @@ __all__ = [
     "describe",
     "every_layer",
     "fitted",
+    "has_dropout",
     "kind_of",
     "layer_costs",
     "needs_two_images",
@@ -28,5 +29,6 @@ __all__ = [
     "plain",
     "shape_named",
     "shaped_layers",
+    "with_dropout",
     "with_tensors",
 ]

@@ -59,6 +59,19 @@ def _check_sequential(model: Any, rule: str) -> None:
         )
 
 
+def has_dropout(network: nn.Module) -> bool:
+    """Whether a layer, also one in a branch, is a Dropout, which the option dropout changes."""
+    return any(isinstance(layer, nn.Dropout) for layer in network.modules())
+
+
+def with_dropout(network: nn.Sequential, probability: float | None) -> nn.Sequential:
+    """The network itself, every Dropout changed to this probability; None leaves them as they are."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Dropout) and probability is not None:
+            layer.p = probability
+    return network
+
+
 def _check_plain(model: nn.Sequential) -> None:
     """Raises InputError for what a checkpoint would lose or the engines would treat differently."""
     places = list(every_layer(model))

@@ -20,7 +20,7 @@ from lenet.engine.base import Settings
 from lenet.engine.choice import Choice, choose
 from lenet.errors import InputError
 from lenet.files import expanded
-from lenet.models import build, describe, fitted, network_of, shape_named
+from lenet.models import build, describe, fitted, has_dropout, network_of, shape_named, with_dropout
 from lenet.runs.run import Run
 from lenet.runs.tensors import saved_body
 from lenet.training.checks import check_batch_size, check_device, check_memory
@@ -101,6 +101,8 @@ def make_setup(
     asked, config = config, resolved(config, dataset, own)
     notes = (*notes, *_option_notes(asked, config, dataset))
     networks = _networks(config, dataset, own, start, statistics, run)
+    if own is not None and asked.dropout is not None and not has_dropout(networks[0]):
+        notes = (*notes, "dropout changes nothing: the model has no Dropout layer")
     frozen = frozen_layers(config.freeze, len(networks[0]))
     if frozen and not trained_parameters(networks[0], frozen):
         raise InputError(
@@ -185,6 +187,8 @@ def _option_notes(asked: Config, config: Config, dataset: Dataset) -> Iterator[s
         yield "teacher-weight and teacher-temperature change nothing without --teacher"
     if config.freeze == default.freeze and "unfreeze_after" in changed:
         yield "unfreeze-after changes nothing without --freeze"
+    elif config.unfreeze_after >= config.epochs:
+        yield f"unfreeze-after changes nothing: the network trains for {config.epochs} epochs"
     if config.optimizer not in WITH_MOMENTUM and changed & {"momentum", "nesterov"}:
         yield f"momentum and nesterov change nothing with --optimizer {config.optimizer}"
 
@@ -231,11 +235,7 @@ def network_for(
         if name != "dropout" and getattr(config, name) is not None:
             raise InputError(f"{name} changes a named model: change the nn.Sequential itself", options=[name])
     # Built anew, as a checkpoint's are: without the module's memory layout, and with no activation in place.
-    network = build(describe(fitted(own, input_shape, classes, mean, std)))
-    for layer in network.modules():
-        if isinstance(layer, nn.Dropout) and config.dropout is not None:
-            layer.p = config.dropout
-    return network
+    return with_dropout(build(describe(fitted(own, input_shape, classes, mean, std))), config.dropout)
 
 
 def engine_for(config: Config, network: nn.Sequential) -> tuple[Choice, Settings, int]:

@@ -22,6 +22,7 @@ from typing import Any, Literal
 from lenet.config import AUGMENTATION_OPTIONS, AUTO, SHAPING, WITH_MOMENTUM, Config, augmentations, checked, options
 from lenet.errors import InputError, did_you_mean
 from lenet.files import read_toml
+from lenet.layers.network import every_layer, parsed
 
 Kind = Literal["choice", "uniform", "loguniform"]
 
@@ -197,7 +198,7 @@ def _includes(value: str, needed: str) -> bool:
 
 def has_dropout(layers: Sequence[Mapping[str, Any]] | None) -> bool:
     """Whether searching dropout changes a network of these layers; None stands for a named model."""
-    return layers is None or any(layer["kind"] == "Dropout" for layer in layers)
+    return layers is None or any(place.kind.name == "Dropout" for place in every_layer(parsed(list(layers))))
 
 
 def shown(value: Any) -> str:
