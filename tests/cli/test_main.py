@@ -107,7 +107,7 @@ def test_the_flags_are_those_of_the_last_version(lenet):
         "--json",
         "--out",
     }
-    assert flags("models") == {"--size", "--channels", "--classes", "--layers", "--no-layers"}
+    assert flags("models") == {"--size", "--channels", "--classes", "--layers"}
     assert flags("recipes") == set()
     assert flags("doctor") == {"--data-dir", "--json"}
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch import nn
 
 import lenet as package
 from lenet.config import DataConfig
@@ -165,6 +166,24 @@ def test_images_of_some_classes_keep_their_numbers_in_the_whole_dataset(tmp_path
     for row in rows(tmp_path / "scores" / "predictions.csv"):
         assert whole.classes[whole.labels[int(row["index"])]] == row["true"]
     assert run.result
+
+
+def test_an_audit_of_a_network_of_ones_own_resumes_with_that_network_only(tmp_path, lenet, refused):
+    def own(*hidden):
+        return nn.Sequential(nn.Flatten(), *hidden, nn.Linear(256, 10))
+
+    def stop(setup, trainings):
+        if trainings[0].history:
+            raise KeyboardInterrupt
+
+    again = {"resume": True, "out": tmp_path / "a"}
+    with pytest.raises(KeyboardInterrupt):
+        package.audit("digits", model=own(), watch=stop, folds=2, seeds=1, epochs=2, out=tmp_path / "a")
+    other = r"was started with another network: pass the nn\.Sequential that it was started with"
+    refused(lenet("audit", "--resume", "--out", tmp_path / "a"), "was started with another network")
+    with pytest.raises(InputError, match=other):
+        package.audit("digits", model=own(nn.Dropout(0.1)), **again)
+    assert len(package.audit("digits", model=own(), **again).indices) == 1797
 
 
 def test_a_resumed_audit_keeps_the_named_network_that_it_was_started_with(lenet, refused, tmp_path, interrupt_after):

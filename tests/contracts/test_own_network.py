@@ -1,4 +1,4 @@
-"""A network with settings that the engines would ignore is refused before a run folder is made."""
+"""Networks of the user's own: settings that the engines would ignore, and the option dropout."""
 
 import pytest
 from torch import nn
@@ -32,3 +32,28 @@ def test_train_refuses_requires_grad_and_track_running_stats(engine, make, messa
     with pytest.raises(InputError, match=message):
         lenet.train("digits", model=make(), engine=engine, epochs=1, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def with_dropout(probability):
+    return nn.Sequential(nn.Flatten(), nn.Dropout(probability), nn.Linear(256, 10))
+
+
+def test_a_run_with_another_dropout_resumes_by_the_call_that_started_it(tmp_path):
+    options = {"dropout": 0.3, "epochs": 2, "out": tmp_path / "run"}
+
+    def stop(setup, trainings):
+        if trainings[0].history:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        lenet.train("digits", model=with_dropout(0.1), watch=stop, **options)
+    with pytest.raises(InputError, match="was started with another network"):
+        lenet.train("digits", model=nn.Sequential(nn.Flatten(), nn.Linear(256, 10)), resume=True, **options)
+    run = lenet.train("digits", model=with_dropout(0.1), resume=True, **options)
+    assert [layer.get("p") for layer in run.layers() if layer["kind"] == "Dropout"] == [0.3]
+
+
+def test_dropout_without_such_a_layer_changes_nothing_and_says_so(tmp_path, capsys):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(256, 10))
+    lenet.train("digits", model=model, dropout=0.3, epochs=1, out=tmp_path / "run", verbose=True)
+    assert "dropout changes nothing: the model has no Dropout layer" in capsys.readouterr().out

@@ -39,6 +39,7 @@ def test_best_row_is_the_first_with_highest_validation_accuracy_and_never_a_fail
     assert best_row([*rows, failed], "val_accuracy") == rows[1]
     assert best_row([failed], "val_accuracy") is None
     assert best_row([], "val_accuracy") is None
+    assert best_row([replace(ROW, val_macro_f1=None)], "val_macro_f1") is None
 
 
 @pytest.mark.parametrize(("select", "epoch"), [("accuracy", 1), ("balanced", 2), ("loss", 3), ("f1", 4), ("last", 5)])

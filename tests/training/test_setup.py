@@ -79,6 +79,9 @@ def test_options_that_change_nothing_are_named(few_digits):
 
     assert notes(teacher_weight=0.2) == ["teacher-weight and teacher-temperature change nothing without --teacher"]
     assert notes(unfreeze_after=3) == ["unfreeze-after changes nothing without --freeze"]
+    never = "unfreeze-after changes nothing: the network trains for 5 epochs"
+    assert notes(freeze="3", unfreeze_after=5, epochs=5) == [never]
+    assert notes(freeze="3", unfreeze_after=4, epochs=5) == []
     assert notes(optimizer="adam", nesterov=False) == ["momentum and nesterov change nothing with --optimizer adam"]
     assert notes(optimizer="adam", momentum=0.5) == ["momentum and nesterov change nothing with --optimizer adam"]
     assert notes(optimizer="muon", momentum=0.5) == []

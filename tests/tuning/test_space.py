@@ -3,10 +3,12 @@
 import re
 
 import pytest
+from torch import nn
 
 from lenet.config import Config, resolve
 from lenet.errors import InputError
-from lenet.tuning.space import DEFAULT, NOT_SEARCHED, check_effects, parse_space
+from lenet.models import Residual, describe
+from lenet.tuning.space import DEFAULT, NOT_SEARCHED, check_effects, has_dropout, parse_space
 
 
 def axis(text):
@@ -154,3 +156,11 @@ def test_every_option_can_be_searched_or_says_why_not(name):
             parse_space({name: [value]})
     elif value is not None:
         assert parse_space({name: [value]}).axes[0].every() == (value,)
+
+
+def test_a_dropout_in_a_residual_block_can_be_searched():
+    def block(*body):
+        return describe(nn.Sequential(Residual(nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), *body), nn.Sequential())))
+
+    assert has_dropout(block(nn.Dropout(0.1)))
+    assert not has_dropout(block())

@@ -143,7 +143,7 @@ def _opened(out: Path | None) -> Iterator[TextIO]:
             raise InputError("standard output is closed: give --out FILE")
         yield sys.stdout
         return
-    from lenet.files import text_written_whole
+    from lenet.files import expanded, text_written_whole
 
-    with text_written_whole(out) as file:
+    with text_written_whole(expanded(out)) as file:
         yield file

@@ -47,7 +47,7 @@ def evaluate(
         check_outside(out, data)
         check_made_here(out, "scores*.json", "evaluation")
     evaluation = run_evaluate(run, data, data_dir=data_dir, network=network, split=split, augment=augment)
-    console, folder = PlainConsole(), out or evaluation_folder(evaluation, run)
+    console, folder = PlainConsole(), out or evaluation_folder(evaluation, expanded(run))
     written = write_evaluation(evaluation, folder)
     console.lines(*evaluation_lines(evaluation))
     console.print(per_class_table(evaluation))

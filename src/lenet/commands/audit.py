@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -28,6 +29,7 @@ from lenet.evaluation.audit import Audit
 from lenet.evaluation.label_errors import label_errors
 from lenet.evaluation.scores import probabilities
 from lenet.files import read_toml, write_json, write_whole
+from lenet.models import with_dropout
 from lenet.models.audit import audit_network
 from lenet.report.audit import AuditPrinter, write_audit
 from lenet.report.progress import combined
@@ -150,6 +152,9 @@ def _prepare(
     if own is None and (config.model == OWN_MODEL or (saved is None and "model" not in request.given)):
         height, width, channels = dataset.images.shape[1:]
         own = audit_network((height, width, channels), len(dataset.classes))
+    if saved is not None and own is not None:
+        mend = "pass the nn.Sequential that it was started with as model, or use another --out"
+        run.check_layers(with_dropout(deepcopy(own), config.dropout), mend)
     first = None if dataset.facts is None else dataset.facts.first
     name = dataset.name if dataset.files is None else dataset.source
     given = GivenSplits(name, dataset.classes, dataset.labels, dataset.train, dataset.val, dataset.test, first=first)
@@ -161,6 +166,7 @@ def _prepare(
     shared = replace(dataset, folds=tuple(pairs) * config.seeds, train=pairs[0][0], val=pairs[0][1], test=every[:0])
     setup = make_setup(replace(config, seeds=1), shared, own=own, run=run)
     if saved is None:
+        run.write_layers(setup.networks[0])
         kept = replace(setup.config, seeds=config.seeds)
         write_whole(path, to_toml({"folds": folds, "digest": _digest(kept, folds), **vars(kept)}))
     run.make_state_folder()

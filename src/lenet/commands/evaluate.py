@@ -146,7 +146,7 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> list[str]:
         if number == evaluation.best and draw_errors(evaluation, predicted, folder / picture):
             names.append(picture)
     number_of = re.escape(one) if one else r"(-\d+)?"
-    stale = re.compile(rf"(per-class|confusion|predictions|errors){split}{number_of}\.(csv|png)")
+    stale = re.compile(rf"(scores|per-class|confusion|predictions|errors){split}{number_of}\.(csv|png|json)")
     for path in folder.iterdir():
         if stale.fullmatch(path.name) and path.name not in names:
             path.unlink()

@@ -133,7 +133,8 @@ def _unfinished(run: Run) -> Listed:
     by_seed: dict[int, list[EpochRow]] = {}
     for row in rows:
         by_seed.setdefault(row.seed, []).append(row)
-    best = [best_row(own, selected(vars(config))) for _, own in sorted(by_seed.items())]
+    trained = [own for _, own in sorted(by_seed.items()) if own[-1].failed_step is None]
+    best = [best_row(own, selected(vars(config))) for own in trained]
     values = [row.val_accuracy for row in best if row]
     known = len(by_seed) == config.seeds
     return Listed(

@@ -111,7 +111,7 @@ def _run(
 ) -> Run:
     out = folder / entry.name
     settings = {**entry.options, **asked}
-    if settings.get("protocol") != "folds":  # which trains one network per fold
+    if {**recipe_values(entry.recipe), **settings}.get("protocol") != "folds":  # which trains one network per fold
         settings["seeds"] = seeds
     known, named = _known_names(folder), _names_of(entry, settings)
     begun = (out / "config.toml").is_file()

@@ -238,7 +238,6 @@ def _finish(setup: SearchSetup, facts: dict[str, Any], verbose: bool, started: f
     finally:
         setup.run.check_not_deleted(SEARCH_FILE)
         clock = _write_clock(setup, facts["seconds"]["search"], started, before)
-    facts["disk_bytes"] = folder.size_of(path)
     facts["seconds"]["confirm"] = confirmed.get("seconds", {}).get("total", 0.0)
     setup.run.write_result(result_of(setup, facts, confirmed, clock.total))
 

@@ -70,7 +70,7 @@ class _Gathering:
         logits = self.logits(checkpoint, config, dataset, split)
         predictions, labels, indices = self.predictions(split, len(classes), logits, dataset, best)
         shown = dataset if dataset and (split == "val" or np.array_equal(dataset.test, indices)) else None
-        own = logits if logits is not None and len(logits) == len(labels) else None
+        own = logits if shown is not None and logits is not None and len(logits) == len(labels) else None
         temperature = checkpoint.temperature[best] if checkpoint else 1.0
         network, checks = self.live(checkpoint, best, shown)
         rows = self.rows()

@@ -99,8 +99,8 @@ SELECT = {
 
 
 def best_row(rows: Sequence[EpochRow], metric: str) -> EpochRow | None:
-    """The first epoch with the best value of a metric; None if no epoch was completed."""
-    completed = [row for row in rows if row.failed_step is None]
+    """The first epoch with the best value of a metric; None if no epoch was completed, or none has a value."""
+    completed = [row for row in rows if row.failed_step is None and getattr(row, metric) is not None]
     return max(completed, key=lambda row: _sign(metric) * getattr(row, metric), default=None)
 
 

@@ -82,12 +82,11 @@ class Run:
             raise InputError(f"{path} is damaged (not a list of layers): {mend}")
         return layers
 
-    def check_layers(self, model: Iterable[Any]) -> None:
+    def check_layers(self, model: Iterable[Any], mend: str = "leave model out, or use another --out") -> None:
         """Raises InputError if the run was started with another network of the user's than this one."""
         # Through JSON, in which a tuple is a list.
         if (kept := self.layers()) is not None and _own(kept) != _own(json.loads(json.dumps(describe(model)))):
-            raise InputError(f"{self.path} was started with another network: leave model out, or use another --out",
-                             options=["model"])  # fmt: skip
+            raise InputError(f"{self.path} was started with another network: {mend}", options=["model"])
 
     def write_layers(self, model: Iterable[Any]) -> None:
         """Write layers.json, from which a resumed run builds a network that the user gave as nn.Sequential."""

@@ -1,6 +1,5 @@
 """A search's folder: search.toml, trials.csv, best.toml, trials/ (recipes), state/ (to resume), keep/ (best trials)."""
 
-import os
 import shlex
 import shutil
 from collections.abc import Mapping
@@ -10,7 +9,7 @@ from typing import Any
 
 from lenet.config import Config, recipe_values, to_toml
 from lenet.data.source import MEMORY
-from lenet.files import is_left_over, make_folder, write_whole
+from lenet.files import make_folder, write_whole
 from lenet.runs.checkpoint import Checkpoint, save_checkpoint
 from lenet.runs.metrics import SELECT
 from lenet.runs.provenance import versions
@@ -121,13 +120,16 @@ def write_kept(folder: Path, trials: Trials, job: Job) -> list[int]:
 
     Returns their numbers, without those of trials whose state is on another machine.
     """
-    kept = []
-    for trial in trials.ranked()[: job.search.keep]:
+    kept, best_trials = [], trials.ranked()[: job.search.keep]
+    for trial in best_trials:
         # The weights of the epoch that `select` chooses, whatever metric ranks the trials.
         path, best = state_path(job.states, trial.number), trial.best(SELECT[job.search.config.select])
         state = read_tensors(path, mend="restore it, or remove it and resume") if path.is_file() else {}
         weights = {name.removeprefix(_BEST): tensor for name, tensor in state.items() if name.startswith(_BEST)}
+        target = folder / "keep" / str(trial.number)
         if not weights or best is None:
+            if (target / "model.json").is_file():  # kept before its state was removed
+                kept.append(trial.number)
             continue
         training = training_of(job, trial.number, trial.values)
         training.model.load_state_dict(weights)
@@ -146,21 +148,11 @@ def write_kept(folder: Path, trials: Trials, job: Job) -> list[int]:
             config=vars(training.config),
             versions=versions(),
         )
-        target = folder / "keep" / str(trial.number)
         make_folder(target)
         write_whole(target / "config.toml", to_toml(vars(training.config)))
         save_checkpoint(target / "model", checkpoint)
         kept.append(trial.number)
     for old in (folder / "keep").glob("*"):
-        if old.name.isdigit() and int(old.name) not in kept:
+        if old.name.isdigit() and int(old.name) not in [trial.number for trial in best_trials]:
             shutil.rmtree(old)  # trials added later were better
     return kept
-
-
-def size_of(folder: Path) -> int:
-    """Bytes of all its files, without temporary ones: the search that this one overwrites is there until the end."""
-    size = 0
-    for where, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not is_left_over(Path(name))]
-        size += sum((Path(where) / name).stat().st_size for name in names)
-    return size
