@@ -11,7 +11,7 @@ import torch
 
 from lenet.config import Config, resolve
 from lenet.errors import InputError
-from lenet.files import locked
+from lenet.files import locked, temporary
 from lenet.models import SHAPES, build, describe, network_of
 from lenet.runs.metrics import EpochRow
 from lenet.runs.opening import open_run, opened_run
@@ -102,6 +102,16 @@ def test_overwrite_deletes_the_run_in_the_folder(tmp_path):
         fresh.write_config(Config(epochs=3), "")
     assert [path.name for path in run.path.iterdir()] == ["config.toml"]
     assert run.config() == Config(epochs=3)
+
+
+@pytest.mark.parametrize("options", [{"resume": True}, {"overwrite": True}])
+def test_a_run_comes_back_whose_overwriting_was_killed_before_a_new_one_began(options, tmp_path):
+    run = started(tmp_path / "mine")
+    aside = temporary(run.path / "replaced")
+    aside.mkdir()
+    (run.path / "config.toml").rename(aside / "config.toml")
+    assert open_run(run.path, **options).config() == Config()
+    assert [path.name for path in run.path.iterdir()] == ["config.toml"]
 
 
 def test_overwrite_puts_the_run_back_if_no_new_one_was_begun(tmp_path):

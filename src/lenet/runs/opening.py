@@ -78,6 +78,7 @@ def open_run(
     make_folder(path)
     if found:
         with _alone_in(path):
+            _put_back_killed(path, marker)
             for old in list(filter(is_left_over, path.rglob("*"))):
                 _delete(old)
     return Run(path)
@@ -110,6 +111,13 @@ def _set_aside(path: Path, marker: str) -> Iterator[None]:
                     _delete(new)
             _put_back(aside)
         shutil.rmtree(aside, ignore_errors=True)  # it is gone where the user deleted the folder meanwhile
+
+
+def _put_back_killed(path: Path, marker: str) -> None:
+    """Puts back the run that an --overwrite had set aside which was killed before it began a new one."""
+    for aside in path.glob(".replaced.*"):
+        if (aside / marker).is_file() and not (path / marker).is_file():
+            _put_back(aside)
 
 
 def _put_back(aside: Path) -> None:
