@@ -81,8 +81,12 @@ def test_a_resumed_search_runs_again_what_was_running_or_lost_its_worker(tmp_pat
     trials = some_trials()
     trials.trial(1).status, trials.trial(1).error = "failed", "its worker died 11 times (killed)"
     trials.write(tmp_path / "trials.csv")
-    found = read_trials(tmp_path, job_of({"lr": [0.1, 0.2], "maps": [(6, 16)]}).search)
+    search = job_of({"lr": [0.1, 0.2], "maps": [(6, 16)]}).search
+    found = read_trials(tmp_path, search, resumed=True)
     assert [trial.status for trial in found] == ["finished", "waiting", "waiting", "failed"]
+    shown = read_trials(tmp_path, search)
+    assert [trial.status for trial in shown] == ["finished", "failed", "waiting", "failed"]
+    assert 1 not in [trial.number for trial in shown.ranked()]
 
 
 def test_only_the_best_trials_that_ended_keep_their_states(tmp_path):

@@ -23,8 +23,11 @@ from lenet.tuning.trials import DIED, TrialRecord, Trials
 _BEST = "best:"  # prefix of the best weights in Training.state
 
 
-def read_trials(folder: Path, search: Search) -> Trials:
-    """The trials that the folder holds. Those that were running, or whose worker died too often, wait again."""
+def read_trials(folder: Path, search: Search, *, resumed: bool = False) -> Trials:
+    """The trials that the folder holds. Those that were running wait again.
+
+    resumed: those whose worker died too often wait again too; until then they have failed, and no ranking has them
+    """
     trials = Trials(search.space.names, search.metric, search.config.epochs)
     if (folder / "trials.csv").is_file():
         trials.read(folder / "trials.csv")
@@ -32,7 +35,7 @@ def read_trials(folder: Path, search: Search) -> Trials:
         if values := _recipe_values(folder, number, trials.names):
             trials.trial(number).values = values
     for trial in trials:
-        if trial.status == "running" or trial.error.startswith(DIED):
+        if trial.status == "running" or (resumed and trial.error.startswith(DIED)):
             trial.status, trial.error = "waiting", ""
     return trials
 

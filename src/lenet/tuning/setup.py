@@ -83,7 +83,7 @@ def prepare(
     for options in search.space.image_options():
         one = load_dataset(replace(search.config, **options), memory=memory) if options else run.split.applied(dataset)
         images[tuple(options.values())] = one, pixel_statistics(one.images, one.train)
-    trials = read_trials(run.path, search)
+    trials = read_trials(run.path, search, resumed=True)
     past = {trial.number: replace(trial) for trial in trials if trial.over}
     job = Job(search, images, describe(own) if own else None, (run.path / "state").absolute(), past)
     differing = differing_images(dataset, request.recipe or STUDY, request.values, request.given)
