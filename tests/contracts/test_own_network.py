@@ -34,6 +34,13 @@ def test_train_refuses_requires_grad_and_track_running_stats(engine, make, messa
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("command", [lenet.train, lenet.audit])
+def test_a_module_that_is_no_sequential_is_refused_with_the_way_out(command, tmp_path):
+    with pytest.raises(InputError, match=r"a model must be a name or an nn\.Sequential, not a Linear"):
+        command("digits", model=nn.Linear(256, 10), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def with_dropout(probability):
     return nn.Sequential(nn.Flatten(), nn.Dropout(probability), nn.Linear(256, 10))
 

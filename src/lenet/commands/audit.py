@@ -29,7 +29,7 @@ from lenet.evaluation.audit import Audit
 from lenet.evaluation.label_errors import label_errors
 from lenet.evaluation.scores import probabilities
 from lenet.files import read_toml, write_json, write_whole
-from lenet.models import with_dropout
+from lenet.models import own_network, with_dropout
 from lenet.models.audit import audit_network
 from lenet.report.audit import AuditPrinter, write_audit
 from lenet.report.progress import combined
@@ -81,7 +81,7 @@ def audit(
     """
     started = time.perf_counter()
     named, memory = given_data(data)
-    own = model if isinstance(model, nn.Sequential) else None
+    own = own_network(model)
     given = {"data": named, "model": model if own is None else None, **options}
     request = Request.of(None, given, _DEFAULTS)
     _check(request, folds, own)

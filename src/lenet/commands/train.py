@@ -16,7 +16,7 @@ from lenet.data.memory import Images, given_data
 from lenet.data.source import Source
 from lenet.engine.preserved import preserved_torch
 from lenet.errors import InputError
-from lenet.models import with_dropout
+from lenet.models import own_network, with_dropout
 from lenet.report.progress import Printer, combined
 from lenet.report.text import stopped
 from lenet.report.tracking import Track, Tracker, check_tracking
@@ -64,7 +64,7 @@ def train(
 
     Raises InputError (a ValueError) if an argument is invalid, and Interrupted (a KeyboardInterrupt) on Ctrl-C.
     """
-    own = model if isinstance(model, nn.Sequential) else None
+    own = own_network(model)
     named, memory = given_data(data)
     request = Request.of(recipe, {"data": named, "model": model if own is None else OWN_MODEL, **options})
     return run_training(

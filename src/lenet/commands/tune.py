@@ -16,7 +16,7 @@ from lenet.config.keywords import SEARCH_DEFAULTS, Options, with_options
 from lenet.data.memory import Images, given_data
 from lenet.engine.preserved import preserved_torch
 from lenet.errors import InputError
-from lenet.models import describe
+from lenet.models import describe, own_network
 from lenet.report.progress import combined
 from lenet.runs.kinds import SEARCH_FILE, how_to_resume
 from lenet.runs.opening import opened_run
@@ -101,7 +101,7 @@ def tune(
     """
     started = time.time()
     check_ray()
-    own = model if isinstance(model, nn.Sequential) else None
+    own = own_network(model)
     named, memory = given_data(data)
     request = request_of(recipe, {"data": named, "model": model if own is None else OWN_MODEL, **options})
     asked = {

@@ -5,7 +5,7 @@ from lenet.layers.outputs import padding_of
 from lenet.layers.shapes import SHAPES, Shape, shape_named
 from lenet.layers.table import KINDS, kind_of
 from lenet.models.modules import MODULES, Normalize, Residual, build, network_of, parameter_count, plain, with_tensors
-from lenet.models.own import fitted, has_dropout, with_dropout
+from lenet.models.own import fitted, has_dropout, own_network, with_dropout
 
 __all__ = [
     "KINDS",
@@ -24,6 +24,7 @@ __all__ = [
     "needs_two_images",
     "network_of",
     "output_shapes",
+    "own_network",
     "padding_of",
     "parameter_count",
     "plain",

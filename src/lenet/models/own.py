@@ -1,7 +1,7 @@
 """Networks of the user's own: whether they fit the data, and whether a checkpoint and both engines can keep them."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -57,6 +57,14 @@ def _check_sequential(model: Any, rule: str) -> None:
         raise InputError(
             f"{type(model).__name__} has its own forward method, which a checkpoint cannot keep: use nn.Sequential"
         )
+
+
+def own_network(model: Any) -> nn.Sequential | None:
+    """The model if it is a network and no name. Raises InputError for a module that is no plain nn.Sequential."""
+    if not isinstance(model, nn.Module):
+        return None
+    _check_sequential(model, "a model must be a name or an nn.Sequential")
+    return cast(nn.Sequential, model)
 
 
 def has_dropout(network: nn.Module) -> bool:
