@@ -37,6 +37,7 @@ import pytest
         ("train digits --seeds 0", ["seeds must lie between"]),
         ("train digits --engine tensorflow", ["--engine", "tensorflow", "torch"]),
         ("train digits --device tpu", ["no device 'tpu'", "cpu, cuda"]),
+        ("train digits --device cuda:one", ["no device 'cuda:one'", "cuda:1"]),
         ("models --size 8", ["16"]),
         ("models --channels 2", ["channels"]),
         ("eval", ["RUN"]),

@@ -1,5 +1,6 @@
 """Checks of memory, batch size and device, before a run writes anything."""
 
+import re
 from math import prod
 
 import torch
@@ -54,9 +55,15 @@ def check_batch_size(config: Config, network: nn.Sequential, input_shape: tuple[
 
 def check_device(config: RunConfig) -> None:
     """Raises InputError if the device is unknown or not available."""
-    if config.device != "cpu" and not config.device.startswith("cuda"):
+    if config.device == "cpu":
+        return
+    if not (named := re.fullmatch(r"cuda(?::(\d{1,4}))?", config.device)):
         raise InputError(f"no device '{config.device}': use cpu, cuda, or cuda:1 and so on", options=["device"])
-    if config.device != "cpu" and not torch.cuda.is_available():
+    if not torch.cuda.is_available():
         raise InputError(
             f"--device {config.device}: PyTorch finds no CUDA device here; leave --device out", options=["device"]
+        )
+    if int(named[1] or 0) >= (count := torch.cuda.device_count()):
+        raise InputError(
+            f"--device {config.device}: PyTorch finds {count} CUDA device(s) here, numbered from 0", options=["device"]
         )
