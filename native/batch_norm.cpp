@@ -73,7 +73,6 @@ class BatchNorm : public Layer<T> {
     });
   }
 
-
  private:
   using Layer<T>::in;
   using Layer<T>::out;

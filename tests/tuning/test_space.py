@@ -8,7 +8,7 @@ from torch import nn
 from lenet.config import Config, resolve
 from lenet.errors import InputError
 from lenet.models import Residual, describe
-from lenet.tuning.space import DEFAULT, NOT_SEARCHED, check_effects, has_dropout, parse_space
+from lenet.tuning.space import DEFAULT, NOT_SEARCHED, check_effects, parse_space, varies_dropout
 
 
 def axis(text):
@@ -162,5 +162,5 @@ def test_a_dropout_in_a_residual_block_can_be_searched():
     def block(*body):
         return describe(nn.Sequential(Residual(nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), *body), nn.Sequential())))
 
-    assert has_dropout(block(nn.Dropout(0.1)))
-    assert not has_dropout(block())
+    assert varies_dropout(block(nn.Dropout(0.1)))
+    assert not varies_dropout(block())

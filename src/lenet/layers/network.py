@@ -53,6 +53,11 @@ def every_layer(model: Iterable[Any], inside: str = "") -> Iterator[Place]:
         yield place
 
 
+def has_dropout(model: Iterable[Any]) -> bool:
+    """Whether a layer, also one in a branch, is a Dropout, which the option dropout changes."""
+    return any(place.kind.name == "Dropout" for place in every_layer(model))
+
+
 def shaped_layers(model: Iterable[Any], shape: Shape, inside: str = "") -> Iterator[Shaped]:
     """`every_layer` with shapes, for an input of (channels, height, width) or (features,).
 

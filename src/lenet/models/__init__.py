@@ -1,11 +1,19 @@
 """Networks as nn.Sequential: built by the layer table."""
 
-from lenet.layers.network import describe, every_layer, layer_costs, needs_two_images, output_shapes, shaped_layers
+from lenet.layers.network import (
+    describe,
+    every_layer,
+    has_dropout,
+    layer_costs,
+    needs_two_images,
+    output_shapes,
+    shaped_layers,
+)
 from lenet.layers.outputs import padding_of
 from lenet.layers.shapes import SHAPES, Shape, shape_named
 from lenet.layers.table import KINDS, kind_of
 from lenet.models.modules import MODULES, Normalize, Residual, build, network_of, parameter_count, plain, with_tensors
-from lenet.models.own import fitted, has_dropout, own_network, with_dropout
+from lenet.models.own import fitted, own_network, with_dropout
 
 __all__ = [
     "KINDS",

@@ -67,11 +67,6 @@ def own_network(model: Any) -> nn.Sequential | None:
     return cast(nn.Sequential, model)
 
 
-def has_dropout(network: nn.Module) -> bool:
-    """Whether a layer, also one in a branch, is a Dropout, which the option dropout changes."""
-    return any(isinstance(layer, nn.Dropout) for layer in network.modules())
-
-
 def with_dropout(network: nn.Sequential, probability: float | None) -> nn.Sequential:
     """The network itself, every Dropout changed to this probability; None leaves them as they are."""
     for layer in network.modules():

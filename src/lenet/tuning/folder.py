@@ -155,7 +155,8 @@ def write_kept(folder: Path, trials: Trials, job: Job) -> list[int]:
         write_whole(target / "config.toml", to_toml(vars(training.config)))
         save_checkpoint(target / "model", checkpoint)
         kept.append(trial.number)
+    best_numbers = {trial.number for trial in best_trials}
     for old in (folder / "keep").glob("*"):
-        if old.name.isdigit() and int(old.name) not in [trial.number for trial in best_trials]:
+        if old.name.isdigit() and int(old.name) not in best_numbers:
             shutil.rmtree(old)  # trials added later were better
     return kept

@@ -12,7 +12,7 @@ from lenet.data.identity import is_own, same_data, same_path
 from lenet.errors import InputError, did_you_mean
 from lenet.files import read_toml
 from lenet.runs.metrics import METRICS, SELECT
-from lenet.tuning.space import DEFAULT, Space, check_effects, has_dropout, parse_space
+from lenet.tuning.space import DEFAULT, Space, check_effects, parse_space, varies_dropout
 
 STUDY = "cifar10-lenet"
 _TRIALS = 10
@@ -154,7 +154,7 @@ def wanted_search(
             options=["device"],
         )
     if space is None:
-        left_out = given.keys() | (set() if has_dropout(layers) else {"dropout"})
+        left_out = given.keys() | (set() if varies_dropout(layers) else {"dropout"})
         found = parse_space({name: text for name, text in DEFAULT.items() if name not in left_out})
     else:
         found = parse_space([space] if isinstance(space, str) else space)

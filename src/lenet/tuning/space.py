@@ -22,7 +22,7 @@ from typing import Any, Literal
 from lenet.config import AUGMENTATION_OPTIONS, AUTO, SHAPING, WITH_MOMENTUM, Config, augmentations, checked, options
 from lenet.errors import InputError, did_you_mean
 from lenet.files import read_toml
-from lenet.layers.network import every_layer, parsed
+from lenet.layers.network import has_dropout, parsed
 
 Kind = Literal["choice", "uniform", "loguniform"]
 
@@ -187,7 +187,7 @@ def check_effects(space: Space, config: Config, layers: Sequence[Mapping[str, An
         if name != "dropout":
             raise InputError(f"{name.replace('_', '-')} changes named models, not an nn.Sequential of your own: "
                              "leave it out of the space")  # fmt: skip
-        if not has_dropout(layers):
+        if not varies_dropout(layers):
             raise InputError("dropout changes nothing: the model has no Dropout layer; leave it out of the space")
 
 
@@ -196,9 +196,9 @@ def _includes(value: str, needed: str) -> bool:
     return needed in (AUTO if value == "auto" else augmentations(value))
 
 
-def has_dropout(layers: Sequence[Mapping[str, Any]] | None) -> bool:
+def varies_dropout(layers: Sequence[Mapping[str, Any]] | None) -> bool:
     """Whether searching dropout changes a network of these layers; None stands for a named model."""
-    return layers is None or any(place.kind.name == "Dropout" for place in every_layer(parsed(list(layers))))
+    return layers is None or has_dropout(parsed(list(layers)))
 
 
 def shown(value: Any) -> str:
