@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 
 import lenet as api
 from lenet.config import DataConfig
@@ -45,6 +46,23 @@ def test_resumed_run_of_folds_is_bit_identical_to_uninterrupted_run(lenet, tmp_p
     assert lenet("train", "--resume", "--out", tmp_path / "cut").code == 0
     for name in ("model.safetensors", "predictions.safetensors"):
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_network_of_ones_own_is_normalised_by_fold_also_when_it_is_resumed_without_it(tmp_path):
+    model = nn.Sequential(nn.Conv2d(3, 4, 5), nn.ReLU(), nn.MaxPool2d(4), nn.Flatten(), nn.Linear(36, 10))
+    options = {"protocol": "folds", "epochs": 1, "augment": "none"}
+
+    def stop(setup, trainings):
+        raise KeyboardInterrupt
+
+    whole = api.train("stl10", model=model, out=tmp_path / "whole", **options)
+    with pytest.raises(KeyboardInterrupt):
+        api.train("stl10", model=model, out=tmp_path / "cut", watch=stop, **options)
+    resumed = api.train("stl10", out=tmp_path / "cut", resume=True)
+    means = [network[0].mean.tolist() for network in resumed.checkpoint().networks]
+    assert len(set(map(tuple, means))) == 10
+    assert means == [network[0].mean.tolist() for network in whole.checkpoint().networks]
+    assert resumed.result["val_accuracy"] == whole.result["val_accuracy"]
 
 
 def test_transfer_to_folds_trains_one_network_per_fold_and_refuses_other_seeds(lenet, low_run, tmp_path):

@@ -5,6 +5,7 @@ from torch import nn
 
 import lenet
 from lenet.errors import InputError
+from lenet.models import Normalize
 
 
 def network(**norm):
@@ -57,7 +58,33 @@ def test_a_run_with_another_dropout_resumes_by_the_call_that_started_it(tmp_path
     with pytest.raises(InputError, match="was started with another network"):
         lenet.train("digits", model=nn.Sequential(nn.Flatten(), nn.Linear(256, 10)), resume=True, **options)
     run = lenet.train("digits", model=with_dropout(0.1), resume=True, **options)
-    assert [layer.get("p") for layer in run.layers() if layer["kind"] == "Dropout"] == [0.3]
+    assert [layer.p for layer in run.checkpoint().networks[0] if isinstance(layer, nn.Dropout)] == [0.3]
+
+
+def stop_at_once(setup, trainings):
+    raise KeyboardInterrupt
+
+
+def normalized(mean):
+    return nn.Sequential(Normalize((mean,), (0.3,)), *network())
+
+
+def test_a_network_that_normalizes_by_other_statistics_is_another_network(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        lenet.train("digits", model=normalized(0.25), epochs=1, out=tmp_path / "run", watch=stop_at_once)
+    with pytest.raises(InputError, match="was started with another network: leave model out"):
+        lenet.train("digits", model=normalized(0.5), epochs=1, out=tmp_path / "run", resume=True)
+    run = lenet.train("digits", model=normalized(0.25), epochs=1, out=tmp_path / "run", resume=True)
+    assert run.checkpoint().networks[0][0].mean.item() == 0.25
+
+
+def test_a_run_whose_layers_were_changed_is_not_resumed(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        lenet.train("digits", model=network(), epochs=1, out=tmp_path / "run", watch=stop_at_once)
+    layers = tmp_path / "run" / "layers.json"
+    layers.write_text(layers.read_text().replace('"ReLU"', '"Tanh"'))
+    with pytest.raises(InputError, match=r"layers\.json was changed since the run was started: restore it"):
+        lenet.train("digits", out=tmp_path / "run", resume=True)
 
 
 def test_dropout_without_such_a_layer_changes_nothing_and_says_so(tmp_path, capsys):

@@ -1,11 +1,11 @@
 """Audit: which labels of a dataset are probably wrong."""
 
 import hashlib
+import json
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -29,7 +29,7 @@ from lenet.evaluation.audit import Audit
 from lenet.evaluation.label_errors import label_errors
 from lenet.evaluation.scores import probabilities
 from lenet.files import read_toml, write_json, write_whole
-from lenet.models import own_network, with_dropout
+from lenet.models import own_network
 from lenet.models.audit import audit_network
 from lenet.report.audit import AuditPrinter, write_audit
 from lenet.report.progress import combined
@@ -39,7 +39,7 @@ from lenet.runs.opening import opened_run
 from lenet.runs.provenance import command, versions
 from lenet.runs.run import Clock, Run
 from lenet.training.loop import Watch, load_trainings, train_all
-from lenet.training.setup import OWN_MODEL, Setup, make_setup
+from lenet.training.setup import Setup, make_setup
 from lenet.training.training import Training
 
 _RESULT = "audit.json"
@@ -143,18 +143,17 @@ def _prepare(
     Network n predicts part n modulo the number of folds.
     """
     path = run.path / AUDIT_FILE
-    saved = _saved(path, request, folds) if path.is_file() else None
+    saved = _saved(run, request, folds) if path.is_file() else None
     config, folds = saved or (request.config(), folds or _FOLDS)
     if memory is not None:
         config = replace(config, data=MEMORY)
     dataset = load_dataset(config, memory=memory, strict=False)  # the folds are drawn from all splits
     check_images(dataset, config.data_sha256, f"{run.path} was started with")
-    if own is None and (config.model == OWN_MODEL or (saved is None and "model" not in request.given)):
+    if own is None and saved is None and "model" not in request.given:
         height, width, channels = dataset.images.shape[1:]
         own = audit_network((height, width, channels), len(dataset.classes))
     if saved is not None and own is not None:
-        mend = "pass the nn.Sequential that it was started with as model, or use another --out"
-        run.check_layers(with_dropout(deepcopy(own), config.dropout), mend)
+        run.check_layers(own)
     first = None if dataset.facts is None else dataset.facts.first
     name = dataset.name if dataset.files is None else dataset.source
     given = GivenSplits(name, dataset.classes, dataset.labels, dataset.train, dataset.val, dataset.test, first=first)
@@ -166,18 +165,19 @@ def _prepare(
     shared = replace(dataset, folds=tuple(pairs) * config.seeds, train=pairs[0][0], val=pairs[0][1], test=every[:0])
     setup = make_setup(replace(config, seeds=1), shared, own=own, run=run)
     if saved is None:
-        run.write_layers(setup.networks[0])
+        run.write_layers(setup.networks[0] if setup.own is None else setup.own)
         kept = replace(setup.config, seeds=config.seeds)
-        write_whole(path, to_toml({"folds": folds, "digest": _digest(kept, folds), **vars(kept)}))
+        write_whole(path, to_toml({"folds": folds, "digest": _digest(run, kept, folds), **vars(kept)}))
     run.make_state_folder()
     return setup, dataset, parts
 
 
-def _saved(path: Path, request: Request, folds: int | None) -> tuple[Config, int]:
-    """The config and number of folds of an interrupted audit. Raises InputError if it is finished, or others are asked.
+def _saved(run: Run, request: Request, folds: int | None) -> tuple[Config, int]:
+    """The config and number of folds of an interrupted audit.
 
-    `path` is its audit.toml.
+    Raises InputError if it is finished, was changed since it was started, or others are asked.
     """
+    path = run.path / AUDIT_FILE
     if path.with_name(_RESULT).is_file():
         raise InputError(f"{path.parent} is finished: use --overwrite to start over, which replaces its labels.csv")
     values = read_toml(path)
@@ -185,8 +185,10 @@ def _saved(path: Path, request: Request, folds: int | None) -> tuple[Config, int
     config = Config(**checked(values, f"{path}: "))
     if type(kept) is not int or not 2 <= kept <= _MOST_FOLDS:
         raise InputError(f"{path} is damaged (folds {kept!s:.40}): start over with --overwrite")
-    if digest != _digest(config, kept):  # the networks would predict images on which they were trained
-        raise InputError(f"{path} was changed since the audit was started: restore it or start over with --overwrite")
+    if digest != _digest(run, config, kept):  # the networks would predict images on which they were trained
+        raise InputError(
+            f"{path} or layers.json was changed since the audit was started: restore it or start over with --overwrite"
+        )
     data = request.given.get("data", config.data)
     asked = [
         name for name, value in request.given.items() if name != "data" and (name, value) != ("model", config.model)
@@ -196,9 +198,10 @@ def _saved(path: Path, request: Request, folds: int | None) -> tuple[Config, int
     return replace(config, data=data), kept
 
 
-def _digest(config: Config, folds: int) -> str:
-    """Identifies the settings of an audit."""
-    return hashlib.sha256(to_toml({"folds": folds, **vars(config)}).encode()).hexdigest()
+def _digest(run: Run, config: Config, folds: int) -> str:
+    """Identifies the settings and the network of an audit."""
+    settings = to_toml({"folds": folds, "layers": json.dumps(run.layers()), **vars(config)})
+    return hashlib.sha256(settings.encode()).hexdigest()
 
 
 def _epochs(images: int) -> int:

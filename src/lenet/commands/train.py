@@ -3,7 +3,6 @@
 import threading
 import time
 from contextlib import nullcontext, suppress
-from copy import deepcopy
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Unpack
@@ -16,7 +15,7 @@ from lenet.data.memory import Images, given_data
 from lenet.data.source import Source
 from lenet.engine.preserved import preserved_torch
 from lenet.errors import InputError
-from lenet.models import own_network, with_dropout
+from lenet.models import own_network
 from lenet.report.progress import Printer, combined
 from lenet.report.text import stopped
 from lenet.report.tracking import Track, Tracker, check_tracking
@@ -103,8 +102,7 @@ def run_training(
         Tracker(track, run) if track else nullcontext() as tracker,
     ):
         if own is not None:
-            saved = run.config()
-            run.check_layers(with_dropout(deepcopy(own), saved.dropout) if saved else own)
+            run.check_layers(own)
         if run.result is not None:
             check_same_images(run, request, or_digits, memory)
             if track and not (run.path / track).is_dir():

@@ -20,6 +20,8 @@ from lenet.runs.metrics import EpochRow, append_metrics, read_metrics, write_met
 from lenet.runs.result import result_fault
 from lenet.runs.split import SplitFile
 
+_MEND = "restore it or start over with --overwrite"
+
 
 @dataclass(frozen=True)
 class Clock:
@@ -60,36 +62,39 @@ class Run:
         path = self.path / "config.toml"
         return resolve(path) if path.is_file() else None
 
-    def check_config(self) -> None:
-        """Raises InputError if config.toml was changed since the run was started."""
+    def check_unchanged(self) -> None:
+        """Raises InputError if config.toml or layers.json was changed since the run was started."""
         config = self.config()
-        if config is not None and not self.split.is_of(config):
-            mend = "restore it or start over with --overwrite"
-            raise InputError(f"{self.path / 'config.toml'} was changed since the run was started: {mend}")
+        if config is not None and (changed := self.split.changed(config, self.layers())):
+            path = self.path / {"config": "config.toml", "layers": "layers.json"}[changed[0]]
+            raise InputError(f"{path} was changed since the run was started: {_MEND}")
 
     def write_config(self, config: Config, comment: str) -> None:
         """Write config.toml, before training starts. It is a recipe that repeats the run."""
         write_whole(self.path / "config.toml", to_toml(vars(config), comment))
 
     def layers(self) -> list[dict[str, Any]] | None:
-        """The list of layers that the run trains; None before it has started. Raises InputError if it is damaged."""
+        """The content of layers.json; None before the run has started. Raises InputError if it is damaged."""
         path = self.path / "layers.json"
         if not path.is_file():
             return None
-        mend = "restore it or start over with --overwrite"
-        layers = read_json(path, mend)
+        layers = read_json(path, _MEND)
         if not isinstance(layers, list):
-            raise InputError(f"{path} is damaged (not a list of layers): {mend}")
+            raise InputError(f"{path} is damaged (not a list of layers): {_MEND}")
         return layers
 
-    def check_layers(self, model: Iterable[Any], mend: str = "leave model out, or use another --out") -> None:
+    def check_layers(self, model: Iterable[Any]) -> None:
         """Raises InputError if the run was started with another network of the user's than this one."""
         # Through JSON, in which a tuple is a list.
-        if (kept := self.layers()) is not None and _own(kept) != _own(json.loads(json.dumps(describe(model)))):
-            raise InputError(f"{self.path} was started with another network: {mend}", options=["model"])
+        if (kept := self.layers()) is not None and kept != json.loads(json.dumps(describe(model))):
+            raise InputError(f"{self.path} was started with another network: leave model out, or use another --out",
+                             options=["model"])  # fmt: skip
 
     def write_layers(self, model: Iterable[Any]) -> None:
-        """Write layers.json, from which a resumed run builds a network that the user gave as nn.Sequential."""
+        """Write layers.json: the user's network as it was given, or the network of a named model or a transfer.
+
+        A run of the user's network, or of a transfer, is resumed from it.
+        """
         write_json(self.path / "layers.json", describe(model))
 
     def keep_labels(self, config: Config) -> None:
@@ -236,8 +241,3 @@ class Run:
     @property
     def _labels(self) -> Path:
         return self.path / "labels.csv"
-
-
-def _own(layers: list[Any]) -> list[Any]:
-    """The layers without a first Normalize, which lenet adds to a network that has none."""
-    return layers[1:] if layers and isinstance(layers[0], dict) and layers[0].get("kind") == "Normalize" else layers

@@ -1,7 +1,8 @@
 """split.safetensors: which images a run trains, validates and tests on, and what identifies the run and its images.
 
 train, val, test: int64 indices of images, sorted; N.train, N.val: those of fold N; sha256: of all images and labels
-config: digest of the run's options; digests: uint8 [images, 16], one per image, for a folder of images
+config, layers: digests of the run's options and of its layers.json
+digests: uint8 [images, 16], one per image, for a folder of images
 seen, seen_val: int64 indices of the test images on which the networks of its start or its teachers were trained or
     validated, and of the validation images on which they were trained
 """
@@ -11,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,16 +42,18 @@ class SplitFile:
         self,
         dataset: Dataset,
         config: Config | None = None,
+        layers: list[dict[str, Any]] | None = None,
         seen: Mapping[str, NDArray[np.int64]] | None = None,
     ) -> Dataset:
         """The dataset with the split that the run was started with; a new run saves the dataset's present split.
 
-        config: saved as a digest beside the split, for `is_of`; seen: saved too, for `seen`
+        config, layers: saved as digests beside the split, for `changed`; seen: saved too, for `seen`
 
         Raises InputError if the images have changed since, or the file cannot be written.
         """
         if not self.path.is_file():
-            self._write(dataset, config, seen)
+            identity = {} if config is None else _identity(config, layers)
+            self._write(dataset, identity, seen or {})
         return self.applied(dataset)
 
     def applied(self, dataset: Dataset) -> Dataset:
@@ -58,7 +61,7 @@ class SplitFile:
         if (kept := self._read()) is None:
             return dataset
         check_images(dataset, kept.pop("sha256", np.empty(0)).tobytes().hex(), f"{self.path.parent} was started with")
-        for name in ("config", "digests", *_SEEN.values()):
+        for name in ("config", "layers", "digests", *_SEEN.values()):
             kept.pop(name, None)
         folds = len(dataset.folds) or sum(name.endswith(".train") for name in kept)
         try:
@@ -67,10 +70,14 @@ class SplitFile:
             raise InputError(f"{self.path} is damaged ({error}): {_MEND}") from None
         return replace(dataset, train=splits.train, val=splits.val, test=splits.test, folds=splits.folds)
 
-    def is_of(self, config: Config) -> bool:
-        """Whether the split was written for this config, options in `MAY_CHANGE` aside; True if that is not known."""
-        kept = (self._read() or {}).get("config")
-        return kept is None or kept.tobytes() == _identity(config)
+    def changed(self, config: Config, layers: list[dict[str, Any]] | None) -> list[str]:
+        """Which of "config" (options in `MAY_CHANGE` aside) and "layers" the split was not written for.
+
+        What is missing, here or in the file, counts as unchanged.
+        """
+        kept = self._read() or {}
+        now = _identity(config, layers)
+        return [name for name, digest in now.items() if name in kept and kept[name].tobytes() != digest]
 
     def sizes(self) -> dict[str, int]:
         """The number of images in "train", "val" and "test"; empty without a file."""
@@ -124,15 +131,14 @@ class SplitFile:
     def _read(self) -> dict[str, np.ndarray] | None:
         return read_arrays(self.path, mend=_MEND) if self.path.is_file() else None
 
-    def _write(self, dataset: Dataset, config: Config | None, seen: Mapping[str, NDArray[np.int64]] | None) -> None:
+    def _write(self, dataset: Dataset, identity: Mapping[str, bytes], seen: Mapping[str, NDArray[np.int64]]) -> None:
         parts = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
         for number, (train, val) in enumerate(dataset.folds):
             parts |= {f"{number}.train": train, f"{number}.val": val}
         arrays: dict[str, np.ndarray] = {name: indices.astype(np.int64) for name, indices in parts.items()}
         arrays["sha256"] = _bytes(bytes.fromhex(dataset.sha256))
-        if config is not None:
-            arrays["config"] = _bytes(_identity(config))
-        arrays |= {_SEEN[which]: indices for which, indices in (seen or {}).items() if len(indices)}
+        arrays |= {name: _bytes(digest) for name, digest in identity.items()}
+        arrays |= {_SEEN[which]: indices for which, indices in seen.items() if len(indices)}
         if dataset.files is not None and dataset.facts is not None:  # single images may change, or be elsewhere
             arrays["digests"] = dataset.facts.digests
         write_arrays(self.path, arrays)
@@ -144,9 +150,10 @@ def _used(kept: Mapping[str, NDArray[np.int64]], parts: Parts) -> NDArray[np.int
     return np.unique(np.concatenate([np.zeros(0, np.int64), *named]))
 
 
-def _identity(config: Config) -> bytes:
-    """The SHA-256 of the options that differ from their defaults; an option added later does not change it.
+def _identity(config: Config, layers: list[dict[str, Any]] | None) -> dict[str, bytes]:
+    """The SHA-256 of the options that differ from their defaults, as "config", and of the layers, if there are any.
 
+    An option added later does not change it.
     The images, their labels and the teachers have a hash of their own, wherever they are.
     """
     default = Config()
@@ -155,7 +162,11 @@ def _identity(config: Config) -> bytes:
         for name, value in vars(config).items()
         if name not in (*MAY_CHANGE, "data", "labels", "teacher") and value != getattr(default, name)
     }
-    return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).digest()
+    return {
+        name: hashlib.sha256(json.dumps(values, sort_keys=True).encode()).digest()
+        for name, values in (("config", fixed), ("layers", layers))
+        if values is not None
+    }
 
 
 def _bytes(content: bytes) -> NDArray[np.uint8]:

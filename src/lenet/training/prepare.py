@@ -40,7 +40,7 @@ def prepare(
     Raises InputError if the request contradicts itself or the run that is resumed.
     """
     saved = run.config()
-    run.check_config()
+    run.check_unchanged()
     config = _resumed(run, saved, request, or_digits) if saved else request.config()
     begun = saved_body(run) is not None and run.layers() is not None
     start = read_start(config.start) if config.start and not begun else None
@@ -70,15 +70,15 @@ def begin(setup: Setup, run: Run) -> list[Training]:
     """
     saved = run.config()
     if saved is None or saved.data != setup.config.data:
-        # Where the start was is among what `Run.check_config` compares.
+        # Where the start was is among what `Run.check_unchanged` compares.
         kept = replace(setup.config, start=saved.start) if saved else setup.config
         run.write_config(kept, setup.dataset.substitute)
-    run.write_layers(setup.networks[0])
+    run.write_layers(setup.networks[0] if setup.own is None else setup.own)
     run.keep_labels(setup.config)
     run.make_state_folder()
     if setup.body is not None and saved_body(run) is None:
         save_body(run, setup.body)
-    run.split.keep(setup.dataset, setup.config, setup.seen)
+    run.split.keep(setup.dataset, setup.config, run.layers(), setup.seen)
     trainings = load_trainings(setup, run)
     # The whole file, since the process may have been killed after it wrote a state and before it appended the row.
     run.write_metrics(row for training in trainings for row in training.history)

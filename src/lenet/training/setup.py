@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -49,6 +48,7 @@ class Setup:
     body: the tensors that a transfer starts all networks from, by name; None if all weights are initialised
     teacher: the networks whose predictions are targets beside the labels, if there are any
     origin: a description of the network that `body` is from; run: the run folder, None for a trial of a search
+    own: the user's network as it was given, before `network_for` adapts it; None for a named one or a transfer
     notes: notes to show to the user; seen: see `images_seen`; empty for trials
     """
 
@@ -62,6 +62,7 @@ class Setup:
     teacher: Teacher | None = None
     origin: str = ""
     run: Run | None = None
+    own: nn.Sequential | None = None
     notes: tuple[str, ...] = ()
     seen: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
@@ -90,14 +91,16 @@ def make_setup(
 ) -> Setup:
     """The setup for this config and dataset. Writes nothing.
 
-    own: the user's network, instead of the config's named one
+    own: the user's network, instead of the config's named one; by default that which the run folder holds
     start: the network to start from; its last layer is replaced
     statistics: (mean, standard deviation) of the training images' pixels per channel, 0 to 1; computed by default
-    run: the run folder; the network's layers and a transfer's start are read from it if it has them
+    run: the run folder; the user's network, or a transfer's network and start, are read from it if it has them
     memory: the images, if they were passed from Python
 
     Raises InputError if config, network and images do not match, or memory does not suffice.
     """
+    if own is None and config.model == OWN_MODEL and not config.start:
+        own = _kept_network(run)
     asked, config = config, resolved(config, dataset, own)
     notes = (*notes, *_option_notes(asked, config, dataset))
     networks = _networks(config, dataset, own, start, statistics, run)
@@ -123,7 +126,7 @@ def make_setup(
         seen = images_seen(config, dataset, memory)
     if seen:
         notes = (*notes, *notes_of_seen(seen, dataset))
-    setup = Setup(config, dataset, networks, choice, settings, workers, body, teacher, origin, run, notes, seen)
+    setup = Setup(config, dataset, networks, choice, settings, workers, body, teacher, origin, run, own, notes, seen)
     setup.class_weights()  # raises before anything is written
     return setup
 
@@ -274,17 +277,21 @@ def _networks(
     statistics: Statistics | None,
     run: Run | None,
 ) -> list[nn.Sequential]:
-    """One network per seed; a resumed run's layers are read from its folder."""
-    layers: list[dict[str, Any]] | None = run.layers() if run else None
+    """One network per seed; the layers of a transfer that is resumed are read from its folder."""
     if start:
         network = with_new_head(start, len(dataset.classes))
-    elif layers and (config.start or (own is None and config.model == OWN_MODEL)):
+    elif config.start and run and (layers := run.layers()):
         network = build(layers)
-    elif own is None and config.model == OWN_MODEL:
-        raise InputError("the model is a network of your own: pass its nn.Sequential as model",
-                         options=["model"])  # fmt: skip
     elif dataset.folds:  # each network normalises with the statistics of its own training images
         return [network_for(config, dataset.for_network(number), own) for number in range(config.seeds)]
     else:
         network = network_for(config, dataset, own, statistics)
     return [network] * config.seeds
+
+
+def _kept_network(run: Run | None) -> nn.Sequential:
+    """The user's network as it was given when the run was started. Raises InputError if the run has none."""
+    if run is None or not (kept := run.layers()):
+        raise InputError("the model is a network of your own: pass its nn.Sequential as model",
+                         options=["model"])  # fmt: skip
+    return build(kept)
