@@ -40,8 +40,9 @@ def test_main_trains_on_digits_with_a_note_if_cifar10_is_missing(network, root, 
     weights = (tmp_path / "run" / "model.safetensors").read_bytes()
     for name in ("result.json", "state/0.safetensors"):
         (tmp_path / "run" / name).unlink()
-    assert train_main(network, ["--epochs", "1", "--resume", "--out", str(tmp_path / "run")]) == 0
+    assert train_main(network, ["--resume", "--out", str(tmp_path / "run")]) == 0
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == weights
+    assert train_main(network, ["--epochs", "2", "--resume", "--out", str(tmp_path / "run")]) == 2
 
 
 def test_main_repeats_its_own_config_and_refuses_other_data(network, no_data, tmp_path, capsys):
@@ -52,6 +53,8 @@ def test_main_repeats_its_own_config_and_refuses_other_data(network, no_data, tm
     assert one.result["config"] == other.result["config"]
     weights = [(run.path / "model.safetensors").read_bytes() for run in (one, other)]
     assert weights[0] == weights[1]
+    (tmp_path / "second" / "result.json").unlink()
+    assert train_main(network, ["--resume", "--out", str(tmp_path / "second")]) == 0
     capsys.readouterr()
     assert train_main(network, ["stl10"]) == 2
     assert capsys.readouterr().err == "lenet: this script trains on cifar10, not on 'stl10': use lenet train 'stl10'\n"

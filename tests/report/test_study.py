@@ -67,10 +67,10 @@ def test_verdicts(small_study):
         assert f'<circle class="{kind}"' in text
 
 
-def test_a_study_of_an_older_version_without_pairs(small_study):
+def test_a_study_without_pairs_by_no_command(small_study):
     study = read_study_result(small_study)
     parts = dict.fromkeys(study.parts, Part())
     text = study_page(replace(study, pairs={}, notes=(), parts=parts, command=""), "x", {}).decode()
     assert "names no pairs" in section(text, "comparisons")
     assert section(text, "transfer") == ""
-    assert "older version" in section(text, "repeat")
+    assert "Python ran no script" in section(text, "repeat")

@@ -4,7 +4,7 @@ import pytest
 
 from lenet.errors import InputError
 from lenet.files import locked
-from lenet.runs.kinds import check_not_of_a_run, kind_of, state_of
+from lenet.runs.kinds import check_not_of_a_run, how_to_resume, kind_of, state_of
 
 
 @pytest.mark.parametrize(
@@ -83,3 +83,21 @@ def test_other_files_are_not_refused(tmp_path):
         check_not_of_a_run(tmp_path / name)
     with pytest.raises(InputError, match="is no file's name"):
         check_not_of_a_run(tmp_path / "a\0b" / "model.json")
+
+
+@pytest.mark.parametrize(
+    ("file", "command", "text"),
+    [
+        ("config.toml", "train", 'data = "memory"'),
+        ("audit.toml", "audit", 'data = "memory"'),
+        ("search.toml", "tune", 'trials = 3\n[config]\ndata = "memory"'),
+    ],
+)
+def test_images_from_python_are_passed_again_to_resume(tmp_path, file, command, text):
+    path = tmp_path / "it's here"
+    path.mkdir()
+    (path / file).write_text(text)
+    assert how_to_resume(path, command) == f"lenet.{command}(DATA, resume=True, out={str(path)!r})"
+    (path / file).write_text(text.replace("memory", "digits"))
+    quoted = f"'{tmp_path}/it'\"'\"'s here'"
+    assert how_to_resume(path, command) == f"lenet {command} --resume --out {quoted}"

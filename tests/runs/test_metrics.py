@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from lenet.errors import InputError
+from lenet.runs import metrics
 from lenet.runs.metrics import (
     SELECT,
     EpochRow,
@@ -66,5 +67,26 @@ def test_an_empty_field_is_refused_where_a_value_is_needed(tmp_path):
     path = tmp_path / "metrics.csv"
     write_metrics(path, [ROW])
     path.write_text(path.read_text().replace("0.75", ""))
-    with pytest.raises(InputError, match=r"metrics.csv is missing or damaged"):
+    with pytest.raises(InputError, match=r"metrics.csv is damaged"):
         read_metrics(path)
+
+
+def test_metrics_csv_is_read_up_to_a_size(tmp_path, monkeypatch):
+    path = tmp_path / "metrics.csv"
+    write_metrics(path, [ROW])
+    size = path.stat().st_size
+    monkeypatch.setattr(metrics, "MOST_CSV", size, raising=False)
+    assert read_metrics(path) == [ROW]
+    monkeypatch.setattr(metrics, "MOST_CSV", size - 1, raising=False)
+    with pytest.raises(InputError, match=f"^{path} is too large: lenet reads at most {size - 1} bytes of such a file$"):
+        read_metrics(path)
+
+
+def test_a_missing_metrics_csv_and_a_value_of_two_lines_are_named_in_one_line(tmp_path):
+    path = tmp_path / "metrics.csv"
+    with pytest.raises(InputError, match=f"cannot read {path} .No such file or directory."):
+        read_metrics(path)
+    write_metrics(path, [replace(ROW, engine="to\nrch")])
+    with pytest.raises(InputError) as error:
+        read_metrics(path)
+    assert str(error.value) == f"{path} is damaged (engine to rch): restore it"

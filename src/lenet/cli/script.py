@@ -10,6 +10,7 @@ from lenet.cli.app import SETTINGS, run
 from lenet.cli.flags import NO_FLAGS, Out, Overwrite, Resume, flags_of, given, unwrapped
 from lenet.cli.tune import tune
 from lenet.config import Config, recipe_values
+from lenet.config.request import Request
 from lenet.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 else:
     Flags = flags_of(__name__, (*NO_FLAGS, "model"))
 _NONE_GIVEN = Flags()
+_RECIPE = "cifar10-lenet"
 
 
 def train_main(model: "nn.Sequential", argv: Sequence[str] | None = None) -> int:
@@ -39,7 +41,7 @@ def train_main(model: "nn.Sequential", argv: Sequence[str] | None = None) -> int
         data: str | None = None,
         /,
         *,
-        recipe: str = "cifar10-lenet",
+        recipe: str | None = None,
         out: Out = None,
         resume: Resume = False,
         overwrite: Overwrite = False,
@@ -57,12 +59,15 @@ def train_main(model: "nn.Sequential", argv: Sequence[str] | None = None) -> int
         """
         if data not in (None, "cifar10"):
             raise InputError(f"this script trains on cifar10, not on '{data}': use lenet train '{data}'")
-        from lenet.commands.train import train as run_train
+        from lenet.commands.train import run_training
+        from lenet.training.setup import OWN_MODEL
 
-        # A recipe names its own images: that of a search of this network may be over others.
-        images = data or recipe_values(recipe).get("data", "cifar10")
-        run_train(images, model=model, recipe=recipe, out=out, resume=resume, overwrite=overwrite, verbose=True,
-                  or_digits=images == "cifar10", **given(flags))  # fmt: skip
+        # A recipe names its own images: that of a search of this network may be over others. The default one is made
+        # of defaults, which a run that is resumed may have overridden.
+        defaults = {"data": "cifar10", **({} if recipe else recipe_values(_RECIPE))}
+        request = Request.of(recipe, {"data": data, "model": OWN_MODEL, **given(flags)}, defaults)
+        run_training(request, own=model, out=out, resume=resume, overwrite=overwrite, verbose=True,
+                     or_digits=request.config().data == "cifar10")  # fmt: skip
 
     return run(app, argv)
 

@@ -141,5 +141,5 @@ def _repeat_section(study: StudyResult, path: str) -> str:
     if study.command:
         how = command_block(study.command) + hint("Finished runs are kept: in another --out, all are trained again.")
     else:
-        how = left_out("The command is not known: Python ran no script, or an older version of lenet wrote study.json")
+        how = left_out("The command is not known: Python ran no script")
     return section("repeat", "Repeating the study", how, rows)

@@ -1,10 +1,9 @@
 """What is printed of a run: its figures in words."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from lenet.config import augmentation_line
-from lenet.data.source import MEMORY
 from lenet.errors import counted
 from lenet.models import parameter_count
 from lenet.runs.kinds import how_to_resume
@@ -87,12 +86,10 @@ def epochs_trained(trainings: Sequence[Training]) -> str:
     return str(epochs[0]) if len(set(epochs)) == 1 else ", ".join(map(str, epochs))
 
 
-def stopped(run: Run, trainings: Sequence[Training], command: str = "train") -> str:
+def stopped(run: Run, trainings: Sequence[Training], command: Literal["train", "audit"] = "train") -> str:
     """Where Ctrl-C stopped the trainings of a run, and how to resume it; command: which of lenet's trained it."""
     config = trainings[0].config
     how = how_to_resume(run.path, command)
-    if config.data == MEMORY:
-        how = f"lenet.{command}(DATA, resume=True, out='{run.path}')"
     return f"stopped after epoch {epochs_trained(trainings)} of {config.epochs}; resume with: {how}"
 
 

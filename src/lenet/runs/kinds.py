@@ -4,8 +4,9 @@ import shlex
 from pathlib import Path
 from typing import Literal
 
+from lenet.data.source import MEMORY
 from lenet.errors import InputError
-from lenet.files import followed, given_file, locked
+from lenet.files import followed, given_file, locked, read_toml
 
 SEARCH_FILE, STUDY_FILE, AUDIT_FILE = "search.toml", "study.json", "audit.toml"
 Kind = Literal["run", "search", "study", "folder"]
@@ -54,6 +55,11 @@ def state_of(path: Path) -> Literal["interrupted", "running"]:
         return "running"
 
 
-def how_to_resume(path: Path, command: str = "train") -> str:
+def how_to_resume(path: Path, command: Literal["train", "tune", "audit"] = "train") -> str:
     """The command that resumes an unfinished run, search or audit; command: which of lenet's started it."""
+    settings = path / {"train": "config.toml", "tune": SEARCH_FILE, "audit": AUDIT_FILE}[command]
+    values = read_toml(settings) if settings.is_file() else {}
+    options = values["config"] if isinstance(values.get("config"), dict) else values
+    if options.get("data") == MEMORY:  # the command line has no such images
+        return f"lenet.{command}(DATA, resume=True, out={str(path)!r})"
     return f"lenet {command} --resume --out {shlex.quote(str(path))}"

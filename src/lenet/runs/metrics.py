@@ -9,8 +9,8 @@ from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from lenet.errors import InputError
-from lenet.files import gone, unwritable, write_whole
+from lenet.errors import InputError, one_line
+from lenet.files import MOST_CSV, gone, read_regular, unwritable, write_whole
 
 
 @dataclass(frozen=True)
@@ -145,20 +145,18 @@ def append_metrics(path: Path, row: EpochRow) -> None:
 
 
 def read_metrics(path: Path) -> list[EpochRow]:
-    """All rows, in the file's order. Raises InputError if the file is missing or damaged."""
+    """All rows, in the file's order. Raises InputError if the file is missing, too large or damaged."""
     kinds = {"seed": int, "epoch": int, "engine": str, "failed_step": int}
     optional = {one.name for one in fields(EpochRow) if one.default is None}
 
     def value(name: str, text: str) -> Any:
         return None if name in optional and not text else kinds.get(name, float)(text)
 
+    file = io.TextIOWrapper(io.BytesIO(read_regular(path, MOST_CSV)), encoding="utf-8", newline="")
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return [
-                checked_row({name: value(name, text) for name, text in row.items()}) for row in csv.DictReader(file)
-            ]
-    except (OSError, ValueError, TypeError, csv.Error) as error:
-        raise InputError(f"{path} is missing or damaged ({error}): restore it") from None
+        return [checked_row({name: value(name, text) for name, text in row.items()}) for row in csv.DictReader(file)]
+    except (ValueError, TypeError, csv.Error) as error:
+        raise InputError(f"{path} is damaged ({one_line(error)}): restore it") from None
 
 
 def lacks_epochs(rows: Sequence[EpochRow]) -> bool:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
-_Check = Callable[[Any], bool]
+Check = Callable[[Any], bool]
 
 
 def result_fault(result: Any) -> str | None:
@@ -28,64 +28,68 @@ def figures_fault(figures: Any, names: Iterable[str]) -> str | None:
     return None
 
 
-def _number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether this is a finite number."""
     return type(value) in (int, float) and math.isfinite(value)
 
 
-def _count(value: Any) -> bool:
+def is_count(value: Any) -> bool:
+    """Whether this is a whole number of 0 or more."""
     return type(value) is int and value >= 0
 
 
-def _list_of(fits: _Check) -> _Check:
+def list_of(fits: Check) -> Check:
+    """The check that passes a list of what the other one passes."""
     return lambda value: isinstance(value, list) and all(map(fits, value))
 
 
-def _or_none(fits: _Check) -> _Check:
+def or_none(fits: Check) -> Check:
+    """The check that also passes None."""
     return lambda value: value is None or fits(value)
 
 
 def _mean_sd(value: Any) -> bool:
     return (
         isinstance(value, dict)
-        and _number(value.get("mean"))
-        and _or_none(_number)(value.get("sd"))
-        and _list_of(_number)(value.get("each"))
+        and is_number(value.get("mean"))
+        and or_none(is_number)(value.get("sd"))
+        and list_of(is_number)(value.get("each"))
         and bool(value["each"])
         and (len(value["each"]) == 1 or value["sd"] is not None)
     )
 
 
 def _seconds(value: Any) -> bool:
-    return isinstance(value, dict) and all(_number(value.get(name)) for name in ("train", "validation", "total"))
+    return isinstance(value, dict) and all(is_number(value.get(name)) for name in ("train", "validation", "total"))
 
 
 _ALWAYS = ("parameters", "test_accuracy")  # None without a confirmation, but never missing
-_CHECKS: dict[str, _Check] = {
+_CHECKS: dict[str, Check] = {
     "data": lambda value: isinstance(value, str),
     "data_sha256": lambda value: isinstance(value, str),
-    "parameters": _or_none(_count),
-    "learning_parameters": _or_none(_count),
-    "members": _count,
-    "failed": _or_none(_list_of(_count)),
-    "epochs": _count,
+    "parameters": or_none(is_count),
+    "learning_parameters": or_none(is_count),
+    "members": is_count,
+    "failed": or_none(list_of(is_count)),
+    "epochs": is_count,
     "seconds": _seconds,
-    "images_per_second": _number,
+    "images_per_second": is_number,
     "val_accuracy": _mean_sd,
-    "val_balanced_accuracy": _or_none(_mean_sd),  # older runs have none
-    "val_macro_f1": _or_none(_mean_sd),
-    "test_accuracy": _or_none(_mean_sd),  # a search without confirmation has none
-    "val_loss": _or_none(_mean_sd),  # of earlier versions, which have no losses
-    "test_loss": _or_none(_mean_sd),
-    "test_balanced_accuracy": _or_none(_mean_sd),
-    "test_macro_f1": _or_none(_mean_sd),
-    "test_interval": _or_none(lambda value: _list_of(_number)(value) and len(value) == 2),
-    "test_calibration_error": _or_none(_mean_sd),  # older runs have none
-    "test_calibration_error_uncalibrated": _or_none(_mean_sd),
-    "test_images": _count,
-    "test_images_seen": _or_none(_count),  # older runs have none of these
-    "val_images": _or_none(_count),
-    "val_images_seen": _or_none(_count),
-    "best_network": _or_none(_count),  # of older runs the one with the highest validation accuracy
-    "best_epoch": lambda value: _list_of(_count)(value) and bool(value),
+    "val_balanced_accuracy": or_none(_mean_sd),  # older runs have none
+    "val_macro_f1": or_none(_mean_sd),
+    "test_accuracy": or_none(_mean_sd),  # a search without confirmation has none
+    "val_loss": or_none(_mean_sd),  # of earlier versions, which have no losses
+    "test_loss": or_none(_mean_sd),
+    "test_balanced_accuracy": or_none(_mean_sd),
+    "test_macro_f1": or_none(_mean_sd),
+    "test_interval": or_none(lambda value: list_of(is_number)(value) and len(value) == 2),
+    "test_calibration_error": or_none(_mean_sd),  # older runs have none
+    "test_calibration_error_uncalibrated": or_none(_mean_sd),
+    "test_images": is_count,
+    "test_images_seen": or_none(is_count),  # older runs have none of these
+    "val_images": or_none(is_count),
+    "val_images_seen": or_none(is_count),
+    "best_network": or_none(is_count),  # of older runs the one with the highest validation accuracy
+    "best_epoch": lambda value: list_of(is_count)(value) and bool(value),
     "config": lambda value: isinstance(value, dict),
 }

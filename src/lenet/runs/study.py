@@ -1,7 +1,7 @@
 """study.json: the figures of a study's runs and their paired differences, checked when it is read."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from lenet.errors import InputError
 from lenet.evaluation.comparison import Paired
 from lenet.files import read_json
 from lenet.runs.kinds import STUDY_FILE
-from lenet.runs.result import figures_fault
+from lenet.runs.result import Check, figures_fault, is_count, is_number, list_of, or_none
 
 FIGURES = (
     *("data", "parameters", "learning_parameters", "epochs", "failed", "seconds"),
@@ -17,7 +17,6 @@ FIGURES = (
     *("test_accuracy", "test_balanced_accuracy", "test_macro_f1", "test_loss"),
     *("test_images", "test_images_seen", "val_images", "val_images_seen"),
 )  # of result.json
-_OLDER = {"test_images": 0}  # studies of older versions have none
 _MEND = "restore it, or repeat the study's command, which keeps finished runs"
 
 
@@ -39,7 +38,7 @@ class StudyResult:
     """A finished study.
 
     runs: each run's figures, by name, as in its result.json; parts: by name; pairs: paired differences by names
-    notes: why other pairs have no paired difference; command: empty in studies of older versions, which lack parts too
+    notes: why other pairs have no paired difference; command: empty if Python ran no script
     """
 
     name: str
@@ -61,39 +60,61 @@ def read_study_result(folder: Path) -> StudyResult:
     if not isinstance(runs, dict) or not runs:
         raise _damaged(path, "it has no runs")
     for name, figures in runs.items():
-        fault = figures_fault(_OLDER | figures if isinstance(figures, dict) else figures, FIGURES)
+        fault = figures_fault(figures, FIGURES)
         if fault is None and (figures["test_accuracy"] is None or figures["parameters"] is None):
             fault = "test_accuracy or parameters is missing"
         if fault:
             raise _damaged(path, f"runs.{name}: {fault}")
     try:
-        pairs = {(one["first"], one["second"]): _paired(one) for one in kept["pairs"]}
-        parts = {name: _part(one) for name, one in kept.get("parts", {}).items()}
-        notes = tuple(map(str, kept.get("notes", ())))
-        texts = {name: str(kept.get(name, "")) for name in ("study", "title", "command")}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _damaged(path, f"{type(error).__name__}: {error}") from None
-    if unknown := {name for pair in pairs for name in pair} - runs.keys():
-        raise _damaged(path, f"no run {min(unknown)!r}")
-    parts = {name: parts.get(name, Part()) for name in runs}
-    name = texts["study"] or folder.name
-    return StudyResult(name, texts["title"] or name, texts["command"], runs, parts, pairs, notes)
+        found = _checked(kept, _STUDY)
+        pairs = _pairs(found["pairs"], runs)
+        parts = {name: Part(**_checked(found["parts"].get(name), _PART)) for name in runs}
+    except ValueError as error:
+        raise _damaged(path, str(error)) from None
+    return StudyResult(found["study"], found["title"], found["command"], runs, parts, pairs, tuple(found["notes"]))
 
 
 def _damaged(path: Path, fault: str) -> InputError:
     return InputError(f"{path} is damaged ({fault}): {_MEND}")
 
 
-def _paired(values: Mapping[str, Any]) -> Paired:
-    first, second = values["networks"]
-    difference, low, high, p = (float(values[name]) for name in ("difference", "low", "high", "p"))
-    images, only_first, only_second = (int(values[name]) for name in ("images", "only_first", "only_second"))
-    return Paired(difference, low, high, (int(first), int(second)), images, only_first, only_second, p)
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
-def _part(values: Mapping[str, Any]) -> Part:
-    transfer, label, per_class = (values.get(one.name) for one in fields(Part))
-    return Part(
-        None if transfer is None else str(transfer), None if label is None else str(label),
-        None if per_class is None else int(per_class),
-    )  # fmt: skip
+_STUDY: dict[str, Check] = {
+    **dict.fromkeys(("study", "title", "command"), _is_text),
+    "pairs": list_of(lambda value: isinstance(value, dict)),
+    "parts": lambda value: isinstance(value, dict),
+    "notes": list_of(_is_text),
+}
+_PAIR: dict[str, Check] = {
+    **dict.fromkeys(("difference", "low", "high", "p"), is_number),
+    **dict.fromkeys(("images", "only_first", "only_second"), is_count),
+    "networks": lambda value: list_of(is_count)(value) and len(value) == 2,
+}
+_PART: dict[str, Check] = {"transfer": or_none(_is_text), "label": or_none(_is_text), "per_class": or_none(is_count)}
+
+
+def _pairs(values: Sequence[Any], runs: Container[str]) -> dict[tuple[str, str], Paired]:
+    """The paired differences by the names of their runs. Raises ValueError for one that is not valid."""
+
+    def is_run(value: Any) -> bool:
+        return _is_text(value) and value in runs
+
+    pairs = {}
+    for value in values:
+        found = _checked(value, {"first": is_run, "second": is_run, **_PAIR})
+        names = found.pop("first"), found.pop("second")
+        pairs[names] = Paired(**{**found, "networks": tuple(found["networks"])})
+    return pairs
+
+
+def _checked(values: Any, checks: Mapping[str, Check]) -> dict[str, Any]:
+    """The values of these names. Raises ValueError for one that does not pass its check."""
+    if not isinstance(values, dict):
+        raise ValueError(f"{values!r:.60} is not a table")
+    for name, fits in checks.items():
+        if not fits(values.get(name)):
+            raise ValueError(f"{name} is {values[name]!r:.60}" if name in values else f"{name} is missing")
+    return {name: values.get(name) for name in checks}

@@ -188,7 +188,7 @@ def _option_notes(asked: Config, config: Config, dataset: Dataset) -> Iterator[s
             yield f"{name.replace('_', '-')} changes nothing: the data has splits of its own"
     if not config.teacher and changed & {"teacher_weight", "teacher_temperature"}:
         yield "teacher-weight and teacher-temperature change nothing without --teacher"
-    if config.freeze == default.freeze and "unfreeze_after" in changed:
+    if config.freeze in (default.freeze, "0") and "unfreeze_after" in changed:
         yield "unfreeze-after changes nothing without --freeze"
     elif config.unfreeze_after >= config.epochs:
         yield f"unfreeze-after changes nothing: the network trains for {config.epochs} epochs"

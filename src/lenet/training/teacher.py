@@ -23,7 +23,7 @@ from lenet.data.augment import augmented
 from lenet.data.dataset import Dataset
 from lenet.data.plan import Plan
 from lenet.engine import native
-from lenet.engine.base import Engine, Settings
+from lenet.engine.base import Settings
 from lenet.engine.choice import Choice, choose
 from lenet.errors import InputError
 from lenet.models import describe
@@ -41,14 +41,16 @@ _PART_OF_MEMORY_WRITTEN = 8  # and to be kept on disk this part: writing it take
 class Teacher:
     """The teachers of a training, and their logits so far. Several trainings share one.
 
-    networks: they take the dataset's images, uint8 [B, H, W, C], and return logits of its classes; engines: of each
+    networks: they take the dataset's images, uint8 [B, H, W, C], and return logits of its classes
+    choices: the engine of each; threads: of the torch engine, whose logits depend on their number
     weight, temperature: see the module; sha256: of all networks' tensors
     table: of flipped and shifted views; None if it would take too much memory, or a network needs PyTorch, whose logits
         of an image depend on the images beside it: a resumed run would differ
     """
 
     networks: Sequence[nn.Sequential]
-    engines: Sequence[Engine]
+    choices: Sequence[Choice]
+    threads: int
     weight: float
     temperature: float
     sha256: str
@@ -78,14 +80,19 @@ class Teacher:
     ) -> NDArray[np.float16]:
         """float16 [P, classes]: the mean logits at each position of the plan; those not yet in the table are added."""
 
+        fixed = replace(settings, threads=self.threads)
+
         def computed(positions: NDArray[np.int64]) -> NDArray[np.float16]:
             found = np.empty((len(positions), len(dataset.classes)), np.float16)
             for begin in range(0, len(positions), _IMAGES):
                 check_stop()
                 at = positions[begin : begin + _IMAGES]
                 views = augmented(dataset.images, plan, at)
-                each = zip(self.engines, self.networks, strict=True)
-                logits = [engine.logits(network, views, settings) for engine, network in each]
+                each = zip(self.choices, self.networks, strict=True)
+                logits = [
+                    choice.engine.logits(network, views, fixed if choice.name == "torch" else settings)
+                    for choice, network in each
+                ]
                 found[begin : begin + _IMAGES] = np.clip(np.mean(logits, axis=0), -60_000, 60_000)
             return found
 
@@ -149,7 +156,8 @@ def read_teacher(config: Config, dataset: Dataset, settings: Settings) -> Teache
         table = _table_for(config, dataset, teachers=sha256, layers=layers, level=native.level())
     return Teacher(
         networks,
-        [choice.engine for choice in choices],
+        choices,
+        config.threads or 1,
         config.teacher_weight,
         config.teacher_temperature,
         sha256,

@@ -200,7 +200,7 @@ class Training:
             schedule=config.schedule,
             image_size=(*self.dataset.images.shape[1:3],),
             augment=drawn(config),
-            drop_single=needs_two_images(self.model, image_shape(self.dataset.images)) is not None,
+            drop_single=needs_two_images(self.model, image_shape(self.dataset.images), self.frozen) is not None,
         )
 
     def _parts(self, plan: Plan) -> Iterator[tuple[int, Plan]]:
