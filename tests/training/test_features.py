@@ -9,6 +9,7 @@ from torch import nn
 
 from lenet.config import Config
 from lenet.engine import native
+from lenet.engine import torch as torch_engine
 from lenet.errors import InputError
 from lenet.training import features
 from lenet.training.features import features_of, frozen_layers
@@ -143,6 +144,28 @@ def test_features_are_outputs_for_training_and_validation_images(training, few_d
     assert np.array_equal(found.dataset.labels, few_digits.labels[used])
     assert np.array_equal(used[found.dataset.train], few_digits.train)
     assert np.array_equal(used[found.dataset.val], few_digits.val)
+
+
+@pytest.mark.parametrize("pooled", [nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(1)])
+def test_a_head_without_a_linear_layer_is_computed_by_the_engine_that_trains(few_digits, engine, pooled):
+    sides = {nn.MaxPool2d: 7, nn.AdaptiveAvgPool2d: 1}
+    last = nn.Linear(4 * sides[type(pooled)] ** 2, 10)
+    own = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), pooled, nn.Flatten(), nn.ReLU(), last)
+    config = Config(engine=engine, freeze="all-but-last", augment="none", batch_size=10)
+    one = Training(make_setup(config, few_digits, own=own))
+    found = features_of(one.model, one.frozen, few_digits, one.choice, one.settings)
+    used = np.concatenate([few_digits.train, few_digits.val])
+    with torch.inference_mode():
+        expected = one.model.eval()[:-1](torch.from_numpy(few_digits.images[used])).numpy()
+    np.testing.assert_allclose(found.dataset.images, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.skipif(native.available() is not None, reason="the native engine is not built")
+def test_torch_computes_nothing_of_a_network_that_the_native_engine_trains(few_digits, monkeypatch):
+    own = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(784, 10))
+    monkeypatch.setattr(torch_engine, "logits", None)
+    config = Config(engine="native", freeze="all-but-last", augment="none", epochs=1, batch_size=10)
+    assert run(Training(make_setup(config, few_digits, own=own)))._features is not None
 
 
 def test_all_layers_train_after_unfreeze_after_epochs(training, engine):

@@ -224,11 +224,19 @@ def _predicted(
     count = np.zeros(len(dataset.labels), dtype=np.int64)
     flip = "flip" in setup.config.augment
     kept = [(training, parts[number % len(parts)]) for number, training in enumerate(trainings) if not training.failed]
+    for training, _ in kept:
+        training.stop.clear()
     with ThreadPoolExecutor(setup.workers) as pool:
         tasks = [pool.submit(_probabilities, training, part, flip) for training, part in kept]
-        for task, (_, part) in zip(tasks, kept, strict=True):
-            total[part] += task.result()
-            count[part] += 1
+        try:
+            for task, (_, part) in zip(tasks, kept, strict=True):
+                total[part] += task.result()
+                count[part] += 1
+        except KeyboardInterrupt:  # the pool waits for what has begun
+            for training, _ in kept:
+                training.stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     if not count[indices].all():
         raise InputError(
             f"the loss is no longer finite in all networks of a fold: lower --lr (it is {setup.config.peak_lr:g})"
@@ -244,6 +252,5 @@ def _probabilities(training: Training, part: Indices, flip: bool) -> NDArray[np.
 
     flip: whether the network was trained on mirrored images
     """
-    training.stop.clear()
     found = probabilities(training.logits(part))
     return (found + probabilities(training.logits(part, mirrored=True))) / 2 if flip else found

@@ -1,14 +1,17 @@
 """Frozen layers: how many there are, and their outputs ("features"), computed once for all epochs."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from torch import nn
 
 from lenet.data.allocation import allocate
 from lenet.data.dataset import Dataset
+from lenet.engine import native
 from lenet.engine.base import OptimizerState, Settings
-from lenet.engine.choice import Choice, choose
+from lenet.engine.choice import Choice
 from lenet.engine.native_network import covers, image_shape
 from lenet.errors import InputError, did_you_mean
 from lenet.layers.network import output_shapes
@@ -67,24 +70,44 @@ def features_of(
     """The features after the first `frozen` layers; None if the tail cannot be trained on them with the same result.
 
     That is the case if they are not vectors, if the tail has dropout, whose units are drawn by the layer's number, or
-    if the native engine trains the network but not its tail alone, which has no linear layer. "The same" is up to
-    rounding where PyTorch computes the features of a network that the native engine trains.
+    if the native engine trains the network but not its tail alone, which has no linear layer.
     """
     head, tail = nn.Sequential(*list(model)[:frozen]), nn.Sequential(*list(model)[frozen:])
     drops = any(isinstance(layer, nn.Dropout) and layer.p > 0 for layer in tail.modules())
-    shape = output_shapes(head, image_shape(dataset.images))[-1]
+    shapes = output_shapes(head, image_shape(dataset.images))
+    shape = shapes[-1]
     if drops or len(shape) != 1 or (choice.name == "native" and covers(tail)):
         return None
-    whole = replace(settings, frozen=0)
-    engine = choose("auto" if choice.name == "native" else "torch", head, whole).engine
+    if choice.name == "native" and covers(head):  # it has no linear layer, but it is a part of the whole network
+        outputs = _native_outputs(model, frozen, dataset.images.shape[1:], shapes)
+    else:
+        outputs = partial(choice.engine.logits, head, settings=replace(settings, frozen=0))
     used = np.concatenate([dataset.train, dataset.val])
     images = allocate((len(used), *shape), f"{dataset.source} (as features of the frozen layers)", np.float32)
     for begin in range(0, len(used), _SOME):
         some = used[begin : begin + _SOME]
-        images[begin : begin + len(some)] = engine.logits(head, dataset.images[some], whole)
+        images[begin : begin + len(some)] = outputs(dataset.images[some])
     train, val = np.split(np.arange(len(used), dtype=np.int64), [len(dataset.train)])
     features = replace(dataset, images=images, labels=dataset.labels[used], train=train, val=val, test=train[:0])
     return Features(features, tail, frozen)
+
+
+def _native_outputs(
+    model: nn.Sequential, frozen: int, image: tuple[int, int, int], shapes: Sequence[tuple[int, ...]]
+) -> Callable[[np.ndarray], np.ndarray]:
+    """What the first `frozen` layers return for images, in PyTorch's order: maps of [channels, pixels], flattened.
+
+    image: (height, width, channels); shapes: of these layers' outputs; no linear layer is among them
+    """
+    maps = native.maps(model, image)
+    channels = next(shape[0] for shape in reversed(shapes) if len(shape) == 3)
+
+    def outputs(images_nhwc: np.ndarray) -> np.ndarray:
+        (found,) = maps(images_nhwc, [frozen - 1])
+        by_pixel = found.reshape(len(images_nhwc), -1, channels)
+        return by_pixel.transpose(0, 2, 1).reshape(len(images_nhwc), -1)
+
+    return outputs
 
 
 def _renumbered(state: OptimizerState, by: int) -> OptimizerState:
