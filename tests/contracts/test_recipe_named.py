@@ -56,6 +56,15 @@ def test_error_names_recipe_that_sets_shape_of_own_network(tmp_path):
         api.train("digits", recipe=path, model=network)
 
 
+def test_a_learning_rate_for_another_optimizer_is_named(lenet, digits_run):
+    words = ("train", "--recipe", digits_run.path / "config.toml", "--epochs", 1)
+    assert digits_run.config().optimizer == "adam"
+    note = f"note    lr 0.005 is from {digits_run.path / 'config.toml'}, which sets it for optimizer adam\n"
+    assert note in lenet(*words, "--optimizer", "sgd", "--out", "sgd").out
+    assert "is from" not in lenet(*words, "--optimizer", "sgd", "--lr", 0.01, "--weight-decay", 0, "--out", "lr").out
+    assert "is from" not in lenet(*words, "--optimizer", "adam", "--out", "adam").out
+
+
 def test_resume_without_a_run_starts_one_with_a_note(lenet):
     note = "note    nothing to resume in new: starting a new run\n"
     assert note in lenet("train", "digits", "--epochs", 1, "--resume", "--out", "new").out

@@ -1,6 +1,6 @@
 """Preparation of a run: request and run folder become a setup and its trainings, new or resumed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from torch import nn
@@ -16,7 +16,7 @@ from lenet.runs.split import MAY_CHANGE
 from lenet.runs.tensors import save_body, saved_body
 from lenet.training.automatic import choose_network
 from lenet.training.loop import load_trainings
-from lenet.training.setup import Setup, make_setup
+from lenet.training.setup import FOLLOWING, Setup, make_setup
 from lenet.training.start import config_from_start, read_start
 from lenet.training.teacher import teacher_digest
 from lenet.training.training import Training
@@ -59,8 +59,21 @@ def prepare(
     check_images(dataset, saved.data_sha256 if saved else None, f"{run.path} was started with")
     differing.append(differing_images(dataset, request.recipe, request.values, request.given))
     config, why = choose_network(config, dataset, own)
-    shown = tuple(note for note in (*notes, *differing, why) if note)
+    kept = () if saved else _kept_from_recipe(request)
+    shown = tuple(note for note in (*notes, *differing, *kept, why) if note)
     return make_setup(config, run.split.applied(dataset), own=own, start=start, run=run, notes=shown, memory=memory)
+
+
+def _kept_from_recipe(request: Request) -> Iterator[str]:
+    """Notes on what a recipe sets for another value of an option than the user's, such as its optimizer's lr."""
+    for name, following in FOLLOWING.items():
+        theirs = request.values.get(name, getattr(Config(), name))
+        if request.given.get(name, theirs) == theirs:
+            continue
+        for one in following:
+            if one in request.values and one not in request.given:
+                yield (f"{one.replace('_', '-')} {request.values[one]} is from {request.recipe}, which sets it for "
+                       f"{name.replace('_', '-')} {theirs}")  # fmt: skip
 
 
 def begin(setup: Setup, run: Run) -> list[Training]:
