@@ -152,6 +152,13 @@ def test_runs_are_sorted_and_chosen(some_runs, lenet, refused):
         package.list_runs(some_runs, sort="vall")
 
 
+@pytest.mark.parametrize("value", [3, True, ["digits"], {"a": 1}, b"digits"], ids=repr)
+@pytest.mark.parametrize("name", ["sort", "data", "model", "state"])
+def test_what_is_no_text_is_refused(some_runs, name, value):
+    with pytest.raises(package.InputError, match=f"^{name} takes text, not {re.escape(repr(value))}$"):
+        package.list_runs(some_runs, **{name: value})
+
+
 def test_folders_without_runs(lenet, refused, digits_run, monkeypatch):
     assert lenet("runs").out == "no runs in runs: 'lenet train' makes one\n"
     refused(lenet("runs", "none"), "no folder none")
@@ -191,3 +198,17 @@ def test_trials_that_a_search_kept_are_finished_and_a_search_without_confirmatio
     refused(lenet("train", "--resume", "--out", trial), "is a trial that a search kept")
     (tmp_path / "empty").mkdir()
     refused(lenet("compare", digits_run.path, tmp_path / "empty"), "is no run: give the folder of one")
+
+
+def test_a_run_whose_networks_all_diverged_cannot_be_resumed(lenet, tmp_path, refused):
+    words = ("train", "digits", "--epochs", 2, "--seeds", 2, "--lr", 60, "--out", tmp_path / "runs" / "a")
+    refused(lenet(*words), "the loss is no longer finite", "lower --lr")
+    (listed,) = package.list_runs(tmp_path / "runs").runs
+    assert (listed.state, listed.resume) == ("diverged", "")
+    outcome = lenet("runs", tmp_path / "runs")
+    assert " diverged " in outcome.out
+    assert "resume" not in outcome.out
+    why = f"{tmp_path / 'runs' / 'a'} has no network: the loss of all stopped being finite; train again with a lower"
+    for words in (("report",), ("eval",), ("transfer",), ("predict",)):
+        more = ("digits",) if words == ("transfer",) else ("image.png",) if words == ("predict",) else ()
+        refused(lenet(*words, tmp_path / "runs" / "a", *more), why)

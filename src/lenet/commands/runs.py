@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from lenet.config import Config, checked
+from lenet.config.values import shown
 from lenet.errors import InputError, did_you_mean
 from lenet.evaluation.scores import mean_sd
 from lenet.files import expanded
@@ -30,8 +31,12 @@ def list_runs(
     Raises InputError if the folder does not exist or is itself a run, or if none of its runs has that data, model or
     state.
     """
+    wanted = {"data": data, "model": model, "state": state}
+    for name, value in {"sort": sort, **wanted}.items():
+        if not isinstance(value, str) and (value is not None or name == "sort"):
+            raise InputError(f"{name} takes text, not {shown(value)}")
     if sort not in _ORDERS:
-        raise InputError(f"unknown sort '{sort}'{did_you_mean(str(sort), _ORDERS)}")
+        raise InputError(f"unknown sort '{sort}'{did_you_mean(sort, _ORDERS)}")
     folder = expanded(folder)
     if not folder.is_dir():
         if folder == RUNS:
@@ -50,7 +55,6 @@ def list_runs(
         except (InputError, OSError) as error:
             listing.damaged[path.name] = str(error)
     found = listing.runs
-    wanted = {"data": data, "model": model, "state": state}
     for key, value in wanted.items():
         known = get_args(State) if key == "state" else {getattr(run, key) for run in found}
         if value is not None and value not in known and found:
@@ -137,10 +141,11 @@ def _unfinished(run: Run) -> Listed:
     best = [best_row(own, selected(vars(config))) for own in trained]
     values = [row.val_accuracy for row in best if row]
     known = len(by_seed) == config.seeds
+    diverged = run.diverged
     return Listed(
         path=run.path,
         kind="run",
-        state=state_of(run.path),
+        state="diverged" if diverged else state_of(run.path),
         data=_data_name(config.data),
         model=config.model,
         epochs=config.epochs,
@@ -150,7 +155,7 @@ def _unfinished(run: Run) -> Listed:
         test_accuracy=None,
         date=_date(file if rows else run.path / "config.toml"),
         seconds=run.clock().total,
-        resume=how_to_resume(run.path),
+        resume="" if diverged else how_to_resume(run.path),
     )
 
 

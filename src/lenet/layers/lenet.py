@@ -80,9 +80,13 @@ class LeNet:
             layers += norm + pooled if self.norm == "before-pool" else pooled + norm
             height, width = ((side + 2 * self.padding - self.kernel + 1) // size for side in (height, width))
         if height < 1 or width < 1:
+            needed = 1
+            for size in reversed(self.pool_sizes):
+                needed = needed * size + self.kernel - 1 - 2 * self.padding
             raise InputError(
-                f"images of {input_shape[0]}x{input_shape[1]} pixels are too small for this LeNet; use 16x16 or more"
-                + ("" if self.pool_sizes == (2, 2) else ", or smaller pool-sizes")
+                f"images of {input_shape[0]}x{input_shape[1]} pixels are too small for this LeNet; use "
+                f"{needed}x{needed} or more" + ("" if self.pool_sizes == (2, 2) else ", or smaller pool-sizes"),
+                options=["size", "pool_sizes"],
             )
 
         layers.append(flatten())

@@ -1,7 +1,7 @@
-"""The named networks: published sizes, descriptions for checkpoints, and checks of the user's networks."""
+"""The named networks: parameters, order of layers, options, accepted images, and costs."""
 
 import importlib.util
-import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +15,6 @@ from lenet.models import (
     SHAPES,
     Normalize,
     Residual,
-    build,
     describe,
     fitted,
     layer_costs,
@@ -221,82 +220,17 @@ def test_images_below_16_pixels_are_refused():
         network_of(SHAPES["lenet5"], (15, 15, 1), 10)
 
 
-def test_normalize_scales_pixels_and_puts_channels_first():
-    images = random_images((5, 6, 3))
-    got = Normalize([0.1, 0.2, 0.3], [0.5, 0.25, 0.125])(images)
-    for channel, (mean, std) in enumerate([(0.1, 0.5), (0.2, 0.25), (0.3, 0.125)]):
-        assert torch.allclose(got[:, channel], (images[..., channel] / 255 - mean) / std, atol=1e-6)
-
-
-def test_normalize_raises_std_to_one_grey_level():
-    flat = torch.full((1, 16, 16, 1), 77, dtype=torch.uint8)
-    assert Normalize([77 / 255], [0.0])(flat).abs().max() < 1e-5
-    assert Normalize([76 / 255], [0.0])(flat).flatten()[0].item() == pytest.approx(1.0, abs=1e-4)
-    assert Normalize([0.0], [1e-9]).std.item() == pytest.approx(1 / 255)
-    assert Normalize([0.0], [0.01]).std.item() == pytest.approx(0.01)
-
-
-def uncommon():
-    """Most kinds of layers, with arguments other than the defaults."""
-    return nn.Sequential(
-        Normalize([0.3], [0.2]),
-        nn.Conv2d(1, 4, (3, 5), stride=2, padding=(1, 2), dilation=1, bias=False, padding_mode="reflect"),
-        nn.BatchNorm2d(4, eps=1e-3, momentum=0.3),
-        nn.Tanh(),
-        nn.MaxPool2d(3, stride=2, padding=1, ceil_mode=True),
-        nn.Conv2d(4, 6, 3, padding="same", groups=2),
-        nn.BatchNorm2d(6, affine=False),
-        nn.ReLU(inplace=True),
-        nn.AvgPool2d(2, stride=1, padding=1, count_include_pad=False),
-        nn.AvgPool2d(2, divisor_override=3),
-        nn.Flatten(),
-        nn.Linear(6 * 4 * 4, 9, bias=False),
-        nn.BatchNorm1d(9, eps=1e-3, momentum=0.3),
-        nn.Dropout(0.4),
-        nn.Linear(9, 5),
-    )
-
-
-@pytest.mark.parametrize("make", [uncommon, *(lambda s=s: network_of(s, (26, 23, 1), 5) for s in SHAPES.values())])
-def test_build_restores_a_described_network(make):
-    network = make()
-    layers = json.loads(json.dumps(describe(network)))  # as in a file
-    again = build(layers)
-    again.load_state_dict(network.state_dict())
-    images = random_images((26, 23, 1))
-    for mode in (True, False):
-        for each in (network, again):
-            each.train(mode)
-            torch.manual_seed(0)  # for dropout
-            each.result = each(images)
-        assert torch.equal(network.result, again.result)
-    assert describe(again) == describe(network)
-
-
-class Mine(nn.Module):
-    def forward(self, x):
-        return x
-
-
-def test_describe_names_an_unsupported_layer():
-    with pytest.raises(InputError, match=r"layer 1: Mine is not supported \(supported: .*Conv2d"):
-        describe(nn.Sequential(nn.ReLU(), Mine()))
-    with pytest.raises(InputError, match="layer 0: Sequential is not supported"):
-        describe(nn.Sequential(nn.Sequential(nn.ReLU())))
-
-
 @pytest.mark.parametrize(
-    ("layers", "message"),
-    [
-        ([{"kind": "os.system"}], "layer 0: kind 'os.system' is not supported"),
-        ([{}], "layer 0: kind None is not supported"),
-        ([{"kind": "ReLU"}, {"kind": "Linear", "in_features": 3}], r"layer 1 \(Linear\): argument 'bias' is missing"),
-        ([{"kind": "Dropout", "p": 7}], r"layer 0 \(Dropout\): p must be a number from 0 to"),
-    ],
-)
-def test_build_refuses_an_invalid_description(layers, message):
-    with pytest.raises(InputError, match=message):
-        build(layers)
+    ("options", "needed"),
+    [({}, 16), ({"kernel": 3}, 10), ({"pool_sizes": (8, 8)}, 100), ({"pool_sizes": (4, 4)}, 36),
+     ({"pool_sizes": (2, 8), "padding": 2}, 16)],
+)  # fmt: skip
+def test_the_smallest_size_that_works_is_named(options, needed):
+    shape = replace(SHAPES["lenet5"], **options)
+    small = needed - 1
+    with pytest.raises(InputError, match=f"{small}x{small} pixels are too small for this LeNet; use {needed}x{needed}"):
+        network_of(shape, (small, small, 1), 10)
+    network_of(shape, (needed, needed, 1), 10)
 
 
 def test_multiply_adds_of_lenet5_equal_those_by_hand():
@@ -310,88 +244,6 @@ def test_trace_does_not_change_batch_norm():
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     layer_costs(network, RGB)
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
-
-
-def small(*, inputs=3, outputs=10, features=3 * 16 * 16):
-    return nn.Sequential(nn.Flatten(), nn.Linear(features, 8), nn.ReLU(), nn.Linear(8, outputs))
-
-
-def test_fitted_adds_normalize_once():
-    whole = fitted(small(), (16, 16, 3), 10, [0.1, 0.2, 0.3], [0.4, 0.5, 0.6])
-    assert isinstance(whole[0], Normalize)
-    assert whole[0].mean.tolist() == pytest.approx([0.1, 0.2, 0.3])
-    assert whole[0].std.tolist() == pytest.approx([0.4, 0.5, 0.6])
-    assert fitted(whole, (16, 16, 3), 10, [0.0], [1.0]) is whole
-
-
-@pytest.mark.parametrize(
-    ("model", "message"),
-    [
-        (small(outputs=9), r"returns logits of shape \(9,\), but the data has 10 classes"),
-        (small(features=100), r"does not accept images of 16x16 pixels with 3 channel\(s\)"),
-        (nn.Sequential(nn.Conv2d(1, 4, 5), nn.Flatten(), nn.Linear(576, 10)), "does not accept images"),
-        (nn.Sequential(nn.Flatten(), nn.BatchNorm2d(768), nn.Linear(768, 10)), "does not accept images"),
-        (nn.Sequential(nn.Flatten(2), nn.Linear(768, 10)), "does not accept images"),
-        (nn.Sequential(nn.Flatten(7), nn.Linear(768, 10)), r"layer 1 \(Flatten\): start_dim must be"),
-        (nn.Sequential(Mine()), "layer 1: Mine is not supported"),
-        (nn.Sequential(), "no layers"),
-        (nn.Linear(3, 3), "must be a name or an nn.Sequential, not a Linear"),
-    ],
-)
-def test_fitted_refuses_a_network_that_does_not_fit_the_data(model, message):
-    with pytest.raises(InputError, match=message) as refused:
-        fitted(model, (16, 16, 3), 10, [0.5] * 3, [0.25] * 3)
-    assert "\n" not in str(refused.value)
-
-
-def test_fitted_refuses_shared_weights():
-    # After loading a checkpoint they would be two separate weights.
-    shared = nn.Linear(8, 8)
-    model = nn.Sequential(nn.Flatten(), nn.Linear(768, 8), shared, nn.ReLU(), shared, nn.Linear(8, 10))
-    with pytest.raises(InputError, match="share"):
-        fitted(model, (16, 16, 3), 10, [0.5] * 3, [0.25] * 3)
-
-
-def with_hook():
-    model = small()
-    model[1].register_forward_hook(lambda *_: None)
-    return model
-
-
-class Zeroed(nn.Sequential):
-    def forward(self, images):
-        return 0 * super().forward(images)
-
-
-def with_buffer():
-    model = small()
-    model[1].register_buffer("extra", torch.zeros(3))
-    return model
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: Zeroed(*small()), "Zeroed has its own forward method"),
-        (with_buffer, r"layer 2 \(Linear\) has an extra tensor 'extra'"),
-        (lambda: small().to("meta"), r"layer 2 \(Linear\): weight is on the meta device"),
-        (
-            lambda: small().requires_grad_(False),
-            r"layer 2 \(Linear\): weight has requires_grad=False; use the option freeze",
-        ),
-        (lambda: small().double(), "float64; lenet trains float32"),
-        (with_hook, r"layer 2 \(Linear\) has hooks"),
-        (lambda: nn.Sequential(nn.Dropout(1.0), *small()), r"layer 1 \(Dropout\): p must be a number from 0 to 0.999"),
-        (
-            lambda: nn.Sequential(nn.BatchNorm2d(3, track_running_stats=False), *small()),
-            r"layer 1 \(BatchNorm2d\): track_running_stats must be true",
-        ),
-        (lambda: nn.Sequential(nn.BatchNorm2d(3, momentum=None), *small()), "momentum must be a number"),
-    ],
-)
-def test_fitted_refuses_what_the_engines_would_treat_differently(make, message):
-    with pytest.raises(InputError, match=message):
-        fitted(make(), (16, 16, 3), 10, [0.5] * 3, [0.25] * 3)
 
 
 def test_needs_two_images():
