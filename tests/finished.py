@@ -92,7 +92,8 @@ def search_folder(digits_run, tmp_path):
         space = parse_space(
             ["lr=loguniform(1e-4,1e-1)", "schedule=choice(constant,cosine)", "dropout=uniform(0.1,0.5,0.1)"]
         )
-        config = Config(data="digits", epochs=3, maps=(4, 8), nesterov=False, batch_size=16)
+        device = changes.pop("device", "cpu")
+        config = Config(data="digits", epochs=3, maps=(4, 8), nesterov=False, batch_size=16, device=device)
         search = Search(config, space, **{"trials": 12, "confirm": 2} | changes)
         (folder / "search.toml").write_text(search.text())
         trials = Trials(space.names, search.metric, 3)
@@ -105,7 +106,20 @@ def search_folder(digits_run, tmp_path):
             }
             trial.values, trial.status, trial.seed = values, "stopped" if number % 3 else "finished", number
             trial.rows = [
-                EpochRow(number, epoch, "torch", 1 / epoch, 0.5, 1 / epoch, 0.3 + number / 40 + epoch / 50, 1.0, 0.1)
+                EpochRow(
+                    number,
+                    epoch,
+                    "torch",
+                    1 / epoch,
+                    0.5,
+                    1 / epoch,
+                    0.3 + number / 40 + epoch / 50,
+                    1.0,
+                    0.1,
+                    None,
+                    0.5,
+                    0.5,
+                )
                 for epoch in range(1, 4 if trial.status == "finished" else 2)
             ]
             write_recipe(folder, number, replace(config, **values))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import lenet as api
+from lenet.runs.run import Run
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +147,23 @@ def test_compare_refuses_missing_unfinished_or_damaged_runs(lenet, runs, tmp_pat
     refused(lenet("compare", good, tmp_path / "older"), "has no predictions.safetensors")
     shutil.copytree(good, tmp_path / "torn")
     (tmp_path / "torn" / "metrics.csv").write_text("seed,epoch\n1,x\n")
-    refused(lenet("compare", good, tmp_path / "torn", "--out", tmp_path / "o"), "metrics.csv is missing or damaged")
+    refused(lenet("compare", good, tmp_path / "torn", "--out", tmp_path / "o"), "metrics.csv is damaged")
+
+
+@pytest.mark.parametrize("given", ["runs/0001", Path("runs/0001"), b"runs", Run("runs/1"), 3, None])
+def test_compare_takes_a_list_of_runs(given):
+    with pytest.raises(api.InputError, match=r"^compare takes a list of at least two runs, not ") as error:
+        api.compare(given)
+    assert "\n" not in str(error.value)
+
+
+def test_compare_takes_any_number_of_runs_in_any_iterable(runs):
+    good, poor, _ = runs
+    found = api.compare(run for run in (good, str(poor.path)))
+    assert list(found.runs) == [str(good.path), str(poor.path)]
+    for given in ([], (good,), {good.path}, [good.path, 3], ["a\0b", good]):
+        with pytest.raises(api.InputError):
+            api.compare(given)
 
 
 def test_compare_prints_one_run_or_runs_on_different_images_as_markdown(lenet, runs, tmp_path, monkeypatch):

@@ -38,8 +38,8 @@ def test_one_network_has_no_standard_deviation(lenet, single, digits_run, tmp_pa
     assert single.result["test_accuracy"]["sd"] is None
     assert single.result["val_accuracy"]["n"] == 1
     figure = single.result["test_accuracy"]
-    older = changed(single, tmp_path / "older", test_accuracy={**figure, "sd": 0.0})  # as older versions wrote it
-    out = lenet("compare", single.path, older, digits_run.path, "--out", tmp_path / "made").out
+    other = changed(single, tmp_path / "other", test_accuracy={**figure, "sd": 0.0})
+    out = lenet("compare", single.path, other, digits_run.path, "--out", tmp_path / "made").out
     table = out.split("not decidable with one network:")[0]
     assert table.count("±") == 2  # validation and test of the run of two networks
     assert json.loads((tmp_path / "made" / "comparison.json").read_text())["pairs"][0]["covers_seeds"] is False

@@ -152,10 +152,9 @@ def test_training_and_predicting_leave_the_random_states_and_the_threads_of_pyto
 
 
 def edited(run, path, **changes):
-    """A copy of the run whose model.json has these values; None removes one."""
+    """A copy of the run whose model.json has these values."""
     shutil.copytree(run.path, path)
     facts = json.loads((path / "model.json").read_text()) | changes
-    facts = {name: value for name, value in facts.items() if value is not None}
     (path / "model.json").write_text(json.dumps(facts))
     return path
 
@@ -163,9 +162,9 @@ def edited(run, path, **changes):
 def test_probabilities_are_of_logits_divided_by_the_temperature(tmp_path, digits_run, some_images):
     images = list(some_images)
     cold = edited(digits_run, tmp_path / "cold", temperature=[4.0, 4.0])
-    old = edited(digits_run, tmp_path / "old", temperature=None, acceptance=None)
+    plain = edited(digits_run, tmp_path / "plain", temperature=[1.0, 1.0])
     raw = lenet.predict(cold, images, calibrated=False, top=10)
-    assert raw == lenet.predict(old, images, top=10) == lenet.predict(digits_run, images, calibrated=False, top=10)
+    assert raw == lenet.predict(plain, images, top=10) == lenet.predict(digits_run, images, calibrated=False, top=10)
     for sharp, flat in zip(raw, lenet.predict(cold, images, top=10), strict=True):
         assert flat.classes[0] == sharp.classes[0]
         powers = np.array(sharp.probabilities) ** 0.25
@@ -219,8 +218,8 @@ def test_reject_error_that_cannot_be_kept_is_refused(digits_run, tmp_path, some_
     words = ("predict", digits_run.path, tmp_path / "image.png", "--reject-error")
     refused(lenet(*words, "0.01%"), "--reject-error 0.01% is too low", "lowest possible")
     refused(lenet(*words, "5"), "reject_error must lie above 0% and below 100%", "not 5")
-    old = edited(digits_run, tmp_path / "old", acceptance=None)
-    refused(lenet("predict", old, tmp_path / "image.png", "--reject-error", "5%"), "older version of lenet")
+    none = edited(digits_run, tmp_path / "none", acceptance=[[], []])
+    refused(lenet("predict", none, tmp_path / "image.png", "--reject-error", "5%"), "no thresholds for reject_error")
 
 
 def test_photographs_given_to_the_digit_network_are_unknown_and_digits_are_not(digits_run, digits, lenet):
@@ -273,7 +272,7 @@ def test_reject_unlike_that_cannot_be_kept_is_refused(digits_run, some_images, t
 
 
 def without_likeness(run, path):
-    """A copy of the run as older versions of lenet wrote it."""
+    """A copy of the run as one with fewer than 20 validation images is written."""
     shutil.copytree(run.path, path)
     tensors = load_file(path / "model.safetensors")
     save_file({name: one for name, one in tensors.items() if "likeness" not in name}, path / "model.safetensors")

@@ -1,17 +1,11 @@
-"""--select: the score that chooses epoch and network, in what a run writes, when resumed, and in older runs."""
-
-import csv
-import json
-import shutil
+"""--select: the score that chooses epoch and network, in what a run writes, and when resumed."""
 
 import numpy as np
 import pytest
-import torch
 
 import lenet as api
 from lenet.runs.metrics import METRICS, SELECT
 from lenet.runs.run import Run
-from lenet.runs.tensors import read_tensors, write_tensors
 
 OPTIONS = {"epochs": 5, "batch_size": 16, "seeds": 3, "augment": "none", "class_weights": "balanced", "model": "lenet5"}
 SCORES = [select for select in SELECT if select != "last"]
@@ -95,58 +89,6 @@ def test_early_stopping_counts_epochs_without_a_better_selected_score(uneven, tm
         values = [METRICS[SELECT[select]] * getattr(row, SELECT[select]) for row in run.rows()]
         best = values.index(max(values)) + 1
         assert len(values) == min(40, best + 3)
-
-
-@pytest.fixture
-def older(digits_run, tmp_path):
-    """A copy of a run as a version without these scores wrote it."""
-    path = tmp_path / "older"
-    shutil.copytree(digits_run.path, path)
-    with (path / "metrics.csv").open(newline="") as file:
-        rows = [[row[name] for name in row if name not in NEW] for row in csv.DictReader(file)]
-    names = [name for name in (path / "metrics.csv").read_text().splitlines()[0].split(",") if name not in NEW]
-    (path / "metrics.csv").write_text("\n".join(",".join(row) for row in (names, *rows)) + "\n")
-    for name, gone in (("model.json", ["best"]), ("result.json", [*NEW, "best_network", "class_weights"])):
-        facts = json.loads((path / name).read_text())
-        for key in gone:
-            del facts[key]
-        for key in ("select", "class_weights"):
-            del facts["config"][key]
-        (path / name).write_text(json.dumps(facts))
-    text = "".join(
-        line
-        for line in (path / "config.toml").read_text().splitlines(keepends=True)
-        if not line.startswith(("select", "class_weights"))
-    )
-    (path / "config.toml").write_text(text)
-    for file in (path / "state").glob("[01].safetensors"):
-        state = read_tensors(file)
-        history = json.loads(bytes(state["history:json"].tolist()))
-        history = [{name: value for name, value in row.items() if name not in NEW} for row in history]
-        state["history:json"] = torch.frombuffer(bytearray(json.dumps(history).encode()), dtype=torch.uint8)
-        write_tensors(file, state)
-    return path
-
-
-def test_a_run_of_an_older_version_is_evaluated_compared_and_used(older, digits_run, lenet, tmp_path):
-    result = digits_run.result
-    assert [one.accuracy for one in api.evaluate(older).scores] == result["test_accuracy"]["each"]
-    assert Run(older).checkpoint().best == digits_run.checkpoint().best
-    outcome = lenet("compare", older, digits_run.path, "--out", tmp_path / "comparison")
-    assert outcome.code == 0, outcome
-    assert api.transfer(older, "digits", classes="0,1,2", epochs=1, out=tmp_path / "head").result
-
-
-def test_a_run_of_an_older_version_is_resumed_to_the_same_weights(older, digits_run, lenet):
-    for name in ("result.json", "model.safetensors", "model.json", "state/1.safetensors"):
-        (older / name).unlink()
-    outcome = lenet("train", "--resume", "--out", older)
-    assert outcome.code == 0, outcome
-    assert (older / "model.safetensors").read_bytes() == (digits_run.path / "model.safetensors").read_bytes()
-    result = Run(older).result
-    assert result["best_network"] == digits_run.result["best_network"]
-    assert result["val_macro_f1"] is None, "the epochs of the first network lack it"
-    assert {row.val_macro_f1 is None for row in Run(older).rows() if row.seed == 1} == {False}
 
 
 def test_a_score_that_is_none_of_them_is_refused(lenet, tmp_path, refused):

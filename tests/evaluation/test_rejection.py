@@ -53,7 +53,7 @@ def test_the_lowest_threshold_that_fits_is_chosen():
     assert rejection(rows, 0.4) == rows[2]
     with pytest.raises(InputError, match=r"--reject-error 0\.1% is too low for 2,000 .*lowest possible: 1\.2%"):
         rejection(rows, 0.001)
-    with pytest.raises(InputError, match="older version"):
+    with pytest.raises(InputError, match="no thresholds for reject_error are known"):
         rejection([], 0.05)
 
 

@@ -26,10 +26,11 @@ def contents():
         result = {
             "data": "photos", "test_accuracy": accuracy, "val_accuracy": accuracy, "test_images": len(labels),
             "test_interval": scores[0].interval if len(scores) == 1 else None, "best_epoch": [1] * len(scores),
-            "epochs": 2, "seconds": {"train": 1.0, "validation": 0.1, "total": 2.0}, "images_per_second": 1000.0,
+            "epochs": 2, "failed": [], "seconds": {"train": 1.0, "validation": 0.1, "total": 2.0},
+            "images_per_second": 1000.0,
         }  # fmt: skip
         rows = [
-            EpochRow(seed, epoch, "torch", 1 / epoch, 0.5, 1 / epoch, 0.5, 1.0, 0.1)
+            EpochRow(seed, epoch, "torch", 1 / epoch, 0.5, 1 / epoch, 0.5, 1.0, 0.1, None, 0.5, 0.5)
             for seed in range(len(scores))
             for epoch in (1, 2)
         ]

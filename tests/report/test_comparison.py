@@ -47,11 +47,3 @@ def test_columns_are_left_out_of_a_narrow_table_for_scores_by_class(runs, width,
     assert "balanced" in lines[0]
     assert len(lines) == 3
     assert "…" not in "".join(lines)
-
-
-def test_a_run_of_an_older_version_has_no_scores_by_class(runs):
-    made = runs(True)
-    result = made["runs/0001"].finished_result()
-    del result["test_balanced_accuracy"]
-    result["test_macro_f1"] = None
-    assert "balanced" in shown(made, 120)[0]

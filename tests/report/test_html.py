@@ -153,7 +153,7 @@ def test_images_without_confidence(contents):
 def test_a_network_that_diverged(contents, rows):
     made = contents(("a", "b"), [0, 1], [1, 0], [0, 1])
     nan = float("nan")
-    failed = [type(made.rows[0])(5, epoch, "torch", nan, nan, nan, nan, 1.0, 0.1, failed_step=3) for epoch in (1,)]
+    failed = [type(made.rows[0])(5, epoch, "torch", nan, nan, nan, nan, 1.0, 0.1, 3, nan, nan) for epoch in (1,)]
     made = contents(
         ("a", "b"), [0, 1], [1, 0], [0, 1], rows=[*made.rows[:rows], *failed], result={**made.result, "failed": [5]}
     )

@@ -88,14 +88,9 @@ def test_tensor_names_have_a_prefix_only_with_several_networks(tmp_path):
     assert set(load_file(tmp_path / "two.safetensors")) == {f"{number}.{name}" for number in (0, 1) for name in one}
 
 
-def test_the_best_network_is_kept_and_of_older_files_that_of_the_highest_accuracy(tmp_path):
+def test_the_best_network_is_kept(tmp_path):
     save_checkpoint(tmp_path / "model", replace(made(4), best=2))
     assert load_checkpoint(tmp_path / "model").best == 2
-    facts = json.loads((tmp_path / "model.json").read_text())
-    del facts["best"]
-    assert facts["val_accuracy"] == [0.5, 0.6, 0.5, 0.6]
-    (tmp_path / "model.json").write_text(json.dumps(facts))
-    assert load_checkpoint(tmp_path / "model").best == 1, "the first of equal ones"
 
 
 def test_equal_tensors_give_identical_files(tmp_path):
@@ -215,11 +210,16 @@ def test_json_that_contradicts_weights_is_refused(saved, change, message):
     refused(saved, message)
 
 
-def test_older_checkpoint_has_temperature_one_and_no_thresholds(saved):
+def test_a_checkpoint_may_lack_what_its_training_images_look_like(saved):
     edit_tensors(saved, lambda tensors: [tensors.pop(name) for name in list(tensors) if "likeness" in name])
-    edit_json(saved, lambda facts: [facts.pop(name) for name in ("temperature", "acceptance")])
-    after = load_checkpoint(saved)
-    assert (after.temperature, after.acceptance, after.likeness) == ([1.0, 1.0], [[], []], [None, None])
+    assert load_checkpoint(saved).likeness == [None, None]
+
+
+@pytest.mark.parametrize("name", ["temperature", "acceptance", "best"])
+def test_a_checkpoint_without_one_of_its_facts_is_refused(saved, name):
+    edit_json(saved, lambda facts: facts.pop(name))
+    with pytest.raises(InputError, match=f"{name} must be"):
+        load_checkpoint(saved)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """What a folder is, by its files, and which of them no command may replace."""
 
+from pathlib import Path
+
 import pytest
 
 from lenet.errors import InputError
@@ -101,3 +103,7 @@ def test_images_from_python_are_passed_again_to_resume(tmp_path, file, command, 
     (path / file).write_text(text.replace("memory", "digits"))
     quoted = f"'{tmp_path}/it'\"'\"'s here'"
     assert how_to_resume(path, command) == f"lenet {command} --resume --out {quoted}"
+
+
+def test_a_folder_that_looks_like_an_option_is_named_so_that_it_is_none():
+    assert how_to_resume(Path("-foo")) == "lenet train --resume --out ./-foo"

@@ -12,11 +12,10 @@ from lenet.runs.metrics import (
     append_metrics,
     best_row,
     read_metrics,
-    selected,
     write_metrics,
 )
 
-ROW = EpochRow(0, 1, "torch", 0.5, 0.25, 0.75, 1 / 3, 1.5, 0.5)
+ROW = EpochRow(0, 1, "torch", 0.5, 0.25, 0.75, 1 / 3, 1.5, 0.5, None, 0.25, 0.125)
 
 
 def test_rows_are_read_as_written(tmp_path):
@@ -40,7 +39,6 @@ def test_best_row_is_the_first_with_highest_validation_accuracy_and_never_a_fail
     assert best_row([*rows, failed], "val_accuracy") == rows[1]
     assert best_row([failed], "val_accuracy") is None
     assert best_row([], "val_accuracy") is None
-    assert best_row([replace(ROW, val_macro_f1=None)], "val_macro_f1") is None
 
 
 @pytest.mark.parametrize(("select", "epoch"), [("accuracy", 1), ("balanced", 2), ("loss", 3), ("f1", 4), ("last", 5)])
@@ -51,16 +49,6 @@ def test_each_score_selects_the_first_epoch_with_its_best_value(select, epoch):
         scores = dict.fromkeys(names, 0.1) | {"val_loss": 2.0} | {best: 1.0 if best == "val_loss" else 0.9}
         rows.append(replace(ROW, epoch=len(rows) + 1, **scores))
     assert best_row(rows, SELECT[select]).epoch == epoch
-
-
-def test_rows_of_an_older_version_lack_the_new_scores(tmp_path):
-    path = tmp_path / "metrics.csv"
-    write_metrics(path, [replace(ROW, val_balanced_accuracy=0.5, val_macro_f1=0.25)])
-    names, values = path.read_text().splitlines()
-    path.write_text("\n".join(line.rsplit(",", 2)[0] for line in (names, values)) + "\n")
-    assert names.endswith(",failed_step,val_balanced_accuracy,val_macro_f1")
-    assert read_metrics(path) == [ROW]
-    assert selected({}) == "val_accuracy"
 
 
 def test_an_empty_field_is_refused_where_a_value_is_needed(tmp_path):

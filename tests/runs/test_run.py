@@ -205,7 +205,7 @@ def test_layers_state_and_metrics_are_read_as_written(tmp_path):
     save_state(run, 3, {"model:weight": torch.arange(4.0)})
     assert torch.equal(saved_state(run, 3)["model:weight"], torch.arange(4.0))
     assert saved_state(run, 4) is None
-    rows = [EpochRow(seed, 1, "torch", 0.5, 0.25, 0.75, 1 / 3, 1.5, 0.5) for seed in (0, 1)]
+    rows = [EpochRow(seed, 1, "torch", 0.5, 0.25, 0.75, 1 / 3, 1.5, 0.5, None, 0.25, 0.2) for seed in (0, 1)]
     run.write_metrics([*rows, replace(rows[1], epoch=2, failed_step=7, val_loss=float("nan"))])
     read = run.metrics()
     assert [(row["seed"], row["epoch"], row["failed_step"]) for row in read] == [

@@ -37,7 +37,9 @@ def test_optuna_compares_the_trials_at_the_last_epoch_that_all_reached():
     assert epoch == 1
     assert [one.value for one in study.trials] == [100 * trial.at(1).val_accuracy for trial in trials]
     for trial in trials:
-        trial.rows = [EpochRow(0, epoch, "torch", 1.0, 0.5, 1.0, epoch / 10, 1.0, 0.1) for epoch in (1, 2, 3)]
+        trial.rows = [
+            EpochRow(0, epoch, "torch", 1.0, 0.5, 1.0, epoch / 10, 1.0, 0.1, None, 0.5, 0.5) for epoch in (1, 2, 3)
+        ]
     trials.trial(0).status, trials.trial(0).rows = "failed", trials.trial(0).rows[:1]
     epoch, study = study_of(trials, SPACE)
     assert (epoch, len(study.trials)) == (3, 15)
@@ -49,7 +51,7 @@ def test_steps_may_end_below_the_highest_value():
     trials = Trials(("batch_size",), "val_accuracy", 1)
     for number in range(3):
         trials.trial(number).values, trials.trial(number).status = {"batch_size": 16 + 7 * number}, "finished"
-        trials.trial(number).rows = [EpochRow(0, 1, "torch", 1.0, 0.5, 1.0, 0.5, 1.0, 0.1)]
+        trials.trial(number).rows = [EpochRow(0, 1, "torch", 1.0, 0.5, 1.0, 0.5, 1.0, 0.1, None, 0.5, 0.5)]
     _, study = study_of(trials, parse_space(["batch_size=uniform(16,64,7)"]))  # a warning is an error here
     assert [one.params["batch_size"] for one in study.trials] == [16, 23, 30]
 
@@ -86,7 +88,7 @@ def test_one_diverged_trial_leaves_the_axes_readable():
     from lenet.tuning.plots import courses_figure, study_of, values_figure
 
     trials = searched(12, "val_loss")
-    trials.trial(3).rows = [EpochRow(0, 1, "torch", 1.0, 0.5, 1e6, 0.1, 1.0, 0.1)]
+    trials.trial(3).rows = [EpochRow(0, 1, "torch", 1.0, 0.5, 1e6, 0.1, 1.0, 0.1, None, 0.1, 0.1)]
     for figure in (courses_figure(trials), values_figure(trials, SPACE)):
         assert figure.axes[0].get_ylim()[1] < 3
     assert max(trial.value for trial in study_of(trials, SPACE)[1].trials) < 3
@@ -116,7 +118,7 @@ def test_plots_of_one_option_and_failed_trials(tmp_path):
         trial = trials.trial(number)
         trial.values, trial.status = {"schedule": ["cosine", "constant"][number % 2]}, "finished"
         trial.rows = [
-            EpochRow(0, 1, "torch", 1.0, 0.5, 1.0, number / 20, 1.0, 0.1, failed_step=3 if number == 5 else None)
+            EpochRow(0, 1, "torch", 1.0, 0.5, 1.0, number / 20, 1.0, 0.1, 3 if number == 5 else None, 0.5, 0.5)
         ]
     trials.trial(11).status, trials.trial(11).rows, trials.trial(11).values = "failed", [], {}
     draw_search(trials, space, tmp_path)

@@ -9,6 +9,7 @@ from rich.console import Console
 from lenet.errors import InputError
 from lenet.report.console import PlainConsole
 from lenet.runs.metrics import EpochRow
+from lenet.tuning import trials as trials_of
 from lenet.tuning.display import SearchPrinter, trial_line, trials_table
 from lenet.tuning.folder import prune, read_trials
 from lenet.tuning.results import best_trial
@@ -18,7 +19,8 @@ from lenet.tuning.trials import Trials
 
 def row(epoch, accuracy, failed=None):
     return EpochRow(seed=100, epoch=epoch, engine="native", train_loss=1.0, train_accuracy=0.5, val_loss=2 - accuracy,
-                    val_accuracy=accuracy, train_seconds=1.0, val_seconds=0.1, failed_step=failed)  # fmt: skip
+                    val_accuracy=accuracy, train_seconds=1.0, val_seconds=0.1, failed_step=failed,
+                    val_balanced_accuracy=0.5, val_macro_f1=0.5)  # fmt: skip
 
 
 def some_trials():
@@ -64,6 +66,19 @@ def test_trials_csv_reads_back_and_holds_plain_text(tmp_path):
     (tmp_path / "trials.csv").write_text("trial,status\n0,finished\n")
     with pytest.raises(InputError, match="damaged"):
         again.read(tmp_path / "trials.csv")
+
+
+def test_trials_csv_is_read_up_to_a_size(tmp_path, monkeypatch):
+    path, trials = tmp_path / "trials.csv", some_trials()
+    trials.write(path)
+    size = path.stat().st_size
+    again = Trials(trials.names, trials.metric, trials.epochs)
+    monkeypatch.setattr(trials_of, "MOST_CSV", size, raising=False)
+    again.read(path)
+    assert len(again) == len(trials)
+    monkeypatch.setattr(trials_of, "MOST_CSV", size - 1, raising=False)
+    with pytest.raises(InputError, match=f"^{path} is too large: lenet reads at most {size - 1:,} bytes"):
+        again.read(path)
 
 
 def test_a_result_adds_one_epoch_and_a_repeated_one_replaces_it():

@@ -1,12 +1,14 @@
 """Compare: finished runs side by side, with confidence intervals of their differences in test accuracy."""
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from lenet.config.values import shown
 from lenet.data.identity import CONVERSION
 from lenet.errors import InputError
 from lenet.evaluation.comparison import Paired, paired
@@ -48,7 +50,7 @@ class Comparison:
         return {"runs": runs, "pairs": pairs}
 
 
-def compare(runs: Sequence[str | Path | Run], *, out: str | Path | None = None, verbose: bool = False) -> Comparison:
+def compare(runs: Iterable[str | Path | Run], *, out: str | Path | None = None, verbose: bool = False) -> Comparison:
     """Compare each finished run with the first one, on the same test images.
 
     runs: finished runs; a finished search is replaced by its confirmation
@@ -58,16 +60,19 @@ def compare(runs: Sequence[str | Path | Run], *, out: str | Path | None = None, 
     Raises InputError if a run does not exist, is not finished or is a search without confirmation, and unless at least
     two different runs are given.
     """
+    if isinstance(runs, (str, bytes, os.PathLike, Run)) or not isinstance(runs, Iterable):
+        raise InputError(f"compare takes a list of at least two runs, not {shown(runs)}")
+    runs = list(runs)
     if len(runs) < 2:
         raise InputError("give at least two runs to compare")
     folders = list(map(_tested, _opened(runs)))
     if out is not None:
         check_made_here(expanded(out), "comparison.json", "comparison")
+    for run in folders:
+        run.finished_result()
     if len({run.path.resolve() for run in folders}) < len(folders):
         raise InputError("a run is given twice: give different runs")
     named = {str(run.path): run for run in folders}
-    for run in folders:
-        run.finished_result()
     first, *others = named
     comparison = compared(named, [(first, other) for other in others])
     if out is not None:
@@ -160,11 +165,6 @@ def _paired_runs(first: Run, second: Run) -> Paired:
     for run in (first, second):
         kept = run.predictions()
         correct.append(kept["predictions"] == kept["labels"])
-    return paired(correct[0], correct[1], (_best(first), _best(second)))
-
-
-def _best(run: Run) -> int:
-    """The index of the run's best network by validation."""
-    result = run.finished_result()
-    best = result.get("best_network")
-    return int(np.argmax(result["val_accuracy"]["each"])) if best is None else int(best)
+    return paired(
+        correct[0], correct[1], (first.finished_result()["best_network"], second.finished_result()["best_network"])
+    )

@@ -74,7 +74,8 @@ def rejection(rows: Sequence[Accepted], error: float) -> Accepted:
     Raises InputError if no threshold is strict enough, or the checkpoint has none.
     """
     if not rows:
-        raise InputError("the run has no thresholds for reject_error (an older version of lenet wrote it): train again")
+        raise InputError("no thresholds for reject_error are known, which a training finds: leave reject_error out, or "
+                         "train again")  # fmt: skip
     fitting = [row for row in rows if row.bound <= error]
     if not fitting:
         lowest = min(row.bound for row in rows)

@@ -108,10 +108,9 @@ def rows_of(runs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
 
 def _cells(name: str, result: Mapping[str, Any]) -> dict[str, str]:
     """A run's row, by column."""
-    n, failed = len(result["test_accuracy"]["each"]), len(result.get("failed") or [])
+    n, failed = len(result["test_accuracy"]["each"]), len(result["failed"])
     whole = result["parameters"]
-    learn = whole if result.get("learning_parameters") is None else result["learning_parameters"]
-    balanced, f1 = (result.get(name) for name in ("test_balanced_accuracy", "test_macro_f1"))
+    learn = result["learning_parameters"]
     return {
         "run": visible(name),
         "data": visible(result["data"]),
@@ -120,13 +119,12 @@ def _cells(name: str, result: Mapping[str, Any]) -> dict[str, str]:
         "n": f"{n} of {n + failed}" if failed else str(n),
         "valid. %": plus_minus(result["val_accuracy"], scale=100),
         "test %": plus_minus(result["test_accuracy"], scale=100),
-        "balanced": plus_minus(balanced, scale=100) if balanced else "",
-        "F1": plus_minus(f1, scale=100) if f1 else "",
+        "balanced": plus_minus(result["test_balanced_accuracy"], scale=100),
+        "F1": plus_minus(result["test_macro_f1"], scale=100),
         "time": clock(result["seconds"]["total"]),
     }
 
 
 def _uneven(result: Mapping[str, Any]) -> bool:
     """Whether the run's balanced accuracy differs from its accuracy: its test classes have different sizes."""
-    balanced = result.get("test_balanced_accuracy")
-    return balanced is not None and abs(balanced["mean"] - result["test_accuracy"]["mean"]) > _ROUNDING
+    return bool(abs(result["test_balanced_accuracy"]["mean"] - result["test_accuracy"]["mean"]) > _ROUNDING)

@@ -128,16 +128,13 @@ def metric_name(metric: str) -> str:
 
 
 def test_lines(result: Mapping[str, Any]) -> list[str]:
-    """The test scores of a finished run; runs of older versions have the accuracy alone."""
-    accuracy = percent(result["test_accuracy"], always_n=bool(result.get("failed"))) + interval(
-        result.get("test_interval")
-    )
-    loss = f", loss {plus_minus(result['test_loss'], digits=3)}" if result.get("test_loss") else ""
-    lines = [f"test    {accuracy}{loss}; {result['test_images']:,} images, evaluated once"]
-    balanced, f1 = (result.get(name) for name in ("test_balanced_accuracy", "test_macro_f1"))
-    if balanced and f1:
-        lines.append(f"        {by_class(balanced, f1)}")
-    return lines
+    """The test scores of a finished run."""
+    accuracy = percent(result["test_accuracy"], always_n=bool(result["failed"])) + interval(result["test_interval"])
+    loss = plus_minus(result["test_loss"], digits=3)
+    return [
+        f"test    {accuracy}, loss {loss}; {result['test_images']:,} images, evaluated once",
+        f"        {by_class(result['test_balanced_accuracy'], result['test_macro_f1'])}",
+    ]
 
 
 def by_class(balanced: Mapping[str, Any], f1: Mapping[str, Any]) -> str:
@@ -152,11 +149,9 @@ def interval(bounds: Sequence[float] | None) -> str:
 
 
 def calibration_lines(result: Mapping[str, Any]) -> list[str]:
-    """Expected calibration error on the test set, in points; runs of older versions have none."""
-    after, before = result.get("test_calibration_error"), result.get("test_calibration_error_uncalibrated")
-    if not after or not before:
-        return []
-    said = [plus_minus(one, scale=100, unit="%") for one in (after, before)]
+    """Expected calibration error on the test set, in points."""
+    names = ("test_calibration_error", "test_calibration_error_uncalibrated")
+    said = [plus_minus(result[name], scale=100, unit="%") for name in names]
     return [f"calib.  calibration error {said[0]} on the test set; uncalibrated {said[1]}"]
 
 
@@ -168,14 +163,14 @@ def percent(accuracy: Mapping[str, Any], always_n: bool = False) -> str:
 
 
 def plus_minus(values: Mapping[str, Any], *, scale: float = 1, digits: int = 1, unit: str = "") -> str:
-    """75.4 ± 0.3, mean and sample standard deviation; one value has no sd (runs of older versions say 0)."""
+    """75.4 ± 0.3, mean and sample standard deviation; one value has no sd."""
     mean = f"{scale * values['mean']:.{digits}f}{unit}"
     return mean if len(values["each"]) == 1 else f"{mean} ± {scale * values['sd']:.{digits}f}"
 
 
 def diverged(result: Mapping[str, Any]) -> str | None:
     """Which networks are not in a run's figures because their loss stopped being finite; None where all are."""
-    failed = result.get("failed") or []
+    failed = result.get("failed")  # without a result, as of a kept trial, there is none
     if not failed:
         return None
     trained = len(failed) + len(result["test_accuracy"]["each"])

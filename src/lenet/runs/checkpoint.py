@@ -24,7 +24,6 @@ from lenet.files import read_json, write_json
 from lenet.layers.network import describe, every_layer, layer_costs, parsed
 from lenet.layers.table import Layer
 from lenet.runs.arrays import read_arrays, type_of, write_arrays
-from lenet.runs.metrics import best_of
 from lenet.runs.networks import Networks
 
 if TYPE_CHECKING:
@@ -43,10 +42,9 @@ class Checkpoint:
     fit: how an image is converted to that size ("crop", "pad" or "squash")
     seeds, val_accuracy: one per network; accuracies are fractions from 0 to 1
     temperature: one per network; logits divided by it give calibrated probabilities
-    acceptance: for each network, which confidences accept how many validation images; empty in older checkpoints
+    acceptance: for each network, which confidences accept how many validation images; empty if unknown
     best: the number of the network with the best validation score, by the run's option `select`
-    likeness: for each network, what its training images look like; None if there were too few validation images, and
-        in older checkpoints
+    likeness: for each network, what its training images look like; None if there were too few validation images
     """
 
     networks: Sequence["nn.Sequential"]
@@ -143,8 +141,6 @@ def _parsed(facts: Any) -> tuple[Checkpoint, list[Layer]]:
     def texts(value: Any) -> bool:
         return isinstance(value, dict) and all(isinstance(one, str) for one in value.values())
 
-    if isinstance(facts, dict) and isinstance(count := facts.get("seeds"), list):  # older files lack these two
-        facts = {"temperature": [1.0] * len(count), "acceptance": [[] for _ in count]} | facts
     fact("format", f"{FORMAT}, as this version of lenet writes it", lambda value: value == FORMAT)
     seeds = fact("seeds", "a list of whole numbers", _list_of(int))
     template = parsed(facts.get("layers"))
@@ -181,11 +177,9 @@ def _parsed(facts: Any) -> tuple[Checkpoint, list[Layer]]:
         config=fact("config", "a table", lambda value: isinstance(value, dict)),
         versions=fact("versions", "a table of texts", texts),
     )
-    checkpoint.best = best_of(checkpoint.val_accuracy, "val_accuracy")  # older files lack it
-    if "best" in facts:
-        checkpoint.best = fact(
-            "best", "the number of a network", lambda value: type(value) is int and 0 <= value < len(seeds)
-        )
+    checkpoint.best = fact(
+        "best", "the number of a network", lambda value: type(value) is int and 0 <= value < len(seeds)
+    )
     rows = layer_costs(template, checkpoint.input_shape)
     for row in rows:
         if prod(row.output) > _MOST_VALUES:

@@ -62,4 +62,5 @@ def how_to_resume(path: Path, command: Literal["train", "tune", "audit"] = "trai
     options = values["config"] if isinstance(values.get("config"), dict) else values
     if options.get("data") == MEMORY:  # the command line has no such images
         return f"lenet.{command}(DATA, resume=True, out={str(path)!r})"
-    return f"lenet {command} --resume --out {shlex.quote(str(path))}"
+    named = f"./{path}" if str(path).startswith("-") else str(path)  # no option
+    return f"lenet {command} --resume --out {shlex.quote(named)}"

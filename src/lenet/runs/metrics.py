@@ -5,7 +5,7 @@ import io
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ class EpochRow:
         values are means over the epoch's batches, in training mode, each before its update; only train_loss has label
         smoothing and class weights
     failed_step: the step whose loss was not finite, from 0; None if the epoch was completed
-    val_balanced_accuracy, val_macro_f1: from 0 to 1, see `Scores`; None in runs of older versions
+    val_balanced_accuracy, val_macro_f1: from 0 to 1, see `Scores`
     """
 
     seed: int
@@ -34,19 +34,18 @@ class EpochRow:
     val_accuracy: float
     train_seconds: float
     val_seconds: float
-    failed_step: int | None = None
-    val_balanced_accuracy: float | None = None
-    val_macro_f1: float | None = None
+    failed_step: int | None
+    val_balanced_accuracy: float
+    val_macro_f1: float
 
 
 def checked_row(values: Any) -> EpochRow:
     """The row of these values by name. Raises ValueError if one is missing, unknown or impossible."""
     if not isinstance(values, dict):
         raise ValueError(f"{values!s:.40} is no epoch")
-    needed = {one.name for one in fields(EpochRow) if one.default is MISSING}
-    if wrong := sorted(map(str, (needed - values.keys()) | (values.keys() - _CHECKS.keys()))):
+    if wrong := sorted(map(str, values.keys() ^ _CHECKS.keys())):
         raise ValueError(f"{wrong[0]:.40} is missing or unknown")
-    failed = values.get("failed_step") is not None
+    failed = values["failed_step"] is not None
     for name, value in values.items():
         if not _CHECKS[name](value, failed):
             raise ValueError(f"{name} {value!s:.40}")
@@ -81,8 +80,8 @@ _CHECKS: dict[str, Callable[[Any, bool], bool]] = {
     "train_seconds": _seconds,
     "val_seconds": _seconds,
     "failed_step": lambda value, failed: value is None or _count(value, failed),
-    "val_balanced_accuracy": lambda value, failed: value is None or _accuracy(value, failed),
-    "val_macro_f1": lambda value, failed: value is None or _accuracy(value, failed),
+    "val_balanced_accuracy": _accuracy,
+    "val_macro_f1": _accuracy,
 }
 
 
@@ -99,8 +98,8 @@ SELECT = {
 
 
 def best_row(rows: Sequence[EpochRow], metric: str) -> EpochRow | None:
-    """The first epoch with the best value of a metric; None if no epoch was completed, or none has a value."""
-    completed = [row for row in rows if row.failed_step is None and getattr(row, metric) is not None]
+    """The first epoch with the best value of a metric; None if no epoch was completed."""
+    completed = [row for row in rows if row.failed_step is None]
     return max(completed, key=lambda row: _sign(metric) * getattr(row, metric), default=None)
 
 
@@ -114,7 +113,7 @@ def _sign(metric: str) -> int:
 
 
 def selected(config: Mapping[str, Any]) -> str:
-    """The metric that chose a run's best epochs, by the config in its result.json; older ones lack the option."""
+    """The metric that chose a run's best epochs, by the config in its result.json."""
     return SELECT.get(str(config.get("select")), "val_accuracy")
 
 
@@ -147,10 +146,9 @@ def append_metrics(path: Path, row: EpochRow) -> None:
 def read_metrics(path: Path) -> list[EpochRow]:
     """All rows, in the file's order. Raises InputError if the file is missing, too large or damaged."""
     kinds = {"seed": int, "epoch": int, "engine": str, "failed_step": int}
-    optional = {one.name for one in fields(EpochRow) if one.default is None}
 
     def value(name: str, text: str) -> Any:
-        return None if name in optional and not text else kinds.get(name, float)(text)
+        return None if name == "failed_step" and not text else kinds.get(name, float)(text)
 
     file = io.TextIOWrapper(io.BytesIO(read_regular(path, MOST_CSV)), encoding="utf-8", newline="")
     try:

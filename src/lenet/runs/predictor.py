@@ -96,7 +96,7 @@ def _limits(
         unlike_rate(reject_unlike)
         raise InputError(
             f"the run cannot tell which images are unlike its training images: it has fewer than {FEWEST_VALIDATION} "
-            "validation images, or an older version of lenet wrote it; leave reject_unlike out, or train again"
+            "validation images; leave reject_unlike out, or train again with more"
         )
     return Limits(confidence, distance)
 

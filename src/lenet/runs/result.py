@@ -13,7 +13,7 @@ def result_fault(result: Any) -> str | None:
         return "not a table of figures"
     if fault := figures_fault(result, _CHECKS):
         return fault
-    if (result.get("best_network") or 0) >= len(result["val_accuracy"]["each"]):
+    if result["best_network"] >= len(result["val_accuracy"]["each"]):
         return f"best_network is {result['best_network']}"
     return None
 
@@ -68,28 +68,28 @@ _CHECKS: dict[str, Check] = {
     "data": lambda value: isinstance(value, str),
     "data_sha256": lambda value: isinstance(value, str),
     "parameters": or_none(is_count),
-    "learning_parameters": or_none(is_count),
+    "learning_parameters": or_none(is_count),  # a search without confirmation lacks this and what else may be None
     "members": is_count,
-    "failed": or_none(list_of(is_count)),
+    "failed": list_of(is_count),
     "epochs": is_count,
     "seconds": _seconds,
     "images_per_second": is_number,
     "val_accuracy": _mean_sd,
-    "val_balanced_accuracy": or_none(_mean_sd),  # older runs have none
+    "val_balanced_accuracy": or_none(_mean_sd),
     "val_macro_f1": or_none(_mean_sd),
-    "test_accuracy": or_none(_mean_sd),  # a search without confirmation has none
-    "val_loss": or_none(_mean_sd),  # of earlier versions, which have no losses
+    "test_accuracy": or_none(_mean_sd),
+    "val_loss": _mean_sd,
     "test_loss": or_none(_mean_sd),
     "test_balanced_accuracy": or_none(_mean_sd),
     "test_macro_f1": or_none(_mean_sd),
     "test_interval": or_none(lambda value: list_of(is_number)(value) and len(value) == 2),
-    "test_calibration_error": or_none(_mean_sd),  # older runs have none
+    "test_calibration_error": or_none(_mean_sd),
     "test_calibration_error_uncalibrated": or_none(_mean_sd),
     "test_images": is_count,
-    "test_images_seen": or_none(is_count),  # older runs have none of these
-    "val_images": or_none(is_count),
+    "test_images_seen": is_count,
+    "val_images": is_count,
     "val_images_seen": or_none(is_count),
-    "best_network": or_none(is_count),  # of older runs the one with the highest validation accuracy
+    "best_network": is_count,
     "best_epoch": lambda value: list_of(is_count)(value) and bool(value),
     "config": lambda value: isinstance(value, dict),
 }

@@ -20,6 +20,7 @@ from lenet.runs.metrics import EpochRow, append_metrics, read_metrics, write_met
 from lenet.runs.result import result_fault
 from lenet.runs.split import SplitFile
 
+_DIVERGED = "has no network: the loss of all stopped being finite; train again with a lower --lr"
 _MEND = "restore it or start over with --overwrite"
 
 
@@ -119,9 +120,7 @@ class Run:
         """The arrays of `write_predictions`, by name. Raises InputError if the file is missing or damaged."""
         path = self.path / "predictions.safetensors"
         if not path.is_file():
-            raise InputError(
-                f"{self.path} has no {path.name}: the run is not finished, or an older version of lenet wrote it"
-            )
+            raise InputError(f"{self.path} has no {path.name}: the run is not finished, or the file was removed")
         kept = read_arrays(path)
         dimensions = {"predictions": 2, "labels": 1, "indices": 1}
         valid = kept.keys() == dimensions.keys() and all(
@@ -164,9 +163,20 @@ class Run:
         """Write the wall time so far."""
         write_whole(self.path / "state" / "clock.json", json.dumps(asdict(clock)) + "\n", sync=False)
 
+    @property
+    def diverged(self) -> bool:
+        """Whether the loss of all networks of an unfinished run stopped being finite, so that it cannot be resumed."""
+        config = self.config()
+        if config is None or not self._metrics.is_file():
+            return False
+        last = {row.seed: row for row in self.rows()}
+        return len(last) == config.seeds and all(row.failed_step is not None for row in last.values())
+
     def checkpoint(self) -> Checkpoint:
         """The best weights of every network. Raises InputError if they are missing or damaged."""
         self.check_exists()
+        if not (self.path / "model.json").is_file() and self.diverged:
+            raise InputError(f"{self.path} {_DIVERGED}")
         if kind_of(self.path) == "search":
             raise InputError(
                 f"{self.path} is a search: give the run that confirms its best trial, in {self.path}/confirm, or a "
@@ -200,6 +210,8 @@ class Run:
                 why = f"is not finished: resume it with '{how_to_resume(self.path, 'tune')}'"
             elif self.is_kept_trial:
                 why = "is a trial that a search kept, which was not evaluated on the test set"
+            elif self.diverged:
+                why = _DIVERGED
             else:
                 why = f"is not finished: resume it with '{how_to_resume(self.path)}'"
             raise InputError(f"{self.path} {why if kind in ('run', 'search') else 'is no run: give the folder of one'}")

@@ -156,8 +156,8 @@ def result_of(setup: Setup, trainings: Sequence[Training], tested: Tested, clock
         "seconds": {"train": train_seconds, "validation": clock.loop - train_seconds, "total": clock.total},
         "images_per_second": images / max(train_seconds, 1e-9),
         "val_accuracy": mean_sd([row.val_accuracy for row in best_rows]),
-        "val_balanced_accuracy": _mean_sd_or_none([row.val_balanced_accuracy for row in best_rows]),
-        "val_macro_f1": _mean_sd_or_none([row.val_macro_f1 for row in best_rows]),
+        "val_balanced_accuracy": mean_sd([row.val_balanced_accuracy for row in best_rows]),
+        "val_macro_f1": mean_sd([row.val_macro_f1 for row in best_rows]),
         "val_loss": mean_sd([row.val_loss for row in best_rows]),
         "test_accuracy": mean_sd([one.accuracy for one in tested.scores]),
         "test_interval": tested.scores[0].interval if len(kept) == 1 else None,
@@ -178,12 +178,6 @@ def result_of(setup: Setup, trainings: Sequence[Training], tested: Tested, clock
         "config": vars(config),
         "versions": versions(),
     }
-
-
-def _mean_sd_or_none(values: Sequence[float | None]) -> dict[str, Any] | None:
-    """Their mean and sd; None if one is missing, as in a resumed run that an older version started."""
-    known = [value for value in values if value is not None]
-    return mean_sd(known) if len(known) == len(values) else None
 
 
 def _weights_by_name(setup: Setup) -> list[dict[str, float]] | None:

@@ -106,7 +106,7 @@ def confirmation_path(folder: Path, number: int, seeds: int) -> Path:
 
 def confirmation_of(folder: Path, number: int, result: Mapping[str, Any]) -> Path | None:
     """Where a finished search's best trial was confirmed; None if it was not. result: the search's result.json."""
-    seeds = result["members"] + len(result.get("failed") or [])
+    seeds = result["members"] + len(result["failed"])
     return confirmation_path(folder, number, seeds) if seeds else None
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from lenet.errors import InputError
-from lenet.files import write_whole
+from lenet.errors import InputError, one_line
+from lenet.files import MOST_CSV, read_regular, write_whole
 from lenet.runs.metrics import METRICS, EpochRow, best_row, checked_row
 
 Status = Literal["waiting", "running", "stopped", "finished", "failed"]
@@ -118,25 +118,25 @@ class Trials:
 
     def read(self, path: Path) -> None:
         """Add what `write` wrote, except the values, which the trials' recipes hold. Raises InputError."""
+        file = io.TextIOWrapper(io.BytesIO(read_regular(path, MOST_CSV)), encoding="utf-8", newline="")
         try:
-            with path.open(encoding="utf-8", newline="") as file:
-                for line in csv.DictReader(file):
-                    trial = self.trial(int(line["trial"]))
-                    if line["status"] not in get_args(Status):
-                        raise ValueError(f"status '{line['status']}'")
-                    trial.status = line["status"]  # type: ignore[assignment]
-                    trial.seed, trial.host, trial.error = int(line["seed"]), line["host"], line["error"]
-                    if epoch := int(line["epoch"]):
-                        figures: dict[str, Any] = {
-                            name: line[name] if name == "engine" else json.loads(line[name] or "null")
-                            for name in _FIGURES
-                            if name in line  # an older version wrote fewer
-                        }
-                        if epoch != len(trial.rows) + 1:
-                            raise ValueError(f"trial {trial.number} has no epoch {len(trial.rows) + 1}")
-                        trial.rows.append(checked_row({"seed": trial.seed, "epoch": epoch, **figures}))
-        except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-            raise InputError(f"{path} is damaged ({error}): restore it or start over with --overwrite") from None
+            for line in csv.DictReader(file):
+                trial = self.trial(int(line["trial"]))
+                if line["status"] not in get_args(Status):
+                    raise ValueError(f"status '{line['status']}'")
+                trial.status = line["status"]  # type: ignore[assignment]
+                trial.seed, trial.host, trial.error = int(line["seed"]), line["host"], line["error"]
+                if epoch := int(line["epoch"]):
+                    figures: dict[str, Any] = {
+                        name: line[name] if name == "engine" else json.loads(line[name] or "null") for name in _FIGURES
+                    }
+                    if epoch != len(trial.rows) + 1:
+                        raise ValueError(f"trial {trial.number} has no epoch {len(trial.rows) + 1}")
+                    trial.rows.append(checked_row({"seed": trial.seed, "epoch": epoch, **figures}))
+        except (ValueError, KeyError, TypeError, csv.Error) as error:
+            raise InputError(
+                f"{path} is damaged ({one_line(error)}): restore it or start over with --overwrite"
+            ) from None
 
 
 def _text(value: Any) -> str:
