@@ -7,8 +7,8 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from lenet.data.catalog import Archive
 from lenet.data.progress import progress
+from lenet.data.published_set import Archive
 from lenet.errors import InputError
 
 if TYPE_CHECKING:

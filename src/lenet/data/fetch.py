@@ -6,8 +6,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from lenet.data.cache import user_cache
-from lenet.data.catalog import SETS, Archive, Layout, PublishedSet
+from lenet.data.catalog import SETS
 from lenet.data.idx import idx_file, opens_with
+from lenet.data.published_set import Archive, Layout, PublishedSet
 from lenet.data.unpack import move_together, remove_unfinished, unpack, unwritable
 from lenet.errors import Unavailable
 from lenet.files import expanded, locked

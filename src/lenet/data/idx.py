@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from lenet.data.allocation import allocate
 from lenet.data.cache import stamp
-from lenet.data.catalog import Layout, PublishedSet
 from lenet.data.folders import SPLIT_WORDS, few
 from lenet.data.published import AGAIN, Arrays, check_labels
+from lenet.data.published_set import Layout, PublishedSet
 from lenet.data.source import Part, Source, damaged, source_of
 from lenet.data.splits import Split
 from lenet.errors import InputError

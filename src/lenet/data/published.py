@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet.data.catalog import DIGITS, Layout, PublishedSet
+from lenet.data.catalog import DIGITS
 from lenet.data.copies import ImageFacts
 from lenet.data.pickles import PickledArray, load_pickle
+from lenet.data.published_set import Layout, PublishedSet
 from lenet.errors import InputError
 from lenet.files import read_regular
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet.data.catalog import Layout, PublishedSet
 from lenet.data.published import AGAIN, Arrays, class_names, read_file, read_rows
+from lenet.data.published_set import Layout, PublishedSet
 from lenet.errors import InputError
 
 FOLD_FILE = "fold_indices.txt"

@@ -16,8 +16,9 @@ import numpy as np
 from lenet.exports.arithmetic import window_weights
 from lenet.exports.c_code import Body, Layer, constants, flatten, max_pool
 from lenet.exports.c_program import Node, Program, Value
-from lenet.exports.c_sums import bias_of, conv_of_bytes, linear_of_bytes, output, pool_of_sums
+from lenet.exports.c_sums import conv_of_bytes, linear_of_bytes, output, pool_of_sums
 from lenet.exports.c_text import real
+from lenet.exports.c_weights import bias_of
 from lenet.exports.quantized import Added, Averaged, Integer, Looked, Moved, Quantized, Weighted
 from lenet.exports.steps import Conv, Flatten, Linear, MaxPool
 

@@ -12,7 +12,6 @@ from torch import nn
 from lenet.config import Config, checked, names_in
 from lenet.data import Dataset
 from lenet.data.catalog import SETS
-from lenet.data.copies import image_facts, summary
 from lenet.data.source import MEMORY, Source
 from lenet.errors import InputError
 from lenet.evaluation.calibration import Calibration, reliability
@@ -22,7 +21,8 @@ from lenet.exports.network import Exported, read_network
 from lenet.exports.page import Check, page_checks
 from lenet.exports.proof import made_up
 from lenet.files import read_json
-from lenet.report.contents import Contents, DataCard, Mistakes
+from lenet.report.contents import Contents, Mistakes
+from lenet.report.data_card import data_card_of
 from lenet.report.markdown import repeating
 from lenet.runs.checkpoint import Checkpoint
 from lenet.runs.metrics import EpochRow, lacks_epochs
@@ -31,7 +31,6 @@ from lenet.runs.trained import as_trained, logits_of, own_config
 
 _SAMPLES = 18  # check images of the live network
 _MOST_PARAMETERS = 400_000  # of a network that a report contains, 1.6 MB
-_MOST_COMPARED = 200_000  # images that are searched for copies
 
 
 def contents_of(
@@ -88,7 +87,7 @@ class _Gathering:
             val_accuracy=val_accuracy,
             split=split,
             scores=[predicted_scores(each, labels, classes) for each in predictions],
-            data=self.data_card(config, dataset, result or {}),
+            data=data_card_of(run, config, dataset, result or {}),
             command=self.command(result or {}),
             config=self.config_text(),
             options=options,
@@ -252,41 +251,6 @@ class _Gathering:
             self.missing["curves"] = f"{self.run.path}/metrics.csv lacks epochs: restore it."
             return []
         return rows
-
-    def data_card(self, config: Config, dataset: Dataset | None, result: dict[str, object]) -> DataCard:
-        """What is known of the images."""
-        name = dataset.name if dataset else str(result.get("data") or config.data)
-        # A folder of the user's own may have the name of a published dataset.
-        published = SETS.get(name if config.data == "auto" else config.data)
-        splits, per_class, copies = self.splits(dataset), None, ""
-        if dataset:
-            per_class = np.bincount(dataset.labels[dataset.train], minlength=len(dataset.classes))
-            if dataset.facts or len(dataset.images) <= _MOST_COMPARED:
-                facts = dataset.facts or image_facts(dataset.images)
-                parts = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
-                found = summary(facts, dataset.labels, dataset.classes, parts)
-                copies = "; ".join(found) or "no exact copies and no near-constant images"
-        own = "passed from Python" if config.data == MEMORY else config.data
-        return DataCard(
-            name=name,
-            source=("comes with lenet" if not published.layouts else "published dataset") if published else own,
-            sha256=str(result.get("data_sha256") or config.data_sha256 or ""),
-            licence=published.licence if published else "",
-            citation=published.citation if published else "",
-            homepage=published.homepage if published else "",
-            splits=splits,
-            folds=len(dataset.folds) if dataset else 0,
-            per_class=per_class,
-            copies=copies,
-        )
-
-    def splits(self, dataset: Dataset | None) -> dict[str, int]:
-        if dataset:
-            return {"train": len(dataset.train), "val": len(dataset.val), "test": len(dataset.test)}
-        try:
-            return self.run.split.sizes()
-        except InputError:
-            return {}
 
     def command(self, result: dict[str, object]) -> str:
         """The command that repeats the run; empty if it is unknown."""
