@@ -28,7 +28,7 @@ def test_one_image_one_class_and_empty_classes_are_findings(tmp_path):
     (tmp_path / "one" / "dog").mkdir()
     check = package.check(tmp_path / "one")
     assert [(each.kind, each.label, each.detail) for each in check.findings] == [
-        ("small class", "dog", "0 images"), ("small class", "cat", "1 image")
+        ("empty class", "dog", "0 images"), ("small class", "cat", "1 image")
     ]  # fmt: skip
     (tmp_path / "one" / "dog").rmdir()
     assert [each.kind for each in package.check(tmp_path / "one").findings] == ["one class", "small class"]
@@ -39,7 +39,31 @@ def test_a_class_without_training_images_and_a_folder_without_train_are_checked(
         save(scene(number), tmp_path / "photos" / "test" / "cat" / f"{number}.png")
     check = package.check(tmp_path / "photos")
     assert {name: counts.tolist() for name, counts in check.counts.items()} == {"test": [4]}
-    assert ("cat", "0 images") in [(each.label, each.detail) for each in check.findings]
+    assert [each.kind for each in check.findings] == ["one class"]
+    assert "no training images: lenet train needs some, lenet eval does not" in check.notes
+
+
+def test_an_image_without_a_label_is_a_finding(tmp_path, lenet):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    rows = []
+    for number in range(50):
+        save(scene(number), tmp_path / "0.png")
+        rows.append({"bytes": (tmp_path / "0.png").read_bytes(), "path": None})
+    labels = [None if number == 7 else number % 2 for number in range(50)]
+    pq.write_table(pa.table({"image": pa.array(rows), "label": pa.array(labels)}), tmp_path / "a.parquet")
+    check = package.check(tmp_path / "a.parquet")
+    assert [(each.kind, each.index, each.detail) for each in check.findings] == [("unlabelled", 7, "no label")]
+    outcome = lenet("data", "check", tmp_path / "a.parquet")
+    assert "found   1 image without a label" in outcome.out
+    assert "to do   label or remove images without a label: lenet train stops at them" in outcome.out
+
+
+def test_an_array_that_cannot_be_used_is_refused_in_one_line(tmp_path, lenet, refused):
+    images = np.zeros((50, 16, 16), np.int64)
+    np.savez(tmp_path / "a.npz", images=images, labels=np.arange(50) % 2)
+    outcome = lenet("data", "check", tmp_path / "a.npz")
+    refused(outcome, "int64 is not a type of pixels")
+    assert "none of" not in outcome.err
 
 
 def test_identical_images_are_copies_and_no_near_duplicates(tmp_path):

@@ -374,3 +374,15 @@ def test_top_may_be_numpy_s(digits_run, some_images, top):
 def test_top_is_a_whole_number_of_at_least_1(digits_run, some_images, top):
     with pytest.raises(InputError, match=f"top must be a whole number of at least 1, not {top}"):
         lenet.predict(digits_run, some_images, top=top)
+
+
+def test_a_name_that_begins_with_a_bracket_is_a_file_or_a_pattern(
+    digits_run, some_images, tmp_path, monkeypatch, lenet
+):
+    monkeypatch.chdir(tmp_path)
+    for name in ("[x].png", "a.png"):
+        Image.fromarray(some_images[0][:, :, 0]).save(name)
+    for words in ("[x].png", "[ab].png", '["a.png"]'):
+        outcome = lenet("predict", digits_run.path, words)
+        assert (outcome.code == 0) == (words != '["a.png"]'), outcome
+        assert "JSON" not in outcome.err

@@ -212,3 +212,13 @@ def test_a_run_whose_networks_all_diverged_cannot_be_resumed(lenet, tmp_path, re
     for words in (("report",), ("eval",), ("transfer",), ("predict",)):
         more = ("digits",) if words == ("transfer",) else ("image.png",) if words == ("predict",) else ()
         refused(lenet(*words, tmp_path / "runs" / "a", *more), why)
+
+
+@pytest.mark.parametrize(("columns", "left_out"), [(80, []), (60, ["ep.", "date", "time"]), (40, ["data", "date"])])
+def test_a_narrow_table_keeps_the_run_and_its_accuracies(some_runs, lenet, monkeypatch, columns, left_out):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    header, first, *_ = lenet("runs", some_runs).out.splitlines()
+    assert all(name in header for name in ("run", "val %", "test %"))
+    assert not {name for name in left_out if f" {name}" in header}
+    assert "…" not in header + first
+    assert max(len(header), len(first)) <= columns

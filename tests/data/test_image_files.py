@@ -65,3 +65,11 @@ def test_a_folder_or_pattern_without_images_is_refused(tree, name, message):
         Path(name).mkdir()
     with pytest.raises(InputError, match=message):
         list(image_files([name]))
+
+
+def test_a_home_folder_is_found_by_its_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "a.png").touch()
+    assert list(image_files(["~/a.png", "~/*.png", "~nobody-of-this-name/a.png"])) == [
+        str(tmp_path / "a.png"), str(tmp_path / "a.png"), "~nobody-of-this-name/a.png"
+    ]  # fmt: skip

@@ -154,3 +154,19 @@ def test_an_image_of_too_many_bytes_is_refused(write, monkeypatch):
     monkeypatch.setattr(parquet, "_MOST_BYTES", 700)
     with pytest.raises(ValueError, match="the image has more than 700 bytes, lenet's limit"), part.opening(0):
         pass
+
+
+def test_of_several_image_columns_the_one_named_image_is_read_or_none(tmp_path):
+    def write(*names):
+        rows = {name: pa.array([{"bytes": encoded(np.full((16, 16, 3), len(name), np.uint8)), "path": None}] * 4)
+                for name in names}  # fmt: skip
+        pq.write_table(pa.table({**rows, "label": pa.array([0, 1, 0, 1])}), tmp_path / "a.parquet")
+        return tmp_path / "a.parquet"
+
+    (found,) = parquet_source(write("thumb", "image")).parts
+    with found.opening(0) as image:
+        assert image.getpixel((0, 0)) == (5, 5, 5)
+    with pytest.raises(
+        InputError, match=r"several columns of images \(thumb, mask\): rename the one to use to 'image'"
+    ):
+        parquet_source(write("thumb", "mask"))

@@ -299,6 +299,15 @@ def test_a_csv_file_may_name_splits_and_images_outside_its_folder(tmp_path, phot
     assert "18 of 18 images lie outside the folder of a.csv" in data.notes
 
 
+def test_a_csv_file_with_several_columns_of_paths_or_labels_says_which_are_used(tmp_path, photographs):
+    photographs(tmp_path, {"cat": 9, "dog": 9})
+    lines = [f"{kind}/{k:03}.png,no.png,{kind},7,x" for kind in ("cat", "dog") for k in range(9)]
+    (tmp_path / "a.csv").write_text("\n".join(["file,image,label,class,size", *lines]))
+    data = load(tmp_path / "a.csv")
+    assert data.classes == ("cat", "dog")
+    assert "the columns file and label are used, not image, class" in data.notes
+
+
 def test_wrong_csv_files_are_named(tmp_path, photographs):
     photographs(tmp_path, {"cat": 2})
 
@@ -337,6 +346,7 @@ def test_integers_number_the_classes_of_a_model(tmp_path, some):
     np.savez(tmp_path / "a.npz", images=some[0], labels=some[1])
     data = load(tmp_path / "a.npz", classes=("ant", "bee", "cat", "dog"))
     assert data.classes == ("ant", "bee", "cat", "dog")
+    assert data.renamed.endswith("numbers of the run's classes: 0 is 'ant', 1 is 'bee', 2 is 'cat'")
     np.testing.assert_array_equal(data.labels, some[1])
     np.savez(tmp_path / "b.npz", images=some[0], labels=np.array(["dog", "eel", "cat"])[some[1]])
     with pytest.raises(InputError, match=r"class 'eel' in .*b.npz is not a class of the model"):

@@ -24,7 +24,8 @@ from lenet.report.console import PlainConsole, accept_all_characters
 
 SETTINGS: dict[str, Any] = {
     "help_format": "plaintext",
-    "default_parameter": Parameter(show_default=False),  # the texts say what the default is
+    # The texts say what the default is. A file may be named [x].png: what begins with a bracket is no JSON.
+    "default_parameter": Parameter(show_default=False, json_list=False),
     "group_parameters": Group("Options", sort_key=0),
     "suppress_keyboard_interrupt": False,  # lenet's own message says how to resume
 }

@@ -96,10 +96,7 @@ def predict(
         console.print(counts.table())
     number = predictor.number
     if checkpoint.likeness[number] is None and reject_unlike == "auto":
-        console.lines(
-            "note    --reject-unlike is off: the run has fewer than "
-            f"{FEWEST_VALIDATION} validation images, or an older lenet wrote it"
-        )
+        console.lines(f"note    --reject-unlike is off: the run has fewer than {FEWEST_VALIDATION} validation images")
     console.lines(*coverage(counts, predictor.limits, checkpoint.acceptance[number], checkpoint.likeness[number]))
     if out is not None:
         console.lines(f"files   {out}: {counts.total:,} image{'' if counts.total == 1 else 's'}")

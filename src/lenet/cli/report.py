@@ -84,5 +84,5 @@ def runs(
         return
     console = PlainConsole()
     if listing.runs:
-        console.print(runs_table(listing))
+        console.print(runs_table(listing, console.width))
     console.lines(*runs_lines(listing))

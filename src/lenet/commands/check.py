@@ -42,6 +42,8 @@ def check(data: str | Path | Images | Any, *, data_dir: str | Path | None = None
     if count > MOST_COMPARED or not near:
         why = f": more than {MOST_COMPARED:,} images" if near else ""
         near, notes = False, (*notes, f"near-duplicates were not searched{why}")
+    if "train" not in listing.splits:
+        notes = (*notes, "no training images: lenet train needs some, lenet eval does not")
     seen = inspect_images(listing, thumbnails=near)
     if len(seen.failures) == count:
         named = [f"{listing.files[index]} ({why})" for index, why in sorted(seen.failures.items())]

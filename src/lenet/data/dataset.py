@@ -42,6 +42,7 @@ class Dataset:
     relabelled: the file of `config.labels`, otherwise empty
     corrections: what it says: the class of an image by index; None for an image that is left out, which is in no split
     numbers: each image's number in the whole dataset, where the option `classes` left some out; otherwise None
+    renamed: which of a model's classes the labels were taken for, where they are integers without names; else empty
     substitute: why the embedded digits take the place of the dataset that was asked for, otherwise empty
     """
 
@@ -63,6 +64,7 @@ class Dataset:
     relabelled: str = ""
     corrections: Mapping[int, int | None] = field(default_factory=dict)
     numbers: Indices | None = None
+    renamed: str = ""
     substitute: str = ""
 
     @property
@@ -197,6 +199,7 @@ def _load(
         relabelled=loaded.relabelled,
         corrections=loaded.corrections,
         numbers=loaded.numbers,
+        renamed=loaded.renamed,
     )
 
 

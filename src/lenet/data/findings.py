@@ -18,7 +18,10 @@ from lenet.errors import counted
 MOST_COMPARED = 100_000  # images; the time of a search for near-duplicates grows with their square
 _ORDER = ("", *SPLITS)  # splits; of copies, those in the last of them stay
 FEW_IMAGES = 20  # training images; of a class with fewer, a tenth for validation or testing is one image or none
-Kind = Literal["unreadable", "copy", "near-duplicate", "near-constant", "one class", "small class", "imbalance"]
+Kind = Literal[
+    "unreadable", "unlabelled", "copy", "near-duplicate", "near-constant", "one class", "empty class", "small class",
+    "imbalance",
+]  # fmt: skip
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -146,6 +149,10 @@ def find_faults(
     images = _Images(listing, seen, labels, classes)
     return (
         *(images.single("unreadable", index, seen.failures[index]) for index in sorted(seen.failures)),
+        *(
+            images.single("unlabelled", index, "no label")
+            for index in np.flatnonzero(seen.readable() & (labels < 0)).tolist()
+        ),
         *_worst_first(_copies(images)),
         *_worst_first(_near(images, advance)),
         *(
@@ -169,14 +176,20 @@ def class_counts(
 
 
 def class_faults(counts: dict[Split, NDArray[np.int64]], classes: tuple[str, ...]) -> Iterator[Finding]:
-    """A class that is the only one, classes without or with few training images, and the smallest of uneven ones."""
-    train = counts.get("train", np.zeros(len(classes), dtype=np.int64))
+    """A class that is the only one, classes without or with few training images, and the smallest of uneven ones.
+
+    Without training images, only the first of these.
+    """
     if len(classes) == 1:
         yield Finding("one class", "no other class", classes[0])
+    if "train" not in counts:
+        return
+    train = counts["train"]
     what = "training image" if len(counts) > 1 else "image"  # of one split alone, validation images are taken too
     few = np.flatnonzero(train < FEW_IMAGES)
     for number in few[np.argsort(train[few], kind="stable")].tolist():
-        yield Finding("small class", counted(int(train[number]), what), classes[number])
+        kind: Kind = "small class" if train[number] else "empty class"
+        yield Finding(kind, counted(int(train[number]), what), classes[number])
     used = np.flatnonzero(train)
     if len(used) > 1:
         low, high = (int(used[at]) for at in (train[used].argmin(), train[used].argmax()))

@@ -19,7 +19,7 @@ def image_files(named: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
     Only the names of one folder, or the matches of one pattern, are in memory at a time. Raises InputError if a folder
     cannot be listed or contains no image, or if a pattern matches none.
     """
-    for name in (os.fspath(one) for one in named):
+    for name in (os.path.expanduser(os.fspath(one)) for one in named):  # noqa: PTH111
         if os.path.isdir(name):  # noqa: PTH112 (paths stay text: a million of them are made here)
             yield from _some(_below(name, frozenset()), f"no images in folder {name}")
         elif glob.has_magic(name) and not os.path.lexists(name):

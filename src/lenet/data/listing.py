@@ -4,7 +4,6 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import cache
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -53,7 +52,9 @@ class Listing:
 
 
 def list_images(data: str | Source, data_dir: str | None = None) -> Listing:
-    """The images that `lenet train` would take by this name or path, or those of a source in memory; opens none.
+    """The images that `lenet train` would take by this name or path, or those of a source in memory.
+
+    Reads arrays, and opens no image file.
 
     A folder may have one class, or classes without images, and a CSV file may list files that are missing. Raises
     InputError for a path or file that cannot be read at all.
@@ -131,14 +132,9 @@ def _of_source(source: Source) -> Listing:
 def _opening(source: Source, part: Part) -> Opening:
     if part.opening is not None:
         return part.opening
-    read = part.pixels
-    assert read is not None
-
-    @cache
-    def pixels() -> NDArray[np.uint8]:
-        return checked_pixels(read(), f"{part.name} of {source.path}")
-
-    return lambda index: _as_image(pixels()[index])
+    assert part.pixels is not None
+    pixels = checked_pixels(part.pixels(), f"{part.name} of {source.path}")
+    return lambda index: _as_image(pixels[index])
 
 
 def _labels(source: Source) -> Labels:

@@ -26,6 +26,7 @@ class Loaded:
     corrections: what this file says: the class of an image by index, None if the image is left out. The splits here
         still have the images that are left out
     numbers: each image's number in the whole dataset, where only some classes are used; otherwise None
+    renamed: which of a model's classes the labels were taken for, where they are integers without names; else empty
     """
 
     name: str
@@ -42,6 +43,7 @@ class Loaded:
     drawn_by: NDArray[np.int64] | None = None
     corrections: Mapping[int, int | None] = field(default_factory=dict)
     numbers: Indices | None = None
+    renamed: str = ""
 
     @property
     def left_out(self) -> Indices:

@@ -157,13 +157,17 @@ def columns_of(
 ) -> tuple[str, str, tuple[str, ...] | None]:
     """The columns of images and labels, and the class names, of a dataset with these features: (kind, class names).
 
-    Raises InputError if there is no image column, or no label column, or several ClassLabel columns none of which is
-    "label", "labels" or "fine_label".
+    Raises InputError if there is no image column, or several none of which is "image" or "img", or no label column, or
+    several ClassLabel columns none of which is "label", "labels" or "fine_label".
     """
     images = [key for key, (kind, _) in features.items() if kind == "Image"]
     listed = ", ".join(map(str, features)) or "none"
     if not images:
         raise InputError(f"{what} has no column of images (columns: {listed}): give one with images", options=["data"])
+    named = [key for key in ("image", "img") if key in images]
+    if len(images) > 1 and not named:
+        raise InputError(f"{what} has several columns of images ({', '.join(map(str, images))}): rename the one to use "
+                         "to 'image'", options=["data"])  # fmt: skip
     labels = [key for key, (kind, _) in features.items() if kind == "ClassLabel"]
     preferred = [key for key in ("label", "labels", "fine_label") if key in features and key not in images]
     if len(labels) != 1 and not preferred:
@@ -171,7 +175,7 @@ def columns_of(
                          options=["data"])  # fmt: skip
     label = labels[0] if len(labels) == 1 else preferred[0]
     names = features[label][1]
-    return images[0], label, checked_classes(names, what) if names else None
+    return named[0] if named else images[0], label, checked_classes(names, what) if names else None
 
 
 def _some(data: Any) -> Iterator[Any]:

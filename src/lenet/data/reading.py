@@ -91,11 +91,11 @@ def read_given(config: DataConfig, source: Source, classes: tuple[str, ...] | No
         return cached(source.name, Path(source.path), source.stamps, options, make, verify=verify)
 
     arrays, sha256, channels = _in_channels(config.channels, read, config.channels == 1)
-    labels, names = renumbered(arrays, classes, source.path)
+    labels, names, renamed = renumbered(arrays, classes, source.path)
     arrays, sha256 = as_asked(arrays, sha256, labels, names, channels)
     train = np.arange(arrays.train_count)
     return Loaded(source.name, source.path, arrays, sha256, train, source.part("val"), source.part("test"),
-                   source.notes, Names(tuple(part.group() for part in source.parts)))  # fmt: skip
+                  source.notes, Names(tuple(part.group() for part in source.parts)), renamed=renamed)  # fmt: skip
 
 
 def read_folder(config: DataConfig, root: Path, classes: tuple[str, ...] | None, verify: bool) -> Loaded:

@@ -16,12 +16,13 @@ from lenet.data.arrays import checked_labels, checked_pixels, is_number, number_
 from lenet.data.cache import digest
 from lenet.data.decode import decode_all
 from lenet.data.fit import MAX_SIZE, MIN_SIZE, fit_array
-from lenet.data.folders import unknown_to_model
+from lenet.data.folders import few, unknown_to_model
 from lenet.data.published import Arrays
 from lenet.data.splits import SPLITS, Split
 from lenet.errors import InputError, one_line
 
 MEMORY = "memory"  # config.data of images that were passed from Python
+_NUMBERS_NAMED = 3
 DEFAULT_SIZE = 32  # side length in pixels of images of the user's own, unless they have one size that suits
 Opening = Callable[[int], AbstractContextManager[Image.Image]]
 
@@ -173,21 +174,27 @@ def read_source(source: Source, size: int, fit: str, grey: bool, known: tuple[st
     return Arrays(images, np.concatenate(numbers), train_count, classes, read[0][1])
 
 
-def renumbered(arrays: Arrays, known: tuple[str, ...] | None, path: str) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+def renumbered(
+    arrays: Arrays, known: tuple[str, ...] | None, path: str
+) -> tuple[NDArray[np.int64], tuple[str, ...], str]:
     """The labels as numbers into `known`, the classes of a model; integers without names number its classes.
+
+    The text says which class each integer was taken for; it is empty where the labels have names.
 
     Raises InputError if the images have a class that the model does not.
     """
     if known is None:
-        return arrays.labels, arrays.classes
-    own = arrays.classes
+        return arrays.labels, arrays.classes, ""
+    own, said = arrays.classes, ""
     by_number = not all(map(is_number, known))  # otherwise numbers are the names of the model's classes
     if by_number and not set(own) <= set(known) and all(is_number(name) and int(name) < len(known) for name in own):
+        pairs = [f"{name} is '{known[int(name)]}'" for name in own]
+        said = f"labels without names are taken as numbers of the run's classes: {few(pairs, _NUMBERS_NAMED)}"
         own = tuple(known[int(name)] for name in own)
     for name in own:
         if name not in known:
             raise unknown_to_model(name, path, known)
-    return np.array([known.index(name) for name in own], dtype=np.int64)[arrays.labels], known
+    return np.array([known.index(name) for name in own], dtype=np.int64)[arrays.labels], known, said
 
 
 def with_digest(arrays: Arrays) -> tuple[Arrays, str]:

@@ -109,6 +109,9 @@ def table_source(path: Path, *, lenient: bool = False) -> Source:
             f"relative to {folder}", options=["data"],
         )  # fmt: skip
     notes = [f"{outside} of {len(known)} images lie outside the folder of {path.name}"] if outside else []
+    used = columns[at], columns[label_at]
+    if others := [name for name in columns if name in (*PATHS, *LABELS) and name not in used]:
+        notes.append(f"the columns {' and '.join(used)} are used, not {few(others, _NAMED_AT_MOST)}")
     return source_of(path.stem, str(path), parts, None, stamps, notes)
 
 

@@ -89,10 +89,12 @@ def _headline(kind: Kind, found: list[Finding]) -> str:
     count = len(found)
     what = {
         "unreadable": f"{counted(count, 'image')} that cannot be read",
+        "unlabelled": f"{counted(count, 'image')} without a label",
         "copy": f"{count:,} exact {'copy' if count == 1 else 'copies'}",
         "near-duplicate": f"{counted(count, 'pair')} of near-duplicates",
         "near-constant": counted(count, "near-constant image"),
         "one class": "one class only",
+        "empty class": f"{count:,} {'class' if count == 1 else 'classes'} without images",
         "small class": f"{count:,} small {'class' if count == 1 else 'classes'}",
         "imbalance": "imbalanced classes",
     }[kind]
@@ -130,7 +132,9 @@ def advice_lines(check: Check) -> list[str]:
         ),
         (near, "look at near-duplicates; keep one of each pair, or both in one split"),
         (check.of("near-constant"), "look at near-constant images: most are empty or failed"),
+        (check.of("unlabelled"), "label or remove images without a label: lenet train stops at them"),
         (check.of("one class"), "add a second class: lenet train needs two"),
+        (check.of("empty class"), "add images to empty classes, or remove these: lenet train stops at them"),
         (check.of("small class"), "add images to small classes, or leave these out with --classes"),
         (check.of("imbalance"), "train with --class-weights balanced, and read balanced accuracy"),
     ]

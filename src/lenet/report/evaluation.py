@@ -26,6 +26,8 @@ def evaluation_lines(evaluation: Evaluation) -> list[str]:
     if evaluation.split == "all":
         which = f"all of its {count}"
     lines = [f"data    {evaluation.data} ({evaluation.source}): {which}"]
+    if evaluation.dataset.renamed:
+        lines.append(f"note    {evaluation.dataset.renamed}")
     if evaluation.trained_on is None:
         lines.append("note    the run's own images were not found: these may include images that it was trained on")
     elif evaluation.own and evaluation.split != "test":
@@ -52,7 +54,7 @@ def per_class_table(evaluation: Evaluation) -> Table:
             sum(getattr(one, what)[number] for one in evaluation.scores) / len(evaluation.scores)
             for what in ("precision", "recall", "f1")
         ]
-        table.add_row(visible(name), *(f"{100 * mean:.1f}%" for mean in means), f"{first.confusion[number].sum():,}")
+        table.add_row(visible(name), *(f"{100 * mean:.1f}%" for mean in means), f"{first.counts[number]:,}")
     return table
 
 
@@ -117,10 +119,8 @@ def draw_errors(evaluation: Evaluation, predicted: Predicted, path: Path) -> boo
 def _confusions(scores: Scores) -> list[str]:
     """The pairs of classes most often confused."""
     pairs = [
-        (int(scores.confusion[true, predicted]), visible(scores.classes[true]), visible(scores.classes[predicted]))
-        for true in range(len(scores.classes))
-        for predicted in range(len(scores.classes))
-        if true != predicted and scores.confusion[true, predicted]
+        (images, visible(scores.classes[true]), visible(scores.classes[predicted]))
+        for images, true, predicted in scores.confused()
     ]
     return [
         f"{true} as {predicted}: {count}" for count, true, predicted in sorted(pairs, reverse=True)[:_MOST_CONFUSIONS]

@@ -13,18 +13,27 @@ from lenet.report.text import clock, plus_minus
 from lenet.runs.listing import Listed, Listing
 
 COLUMNS = ("run", "data", "model", "ep.", "n", "val %", "test %", "date", "time")
+# Columns that are left out of a table narrower than so many characters.
+_NARROW = ((50, ("data", "model", "ep.", "date", "time")), (72, ("ep.", "date", "time")))
 _COMMANDS = 5  # unfinished runs whose command is printed
 
 
-def runs_table(listing: Listing) -> Table:
-    """A row for each run. An unfinished one has its state in place of the test accuracy."""
+def runs_table(listing: Listing, width: int = 80) -> Table:
+    """A row for each run. An unfinished one has its state in place of the test accuracy.
+
+    width: in characters; a narrow table lacks columns, but not the run and its accuracies
+    """
+    left_out = next((names for most, names in _NARROW if width < most), ())
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for name in COLUMNS[:3]:
-        table.add_column(name, overflow="fold")
+        if name not in left_out:
+            table.add_column(name, overflow="fold")
     for name in COLUMNS[3:]:
-        table.add_column(name, justify="right", no_wrap=True)
+        if name not in left_out:
+            table.add_column(name, justify="right", no_wrap=True)
     for run in listing.runs:
-        table.add_row(*map(visible, cells_of(run)))
+        cells = zip(COLUMNS, cells_of(run), strict=True)
+        table.add_row(*(visible(cell) for name, cell in cells if name not in left_out))
     return table
 
 
