@@ -21,8 +21,8 @@ def evaluate(
     Parameters
     ----------
     data
-        Dataset, or folder or file of images: its test images, or all if it has no test split. Default: the run's own
-        data.
+        Dataset, or folder or file of images: its test images, or all if it has no test split. Labels without names
+        number the run's classes. Default: the run's own data.
     network
         Number of the network to evaluate: 0, 1, ... Default: all networks of the run.
     split
