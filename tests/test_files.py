@@ -11,6 +11,7 @@ import pytest
 from lenet.errors import InputError
 from lenet.files import (
     check_new_file,
+    expanded,
     is_left_over,
     locked,
     made_for,
@@ -284,9 +285,20 @@ def test_names_that_no_file_can_have_are_refused(name):
     for overwrite in (True, False):
         with pytest.raises(InputError) as refused:
             check_new_file(Path(name) if isinstance(name, str) else name, overwrite)
-        words = ("has a name of more than 255 bytes", "is no file's name (", "must be text or a path, not")
+        words = ("has a name of more than 255 bytes", "is no file's name (", "must be text or a pathlib.Path, not")
         assert sum(one in str(refused.value) for one in words) == 1
         assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("path", [3, 2.5, None, True, b"bytes", ["runs/1"], {"a": 1}], ids=repr)
+def test_what_is_no_path_is_refused(path):
+    with pytest.raises(InputError, match=f"^a path must be text or a pathlib.Path, not {type(path).__name__}$"):
+        expanded(path)
+
+
+def test_a_folder_with_a_nul_in_its_name_is_refused():
+    with pytest.raises(InputError, match="is no folder's name"):
+        make_folder(Path("a\0b"))
 
 
 @pytest.mark.parametrize("name", ["a" * 255, "a" * 217, "ü" * 127, "a" + "\U0001f600" * 63], ids=ascii)

@@ -97,6 +97,8 @@ def make_folder(path: Path, *, exist_ok: bool = True) -> None:
         raise InputError(f"{path} is a file, not a folder: choose another name") from None
     except OSError as error:
         raise unwritable(path, error) from None
+    except ValueError as error:  # a NUL
+        raise InputError(f"{str(path)!r} is no folder's name ({one_line(error)}): choose another name") from None
 
 
 def check_new_file(file: Path, overwrite: bool) -> None:
@@ -124,8 +126,6 @@ def given_file(file: str | os.PathLike[str]) -> Path:
         path.lstat()
     except InputError:
         raise
-    except TypeError:
-        raise InputError(f"a file's name must be text or a path, not {type(file).__name__}") from None
     except (FileNotFoundError, NotADirectoryError):
         return path
     except OSError as error:
@@ -161,9 +161,12 @@ def gone(path: Path) -> InputError:
 def expanded(path: str | os.PathLike[str]) -> Path:
     """The path with a home folder for ~ or ~user; unchanged if there is no such user, for whom pathlib would fail.
 
-    Raises InputError for a path that is too long for any file system.
+    Raises InputError for what is no path, and for one that is too long for any file system.
     """
-    whole = Path(os.path.expanduser(path))  # noqa: PTH111
+    try:
+        whole = Path(os.path.expanduser(path))  # noqa: PTH111
+    except TypeError:
+        raise InputError(f"a path must be text or a pathlib.Path, not {type(path).__name__}") from None
     if any(len(os.fsencode(part)) > _LONGEST_NAME for part in whole.parts):
         raise InputError(f"'{path!s:.60}...' has a name of more than {_LONGEST_NAME} bytes: give a shorter path")
     return whole

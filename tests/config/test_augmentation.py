@@ -5,7 +5,7 @@ import pytest
 from lenet.config import (
     AUGMENTATION_OPTIONS,
     AUGMENTATIONS,
-    AUTO,
+    AUTO_AUGMENTATIONS,
     Config,
     augmentations,
     checked,
@@ -72,4 +72,4 @@ def test_every_augmentation_has_an_option():
     assert set(AUGMENTATION_OPTIONS) <= set(options())
     assert set(AUGMENTATIONS) == set(AUGMENTATION_OPTIONS.values())
     assert all(getattr(Config(), name) > 0 for name in AUGMENTATION_OPTIONS if name != "flips")
-    assert set(AUTO) <= set(AUGMENTATIONS)
+    assert set(AUTO_AUGMENTATIONS) <= set(AUGMENTATIONS)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from lenet.config.studies import Study, read_study, study_names
+from lenet.config.recipes import names_of
+from lenet.config.studies import STUDIES, Study, read_study
 from lenet.errors import InputError
 
 GOOD = """
@@ -107,7 +108,7 @@ def test_a_study_without_runs_or_without_a_file_is_refused(read, tmp_path):
         read_study(tmp_path / "other.toml")
 
 
-@pytest.mark.parametrize("name", study_names())
+@pytest.mark.parametrize("name", names_of(STUDIES))
 def test_the_packaged_studies_can_be_read(name):
     study = read_study(name)
     assert study.seeds > 1

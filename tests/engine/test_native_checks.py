@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 from math import prod
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from lenet.config import Augmentation, TrainingConfig
+from lenet.config import Augmentation, TrainingConfig, options
 from lenet.data.plan import epoch_plan
 from lenet.engine import native
 from lenet.engine import torch as reference
@@ -186,10 +187,6 @@ def _bad_calls():
             "soft targets must be",
         ),
         "threads": (on("settings", lambda s: replace(s, threads=0)), "threads must be"),
-        "optimizer": (
-            on("settings", lambda _: Settings(TrainingConfig(optimizer="lion"))),
-            "optimizer 'lion' is not supported",
-        ),
     }
 
 
@@ -200,6 +197,12 @@ def test_bad_input_is_refused_before_native_code(case):
     change(call)
     with pytest.raises(InputError, match=message):
         native.train(**call)
+
+
+@pytest.mark.parametrize("optimizer", get_args(options()["optimizer"].kind))
+def test_each_optimizer_of_the_option_is_supported(optimizer):
+    call = good_call()
+    assert native.train(**call | {"settings": Settings(TrainingConfig(optimizer=optimizer))}).images == 16
 
 
 def test_read_only_images_are_accepted():

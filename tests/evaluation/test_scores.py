@@ -1,5 +1,7 @@
 """Scores against small tables computed by hand."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -26,7 +28,8 @@ LOGITS = np.eye(4, dtype=np.float32)[PREDICTED] * 3 - 1
 def test_scores_equal_those_by_hand():
     got = scores(LOGITS, LABELS, CLASSES)
     assert got.confusion.tolist() == [[2, 1, 0, 0], [1, 1, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]]
-    assert got.images == 6
+    assert got.confused() == [(1, 0, 1), (1, 1, 0), (1, 2, 1)]
+    assert (got.images, got.correct, got.counts.tolist()) == (6, 3, [3, 2, 1, 0])
     assert got.accuracy == pytest.approx(3 / 6)
     assert got.precision.tolist() == pytest.approx([2 / 3, 1 / 3, 0, 0])
     assert got.recall.tolist() == pytest.approx([2 / 3, 1 / 2, 0, 0])
@@ -106,6 +109,36 @@ def test_wilson_interval_agrees_with_scipy():
 
 def test_scores_of_predicted_classes_alone_are_those_of_logits():
     found, wanted = predicted_scores(PREDICTED, LABELS, CLASSES), scores(LOGITS, LABELS, CLASSES)
-    for name in ("confusion", "precision", "recall", "f1"):
+    for name in ("confusion", "counts", "precision", "recall", "f1"):
         np.testing.assert_array_equal(getattr(found, name), getattr(wanted, name))
     assert np.isnan(found.loss)
+
+
+def test_scores_are_those_of_the_confusion_matrix_to_the_last_bit():
+    rng = np.random.default_rng(0)
+    labels, predicted = rng.integers(0, 40, (2, 500))
+    found = predicted_scores(predicted, labels, tuple(map(str, range(50))))
+    confusion, right = found.confusion, np.diag(found.confusion).astype(np.float64)
+    precision, recall = right / np.maximum(confusion.sum(axis=0), 1), right / np.maximum(confusion.sum(axis=1), 1)
+    assert found.precision.tolist() == precision.tolist()
+    assert found.recall.tolist() == recall.tolist()
+    assert found.f1.tolist() == (2 * precision * recall / np.maximum(precision + recall, 1e-12)).tolist()
+    assert found.accuracy == float(np.trace(confusion) / 500)
+    assert found.balanced_accuracy == float(recall[confusion.sum(axis=1) > 0].mean())
+    off = confusion - np.diag(np.diag(confusion))
+    assert found.confused() == [(int(off[pair]), *map(int, pair)) for pair in zip(*np.nonzero(off), strict=True)]
+
+
+def test_scores_of_many_classes_take_memory_of_classes_and_images_alone():
+    names, labels = tuple(map(str, range(3000))), np.arange(3000)
+    tracemalloc.start()
+    try:
+        found = predicted_scores(labels[::-1].copy(), labels, names)
+        figures = found.accuracy, found.balanced_accuracy, found.macro_f1, found.interval, len(found.confused())
+        text = per_class_csv(found)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert figures == (0.0, 0.0, 0.0, [0.0, pytest.approx(0.00128, abs=1e-5)], 3000)
+    assert len(text.splitlines()) == 3001
+    assert peak < 3000**2  # bytes; as int64, a matrix takes 8 times as many

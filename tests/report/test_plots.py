@@ -28,7 +28,7 @@ def row(seed, epoch, *, loss=None, accuracy=None, failed_step=None):
     """An epoch whose losses are 2 / epoch and whose validation accuracy is highest in epoch 3."""
     loss = 2 / epoch if loss is None else loss
     accuracy = 0.5 - 0.1 * abs(epoch - 3) + 0.01 * seed if accuracy is None else accuracy
-    return EpochRow(seed, epoch, "torch", loss, 0.5, 1.5 * loss, accuracy, 1.0, 0.1, failed_step)
+    return EpochRow(seed, epoch, "torch", loss, 0.5, 1.5 * loss, accuracy, 1.0, 0.1, failed_step, accuracy, accuracy)
 
 
 def network(seed, epochs, **changes):
@@ -145,6 +145,14 @@ def test_compared_runs_have_a_colour_each_and_their_best_epochs():
     _, by_loss = runs_figure(runs, dict.fromkeys(runs, "val_loss")).axes
     dots = [line for line in lines(by_loss) if line[4] == "o" and line[1] and line[0] != "saved epoch"]
     assert [dot[1] for dot in dots] == [[4], [2, 2]], "the epochs that each run chose"
+
+
+def test_names_that_begin_with_an_underscore_are_in_the_legends():
+    runs = {"_old": network(0, 2), "__x": network(0, 2)}
+    _, accuracy = runs_figure(runs, dict.fromkeys(runs, "val_accuracy")).axes
+    assert legend(accuracy) == [" _old", " __x", "saved epoch"]
+    (axes,) = per_class_figure({"_a": {10: [0.3]}, "b": {10: [0.4]}}, "study").axes
+    assert legend(axes) == [" _a", "b"]
 
 
 # ---- confusion matrices ---------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from lenet.engine.base import Metrics
+from lenet.errors import InputError
 from lenet.report.console import PlainConsole
 from lenet.report.progress import Printer, combined, fitted, table_of
 from lenet.runs.metrics import EpochRow
@@ -139,3 +140,5 @@ def test_every_watch_is_called():
     watch = combined(None, lambda *given: called.append(given), lambda *given: called.append(given))
     watch("setup", [])
     assert called == [("setup", [])] * 2
+    with pytest.raises(InputError, match=r"^watch takes a function, not 3$"):
+        combined(None, 3)

@@ -118,6 +118,8 @@ def test_a_missing_package_is_one_line_and_leaves_no_run(lenet, refused, monkeyp
 def test_a_tracker_that_does_not_exist_is_refused():
     with pytest.raises(InputError, match="track must be tensorboard or mlflow, not 'wandb'"):
         lenet.train("digits", track="wandb")
+    with pytest.raises(InputError, match=r"track must be tensorboard or mlflow, not \['mlflow'\]"):
+        lenet.train("digits", track=["mlflow"])
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):

@@ -140,6 +140,8 @@ def test_a_trial_without_its_recipe_is_listed_without_values(search_folder):
         {},
         {"metric": "val_loss", "scheduler": "none", "confirm": 0},
         {"searcher": "tpe", "grace_period": 2, "reduction_factor": 3, "keep": 1},
+        {"gpus_per_trial": 0.25, "device": "cuda"},
+        {"gpus_per_trial": 2, "device": "cuda:1"},
     ],
 )
 def test_the_command_of_a_search_starts_the_same_search(search_folder, monkeypatch, lenet, changes):
@@ -149,13 +151,14 @@ def test_the_command_of_a_search_starts_the_same_search(search_folder, monkeypat
     monkeypatch.setattr("lenet.commands.tune.tune", lambda data, **options: asked.update(options, data=data))
     assert lenet(*shlex.split(command)[1:]).code == 0
     own = {name: asked.pop(name) for name in ("space", "trials", "recipe")}
-    about = ("metric", "scheduler", "grace_period", "reduction_factor", "confirm", "keep")
+    about = ("metric", "scheduler", "grace_period", "reduction_factor", "confirm", "keep", "gpus_per_trial")
     settings = {name: asked.pop(name) for name in about} | {"searcher": asked.pop("search")}
-    for name in ("workers", "gpus_per_trial", "address", "out", "resume", "overwrite", "verbose"):
+    for name in ("workers", "address", "out", "resume", "overwrite", "verbose"):
         asked.pop(name)
     request = request_of(own["recipe"], asked)
     given = {name: value for name, value in settings.items() if value is not None}
-    assert wanted_search(request, own["space"], own["trials"], given) == search
+    again = wanted_search(request, own["space"], own["trials"], given)
+    assert (again, again.gpus_per_trial) == (search, search.gpus_per_trial)
 
 
 def test_the_command_that_was_given_is_shown_unless_it_resumed(search_folder):

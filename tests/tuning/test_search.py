@@ -1,6 +1,7 @@
 """The settings of a search, and which of them may change when it is resumed."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -65,6 +66,11 @@ def test_a_search_reads_back_as_it_was_written(tmp_path):
         ({"confirm": -1}, "confirm must be"),
         ({"grace_period": 0}, "grace-period must be"),
         ({"reduction_factor": 1}, "reduction-factor must be a whole number between 2"),
+        ({"trials": "5"}, "trials must be a whole number between 1 and 100000, not '5'"),
+        ({"gpus_per_trial": 1.5}, "gpus-per-trial must be a fraction of at most 1, or a whole number"),
+        ({"gpus_per_trial": 65}, "gpus-per-trial must be a fraction of at most 1, or a whole number of at most 64"),
+        ({"gpus_per_trial": float("nan")}, "gpus-per-trial must be .*, not nan"),
+        ({"gpus_per_trial": "half"}, "gpus-per-trial must be .*, not 'half'"),
         ({"scheduler": "none", "grace_period": 2}, "grace-period changes nothing with --scheduler none"),
         ({"given": {"seeds": 2}}, "one network"),
         ({"given": {"threads": 2}}, "one thread"),
@@ -76,6 +82,12 @@ def test_a_search_reads_back_as_it_was_written(tmp_path):
 def test_impossible_searches_are_refused(options, message):
     with pytest.raises(InputError, match=message):
         asked_for(**options)
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_space_may_be_the_path_of_a_file(tmp_path, kind):
+    (tmp_path / "space.toml").write_text('lr = "choice(0.1, 0.2)"')
+    assert asked_for(space=kind(tmp_path / "space.toml")).space.names == ("lr",)
 
 
 def test_a_grid_has_one_trial_per_combination():
@@ -110,6 +122,22 @@ def test_a_resumed_search_keeps_its_settings(tmp_path):
         resumed_search(tmp_path, saved, other, request_of(None, {}), {}, ["lr=choice(1)"])
     with pytest.raises(InputError, match="other settings"):
         again(recipe="cifar100-tuned")
+
+
+def test_a_search_on_gpus_is_resumed_on_gpus(tmp_path):
+    saved = asked_for(gpus_per_trial=0.25)
+    assert saved.config.device == "cuda"
+    path = tmp_path / "search.toml"
+    path.write_text(saved.text())
+    assert read_search(path).gpus_per_trial == 0.25
+
+    def again(of, **asked):
+        return resumed_search(tmp_path, of, asked_for(**asked), request_of(None, {}), asked, None)
+
+    assert again(saved).gpus_per_trial == 0.25
+    assert again(saved, gpus_per_trial=1).gpus_per_trial == 1
+    with pytest.raises(InputError, match="device cpu -> cuda"):
+        again(asked_for(), gpus_per_trial=0.25)
 
 
 def test_the_command_of_a_search_resumes_it(tmp_path, monkeypatch):

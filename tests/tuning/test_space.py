@@ -53,6 +53,23 @@ def test_a_mapping_and_a_toml_file_give_the_same_space(tmp_path):
     assert parse_space(DEFAULT).names == ("batch_size", "lr", "dropout")
 
 
+def test_the_path_of_a_file_is_taken_as_text_or_as_a_path(tmp_path, monkeypatch):
+    (tmp_path / "space.toml").write_text('lr = "choice(0.1, 0.2)"')
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for path in (tmp_path / "space.toml", str(tmp_path / "space.toml"), "~/space.toml"):
+        assert parse_space([path, "maps=choice([6,16])"]).names == ("lr", "maps")
+
+
+@pytest.mark.parametrize("given", [3, 2.5, None, [3], [None], b"lr", {3: "choice(1)"}, {("lr",): 1}], ids=repr)
+def test_what_is_no_space_is_refused(given):
+    message = (
+        "^space: no option '" if isinstance(given, dict) else "^space takes a dict from option to values, or texts"
+    )
+    with pytest.raises(InputError, match=message) as refused:
+        parse_space(given)
+    assert "\n" not in str(refused.value)
+
+
 @pytest.mark.parametrize("text", ['space = "lr=choice(0.1)"', 'space = ["lr=choice(0.1)"]', "space = 3"])
 def test_a_file_whose_space_is_no_table_is_refused(tmp_path, text):
     (tmp_path / "bad.toml").write_text(text)

@@ -207,6 +207,28 @@ def test_a_network_of_the_users_own_is_searched_with_other_asha_settings_and_sco
 
 @needs_ray
 @pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"workers": "2"}, "workers must be a whole number between 1 and 100,000, not '2'"),
+        ({"workers": [2]}, r"workers must be a whole number between 1 and 100,000, not \[2\]"),
+        ({"trials": "5"}, "trials must be a whole number between 1 and 100000, not '5'"),
+        ({"gpus_per_trial": "half"}, "gpus-per-trial must be a fraction .*, not 'half'"),
+        ({"address": 6379}, "address takes auto or HOST:PORT, not 6379"),
+        ({"space": 3}, "space takes a dict"),
+        ({"out": ["a"]}, "a path must be text or a pathlib.Path, not list"),
+        ({"watch": "progress"}, "watch takes a function, not 'progress'"),
+    ],
+    ids=str,
+)
+def test_arguments_of_a_wrong_type_are_one_line_and_make_no_folder(options, message, tmp_path):
+    with pytest.raises(InputError, match=f"^{message}") as refused:
+        package.tune("digits", **{"out": tmp_path / "run", "recipe": "none"} | options)
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "run").exists()
+
+
+@needs_ray
+@pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--trials", "0"], "trials must be a whole number between 1"),

@@ -59,7 +59,7 @@ def tune(
     data: str | Path | Images | Any = None,
     *,
     model: str | nn.Sequential | None = None,
-    space: Mapping[str, Any] | Iterable[str] | str | None = None,
+    space: Mapping[str, Any] | Iterable[str | Path] | str | Path | None = None,
     trials: int | None = None,
     metric: str | None = None,
     scheduler: str | None = None,
@@ -107,12 +107,13 @@ def tune(
     asked = {
         "metric": metric, "scheduler": scheduler, "grace_period": grace_period, "reduction_factor": reduction_factor,
         "searcher": search, "confirm": confirm, "keep": keep,
+        "gpus_per_trial": None if gpus_per_trial == 0 else gpus_per_trial,  # 0 when resuming: those of the search
     }  # fmt: skip
     asked = {name: value for name, value in asked.items() if value is not None}
-    machine = Machine(workers, gpus_per_trial, address).check()
+    machine = Machine(workers, address).check()
     with request.naming_recipe(), preserved_torch():
         layers = None if own is None else describe(own)
-        wanted = wanted_search(request, space, trials, asked, machine.gpus, layers)
+        wanted = wanted_search(request, space, trials, asked, layers)
         with (
             opened_run(
                 out,
@@ -150,7 +151,7 @@ def _searched(setup: SearchSetup, machine: Machine, watch: Watch, verbose: bool,
         left = len(setup.job.past) < setup.search.trials
         cores = _start_ray(ray, machine, setup) if left else 0
         begin(setup)
-        grid, clocks = _run_trials(setup, cores, machine.gpus, watch, started, before)
+        grid, clocks = _run_trials(setup, cores, watch, started, before)
     _finish(setup, facts_of(setup, clocks, cores, trained, before), verbose, started, before)
     return grid
 
@@ -161,16 +162,17 @@ def _start_ray(stack: ExitStack, machine: Machine, setup: SearchSetup) -> int:
     workers = machine.workers or 0 if machine.address else workers_here(machine.workers, size)
     loading = threading.Thread(target=import_module, args=("lenet.tuning.tuner",), daemon=True)
     loading.start()
-    ray = stack.enter_context(ray_session(machine.address, workers, size, machine.gpus))
+    gpus = setup.search.gpus_per_trial
+    ray = stack.enter_context(ray_session(machine.address, workers, size, gpus))
     loading.join()
     resources = ray.cluster_resources()
-    if resources.get("GPU", 0) < machine.gpus:
-        raise InputError(f"--gpus-per-trial {machine.gpus:g}: Ray finds {resources.get('GPU', 0):g} GPUs here")
+    if resources.get("GPU", 0) < gpus:
+        raise InputError(f"--gpus-per-trial {gpus:g}: Ray finds {resources.get('GPU', 0):g} GPUs here")
     return workers or int(resources.get("CPU", 1))
 
 
 def _run_trials(
-    setup: SearchSetup, workers: int, gpus: float, watch: Watch, started: float, before: Clock
+    setup: SearchSetup, workers: int, watch: Watch, started: float, before: Clock
 ) -> "tuple[ResultGrid | None, dict[str, float]]":
     """Run the trials that have not ended; returns Ray's results and the seconds until and after the first step.
 
@@ -201,7 +203,7 @@ def _run_trials(
     from lenet.tuning.tuner import run_search
 
     try:
-        grid, began = run_search(setup.job, trials, workers=workers, gpus=gpus, changed=changed)
+        grid, began = run_search(setup.job, trials, workers=workers, changed=changed)
     except KeyboardInterrupt:
         over = sum(trial.over for trial in trials)
         where = f"stopped after {over} of {setup.search.trials} trials"

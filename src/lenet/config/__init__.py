@@ -3,7 +3,7 @@
 from lenet.config.augmentation import (
     AUGMENTATION_OPTIONS,
     AUGMENTATIONS,
-    AUTO,
+    AUTO_AUGMENTATIONS,
     Augmentation,
     augmentation_line,
     augmentations,
@@ -25,7 +25,7 @@ from lenet.config.values import checked, names_in, options
 __all__ = [
     "AUGMENTATIONS",
     "AUGMENTATION_OPTIONS",
-    "AUTO",
+    "AUTO_AUGMENTATIONS",
     "GROUPS",
     "RECIPES",
     "SHAPING",

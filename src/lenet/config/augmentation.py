@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from lenet.config.options import DataConfig
 
 AUGMENTATIONS = ("flip", "shift", "rotate", "scale", "colour", "cutout")
-AUTO = ("flip", "shift")  # what auto chooses from
+AUTO_AUGMENTATIONS = ("flip", "shift")  # what auto chooses from
 _ALONE = ("auto", "none")
 
 # The options that say how an augmentation is drawn, and the augmentation.

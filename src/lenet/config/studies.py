@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lenet.config.recipes import names_of, read_named_toml, recipe_values
+from lenet.config.recipes import read_named_toml, recipe_values
 from lenet.config.values import checked, shown
 from lenet.errors import InputError, did_you_mean
 
@@ -53,11 +53,6 @@ class Study:
     seeds: int
     entries: tuple[Entry, ...]
     compare: tuple[tuple[str, str], ...]
-
-
-def study_names() -> list[str]:
-    """The names of the studies in the package."""
-    return names_of(STUDIES)
 
 
 def read_study(name: str | Path) -> Study:

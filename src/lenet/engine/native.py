@@ -93,8 +93,6 @@ def maps(model: nn.Sequential, shape: tuple[int, int, int]) -> Maps:
 def _state_for(model: nn.Sequential, optimizer_state: OptimizerState, settings: Settings) -> OptimizerState:
     """The optimizer state of all trained parameters; zeros where `optimizer_state` has none yet."""
     optimizer = settings.training.optimizer
-    if optimizer not in _STATE:
-        raise InputError(f"optimizer '{optimizer}' is not supported by the native engine; use {', '.join(_STATE)}")
     adaptive = "exp_avg" in _STATE[optimizer]
     pieces = () if not adaptive and settings.training.momentum == 0 else _STATE[optimizer]
     state: OptimizerState = {}

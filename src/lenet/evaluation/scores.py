@@ -14,13 +14,15 @@ _SOME = 8192  # images
 class Scores:
     """Scores of one network on one set of images. Precision, recall, F1 and accuracy lie in 0..1.
 
-    confusion: int64 [classes, classes], images of the row's class that were predicted as the column's
+    labels, predicted: int64 [images], numbers into `classes`; counts: int64 [classes], images of each class
     precision, recall, f1: float64 [classes]; 0 where a class has no images, or is never predicted
     loss: mean cross-entropy in nats, without label smoothing; NaN if only the predicted classes are known
     """
 
     classes: tuple[str, ...]
-    confusion: np.ndarray
+    labels: np.ndarray
+    predicted: np.ndarray
+    counts: np.ndarray
     precision: np.ndarray
     recall: np.ndarray
     f1: np.ndarray
@@ -29,17 +31,22 @@ class Scores:
     @property
     def images(self) -> int:
         """Number of images evaluated."""
-        return int(self.confusion.sum())
+        return len(self.labels)
+
+    @property
+    def correct(self) -> int:
+        """Number of images classified correctly."""
+        return int((self.labels == self.predicted).sum())
 
     @property
     def accuracy(self) -> float:
         """Fraction of the images classified correctly."""
-        return float(np.trace(self.confusion) / max(self.images, 1))
+        return self.correct / max(self.images, 1)
 
     @property
     def interval(self) -> list[float]:
         """The 95% confidence interval [low, high] of the accuracy; see `wilson_interval`."""
-        return list(wilson_interval(int(np.trace(self.confusion)), self.images))
+        return list(wilson_interval(self.correct, self.images))
 
     @property
     def balanced_accuracy(self) -> float:
@@ -51,8 +58,25 @@ class Scores:
         """Mean F1 of the classes that have images."""
         return self._mean_over_classes(self.f1)
 
+    @property
+    def confusion(self) -> np.ndarray:
+        """int64 [classes, classes], images of the row's class that were predicted as the column's.
+
+        Computed at each call. It takes 8 bytes x classes**2, which nothing else here does.
+        """
+        count = len(self.classes)
+        cells = np.bincount(self.labels * count + self.predicted, minlength=count * count)
+        return cells.reshape(count, count)
+
+    def confused(self) -> list[tuple[int, int, int]]:
+        """(images, true class, predicted class) of each pair of classes that was confused, in the classes' order."""
+        wrong = self.labels != self.predicted
+        pairs = self.labels[wrong] * len(self.classes) + self.predicted[wrong]
+        found = zip(*np.unique(pairs, return_counts=True), strict=True)
+        return [(int(images), *divmod(int(pair), len(self.classes))) for pair, images in found]
+
     def _mean_over_classes(self, values: np.ndarray) -> float:
-        present = self.confusion.sum(axis=1) > 0
+        present = self.counts > 0
         return float(values[present].mean()) if present.any() else 0.0
 
 
@@ -68,12 +92,12 @@ def predicted_scores(
 ) -> Scores:
     """Scores of int64 [N] predicted classes against int64 [N] labels; both are numbers into `classes`."""
     count = len(classes)
-    confusion = np.bincount(labels * count + predicted, minlength=count * count).reshape(count, count)
-    right = np.diag(confusion).astype(np.float64)
-    precision = right / np.maximum(confusion.sum(axis=0), 1)
-    recall = right / np.maximum(confusion.sum(axis=1), 1)
+    counts = np.bincount(labels, minlength=count)
+    right = np.bincount(labels[labels == predicted], minlength=count).astype(np.float64)
+    precision = right / np.maximum(np.bincount(predicted, minlength=count), 1)
+    recall = right / np.maximum(counts, 1)
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
-    return Scores(classes, confusion, precision, recall, f1, loss)
+    return Scores(classes, labels, predicted, counts, precision, recall, f1, loss)
 
 
 def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
@@ -131,7 +155,7 @@ def per_class_csv(scores: Scores) -> str:
     writer.writerow(["class", "precision", "recall", "f1", "images"])
     for number, name in enumerate(scores.classes):
         rates = (scores.precision[number], scores.recall[number], scores.f1[number])
-        writer.writerow([name, *(f"{rate:.4f}" for rate in rates), scores.confusion[number].sum()])
+        writer.writerow([name, *(f"{rate:.4f}" for rate in rates), scores.counts[number]])
     return text.getvalue()
 
 
@@ -140,6 +164,6 @@ def confusion_csv(scores: Scores) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["true \\ predicted", *scores.classes])
-    for name, row in zip(scores.classes, scores.confusion.tolist(), strict=True):
-        writer.writerow([name, *row])
+    for name, row in zip(scores.classes, scores.confusion, strict=True):
+        writer.writerow([name, *row.tolist()])
     return text.getvalue()

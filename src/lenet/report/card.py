@@ -98,7 +98,7 @@ def _results(contents: Contents) -> list[str]:
         *_more(result),
     ]
     if contents.scores:
-        counts = contents.scores[0].confusion.sum(axis=1)
+        counts = contents.scores[0].counts
         recall = 100 * np.mean([one.recall for one in contents.scores], axis=0)
         present = np.flatnonzero(counts)
         if len(present):

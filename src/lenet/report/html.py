@@ -96,7 +96,7 @@ def per_class_section(contents: Contents) -> str:
     if not contents.scores:
         return section("per-class", "Classes", left_out(contents.missing.get("scores", "")))
     several = len(contents.scores) > 1
-    counts = contents.scores[0].confusion.sum(axis=1)
+    counts = contents.scores[0].counts
     header = ["class", "accuracy", "precision", "F1", contents.images_named.replace(" ", "\u00a0")]
     own = contents.data.per_class
     header += [] if own is None else ["training\u00a0images"]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lenet.errors import counted
+from lenet.evaluation.scores import Scores
 from lenet.exports.page import script_json
 from lenet.report.contents import Contents
 from lenet.report.markup import escaped, hint, left_out, png_url, section
@@ -68,10 +69,10 @@ def confusion_section(contents: Contents, shown: Shown) -> str:
     if not contents.scores:
         return section("confusion", title, left_out(contents.missing.get("scores", "")), wide=True)
     number = min(contents.best, len(contents.scores) - 1)
-    confusion = contents.scores[number].confusion
-    wrong = int(confusion.sum() - np.trace(confusion))
+    scores = contents.scores[number]
+    wrong = scores.images - scores.correct
     of = f" by the network{contents.with_seed}" if contents.with_seed else ""
-    said = f"{counted(wrong, 'mistake')} among {int(confusion.sum()):,} {contents.images_named}{of}."
+    said = f"{counted(wrong, 'mistake')} among {scores.images:,} {contents.images_named}{of}."
     if not wrong:
         said += " Every image was classified correctly."
     if contents.mistakes is not None and wrong:
@@ -79,12 +80,12 @@ def confusion_section(contents: Contents, shown: Shown) -> str:
         said += f" This page contains {count} of these {wrong:,} images: click a cell to see them."
     parts, matrix, listed = [hint(said)], [], []
     if len(contents.classes) <= _DRAWN:
-        matrix.append(_matrix(contents, confusion))
+        matrix.append(_matrix(contents, scores.confusion))
         matrix.append(hint("Rows: true class; columns: predicted class. Colour: fraction of the row."))
     else:
         matrix.append(hint(f"{len(contents.classes)} classes are too many for a matrix here."))
     if wrong:
-        listed.append(_most_frequent(contents, confusion))
+        listed.append(_most_frequent(contents, scores))
         if contents.mistakes is None:
             listed.append(left_out(contents.missing.get("mistakes", "")))
     kind = "beside" if len(contents.classes) <= _NUMBERED else "beside long"
@@ -133,16 +134,10 @@ def _matrix(contents: Contents, confusion: np.ndarray) -> str:
     )
 
 
-def _most_frequent(contents: Contents, confusion: np.ndarray) -> str:
-    off = confusion.copy()
-    np.fill_diagonal(off, 0)
-    order = np.argsort(-off, axis=None, kind="stable")[:_LISTED]
-    count, items = len(contents.classes), []
-    for cell in order.tolist():
-        true, predicted = divmod(cell, count)
-        images = int(off[true, predicted])
-        if not images:
-            break
+def _most_frequent(contents: Contents, scores: Scores) -> str:
+    items = []
+    for images, true, predicted in sorted(scores.confused(), key=lambda pair: -pair[0])[:_LISTED]:
+        cell = true * len(contents.classes) + predicted
         name = f"{escaped(contents.classes[true])} → {escaped(contents.classes[predicted])} <b>{images:,}</b>"
         if contents.mistakes is None:
             items.append(f"<li>{name}</li>")

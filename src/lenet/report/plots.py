@@ -162,7 +162,7 @@ def draw_confusion(scores: Scores, title: str, path: Path) -> None:
 def confusion_figure(scores: Scores, title: str) -> Figure:
     """See `draw_confusion`. Of up to 200 classes the axes hold the names: the more classes, the larger the picture."""
     count = len(scores.classes)
-    percent = 100 * scores.confusion / np.maximum(scores.confusion.sum(axis=1, keepdims=True), 1)
+    percent = 100 * scores.confusion / np.maximum(scores.counts[:, None], 1)
     if count <= _NUMBERED:
         side, size = max(4.0, 0.55 * count + 1.5), 10.0
     elif count <= _NAMED:
@@ -232,7 +232,7 @@ def per_class_figure(series: Mapping[str, Mapping[int, Sequence[float]]], title:
         counts = sorted(points)
         means = [100 * float(np.mean(points[count])) for count in counts]
         sds = [100 * float(np.std(points[count], ddof=1)) if len(points[count]) > 1 else np.nan for count in counts]
-        axes.errorbar(counts, means, yerr=sds, marker="o", ms=4, lw=1.8, capsize=3, label=visible(name))
+        axes.errorbar(counts, means, yerr=sds, marker="o", ms=4, lw=1.8, capsize=3, label=_labelled(name))
     axes.set_xscale("log")
     axes.set_xticks(ticks, [str(count) for count in ticks])
     axes.minorticks_off()
@@ -251,7 +251,7 @@ def _draw(axes: Axes, curves: Curves, colour: str, label: str, *, style: str = "
         line = "-" if curve.best is not None else ":"  # dotted: it diverged
         axes.plot(curve.epochs, curve.values, line, color=colour, alpha=0.35, lw=1)
     marker = "o" if len(curves.epochs) == 1 and mark is None else ""  # a line of one point is not seen
-    axes.plot(curves.epochs, curves.mean, style, color=colour, lw=2, marker=marker, label=visible(label))
+    axes.plot(curves.epochs, curves.mean, style, color=colour, lw=2, marker=marker, label=_labelled(label))
     best = [(curve.best, curve.values[curve.epochs.index(curve.best)]) for curve in curves.each if curve.best]
     if mark is not None and best:
         axes.plot(*zip(*best, strict=True), "o", color=colour, ms=5, mec="black", mew=0.6, label=mark or None, zorder=3)
@@ -275,6 +275,12 @@ def _epoch_axis(axes: Axes) -> None:
 def _legend(axes: Axes, fontsize: float | None = None) -> None:
     for text in axes.legend(frameon=False, fontsize=fontsize).get_texts():
         text.set_parse_math(False)
+
+
+def _labelled(name: str) -> str:
+    """A user's name as the label of a line: matplotlib leaves labels that begin with _ out of legends."""
+    shown = visible(name)
+    return f" {shown}" if shown.startswith("_") else shown
 
 
 def _title(figure: Figure, title: str) -> None:

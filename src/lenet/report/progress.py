@@ -9,6 +9,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from lenet.config.values import shown
+from lenet.errors import InputError
 from lenet.report.console import PlainConsole
 from lenet.report.text import clock, opening_lines, result_lines
 from lenet.runs.metrics import SELECT, EpochRow
@@ -87,8 +89,8 @@ class Printer:
     def _rows(self) -> list[tuple[float, dict[str, str]]]:
         """Of each network shown, the fraction of the epoch that is done, and the cells by column."""
         waiting = [t for t in self._trainings if t.epoch == 0 and t.so_far.images == 0]
-        shown = [t for t in self._trainings if t not in waiting] or waiting[:1]
-        return [self._row(training) for training in shown[-_ROWS:]]
+        begun = [t for t in self._trainings if t not in waiting] or waiting[:1]
+        return [self._row(training) for training in begun[-_ROWS:]]
 
     def _row(self, training: Training) -> tuple[float, dict[str, str]]:
         config, so_far, best = training.config, training.so_far, training.best
@@ -171,7 +173,13 @@ def _bar(fraction: float, width: int) -> Text:
 
 
 def combined(*watches: Callable[P, None] | None) -> Callable[P, None]:
-    """A function that calls each of these that is not None, with its own arguments."""
+    """A function that calls each of these that is not None, with its own arguments.
+
+    Raises InputError if one is no function.
+    """
+    for one in watches:
+        if one is not None and not callable(one):
+            raise InputError(f"watch takes a function, not {shown(one)}")
 
     def watch(*arguments: P.args, **options: P.kwargs) -> None:
         for one in watches:

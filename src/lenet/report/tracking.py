@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol
 
+from lenet.config.values import shown
 from lenet.errors import InputError
 from lenet.files import unwritable
 from lenet.runs.metrics import EpochRow
@@ -35,8 +36,8 @@ def check_tracking(track: str | None) -> None:
     """Raises InputError if there is no such tracker, or if its package is not installed."""
     if track is None:
         return
-    if track not in _MODULES:
-        raise InputError(f"track must be tensorboard or mlflow, not '{track}'")
+    if not isinstance(track, str) or track not in _MODULES:
+        raise InputError(f"track must be tensorboard or mlflow, not {shown(track)}")
     try:
         _load(track)
     except ImportError as error:

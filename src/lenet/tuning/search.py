@@ -1,13 +1,15 @@
 """The settings of a search, as its folder keeps them in search.toml."""
 
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from lenet.config import Config, checked, recipe_values, to_toml
 from lenet.config.keywords import SEARCH_EPOCHS
 from lenet.config.request import Request
+from lenet.config.values import shown
 from lenet.data.identity import is_own, same_data, same_path
 from lenet.errors import InputError, did_you_mean
 from lenet.files import read_toml
@@ -16,12 +18,13 @@ from lenet.tuning.space import DEFAULT, Space, check_effects, parse_space, varie
 
 STUDY = "cifar10-lenet"
 _TRIALS = 10
-_MAY_CHANGE = ("confirm", "keep", "data_dir")  # on resume: no trial depends on them
+_MAY_CHANGE = ("confirm", "keep", "gpus_per_trial", "data_dir")  # on resume: no trial depends on them
 _CHOICES = {"scheduler": ("asha", "none"), "searcher": ("random", "tpe", "grid"), "metric": tuple(METRICS)}
 _RANGES = {
     "trials": (1, 100_000), "confirm": (0, 1000), "keep": (0, 100_000), "grace_period": (1, 100_000),
     "reduction_factor": (2, 100),
 }  # fmt: skip
+_MOST_GPUS = 64
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Search:
     grace_period, reduction_factor: asha compares trials after grace_period * reduction_factor**k epochs, and lets the
         best 1 / reduction_factor of them continue
     confirm: number of new seeds for the best trial's settings; keep: number of trials whose weights are kept
+    gpus_per_trial: the fraction of a GPU for each trial, or a number of GPUs; 0: trials run on the CPU
     """
 
     config: Config
@@ -44,6 +48,7 @@ class Search:
     reduction_factor: int = 2
     confirm: int = 5
     keep: int = 3
+    gpus_per_trial: float = field(default=0, compare=False)  # no result depends on it
 
     @property
     def sign(self) -> int:
@@ -67,8 +72,14 @@ class Search:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
                 raise InputError(
-                    f"{name.replace('_', '-')} must be a whole number between {low} and {high}, not {value}"
+                    f"{name.replace('_', '-')} must be a whole number between {low} and {high}, not {shown(value)}"
                 )
+        gpus = self.gpus_per_trial
+        if not isinstance(gpus, (int, float)) or gpus is True or not 0 <= gpus <= _MOST_GPUS or (gpus > 1 and gpus % 1):
+            raise InputError(
+                f"gpus-per-trial must be a fraction of at most 1, or a whole number of at most {_MOST_GPUS}, not "
+                f"{shown(gpus)}"
+            )
         if self.config.start:
             raise InputError("a search starts from fresh weights: leave start out", options=["start"])
         if self.config.seeds != 1 or self.config.protocol == "folds":
@@ -137,15 +148,15 @@ def wanted_search(
     space: Any,
     trials: int | None,
     asked: Mapping[str, Any],
-    gpus: float = 0,
     layers: Sequence[Mapping[str, Any]] | None = None,
 ) -> Search:
     """The search that the caller describes, before its folder is looked at. Raises InputError.
 
-    asked: fields of Search; gpus: the fraction of a GPU for each trial; layers: of the user's own network
+    asked: fields of Search; layers: of the user's own network
     """
     given = request.given
     config = replace(request.config(), epochs=given.get("epochs", SEARCH_EPOCHS))
+    gpus = asked.get("gpus_per_trial", 0)
     if gpus and config.device == "cpu":
         config = replace(config, device="cuda")  # Ray shows a trial its own GPU alone
     if not gpus and config.device != "cpu":
@@ -157,7 +168,7 @@ def wanted_search(
         left_out = given.keys() | (set() if varies_dropout(layers) else {"dropout"})
         found = parse_space({name: text for name, text in DEFAULT.items() if name not in left_out})
     else:
-        found = parse_space([space] if isinstance(space, str) else space)
+        found = parse_space([space] if isinstance(space, (str, os.PathLike)) else space)
         if both := [name for name in found.names if name in given]:
             raise InputError(f"{both[0].replace('_', '-')} is both searched and given: leave one out")
     if config.select == "last":
@@ -195,6 +206,8 @@ def resumed_search(
     told += [(name, getattr(saved, name), value) for name, value in asked.items()]
     differ = {name: f"{name} {old} -> {new}" for name, old, new in told if name not in _MAY_CHANGE and old != new}
     differ |= {name: f"{name} is searched" for name in given if name in saved.space.names}
+    if asked.get("gpus_per_trial") and saved.config.device == "cpu":
+        differ["gpus_per_trial"] = "device cpu -> cuda"
     if space is not None and (axes := set(wanted.space.texts().items()) ^ set(saved.space.texts().items())):
         differ["space"] = f"space of {', '.join(sorted({name for name, _ in axes}))}"
     if differ:
@@ -204,4 +217,4 @@ def resumed_search(
             options=differ,
         )
     config = replace(saved.config, data_dir=given.get("data_dir", saved.config.data_dir))
-    return replace(saved, config=config, **{name: asked[name] for name in ("confirm", "keep") if name in asked})
+    return replace(saved, config=config, **{name: asked[name] for name in _MAY_CHANGE if name in asked})

@@ -15,9 +15,11 @@ from typing import Any
 
 import psutil
 
+from lenet.config.values import shown
 from lenet.cores import free_memory, usable_cores
 from lenet.errors import InputError
 
+_MOST_WORKERS = 100_000
 _WORKER_BYTES = 450 << 20  # a process with Ray and PyTorch in it
 _RAY_BYTES = 600 << 20  # Ray's own processes together
 _LEAST_STORE = 80 << 20  # Ray refuses less than 75 MiB
@@ -44,18 +46,18 @@ LOCAL = {
 
 @dataclass(frozen=True)
 class Machine:
-    """Where trials run: `workers` at once (None: one per core), each with a fraction of a GPU, here or in a cluster."""
+    """Where trials run: `workers` at once (None: one per core), here or in the cluster at `address`."""
 
     workers: int | None
-    gpus: float
     address: str | None
 
     def check(self) -> "Machine":
         """The machine itself. Raises InputError where it is impossible."""
-        if self.workers is not None and not 1 <= self.workers <= 100_000:
-            raise InputError(f"workers must be a whole number of at least 1, not {self.workers}")
-        if not 0 <= self.gpus <= 64 or (self.gpus > 1 and self.gpus % 1):
-            raise InputError(f"gpus-per-trial must be a fraction of at most 1, or a whole number, not {self.gpus:g}")
+        workers, address = self.workers, self.address
+        if workers is not None and (type(workers) is not int or not 1 <= workers <= _MOST_WORKERS):
+            raise InputError(f"workers must be a whole number between 1 and {_MOST_WORKERS:,}, not {shown(workers)}")
+        if address is not None and not isinstance(address, str):
+            raise InputError(f"address takes auto or HOST:PORT, not {shown(address)}")
         return self
 
 

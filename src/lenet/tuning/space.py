@@ -15,13 +15,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
-from pathlib import Path
+from os import PathLike, fspath
 from types import NoneType
 from typing import Any, Literal
 
-from lenet.config import AUGMENTATION_OPTIONS, AUTO, SHAPING, WITH_MOMENTUM, Config, augmentations, checked, options
+from lenet.config import (
+    AUGMENTATION_OPTIONS,
+    AUTO_AUGMENTATIONS,
+    SHAPING,
+    WITH_MOMENTUM,
+    Config,
+    augmentations,
+    checked,
+    options,
+)
 from lenet.errors import InputError, did_you_mean
-from lenet.files import read_toml
+from lenet.files import expanded, read_toml
 from lenet.layers.network import has_dropout, parsed
 
 Kind = Literal["choice", "uniform", "loguniform"]
@@ -35,6 +44,7 @@ _MOST_STEPS = 10_000
 _FUNCTIONS: dict[str, Kind] = {
     "choice": "choice", "uniform": "uniform", "quniform": "uniform", "loguniform": "loguniform"
 }  # fmt: skip
+_TAKES = "takes a dict from option to values, or texts OPTION=VALUES and paths of .toml files"
 _OTHER_IMAGES = "trials on other images cannot be compared"
 NOT_SEARCHED = dict.fromkeys(
     ("data", "data_sha256", "data_dir", "labels", "classes", "per_class", "protocol", "val_fraction", "split_seed"),
@@ -139,7 +149,7 @@ class Space:
         ]
 
 
-def parse_space(given: Mapping[str, Any] | Iterable[str]) -> Space:
+def parse_space(given: Mapping[str, Any] | Iterable[str | PathLike[str]]) -> Space:
     """The space of texts such as "lr=loguniform(1e-4, 1e-2)", of TOML files, or of a mapping from option to text.
 
     Raises InputError where an option is unknown or cannot be searched, or a value is out of range.
@@ -193,7 +203,7 @@ def check_effects(space: Space, config: Config, layers: Sequence[Mapping[str, An
 
 def _includes(value: str, needed: str) -> bool:
     """Whether an optimizer or a list of augmentations includes this one; auto may, if it ever chooses it."""
-    return needed in (AUTO if value == "auto" else augmentations(value))
+    return needed in (AUTO_AUGMENTATIONS if value == "auto" else augmentations(value))
 
 
 def varies_dropout(layers: Sequence[Mapping[str, Any]] | None) -> bool:
@@ -210,18 +220,23 @@ def shown(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _pairs(texts: Iterable[str]) -> list[tuple[str, Any]]:
+def _pairs(texts: Iterable[str | PathLike[str]]) -> list[tuple[str, Any]]:
+    if not isinstance(texts, Iterable):
+        raise InputError(f"space {_TAKES}, not {type(texts).__name__}")
     pairs: list[tuple[str, Any]] = []
-    for text in texts:
+    for one in texts:
+        text = fspath(one) if isinstance(one, PathLike) else one
+        if not isinstance(text, str):
+            raise InputError(f"space {_TAKES}, not a list of {type(one).__name__}")
         name, sign, value = text.partition("=")
         if sign:
             pairs.append((name.strip(), value.strip()))
         elif not text.endswith(".toml"):
             raise InputError(f"--space takes OPTION=VALUES or a .toml file, not '{text}'")
-        elif not Path(text).exists():
+        elif not (path := expanded(text)).exists():
             raise InputError(f"no space file {text}: give the path of a .toml file")
         else:
-            values = read_toml(Path(text))
+            values = read_toml(path)
             table = values.get("space", values)
             if not isinstance(table, dict):
                 raise InputError(f'{text}: space is no table: write [space], then lines such as lr = "choice(0.1)"')
@@ -230,7 +245,7 @@ def _pairs(texts: Iterable[str]) -> list[tuple[str, Any]]:
 
 
 def _axis(name: str, value: Any) -> Axis:
-    key = name.replace("-", "_")
+    key = str(name).replace("-", "_")
     if key not in options():
         raise InputError(f"space: no option '{name}'{did_you_mean(key, sorted(set(options()) - set(NOT_SEARCHED)))}")
     if key in NOT_SEARCHED:

@@ -100,7 +100,7 @@ class NumberedOptuna(OptunaSearch):
 
 
 def run_search(
-    job: Job, trials: Trials, *, workers: int, gpus: float, changed: Callable[[TrialRecord | None], None]
+    job: Job, trials: Trials, *, workers: int, changed: Callable[[TrialRecord | None], None]
 ) -> tuple[Any, float | None]:
     """Run all trials; those of job.past repeat their results without training.
 
@@ -115,7 +115,7 @@ def run_search(
     with tempfile.TemporaryDirectory(prefix="lenet-tune-") as snapshots, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         tuner = tune.Tuner(
-            tune.with_resources(tune.with_parameters(Trial, job=job), {"cpu": 1, "gpu": gpus}),
+            tune.with_resources(tune.with_parameters(Trial, job=job), {"cpu": 1, "gpu": search.gpus_per_trial}),
             param_space={axis.name: _domain(axis, search.searcher) for axis in search.space.axes},
             tune_config=tune.TuneConfig(
                 num_samples=1 if search.searcher == "grid" else search.trials,
