@@ -17,6 +17,7 @@ from lenet.engine import torch as torch_engine
 from lenet.engine.base import Settings
 from lenet.engine.choice import Choice
 from lenet.errors import InputError
+from lenet.training import checks, setup
 from lenet.training import teacher as module
 from lenet.training.setup import make_setup
 from lenet.training.teacher import read_teacher
@@ -134,6 +135,18 @@ def test_a_teacher_that_does_not_fit_is_refused(digits_run, tmp_path, options, m
     with pytest.raises(InputError, match=message):
         lenet.train("digits", **given, out=tmp_path / "run")
     assert not (tmp_path / "run" / "config.toml").exists()
+
+
+def test_targets_that_need_more_than_free_memory_are_refused(digits, digits_run, tmp_path, monkeypatch):
+    needed = 6 * len(digits.train) * 10  # bytes, for ten classes
+    monkeypatch.setattr(setup, "check_memory", lambda *_: None)
+    monkeypatch.setattr(checks, "free_memory", lambda: needed - 1)
+    options = {"teacher": [digits_run.path], "epochs": 1}
+    with pytest.raises(InputError, match=r"the teachers' predictions .* need 0\.0 GiB .*: use fewer images"):
+        lenet.train("digits", **options, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    monkeypatch.setattr(checks, "free_memory", lambda: needed)
+    assert lenet.train("digits", **options, out=tmp_path / "run").result
 
 
 @pytest.mark.parametrize("use", ["teacher", "start"])

@@ -165,7 +165,7 @@ def _prepare(
     shared = replace(dataset, folds=tuple(pairs) * config.seeds, train=pairs[0][0], val=pairs[0][1], test=every[:0])
     setup = make_setup(replace(config, seeds=1), shared, own=own, run=run)
     if saved is None:
-        run.write_layers(setup.networks[0] if setup.own is None else setup.own)
+        run.write_layers(setup.given)
         kept = replace(setup.config, seeds=config.seeds)
         write_whole(path, to_toml({"folds": folds, "digest": _digest(run, kept, folds), **vars(kept)}))
     run.make_state_folder()

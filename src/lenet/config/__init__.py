@@ -11,6 +11,7 @@ from lenet.config.augmentation import (
     unused,
 )
 from lenet.config.options import (
+    FOLLOWING,
     GROUPS,
     SHAPING,
     WITH_MOMENTUM,
@@ -26,6 +27,7 @@ __all__ = [
     "AUGMENTATIONS",
     "AUGMENTATION_OPTIONS",
     "AUTO_AUGMENTATIONS",
+    "FOLLOWING",
     "GROUPS",
     "RECIPES",
     "SHAPING",

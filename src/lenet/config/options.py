@@ -158,6 +158,8 @@ class TransferConfig:
     unfreeze_after: int = option(0, "Number of epochs after which all layers are trained; 0: never.", 0, 100_000)
 
 
+# Options whose default follows from another one, by that one.
+FOLLOWING = {"optimizer": ("lr", "weight_decay"), "freeze": ("augment",), "unfreeze_after": ("augment",)}
 WITH_MOMENTUM = ("sgd", "muon")  # the optimizers to which momentum and nesterov apply
 
 

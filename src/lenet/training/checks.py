@@ -12,6 +12,7 @@ from lenet.errors import InputError
 from lenet.models import layer_costs, needs_two_images, parameter_count
 from lenet.training.features import frozen_layers
 
+_TARGET_BYTES = 6  # of a class's logit and probability, float16 and float32
 _MOST_PARAMETERS = 50_000_000  # 1 GB with gradients, optimizer state and best weights
 
 
@@ -34,6 +35,20 @@ def check_memory(config: Config, network: nn.Sequential, input_shape: tuple[int,
         smaller = "use a smaller network or fewer seeds" if weights > batch else "use a smaller --batch-size"
         raise InputError(
             f"training needs at least {need / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free: {smaller}"
+        )
+
+
+def check_targets(images: int, classes: int, networks: int) -> None:
+    """Raises InputError if the teachers' targets for all training images of an epoch do not fit into the free memory.
+
+    networks: number of networks trained at once, each with its own
+    """
+    need, free = _TARGET_BYTES * images * classes * networks, free_memory()
+    if need > free:
+        raise InputError(
+            f"the teachers' predictions for the images of an epoch need {need / 2**30:.1f} GiB and "
+            f"{free / 2**30:.1f} GiB are free: use fewer images (--per-class) or fewer --seeds",
+            options=["teacher"],
         )
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from torch import nn
 
-from lenet.config import Config
+from lenet.config import FOLLOWING, Config
 from lenet.config.request import Request
 from lenet.data import load_dataset
 from lenet.data.identity import check_images, differing_images, is_own, same_data, same_path
@@ -16,7 +16,7 @@ from lenet.runs.split import MAY_CHANGE
 from lenet.runs.tensors import save_body, saved_body
 from lenet.training.automatic import choose_network
 from lenet.training.loop import load_trainings
-from lenet.training.setup import FOLLOWING, Setup, make_setup
+from lenet.training.setup import Setup, make_setup
 from lenet.training.start import config_from_start, read_start
 from lenet.training.teacher import teacher_digest
 from lenet.training.training import Training
@@ -86,7 +86,7 @@ def begin(setup: Setup, run: Run) -> list[Training]:
         # Where the start was is among what `Run.check_unchanged` compares.
         kept = replace(setup.config, start=saved.start) if saved else setup.config
         run.write_config(kept, setup.dataset.substitute)
-    run.write_layers(setup.networks[0] if setup.own is None else setup.own)
+    run.write_layers(setup.given)
     run.keep_labels(setup.config)
     run.make_state_folder()
     if setup.body is not None and saved_body(run) is None:

@@ -22,7 +22,7 @@ from lenet.files import expanded
 from lenet.models import build, describe, fitted, has_dropout, network_of, shape_named, with_dropout
 from lenet.runs.run import Run
 from lenet.runs.tensors import saved_body
-from lenet.training.checks import check_batch_size, check_device, check_memory
+from lenet.training.checks import check_batch_size, check_device, check_memory, check_targets
 from lenet.training.features import frozen_layers
 from lenet.training.seen import images_seen, notes_of_seen
 from lenet.training.start import Start, check_body, trained_parameters, with_new_head
@@ -73,6 +73,11 @@ class Setup:
         return class_weights(self.config.class_weights, dataset.classes, counts.tolist())
 
     @property
+    def given(self) -> nn.Sequential:
+        """The network that layers.json describes: the user's as it was given, or else the first network."""
+        return self.networks[0] if self.own is None else self.own
+
+    @property
     def frozen(self) -> int:
         """Number of first layers that are frozen in the first epoch."""
         return frozen_layers(self.config.freeze, len(self.networks[0]))
@@ -121,6 +126,7 @@ def make_setup(
     origin = start.description if start else config.start or ""
     if teacher := read_teacher(config, dataset, settings):
         config = replace(config, teacher_sha256=teacher.sha256)
+        check_targets(len(dataset.train), len(dataset.classes), min(workers, config.seeds))
     seen = run.split.seen() if run else {}  # a search tells it once, not for each trial
     if seen is None:
         seen = images_seen(config, dataset, memory)
@@ -129,10 +135,6 @@ def make_setup(
     setup = Setup(config, dataset, networks, choice, settings, workers, body, teacher, origin, run, own, notes, seen)
     setup.class_weights()  # raises before anything is written
     return setup
-
-
-# Options whose default follows from another one, by that one.
-FOLLOWING = {"optimizer": ("lr", "weight_decay"), "freeze": ("augment",), "unfreeze_after": ("augment",)}
 
 
 def resolved(config: Config, dataset: Dataset, own: nn.Sequential | None = None) -> Config:

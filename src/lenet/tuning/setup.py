@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from lenet.config import SHAPING
+from lenet.config import FOLLOWING, SHAPING
 from lenet.config.request import Request
 from lenet.data import load_dataset
 from lenet.data.dataset import Dataset
@@ -19,7 +19,7 @@ from lenet.models import build, describe, shape_named
 from lenet.runs.kinds import SEARCH_FILE
 from lenet.runs.run import Run
 from lenet.training.seen import images_seen, notes_of_seen
-from lenet.training.setup import FOLLOWING, OWN_MODEL, Statistics, check_without_start, make_setup, resolved
+from lenet.training.setup import OWN_MODEL, Statistics, check_without_start, make_setup, resolved
 from lenet.training.teacher import with_teacher_sha256
 from lenet.tuning.folder import read_trials
 from lenet.tuning.search import STUDY, Search, read_search
