@@ -3,9 +3,7 @@
 import pytest
 
 from lenet.config import (
-    AUGMENTATION_OPTIONS,
     AUGMENTATIONS,
-    AUTO_AUGMENTATIONS,
     Config,
     augmentations,
     checked,
@@ -13,6 +11,7 @@ from lenet.config import (
     resolve,
     to_toml,
 )
+from lenet.config.augmentation import AUGMENTATION_OPTIONS, AUTO_AUGMENTATIONS
 from lenet.errors import InputError
 
 

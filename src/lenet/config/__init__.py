@@ -1,9 +1,7 @@
 """Options, recipes and studies."""
 
 from lenet.config.augmentation import (
-    AUGMENTATION_OPTIONS,
     AUGMENTATIONS,
-    AUTO_AUGMENTATIONS,
     Augmentation,
     augmentation_line,
     augmentations,
@@ -25,8 +23,6 @@ from lenet.config.values import checked, names_in, options
 
 __all__ = [
     "AUGMENTATIONS",
-    "AUGMENTATION_OPTIONS",
-    "AUTO_AUGMENTATIONS",
     "FOLLOWING",
     "GROUPS",
     "RECIPES",

@@ -16,7 +16,7 @@ from lenet.layers.table import Layer
 
 Shape = LeNet | Deep
 
-AUTO = "auto"  # chosen before the network is made: lenet.training.automatic
+AUTO_MODEL = "auto"  # chosen before the network is made: lenet.training.automatic
 
 SHAPES: dict[str, Shape] = {
     "lenet5": LeNet(
@@ -68,7 +68,7 @@ def shape_named(name: str, **changes: Any) -> Shape:
 
     Raises InputError for an unknown name, and for a field or a number of maps that the shape does not have.
     """
-    if name == AUTO:
+    if name == AUTO_MODEL:
         raise InputError("model auto: only 'lenet train' chooses a network; name one ('lenet models' lists them)",
                          options=["model"])  # fmt: skip
     if name not in SHAPES:

@@ -279,8 +279,7 @@ def _legend(axes: Axes, fontsize: float | None = None) -> None:
 
 def _labelled(name: str) -> str:
     """A user's name as the label of a line: matplotlib leaves labels that begin with _ out of legends."""
-    shown = visible(name)
-    return f" {shown}" if shown.startswith("_") else shown
+    return visible(f" {name}" if name.startswith("_") else name)
 
 
 def _title(figure: Figure, title: str) -> None:

@@ -9,7 +9,7 @@ from torch import nn
 from lenet.config import SHAPING, Config
 from lenet.data.dataset import Dataset
 from lenet.errors import InputError, counted
-from lenet.layers.shapes import AUTO
+from lenet.layers.shapes import AUTO_MODEL
 from lenet.training.setup import make_setup
 from lenet.training.training import Training
 
@@ -35,7 +35,7 @@ def choose_network(config: Config, dataset: Dataset, own: nn.Sequential | None =
 
     Raises InputError if no network trains in that time, or an option changes a network that is not named.
     """
-    if config.model != AUTO or own is not None:
+    if config.model != AUTO_MODEL or own is not None:
         if config.minutes is not None:
             raise InputError("minutes chooses a network: give --model auto, or leave it out", options=["minutes"])
         return config, ""

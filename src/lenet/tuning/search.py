@@ -1,6 +1,5 @@
 """The settings of a search, as its folder keeps them in search.toml."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -168,7 +167,7 @@ def wanted_search(
         left_out = given.keys() | (set() if varies_dropout(layers) else {"dropout"})
         found = parse_space({name: text for name, text in DEFAULT.items() if name not in left_out})
     else:
-        found = parse_space([space] if isinstance(space, (str, os.PathLike)) else space)
+        found = parse_space([space] if isinstance(space, str) else space)
         if both := [name for name in found.names if name in given]:
             raise InputError(f"{both[0].replace('_', '-')} is both searched and given: leave one out")
     if config.select == "last":

@@ -19,16 +19,8 @@ from os import PathLike, fspath
 from types import NoneType
 from typing import Any, Literal
 
-from lenet.config import (
-    AUGMENTATION_OPTIONS,
-    AUTO_AUGMENTATIONS,
-    SHAPING,
-    WITH_MOMENTUM,
-    Config,
-    augmentations,
-    checked,
-    options,
-)
+from lenet.config import SHAPING, WITH_MOMENTUM, Config, checked, options
+from lenet.config.augmentation import AUGMENTATION_OPTIONS, AUTO_AUGMENTATIONS, augmentations
 from lenet.errors import InputError, did_you_mean
 from lenet.files import expanded, read_toml
 from lenet.layers.network import has_dropout, parsed
@@ -149,7 +141,7 @@ class Space:
         ]
 
 
-def parse_space(given: Mapping[str, Any] | Iterable[str | PathLike[str]]) -> Space:
+def parse_space(given: Mapping[str, Any] | Iterable[str | PathLike[str]] | PathLike[str]) -> Space:
     """The space of texts such as "lr=loguniform(1e-4, 1e-2)", of TOML files, or of a mapping from option to text.
 
     Raises InputError where an option is unknown or cannot be searched, or a value is out of range.
@@ -220,14 +212,12 @@ def shown(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _pairs(texts: Iterable[str | PathLike[str]]) -> list[tuple[str, Any]]:
-    if not isinstance(texts, Iterable):
-        raise InputError(f"space {_TAKES}, not {type(texts).__name__}")
+def _pairs(texts: Iterable[str | PathLike[str]] | PathLike[str]) -> list[tuple[str, Any]]:
     pairs: list[tuple[str, Any]] = []
-    for one in texts:
+    for one in texts if isinstance(texts, Iterable) else [texts]:
         text = fspath(one) if isinstance(one, PathLike) else one
         if not isinstance(text, str):
-            raise InputError(f"space {_TAKES}, not a list of {type(one).__name__}")
+            raise InputError(f"space {_TAKES}, not {type(one).__name__}")
         name, sign, value = text.partition("=")
         if sign:
             pairs.append((name.strip(), value.strip()))
