@@ -13,7 +13,7 @@ from lenet.evaluation.scores import mean_sd
 from lenet.files import expanded
 from lenet.runs.kinds import SEARCH_FILE, how_to_resume, kind_of, state_of
 from lenet.runs.listing import Listed, Listing, Order, State
-from lenet.runs.metrics import EpochRow, best_row, selected
+from lenet.runs.metrics import EpochRow, all_diverged, best_row, selected
 from lenet.runs.opening import RUNS
 from lenet.runs.run import Run
 from lenet.tuning.search import read_search
@@ -141,7 +141,7 @@ def _unfinished(run: Run) -> Listed:
     best = [best_row(own, selected(vars(config))) for own in trained]
     values = [row.val_accuracy for row in best if row]
     known = len(by_seed) == config.seeds
-    diverged = run.diverged
+    diverged = all_diverged(rows, config.seeds)
     return Listed(
         path=run.path,
         kind="run",

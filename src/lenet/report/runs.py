@@ -24,16 +24,16 @@ def runs_table(listing: Listing, width: int = 80) -> Table:
     width: in characters; a narrow table lacks columns, but not the run and its accuracies
     """
     left_out = next((names for most, names in _NARROW if width < most), ())
+    shown = [name for name in COLUMNS if name not in left_out]
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for name in COLUMNS[:3]:
-        if name not in left_out:
+    for name in shown:
+        if name in COLUMNS[:3]:
             table.add_column(name, overflow="fold")
-    for name in COLUMNS[3:]:
-        if name not in left_out:
+        else:
             table.add_column(name, justify="right", no_wrap=True)
     for run in listing.runs:
-        cells = zip(COLUMNS, cells_of(run), strict=True)
-        table.add_row(*(visible(cell) for name, cell in cells if name not in left_out))
+        cells = dict(zip(COLUMNS, cells_of(run), strict=True))
+        table.add_row(*(visible(cells[name]) for name in shown))
     return table
 
 

@@ -157,6 +157,12 @@ def read_metrics(path: Path) -> list[EpochRow]:
         raise InputError(f"{path} is damaged ({one_line(error)}): restore it") from None
 
 
+def all_diverged(rows: Iterable[EpochRow], networks: int) -> bool:
+    """Whether the loss of each of so many networks stopped being finite in its last epoch."""
+    last = {row.seed: row for row in rows}
+    return len(last) == networks and all(row.failed_step is not None for row in last.values())
+
+
 def lacks_epochs(rows: Sequence[EpochRow]) -> bool:
     """Whether an epoch of a finished run is missing: there is none, or a network's do not count from 1 without gaps."""
     epochs = defaultdict[int, list[int]](list)

@@ -16,7 +16,7 @@ from lenet.layers.network import describe
 from lenet.runs.arrays import read_arrays, write_arrays
 from lenet.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from lenet.runs.kinds import how_to_resume, kind_of
-from lenet.runs.metrics import EpochRow, append_metrics, read_metrics, write_metrics
+from lenet.runs.metrics import EpochRow, all_diverged, append_metrics, read_metrics, write_metrics
 from lenet.runs.result import result_fault
 from lenet.runs.split import SplitFile
 
@@ -167,10 +167,7 @@ class Run:
     def diverged(self) -> bool:
         """Whether the loss of all networks of an unfinished run stopped being finite, so that it cannot be resumed."""
         config = self.config()
-        if config is None or not self._metrics.is_file():
-            return False
-        last = {row.seed: row for row in self.rows()}
-        return len(last) == config.seeds and all(row.failed_step is not None for row in last.values())
+        return config is not None and self._metrics.is_file() and all_diverged(self.rows(), config.seeds)
 
     def checkpoint(self) -> Checkpoint:
         """The best weights of every network. Raises InputError if they are missing or damaged."""

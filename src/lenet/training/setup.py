@@ -105,7 +105,7 @@ def make_setup(
     Raises InputError if config, network and images do not match, or memory does not suffice.
     """
     if own is None and config.model == OWN_MODEL and not config.start:
-        own = _kept_network(run)
+        own = kept_network(run)
     asked, config = config, resolved(config, dataset, own)
     notes = (*notes, *_option_notes(asked, config, dataset))
     networks = _networks(config, dataset, own, start, statistics, run)
@@ -291,7 +291,7 @@ def _networks(
     return [network] * config.seeds
 
 
-def _kept_network(run: Run | None) -> nn.Sequential:
+def kept_network(run: Run | None) -> nn.Sequential:
     """The user's network as it was given when the run was started. Raises InputError if the run has none."""
     if run is None or not (kept := run.layers()):
         raise InputError("the model is a network of your own: pass its nn.Sequential as model",

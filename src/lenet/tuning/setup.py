@@ -15,11 +15,11 @@ from lenet.data.source import Source
 from lenet.data.statistics import pixel_statistics
 from lenet.errors import InputError
 from lenet.files import write_whole
-from lenet.models import build, describe, shape_named
+from lenet.models import describe, shape_named
 from lenet.runs.kinds import SEARCH_FILE
 from lenet.runs.run import Run
 from lenet.training.seen import images_seen, notes_of_seen
-from lenet.training.setup import OWN_MODEL, Statistics, check_without_start, make_setup, resolved
+from lenet.training.setup import OWN_MODEL, Statistics, check_without_start, kept_network, make_setup, resolved
 from lenet.training.teacher import with_teacher_sha256
 from lenet.tuning.folder import read_trials
 from lenet.tuning.search import STUDY, Search, read_search
@@ -111,10 +111,7 @@ def _own_network(search: Search, run: Run, given: nn.Sequential | None) -> nn.Se
     if given is not None:
         run.check_layers(given)
         return given
-    if not (kept := run.layers()):
-        raise InputError("the model is a network of your own: pass its nn.Sequential as model",
-                         options=["model"])  # fmt: skip
-    return build(kept)
+    return kept_network(run)
 
 
 def _engine(search: Search, dataset: Dataset, own: nn.Sequential | None) -> str:
