@@ -111,3 +111,17 @@ def test_files_of_an_earlier_evaluation_are_not_left_beside_new_scores(digits_ru
     (out / "errors.png").touch()
     (out / "predictions.csv").touch()
     assert set(write_evaluation(lenet.evaluate(low_run), out)) == {path.name for path in out.iterdir()}
+
+
+@pytest.mark.usefixtures("plots")
+def test_thousands_of_classes_have_no_confusion_matrix(tmp_path):
+    labels = np.tile(np.arange(1001), 3)  # a matrix of n classes has n * n cells
+    images = np.random.default_rng(0).integers(0, 256, (len(labels), 8, 8, 1), dtype=np.uint8)
+    run = lenet.train(
+        {"train": (images, labels), "test": (images[:50], labels[:50])},
+        model="lenet5", maps=(2, 2), fc=(4,), epochs=1, out=tmp_path / "run",
+    )  # fmt: skip
+    assert {plot.name for plot in (run.path / "plots").iterdir()} == {"curves.png", "reliability.png"}
+    names = write_evaluation(lenet.evaluate(run, {"test": (images[:50], labels[:50])}), tmp_path / "made")
+    assert "per-class.csv" in names
+    assert not [name for name in names if "confusion" in name]

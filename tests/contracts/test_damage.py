@@ -149,6 +149,8 @@ def test_resume_refuses_invalid_start_of_transfer(lenet, digits_run, tmp_path, c
         lambda kept: kept.update(predictions=kept["predictions"].float()),
         lambda kept: kept.update(predictions=kept["predictions"][0]),
         lambda kept: kept.update(labels=kept["labels"][:-1].clone()),
+        lambda kept: kept["labels"].fill_(-1),
+        lambda kept: kept["predictions"].fill_(1 << 40),  # a table by class would not fit into memory
     ],
 )
 def test_compare_refuses_invalid_predictions(lenet, digits_run, tmp_path, change, refused):

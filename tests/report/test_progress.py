@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
+import lenet as package
 from lenet.engine.base import Metrics
 from lenet.errors import InputError
 from lenet.report.console import PlainConsole
@@ -142,3 +143,11 @@ def test_every_watch_is_called():
     assert called == [("setup", [])] * 2
     with pytest.raises(InputError, match=r"^watch takes a function, not 3$"):
         combined(None, 3)
+
+
+@pytest.mark.usefixtures("no_data")
+@pytest.mark.parametrize("command", [package.train, package.audit])
+def test_a_watch_that_is_no_function_leaves_no_run(command, tmp_path):
+    with pytest.raises(InputError, match=r"^watch takes a function, not 3$"):
+        command("digits", epochs=1, out=tmp_path / "run", watch=3)
+    assert not (tmp_path / "run").exists()

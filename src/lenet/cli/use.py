@@ -31,8 +31,9 @@ def evaluate(
         Also print the accuracy with test-time augmentation: mean probabilities over views of each image, mirrored if
         the network was trained with flips, and shifted by one pixel if it was trained with shifts.
     out
-        Folder for scores.json, per-class.csv, confusion.csv, predictions.csv (every image), errors.csv (wrong ones, the
-        most confident first) and errors.png (the first of them). Names contain the split unless it is test.
+        Folder for scores.json, per-class.csv, confusion.csv (up to 1,000 classes), predictions.csv (every image),
+        errors.csv (wrong ones, the most confident first) and errors.png (the first of them). Names contain the split
+        unless it is test.
         Default: RUN/eval; RUN/eval/NAME-HASH for other data.
     """
     with loading():

@@ -92,11 +92,12 @@ def audit(
         ) as run,
         AuditPrinter(run.path) if verbose else nullcontext() as printer,
     ):
+        watching = combined(printer, watch)
         setup, dataset, parts = _prepare(run, request, folds, own, memory)
         trainings = load_trainings(setup, run)
         run.write_metrics(row for training in trainings for row in training.history)
         try:
-            clock = train_all(setup, trainings, run, combined(printer, watch), started)
+            clock = train_all(setup, trainings, run, watching, started)
             found = _predicted(setup, dataset, trainings, parts, clock)
         except KeyboardInterrupt:
             raise Interrupted(stopped(run, trainings, "audit")) from None

@@ -115,8 +115,8 @@ def evaluation_folder(evaluation: Evaluation, run: Path) -> Path:
 def write_evaluation(evaluation: Evaluation, folder: Path) -> list[str]:
     """Write the evaluation's files; return their names.
 
-    scores.json; of each network per-class.csv, confusion.csv, predictions.csv (every image) and errors.csv (the wrong
-    ones, the most confident first); of the best network errors.png, the first of its errors.
+    scores.json; of each network per-class.csv, confusion.csv (up to 1,000 classes), predictions.csv (every image) and
+    errors.csv (the wrong ones, the most confident first); of the best network errors.png, the first of its errors.
 
     Names contain the split, unless it is the test split or all images, and, if the run has several networks, the
     network's number, so that one evaluation of the same data does not overwrite another. What an earlier evaluation of
@@ -136,9 +136,10 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> list[str]:
     for number, found, predicted in zip(evaluation.networks, evaluation.scores, evaluation.predicted, strict=True):
         suffix = split + (f"-{number}" if evaluation.several else "")
         shown = replace(found, classes=tuple(map(safe, found.classes)))
-        for name, text in (("per-class", per_class_csv(shown)), ("confusion", confusion_csv(shown))):
+        tables = {"per-class": per_class_csv} | ({"confusion": confusion_csv} if shown.has_matrix else {})
+        for name, table in tables.items():
             names.append(f"{name}{suffix}.csv")
-            write_whole(folder / names[-1], text)
+            write_whole(folder / names[-1], table(shown))
         for name, positions in (("predictions", None), ("errors", predicted.errors())):
             names.append(f"{name}{suffix}.csv")
             write_predictions(folder / names[-1], evaluation.dataset, predicted, positions)

@@ -101,6 +101,7 @@ def run_training(
         Printer() if verbose else nullcontext() as printer,
         Tracker(track, run) if track else nullcontext() as tracker,
     ):
+        watching = combined(printer, tracker, watch)
         if own is not None:
             run.check_layers(own)
         if run.result is not None:
@@ -117,7 +118,7 @@ def run_training(
             # matplotlib takes a second to load, which no other core has to wait for.
             threading.Thread(target=_load_plots).start()
             try:
-                clock = train_all(setup, trainings, run, combined(printer, tracker, watch), started)
+                clock = train_all(setup, trainings, run, watching, started)
                 _finish(setup, trainings, run, clock)
             except KeyboardInterrupt:
                 raise Interrupted(stopped(run, trainings)) from None

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ray.tune import ResultGrid
 
 _WRITE_SECONDS, _WATCH_SECONDS = 1.0, 0.1  # between two versions of trials.csv, and two calls of `watch`
+_WRITE_SHARE = 0.1  # of the time, at most, goes into trials.csv, however many trials it has
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,7 @@ def tune(
             ) as run,
             SearchPrinter() if verbose else nullcontext() as printer,
         ):
+            watching = combined(printer, watch)
             saved = read_search(run.path / SEARCH_FILE)
             if saved is not None:
                 wanted = resumed_search(run.path, saved, wanted, request, asked, space).extended(trials)
@@ -134,7 +136,7 @@ def tune(
                 notes = [f"nothing to resume in {run.path}: starting a new search"] if resume and saved is None else []
                 or_digits = data is None and saved is None
                 setup = prepare(wanted, run, request, own, or_digits=or_digits, notes=notes, memory=memory)
-                table, grid = setup.trials, _searched(setup, machine, combined(printer, watch), verbose, started)
+                table, grid = setup.trials, _searched(setup, machine, watching, verbose, started)
             result = run.result or {}
             if printer:
                 printer.show_result(run.path, result)
@@ -178,7 +180,7 @@ def _run_trials(
 
     before: the wall time of earlier sessions
     """
-    path, trials, written, watched, begun = setup.run.path, setup.trials, 0.0, 0.0, time.time()
+    path, trials, next_write, watched, begun = setup.run.path, setup.trials, 0.0, 0.0, time.time()
 
     def write() -> None:
         setup.run.check_not_deleted(SEARCH_FILE)  # otherwise trials would make the folder again, in part
@@ -187,12 +189,12 @@ def _run_trials(
         _write_clock(setup, before.loop + time.time() - begun, started, before)
 
     def changed(trial: TrialRecord | None) -> None:
-        nonlocal written, watched
+        nonlocal next_write, watched
         if trial is not None and not trial.over:
             folder.write_recipe(path, trial.number, setup.job.config_of(trial.number, trial.values))
-        if (now := time.time()) - written > _WRITE_SECONDS:
+        if (now := time.time()) > next_write:
             write()
-            written = now
+            next_write = now + max(_WRITE_SECONDS, (time.time() - now) / _WRITE_SHARE)
         if now - watched > _WATCH_SECONDS:
             watch(setup, trials)
             watched = now

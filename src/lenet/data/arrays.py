@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lenet.data.allocation import allocate, contiguous
 from lenet.errors import InputError, did_you_mean
 
-_MOST_LABEL = 1_000_000
+MOST_LABEL = 1_000_000  # also the highest index of a class
 _CHUNK = 1 << 22  # values that are checked and converted at once
 
 
@@ -101,7 +101,7 @@ def checked_labels(labels: Any, count: int, what: str) -> NDArray[np.int64] | li
     if array.dtype.kind not in "iu":
         raise InputError(f"{what}: {array.dtype} is not a type of labels: give whole numbers or names",
                          options=["data"])  # fmt: skip
-    wrong = np.flatnonzero((array < 0) | (array > _MOST_LABEL))
+    wrong = np.flatnonzero((array < 0) | (array > MOST_LABEL))
     if wrong.size:
         raise InputError(
             f"{what}: label {array[wrong[0]]} at image {wrong[0]}: number the classes from 0", options=["data"]
@@ -151,7 +151,7 @@ def checked_classes(classes: Any, what: str) -> tuple[str, ...]:
 
 def is_number(name: str) -> bool:
     """Whether a class name is a whole number that may be a label."""
-    return name.isdecimal() and len(name) <= len(str(_MOST_LABEL))
+    return name.isdecimal() and len(name) <= len(str(MOST_LABEL))
 
 
 def number_labels(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 _SOME = 8192  # images
+_MOST_CROSSED = 1000  # classes; the matrix of 20,000 would take 3.2 GB
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,10 +60,15 @@ class Scores:
         return self._mean_over_classes(self.f1)
 
     @property
+    def has_matrix(self) -> bool:
+        """Whether `confusion` is shown, as a picture or a table: for up to 1,000 classes."""
+        return len(self.classes) <= _MOST_CROSSED
+
+    @property
     def confusion(self) -> np.ndarray:
         """int64 [classes, classes], images of the row's class that were predicted as the column's.
 
-        Computed at each call. It takes 8 bytes x classes**2, which nothing else here does.
+        Computed at each call. It takes 8 bytes x classes**2, which nothing else here does; see `has_matrix`.
         """
         count = len(self.classes)
         cells = np.bincount(self.labels * count + self.predicted, minlength=count * count)

@@ -20,7 +20,7 @@ from lenet.evaluation.scores import predicted_scores, probabilities
 from lenet.exports.network import Exported, read_network
 from lenet.exports.page import Check, page_checks
 from lenet.exports.proof import made_up
-from lenet.files import read_json
+from lenet.files import MOST_TEXT, read_json, read_regular
 from lenet.report.contents import Contents, Mistakes
 from lenet.report.data_card import data_card_of
 from lenet.report.markdown import repeating
@@ -159,9 +159,8 @@ class _Gathering:
         if split == "test":
             try:
                 kept = self.run.predictions()
-                highest = max(int(kept[name].max(initial=0)) for name in ("predictions", "labels"))
-                lowest = min(int(kept[name].min(initial=0)) for name in ("predictions", "labels"))
-                if 0 <= lowest <= highest < classes and best < len(kept["predictions"]):
+                highest = max(int(kept[name].max()) for name in ("predictions", "labels"))
+                if highest < classes and best < len(kept["predictions"]):
                     return list(kept["predictions"]), kept["labels"], kept["indices"]
                 reason = "The predictions of the run do not fit its classes."
             except InputError as error:
@@ -260,10 +259,9 @@ class _Gathering:
             return ""
 
     def config_text(self) -> str:
-        path = self.run.path / "config.toml"
         try:
-            return path.read_text(encoding="utf-8") if path.is_file() else ""
-        except (OSError, ValueError):
+            return read_regular(self.run.path / "config.toml", MOST_TEXT).decode()
+        except (OSError, ValueError, InputError):
             return ""
 
 

@@ -85,11 +85,13 @@ def axis_end(values: Sequence[float]) -> float:
 
 
 def draw_run(setup: Setup, trainings: Sequence[Training], tested: Tested, folder: Path) -> None:
-    """curves.png and confusion.png of a run that was just trained and tested."""
+    """curves.png and, of up to 1,000 classes, confusion.png of a run that was just trained and tested."""
     best, several = tested.best, len(tested.trainings) > 1
     title = f"{setup.config.model} on {setup.dataset.name}"
     rows = [row for training in trainings for row in training.history]
     draw_curves(rows, title, folder / "curves.png", SELECT[setup.config.select])
+    if not tested.scores[best].has_matrix:
+        return
     seed = f" (seed {tested.trainings[best].seed})" if several else ""
     accuracy = f"{100 * tested.scores[best].accuracy:.1f}%"
     draw_confusion(tested.scores[best], f"{title}, test accuracy {accuracy}{seed}", folder / "confusion.png")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from lenet.config import Config, resolve, to_toml
+from lenet.data.arrays import MOST_LABEL
 from lenet.errors import InputError
 from lenet.files import MOST_CSV, expanded, gone, make_folder, read_json, read_regular, write_json, write_whole
 from lenet.layers.network import describe
@@ -127,7 +128,8 @@ class Run:
             kept[name].dtype == np.int64 and kept[name].ndim == count and kept[name].shape[-1:] == kept["labels"].shape
             for name, count in dimensions.items()
         )
-        if not valid or not kept["predictions"].size:
+        classes = [kept[name] for name in ("predictions", "labels") if valid and kept["predictions"].size]
+        if not classes or any(each.min() < 0 or each.max() > MOST_LABEL for each in classes):
             raise InputError(f"{path} does not hold a class for each test image: restore it or train again")
         return kept
 

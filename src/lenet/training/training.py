@@ -23,7 +23,7 @@ from lenet.training.features import Features, features_of, frozen_layers
 from lenet.training.setup import Setup
 from lenet.training.state import State, read_state
 
-_PART_SECONDS = 0.25  # target duration of one call of the engine: Ctrl-C and the progress bar wait for it
+_PART_SECONDS = 0.5  # target duration of one call of the engine: Ctrl-C and the progress bar wait for it
 _FIRST_PART = 4  # steps of the first call, before the speed is known
 _EVAL_IMAGES = 512  # images per call in evaluation, which keeps these calls short too
 

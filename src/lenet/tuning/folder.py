@@ -9,7 +9,7 @@ from typing import Any
 
 from lenet.config import Config, recipe_values, to_toml
 from lenet.data.source import MEMORY
-from lenet.files import make_folder, write_whole
+from lenet.files import MOST_TEXT, make_folder, read_regular, write_whole
 from lenet.runs.checkpoint import Checkpoint, save_checkpoint
 from lenet.runs.metrics import SELECT
 from lenet.runs.provenance import versions
@@ -50,7 +50,7 @@ def write_recipe(folder: Path, number: int, config: Config) -> None:
     """trials/NUMBER.toml, with which `lenet train --recipe` repeats the trial."""
     path = folder / "trials" / f"{number}.toml"
     text = to_toml(vars(config), f"Trial {number} of a search; bit-identical: {how_to_train(path, config)}")
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+    if not path.is_file() or read_regular(path, MOST_TEXT) != text.encode():
         make_folder(path.parent)
         write_whole(path, text)
 
