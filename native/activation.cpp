@@ -1,10 +1,11 @@
-// ReLU, leaky ReLU and tanh as single layers. After a convolution and before a pool they are part of a ConvBlock.
+// ReLU, leaky ReLU and tanh as single layers. After a batch norm of maps they are part of MapNorm; between a convolution
+// and a pool, of a ConvBlock.
+#include "activations.h"
 #include "api.h"
 #include "blob.h"
 #include "layer.h"
 #include "schedule.h"
 #include "vector.h"
-#include "vector_math.h"
 
 namespace lenet {
 
@@ -17,14 +18,9 @@ class Activation : public Layer<T> {
     each_run(schedule, *in, *out, [this](const Step&, int n, const Run& run) {
       const T* const x = in->image(n) + run.from;
       T* const y = out->image(n) + run.to;
-      const int count = run.count;
-      if (this->spec_.kind == kRelu)
-        // x > 0 ? x : 0 would turn NaN into 0; PyTorch keeps NaN.
-        for (int i = 0; i < count; i++) y[i] = x[i] < 0 ? T(0) : x[i];
-      else if (this->spec_.kind == kLeakyRelu)
-        for (int i = 0; i < count; i++) y[i] = x[i] < 0 ? slope_ * x[i] : x[i];
-      else
-        for (int i = 0; i < count; i += kLanes<T>) store_first(y + i, tanh<T>(load(x + i)), count - i);
+      with_activation<T>(&this->spec_, [&](auto activation) {
+        for (int i = 0; i < run.count; i += kLanes<T>) store_first(y + i, activation.value(load(x + i)), run.count - i);
+      });
     });
   }
 
@@ -32,23 +28,19 @@ class Activation : public Layer<T> {
     if (!in->needs_gradient) return;
     each_run(schedule, *in, *out, [this](const Step&, int n, const Run& run) {
       T* const dx = in->image_gradient(n) + run.from;
-      const T* const y = out->image(n) + run.to;
-      const T* const dy = out->image_gradient(n) + run.to;
-      const int count = run.count;
-      if (this->spec_.kind == kRelu)
-        for (int i = 0; i < count; i++) dx[i] = y[i] > 0 ? dy[i] : T(0);
-      else if (this->spec_.kind == kLeakyRelu)  // the slope is not negative, so y and x have the same sign
-        for (int i = 0; i < count; i++) dx[i] = y[i] > 0 ? dy[i] : slope_ * dy[i];
-      else
-        for (int i = 0; i < count; i++) dx[i] = dy[i] * (1 - y[i] * y[i]);
+      const T *const y = out->image(n) + run.to, *const dy = out->image_gradient(n) + run.to;
+      with_activation<T>(&this->spec_, [&](auto activation) {
+        for (int i = 0; i < run.count; i += kLanes<T>) {
+          const Vec<T> output = load(y + i);
+          store_first(dx + i, activation.slope(output, output, load(dy + i)), run.count - i);
+        }
+      });
     });
   }
 
  private:
   using Layer<T>::in;
   using Layer<T>::out;
-
-  const T slope_ = T(this->spec_.slope);
 };
 
 LENET_DEFINE_LAYER(make_activation, Activation)

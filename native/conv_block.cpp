@@ -10,7 +10,6 @@
 
 #include "conv_forward.h"
 #include "optimizer.h"
-#include "vector_math.h"
 
 namespace lenet {
 
@@ -150,11 +149,6 @@ void ConvBlock<T, Planar>::convolve_rows(int n, const Scratch& scratch, int firs
       conv_row(weights_, planes_, scratch.planes + y * planes_.row(), z, half_);
   else
     conv_channels(weights_, in->windows(n, first_row), rows, width_, {z, 0, z_row_, weights_.width}, weights_.width);
-}
-
-template <class T, bool Planar>
-Vec<T> ConvBlock<T, Planar>::activated(V x) const {
-  return relu_ ? (x < T(0) ? V{} : x) : tanh<T>(x);  // keeps NaN, as PyTorch does
 }
 
 // Normalises, activates and pools two rows of z into the pooled row py.

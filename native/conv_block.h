@@ -10,6 +10,7 @@
 #include <memory>
 #include <vector>
 
+#include "activations.h"
 #include "api.h"
 #include "arena.h"
 #include "blob.h"
@@ -77,9 +78,9 @@ class ConvBlock : public Layer<T> {
   V by_channel(const T* values, int channel) const {
     return Planar ? broadcast(values[channel]) : load(values + channel);
   }
-  V activated(V x) const;
+  V activated(V x) const { return relu_ ? Relu<T>().value(x) : Tanh<T>().value(x); }
   // The gradient before the activation, from the gradient after it and its output y.
-  V passed(V dy, V y) const { return relu_ ? (y > T(0) ? dy : V{}) : dy * (T(1) - y * y); }
+  V passed(V dy, V y) const { return relu_ ? Relu<T>().slope(y, y, dy) : Tanh<T>().slope(y, y, dy); }
 
   int together() const { return winograd_ ? winograd_->group() : 1; }  // images of a slice that are convolved together
   void convolve_and_pool(int n, int images, const Worker& worker);

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstring>
 
+#include "activations.h"
 #include "api.h"
 #include "arena.h"
 #include "blob.h"
@@ -11,7 +12,6 @@
 #include "schedule.h"
 #include "team.h"
 #include "vector.h"
-#include "vector_math.h"
 
 namespace lenet {
 
@@ -44,7 +44,7 @@ class MapNorm : public Layer<T> {
       });
     }
     schedule.images([this](const Step&, const Slice& slice, const Worker&) {
-      with_activation([&](auto activation) {
+      with_activation<T>(activation_, [&](auto activation) {
         for (int n = slice.images.begin; n < slice.images.end; n++) normalise(n, activation);
       });
     });
@@ -54,7 +54,7 @@ class MapNorm : public Layer<T> {
     if (!this->trained_) return;
     schedule.images([this](const Step&, const Slice& slice, const Worker&) {
       norm_.clear_slice(slice.index);
-      with_activation([&](auto activation) {
+      with_activation<T>(activation_, [&](auto activation) {
         for (int n = slice.images.begin; n < slice.images.end; n++) sum_gradients(n, slice.index, activation);
       });
     });
@@ -64,7 +64,7 @@ class MapNorm : public Layer<T> {
     });
     if (!in->needs_gradient) return;
     schedule.images([this](const Step&, const Slice& slice, const Worker&) {
-      with_activation([&](auto activation) {
+      with_activation<T>(activation_, [&](auto activation) {
         for (int n = slice.images.begin; n < slice.images.end; n++) input_gradient(n, activation);
       });
     });
@@ -75,41 +75,6 @@ class MapNorm : public Layer<T> {
   using Layer<T>::out;
   using V = Vec<T>;
   static constexpr int L = kLanes<T>;
-
-  // Each activation: value is its output for y; slope the gradient of y, from y, the memory of its output and the
-  // gradient of that.
-  struct None {
-    V value(V y) const { return y; }
-    V slope(V, const T*, V dy) const { return dy; }
-  };
-  struct Relu {
-    V value(V y) const { return y < T(0) ? V{} : y; }  // keeps NaN, as PyTorch does
-    V slope(V y, const T*, V dy) const { return y > T(0) ? dy : V{}; }
-  };
-  struct LeakyRelu {
-    T negative;
-    V value(V y) const { return y < T(0) ? negative * y : y; }
-    V slope(V y, const T*, V dy) const { return y > T(0) ? dy : negative * dy; }
-  };
-  struct Tanh {
-    V value(V y) const { return tanh<T>(y); }
-    V slope(V, const T* output, V dy) const {
-      const V value = load(output);
-      return dy * (T(1) - value * value);
-    }
-  };
-
-  template <class Use>
-  void with_activation(Use use) const {
-    if (!activation_)
-      use(None());
-    else if (activation_->kind == kRelu)
-      use(Relu());
-    else if (activation_->kind == kLeakyRelu)
-      use(LeakyRelu{T(activation_->slope)});
-    else
-      use(Tanh());
-  }
 
   int channels() const { return in->layout.channels; }
   int positions() const { return in->layout.height * in->layout.width; }
@@ -193,7 +158,7 @@ class MapNorm : public Layer<T> {
     each_position([&](int from, int to, int part) {
       for (int v = 0; v < Q; v++) {
         const V value = load(x + from + v * L);
-        work(v, part, from, value, activation.slope(value * scale[v] + shift[v], y + to + v * L, load(dy + to + v * L)));
+        work(v, part, from, value, activation.slope(value * scale[v] + shift[v], load(y + to + v * L), load(dy + to + v * L)));
       }
     });
   }
