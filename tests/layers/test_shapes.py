@@ -222,7 +222,7 @@ def test_images_below_16_pixels_are_refused():
 
 @pytest.mark.parametrize(
     ("options", "needed"),
-    [({}, 16), ({"kernel": 3}, 10), ({"pool_sizes": (8, 8)}, 100), ({"pool_sizes": (4, 4)}, 36),
+    [({}, 16), ({"kernel": 3}, 10), ({"pool_sizes": (4, 4)}, 36),
      ({"pool_sizes": (2, 8), "padding": 2}, 16)],
 )  # fmt: skip
 def test_the_smallest_size_that_works_is_named(options, needed):
@@ -231,6 +231,11 @@ def test_the_smallest_size_that_works_is_named(options, needed):
     with pytest.raises(InputError, match=f"{small}x{small} pixels are too small for this LeNet; use {needed}x{needed}"):
         network_of(shape, (small, small, 1), 10)
     network_of(shape, (needed, needed, 1), 10)
+
+
+def test_a_size_that_lenet_does_not_take_is_not_named():
+    with pytest.raises(InputError, match=r"96x96 pixels are too small for this LeNet; use smaller pool-sizes$"):
+        network_of(replace(SHAPES["lenet5"], pool_sizes=(8, 8)), (96, 96, 1), 10)
 
 
 def test_multiply_adds_of_lenet5_equal_those_by_hand():

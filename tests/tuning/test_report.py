@@ -81,6 +81,18 @@ def test_an_interrupted_search_shows_what_there_is(search_folder):
     assert "Left out." in section(text, "confirmation")
 
 
+def test_a_search_of_which_all_trials_failed_offers_nothing_to_resume(search_folder):
+    folder = search_folder(finished=False)
+    table = (folder / "trials.csv").read_text()
+    (folder / "trials.csv").write_text(re.sub(",(finished|stopped),", ",failed,", table))
+    text = page_of(folder)
+    assert "All trials failed" in section(text, "result")
+    assert "--resume" not in text
+    assert "nothing to confirm" in section(text, "confirmation")
+    (listed,) = package.list_runs(folder.parent).runs
+    assert (listed.state, listed.resume) == ("failed", "")
+
+
 def test_a_search_without_trials(search_folder):
     folder = search_folder(finished=False, over=6)
     (folder / "trials.csv").unlink()

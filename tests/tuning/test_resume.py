@@ -79,6 +79,23 @@ def test_a_search_resumes_to_identical_figures_when_killed_when_a_worker_is_and_
     assert figures(tuned(resume=True, out=path)) == figures(whole), "a lost table of trials was not made again"
 
 
+@pytest.mark.parametrize("confirming", [False, True])
+def test_sigterm_ends_a_search_as_ctrl_c_does(process, tmp_path, confirming):
+    path = tmp_path / "run"
+    seeds, epochs = ("5", "100") if confirming else ("0", "3000")
+    running = process("tune", "digits", "--recipe", "none", "--space", "lr=choice(0.01)", "--trials", "1", "--epochs",
+                      epochs, "--confirm", seeds, "--out", path)  # fmt: skip
+    wait_for(1, path, running, lambda: not confirming or any(path.glob("confirm/*/metrics.csv")))
+    others = psutil.Process(running.pid).children(recursive=True)
+    running.terminate()
+    _, err = running.communicate(timeout=300)
+    assert running.returncode == 130, err
+    assert err.startswith("lenet: stopped ")
+    assert err.endswith(f"resume with: lenet tune --resume --out {path}\n")
+    assert err.count("\n") == 1
+    assert psutil.wait_procs(others, timeout=60)[1] == []
+
+
 def test_tpe_is_told_the_values_and_results_of_the_trials_that_ended_on_images_in_memory(tuned):
     data = np.random.default_rng(0).integers(0, 256, (60, 20, 20, 3), np.uint8), np.arange(60) % 3
     options = {"search": "tpe", "epochs": 1, "batch_size": 16}

@@ -14,7 +14,7 @@ from lenet.tuning.display import SearchPrinter, trial_line, trials_table
 from lenet.tuning.folder import prune, read_trials
 from lenet.tuning.results import best_trial
 from lenet.tuning.trial import state_path
-from lenet.tuning.trials import Trials
+from lenet.tuning.trials import DIED, Trials
 
 
 def row(epoch, accuracy, failed=None):
@@ -48,7 +48,13 @@ def test_where_all_trials_failed_none_is_the_best():
     trials = Trials(["lr"], "val_accuracy", 4)
     for number in (0, 1):
         trials.trial(number).status, trials.trial(number).error = "failed", "the loss is no longer finite in step 3"
-    with pytest.raises(InputError, match="all 2 trials failed; trial 0: the loss is no longer finite"):
+    with pytest.raises(InputError, match=r"all 2 trials failed \(trial 0: the loss .*\): search other values"):
+        best_trial(trials)
+    assert trials.all_failed(2)
+    assert not trials.all_failed(3)
+    trials.trial(1).error = f"{DIED} 2 times"
+    assert not trials.all_failed(2), "a resumed search tries those again whose worker died"
+    with pytest.raises(InputError, match=r": use --resume$"):
         best_trial(trials)
 
 

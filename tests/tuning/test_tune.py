@@ -173,7 +173,7 @@ def test_a_trial_whose_worker_always_dies_is_retried_a_bounded_number_of_times(t
             killed.add(one.pid)
             one.kill()
 
-    with pytest.raises(InputError, match="the only trial failed; trial 0: its worker died 2 times"):
+    with pytest.raises(InputError, match=r"the only trial failed \(trial 0: its worker died 2 times.*: use --resume"):
         tuned(space={"lr": [0.01]}, search="grid", epochs=1000, batch_size=8, watch=watch)
     assert len(killed) >= 2
 

@@ -57,8 +57,8 @@ def runs(
     Accuracies are mean and standard deviation over n networks; those of a search
     are of its confirmation. A run that is not finished shows "interrupted" (it can
     be resumed), "running" or "diverged" (the loss of all its networks is no longer
-    finite), and its best validation accuracy so far. A narrow terminal shows fewer
-    columns.
+    finite), and its best validation accuracy so far; a search of which all trials
+    failed shows "failed". A narrow terminal shows fewer columns.
 
     Parameters
     ----------

@@ -16,6 +16,7 @@ from lenet.runs.listing import Listed, Listing, Order, State
 from lenet.runs.metrics import EpochRow, all_diverged, best_row, selected
 from lenet.runs.opening import RUNS
 from lenet.runs.run import Run
+from lenet.tuning.folder import read_trials
 from lenet.tuning.search import read_search
 
 
@@ -162,11 +163,11 @@ def _unfinished(run: Run) -> Listed:
 def _unfinished_search(path: Path) -> Listed:
     search = read_search(path / SEARCH_FILE)
     assert search is not None  # otherwise it is no search
-    config = search.config
+    config, failed = search.config, read_trials(path, search).all_failed(search.trials)
     return Listed(
         path=path,
         kind="search",
-        state=state_of(path),
+        state="failed" if failed else state_of(path),
         data=_data_name(config.data),
         model=config.model,
         epochs=config.epochs,
@@ -176,7 +177,7 @@ def _unfinished_search(path: Path) -> Listed:
         test_accuracy=None,
         date=_date(next(filter(Path.is_file, (path / "trials.csv", path / SEARCH_FILE)))),
         seconds=Run(path).clock().total,
-        resume=how_to_resume(path, "tune"),
+        resume="" if failed else how_to_resume(path, "tune"),
     )
 
 

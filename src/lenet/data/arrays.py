@@ -104,7 +104,8 @@ def checked_labels(labels: Any, count: int, what: str) -> NDArray[np.int64] | li
     wrong = np.flatnonzero((array < 0) | (array > MOST_LABEL))
     if wrong.size:
         raise InputError(
-            f"{what}: label {array[wrong[0]]} at image {wrong[0]}: number the classes from 0", options=["data"]
+            f"{what}: label {array[wrong[0]]} at image {wrong[0]}: number the classes from 0 to at most {MOST_LABEL:,}",
+            options=["data"],
         )
     return array.astype(np.int64)
 

@@ -80,12 +80,16 @@ class LeNet:
             layers += norm + pooled if self.norm == "before-pool" else pooled + norm
             height, width = ((side + 2 * self.padding - self.kernel + 1) // size for side in (height, width))
         if height < 1 or width < 1:
+            from lenet.data.fit import MAX_SIZE  # only here, since it loads Pillow
+
             needed = 1
             for size in reversed(self.pool_sizes):
                 needed = needed * size + self.kernel - 1 - 2 * self.padding
+            mends = [f"{needed}x{needed} or more"] if needed <= MAX_SIZE else []
+            mends += ["smaller pool-sizes"] if self.pool_sizes != (2, 2) else []
             raise InputError(
                 f"images of {input_shape[0]}x{input_shape[1]} pixels are too small for this LeNet; use "
-                f"{needed}x{needed} or more" + ("" if self.pool_sizes == (2, 2) else ", or smaller pool-sizes"),
+                + ", or ".join(mends),
                 options=["size", "pool_sizes"],
             )
 

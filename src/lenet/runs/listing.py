@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-State = Literal["finished", "interrupted", "running", "diverged"]
+State = Literal["finished", "interrupted", "running", "diverged", "failed"]
 Order = Literal["date", "name", "val", "test", "time"]
 
 
@@ -15,12 +15,12 @@ class Listed:
     """One run, or one search.
 
     path: its folder; state: "interrupted": it can be resumed; "running": a lenet process is working in it now;
-        "diverged": the loss of all its networks stopped being finite
+        "diverged": the loss of all its networks stopped being finite; "failed": all trials of the search failed
     epochs: of its settings; done: of the network that has trained the fewest; seeds: number of networks
     val_accuracy, test_accuracy: {mean, sd, n, each}, fractions; None if unknown. Those of a search are of its
         confirmation; an unfinished run has the validation accuracies of its best epochs so far
     date: local time of the result or, without one, of the last epoch; seconds: wall time of all sessions
-    resume: the command that resumes it, empty if it is finished or has diverged
+    resume: the command that resumes it, empty if it is finished, has diverged or failed
     """
 
     path: Path

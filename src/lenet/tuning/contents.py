@@ -39,7 +39,7 @@ class SearchContents:
     path: str
     search: Search
     trials: Trials
-    state: Literal["finished", "interrupted", "running"]
+    state: Literal["finished", "interrupted", "running", "failed"]
     result: Mapping[str, Any] | None
     importance: Importance | None
     command: str
@@ -58,11 +58,15 @@ def search_contents(folder: Path, page: Path) -> SearchContents:
     search = read_search(folder / SEARCH_FILE)
     assert search is not None  # otherwise it is no search
     result, trials = Run(folder).result, read_trials(folder, search)
-    state = "finished" if result is not None else state_of(folder)
+    state: Literal["finished", "interrupted", "running", "failed"] = "finished"
+    if result is None:
+        state = "failed" if trials.all_failed(search.trials) else state_of(folder)
     missing: dict[str, str] = {}
     ranked = trials.ranked()
     best = ranked[0] if ranked else None
-    if result is None:
+    if state == "failed":
+        missing["confirmation"] = "All trials failed: there is nothing to confirm."
+    elif result is None:
         over = sum(trial.over for trial in trials)
         missing["confirmation"] = f"The search is not finished: {over} of {search.trials} trials have ended."
     elif not result["members"]:
@@ -78,7 +82,7 @@ def search_contents(folder: Path, page: Path) -> SearchContents:
         importance=_importance(trials, search, missing),
         command=command_of(result, search),
         again=how_to_train(again, search.config) if again and again.is_file() else "",
-        resume="" if state == "finished" else how_to_resume(folder, "tune"),
+        resume="" if state in ("finished", "failed") else how_to_resume(folder, "tune"),
         trial_cells={
             trial.number: link_to(str(trial.number), folder / "keep" / str(trial.number) / REPORT, page)
             for trial in trials

@@ -47,7 +47,9 @@ def _result_section(found: SearchContents) -> str:
     best = next(iter(trials.ranked()), None)
     over = sum(trial.over for trial in trials)
     note = ""
-    if found.state != "finished":
+    if found.state == "failed":
+        note = '<p class="missing">All trials failed; the table below has their errors.</p>'
+    elif found.state != "finished":
         verb = "is running" if found.state == "running" else "was interrupted"
         note = f'<p class="missing">The search {verb}: {over} of {search.trials} trials have ended. This page shows '
         note += "what there is.</p>"

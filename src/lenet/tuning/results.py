@@ -22,8 +22,10 @@ def best_trial(trials: Trials) -> TrialRecord:
     if ranked:
         return ranked[0]
     failed = trials.with_status("failed")
-    first = f"; trial {failed[0].number}: {failed[0].error}" if failed else ""
-    raise InputError(f"{'the only trial' if len(failed) == 1 else f'all {len(failed)} trials'} failed{first}")
+    first = f" (trial {failed[0].number}: {failed[0].error})" if failed else ""
+    again = trials.all_failed(len(trials))
+    mend = "search other values, with --overwrite or another --out" if again else "use --resume"
+    raise InputError(f"{'the only trial' if len(failed) == 1 else f'all {len(failed)} trials'} failed{first}: {mend}")
 
 
 def fresh_seed(search: Search, count: int) -> int:

@@ -5,8 +5,10 @@ import logging
 import os
 import re
 import shutil
+import signal
 import socket
 import tempfile
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -98,24 +100,34 @@ def ray_session(address: str | None, workers: int, image_bytes: int, gpus: float
     if ray.is_initialized():  # from Python: the caller's own, which stays
         yield ray
         return
+    handler = signal.getsignal(signal.SIGTERM)
     if address is not None:
-        _join(ray, address)
         try:
+            _join(ray, address)
+            _answer_sigterm(handler)
             yield ray
         finally:
             ray.shutdown()
+            _answer_sigterm(handler)
         return
-    folder = _folder()
-    try:
-        _start(ray, folder, workers, image_bytes, gpus)
-        yield ray
-    finally:
-        started = [process for process in psutil.Process().children(recursive=True) if _is_ray(process, folder)]
-        ray.shutdown()
-        for process in psutil.wait_procs(started, timeout=_PATIENCE)[1]:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        shutil.rmtree(folder, ignore_errors=True)
+    with temporary_folder() as folder:
+        try:
+            _start(ray, folder, workers, image_bytes, gpus)
+            _answer_sigterm(handler)
+            yield ray
+        finally:
+            started = [process for process in psutil.Process().children(recursive=True) if _is_ray(process, folder)]
+            ray.shutdown()
+            _answer_sigterm(handler)
+            for process in psutil.wait_procs(started, timeout=_PATIENCE)[1]:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+
+
+def _answer_sigterm(handler: Any) -> None:
+    """Answer SIGTERM as before: Ray replaces the handler when it starts, and removes its own when it ends."""
+    if handler is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)
 
 
 def _start(ray: Any, folder: Path, workers: int, image_bytes: int, gpus: float) -> None:
@@ -170,15 +182,20 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _folder() -> Path:
-    """A new folder for Ray's sockets and logs; those of killed searches are removed."""
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A new folder for what Ray writes, removed afterwards; those of killed searches are removed too."""
     wanted = tempfile.gettempdir()
     parent = Path(wanted if len(wanted) <= _MOST_PATH else "/tmp")
     for left_over in parent.glob(f"{_PREFIX}*"):
         owner = left_over.name.removeprefix(_PREFIX).split("-")[0]
         if owner.isdigit() and not psutil.pid_exists(int(owner)):
             shutil.rmtree(left_over, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent))
+    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_ray(process: psutil.Process, folder: Path) -> bool:

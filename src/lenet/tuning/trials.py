@@ -89,6 +89,10 @@ class Trials:
         """The trials of this status."""
         return [trial for trial in self if trial.status == status]
 
+    def all_failed(self, count: int) -> bool:
+        """Whether all `count` trials of the search failed, and would again: none because its worker died."""
+        return len(self) == count and all(one.status == "failed" and not one.error.startswith(DIED) for one in self)
+
     def seconds(self) -> tuple[float, float]:
         """(training, validation) seconds of all trials, summed over cores."""
         rows = [row for trial in self for row in trial.rows]

@@ -1,7 +1,6 @@
 """A search by Ray Tune: its Tuner, its searchers and its ASHA, unmodified."""
 
 import logging
-import tempfile
 import warnings
 from collections.abc import Callable
 from itertools import takewhile
@@ -18,6 +17,7 @@ from ray.tune.search.optuna import OptunaSearch
 
 from lenet.errors import InputError
 from lenet.tuning.search import Search
+from lenet.tuning.session import temporary_folder
 from lenet.tuning.space import Axis
 from lenet.tuning.trial import Job
 from lenet.tuning.trials import DIED, TrialRecord, Trials
@@ -112,7 +112,7 @@ def run_search(
         logging.getLogger(name).setLevel(logging.CRITICAL)  # the table of trials names what fails
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     search, follower = job.search, Follower(job, trials, changed)
-    with tempfile.TemporaryDirectory(prefix="lenet-tune-") as snapshots, warnings.catch_warnings():
+    with temporary_folder() as snapshots, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         tuner = tune.Tuner(
             tune.with_resources(tune.with_parameters(Trial, job=job), {"cpu": 1, "gpu": search.gpus_per_trial}),
@@ -127,7 +127,7 @@ def run_search(
                 trial_dirname_creator=lambda trial: str(trial.trial_id),
             ),
             run_config=tune.RunConfig(
-                storage_path=snapshots,
+                storage_path=str(snapshots),
                 failure_config=tune.FailureConfig(max_failures=_RETRIES),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
                 callbacks=[follower],
