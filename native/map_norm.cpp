@@ -157,8 +157,8 @@ class MapNorm : public Layer<T> {
     }
     each_position([&](int from, int to, int part) {
       for (int v = 0; v < Q; v++) {
-        const V value = load(x + from + v * L);
-        work(v, part, from, value, activation.slope(value * scale[v] + shift[v], load(y + to + v * L), load(dy + to + v * L)));
+        const V value = load(x + from + v * L), output = load(y + to + v * L), gradient = load(dy + to + v * L);
+        work(v, part, from, value, activation.slope(value * scale[v] + shift[v], output, gradient));
       }
     });
   }

@@ -33,8 +33,7 @@ def evaluate(
     out
         Folder for scores.json, per-class.csv, confusion.csv (up to 1,000 classes), predictions.csv (every image),
         errors.csv (wrong ones, the most confident first) and errors.png (the first of them). Names contain the split
-        unless it is test.
-        Default: RUN/eval; RUN/eval/NAME-HASH for other data.
+        unless it is test. Default: RUN/eval; RUN/eval/NAME-HASH for other data.
     """
     with loading():
         from lenet.commands.evaluate import evaluate as run_evaluate

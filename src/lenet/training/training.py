@@ -206,7 +206,7 @@ class Training:
     def _parts(self, plan: Plan) -> Iterator[tuple[int, Plan]]:
         """The plan in parts that take about _PART_SECONDS, each with the number of its first step.
 
-        The native engine takes new memory, zeroed, in each call: 20 ms for a deep network.
+        Shorter parts would cost more: in each call the native engine takes new memory, 20 ms for a deep network.
         With weight averaging parts have a fixed length, since the average must not depend on the machine's speed.
         """
         first, count = 0, _FIRST_PART
