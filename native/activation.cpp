@@ -14,6 +14,11 @@ class Activation : public Layer<T> {
  public:
   using Layer<T>::Layer;
 
+  Needs needs() const override {
+    if (!by_images(*in)) return {};
+    return {Needs::kOnce, in->needs_gradient ? Needs::kKept : Needs::kOnce, true, true};
+  }
+
   void forward(Schedule& schedule) override {
     each_run(schedule, *in, *out, [this](const Step&, int n, const Run& run) {
       const T* const x = in->image(n) + run.from;

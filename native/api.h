@@ -97,6 +97,9 @@ struct LenetMetrics {
   int64_t nonfinite_step;  // first step with a loss that is not finite, which ended training; -1: none
 };
 
+// All else is hidden, since each level's shared object is compiled with -fvisibility=hidden.
+#pragma GCC visibility push(default)
+
 // Returns 0, or 1 if memory could not be allocated; nothing has been changed then.
 int lenet_train(const LenetCall* call, LenetMetrics* metrics);
 
@@ -110,4 +113,6 @@ LenetInference* lenet_open(const LenetCall* call);
 // images: as `pixels` or `features` of LenetCall; logits: [images, classes]. Returns 0, or 1 as lenet_train.
 int lenet_infer(LenetInference* inference, const void* images, int64_t image_count, float* logits);
 void lenet_close(LenetInference* inference);
+
+#pragma GCC visibility pop
 }

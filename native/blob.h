@@ -2,8 +2,11 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 
 #include "arena.h"
+#include "schedule.h"
+#include "team.h"
 #include "vector.h"
 
 namespace lenet {
@@ -53,24 +56,33 @@ struct Blob {
   // If this is a term of a sum: that blob, whose gradient is this one's too, so that both have one layout.
   const Blob* sum = nullptr;
   bool before_norm = false;  // only a trained batch norm reads it: each channel's gradients sum to zero
+  // Values, or gradients, that no other stage needs live in the memory of a slice, which stays in the cache.
+  bool passing = false, passing_gradient = false;
+  std::function<void(int n)> again;  // computes the passing values of an image again, for the backward pass
   int stride = 0;
-  T* data = nullptr;  // [images][stride]
+  T* data = nullptr;  // [images][stride], or [workers][slice][stride] if passing
   T* gradient = nullptr;
   bool needs_gradient = false;  // whether this layer or an earlier one is trained
 
   int columns() const { return layout.values(); }
-  T* image(int n) const { return data + size_t(n) * stride; }
-  T* image_gradient(int n) const { return gradient + size_t(n) * stride; }
+  T* image(int n) const { return data + size_t(passing ? n + slice_memory : n) * stride; }
+  T* image_gradient(int n) const { return gradient + size_t(passing_gradient ? n + slice_memory : n) * stride; }
+  // To be called in each phase of the backward pass that reads values: see Needs.
+  void restore(Range images) const {
+    if (again)
+      for (int n = images.begin; n < images.end; n++) again(n);
+  }
   // From image n, row y and column x on; negative in the border.
   Maps<T> maps(int n, int y = 0, int x = 0) const { return maps_of(image(n), y, x); }
   // From the top left corner of the first window of a row of a convolution's outputs: the border is its padding.
   Maps<const T> windows(int n, int row = 0) const { return maps(n, row - layout.border_y, -layout.border_x); }
   Maps<T> gradient_maps(int n, int y = 0, int x = 0) const { return maps_of(image_gradient(n), y, x); }
 
-  void allocate(Arena& arena, int images) {
+  void allocate(Arena& arena, int images, int workers) {
+    const int slices = workers * slice_size(images);
     stride = layout.stride<T>();
-    data = arena.array<T>(size_t(images) * stride);
-    if (needs_gradient && !sum) gradient = arena.array<T>(size_t(images) * stride);
+    data = arena.array<T>(size_t(passing ? slices : images) * stride);
+    if (needs_gradient && !sum) gradient = arena.array<T>(size_t(passing_gradient ? slices : images) * stride);
   }
 
  private:

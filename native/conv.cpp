@@ -24,6 +24,8 @@ class Conv : public Layer<T> {
         weights_(spec, trained),
         winograd_(winograd_pays(weights_) ? std::make_unique<WinogradPasses<T>>(weights_) : nullptr) {}
 
+  Needs needs() const override { return {this->trained_ ? Needs::kAgain : Needs::kOnce, Needs::kOnce, true, true}; }
+
   void allocate(Arena& arena) override {
     weights_.allocate(arena, this->context_, true, false);
     if (winograd_) winograd_->allocate(arena, this->context_.threads, *in, out->layout, this->trained_);
@@ -50,6 +52,7 @@ class Conv : public Layer<T> {
   void backward(Schedule& schedule) override {
     if (!this->trained_) return;
     schedule.images([this](const Step&, const Slice& slice, const Worker& worker) {
+      in->restore(slice.images);
       if (winograd_) return winograd_backward(slice, worker);
       weights_.clear(slice.index);
       for (int n = slice.images.begin; n < slice.images.end; n++) {

@@ -28,6 +28,12 @@ ConvBlock<T, Planar>::ConvBlock(const Context<T>& context, const BlockSpec& spec
 }
 
 template <class T, bool Planar>
+Needs ConvBlock<T, Planar>::needs() const {
+  return {this->trained_ ? Needs::kAgain : Needs::kOnce, this->trained_ || norm_trained_ ? Needs::kKept : Needs::kOnce,
+          !norm_trained_, true};
+}
+
+template <class T, bool Planar>
 void ConvBlock<T, Planar>::allocate(Arena& arena) {
   const Layout& from = in->layout;
   const int images = this->context_.most_images, outputs = weights_.outputs, width = weights_.width;

@@ -38,6 +38,7 @@ class ConvBlock : public Layer<T> {
   // input: the network's input if Planar, which implies that this is the first layer; otherwise null.
   ConvBlock(const Context<T>& context, const BlockSpec& spec, Input<T>* input);
 
+  Needs needs() const override;
   void allocate(Arena& arena) override;
   void pack() override;
   void unpack(int64_t steps) override;

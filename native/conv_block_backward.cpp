@@ -28,6 +28,7 @@ void ConvBlock<T, Planar>::backward(Schedule& schedule) {
   }
   if (!this->trained_) return;
   schedule.images([this](const Step&, const Slice& slice, const Worker& worker) {
+    in->restore(slice.images);
     if (winograd_gradients_) return winograd_backward(slice, worker);
     weights_.clear(slice.index);
     for (int n = slice.images.begin; n < slice.images.end; n++) {

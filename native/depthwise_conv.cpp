@@ -28,6 +28,8 @@ class DepthwiseConv : public Layer<T> {
         width_(padded<T>(spec.outputs)),
         size_(kernel_ * kernel_ * width_) {}
 
+  Needs needs() const override { return {this->trained_ ? Needs::kAgain : Needs::kOnce, Needs::kOnce, true, true}; }
+
   void allocate(Arena& arena) override {
     const Optimizer<T>& optimizer = this->context_.optimizer;
     weight_.allocate(arena, size_, optimizer, this->trained_);
@@ -71,6 +73,7 @@ class DepthwiseConv : public Layer<T> {
     if (!this->trained_) return;
     schedule.images([this](const Step&, const Slice& slice, const Worker& worker) {
       const Layout& to = out->layout;
+      in->restore(slice.images);
       T* const dw = gradients_ + size_t(slice.index) * (size_ + width_);
       std::memset(dw, 0, size_t(size_ + width_) * sizeof(T));
       for (int n = slice.images.begin; n < slice.images.end; n++) {

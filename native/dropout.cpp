@@ -26,6 +26,11 @@ class Dropout : public Layer<T> {
     for (int i = 0; i < in->columns(); i++) units_[i] = uint32_t(in->layout.unit(i)) * 0x9E3779B1u;
   }
 
+  Needs needs() const override {
+    if (!by_images(*in)) return {};
+    return {Needs::kOnce, Needs::kOnce, true, true};
+  }
+
   void forward(Schedule& schedule) override {
     const uint64_t layer = uint64_t(this->spec_.number) << 32;
     each_run(schedule, *in, *out, [this, layer](const Step& step, int n, const Run& run) {

@@ -19,7 +19,7 @@ LenetMetrics train(const LenetCall& call) {
 
 }  // namespace
 
-__attribute__((visibility("default"))) int lenet_train(const LenetCall* call, LenetMetrics* metrics) {
+int lenet_train(const LenetCall* call, LenetMetrics* metrics) {
   try {
     *metrics = call->is_double ? train<double>(*call) : train<float>(*call);
     return 0;

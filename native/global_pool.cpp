@@ -11,6 +11,8 @@ class GlobalPool : public Layer<T> {
  public:
   using Layer<T>::Layer;
 
+  Needs needs() const override { return {Needs::kOnce, Needs::kOnce, true, true}; }
+
   void forward(Schedule& schedule) override {
     schedule.images([this](const Step&, const Slice& slice, const Worker&) {
       const int channels = in->layout.channels;

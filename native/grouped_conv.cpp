@@ -35,6 +35,8 @@ class GroupedConv : public Layer<T> {
     }
   }
 
+  Needs needs() const override { return {Needs::kOnce, Needs::kOnce, true, true}; }
+
   void allocate(Arena& arena) override {
     for (size_t g = 0; g < convs_.size(); g++) {
       ins_[g].layout = in->layout;
@@ -44,8 +46,8 @@ class GroupedConv : public Layer<T> {
       outs_[g].layout.channels = group_out_;
       outs_[g].needs_gradient = this->trained_;
       outs_[g].before_norm = out->before_norm;
-      ins_[g].allocate(arena, this->context_.most_images);
-      outs_[g].allocate(arena, this->context_.most_images);
+      for (Blob<T>* blob : {&ins_[g], &outs_[g]})
+        blob->allocate(arena, this->context_.most_images, this->context_.threads);
       convs_[g]->allocate(arena);
     }
   }

@@ -48,9 +48,7 @@ class Inference : public LenetInference {
 
 }  // namespace
 
-#define LENET_EXPORTED __attribute__((visibility("default")))
-
-LENET_EXPORTED LenetInference* lenet_open(const LenetCall* call) {
+LenetInference* lenet_open(const LenetCall* call) {
   try {
     if (call->is_double) return new Inference<double>(*call);
     return new Inference<float>(*call);
@@ -59,7 +57,7 @@ LENET_EXPORTED LenetInference* lenet_open(const LenetCall* call) {
   }
 }
 
-LENET_EXPORTED int lenet_infer(LenetInference* inference, const void* images, int64_t image_count, float* logits) {
+int lenet_infer(LenetInference* inference, const void* images, int64_t image_count, float* logits) {
   try {
     inference->logits(images, image_count, logits);
     return 0;
@@ -68,4 +66,4 @@ LENET_EXPORTED int lenet_infer(LenetInference* inference, const void* images, in
   }
 }
 
-LENET_EXPORTED void lenet_close(LenetInference* inference) { delete inference; }
+void lenet_close(LenetInference* inference) { delete inference; }

@@ -29,7 +29,18 @@ struct Context {
   }
 };
 
-// Network sets `in` and `out`, then calls `allocate` twice (see Arena) and `pack`, which copies parameters and state
+// What a layer needs of its blobs, for Network to find those that live within one stage.
+struct Needs {
+  // kOnce: values are read (`out`: written) in one phase by images, the forward pass's first (last), and not needed later.
+  // kAgain: the backward pass reads them too, in phases by images that call `restore` first (`out`: can restore them).
+  enum Values { kOnce, kAgain, kKept };
+  Values in = kKept, out = kKept;
+  // Whether the backward pass reads `out`'s gradient in its first phase only, by images, and writes that of `in` in its last
+  // phase, by images.
+  bool reads_gradient_once = false, writes_gradient_last = false;
+};
+
+// Network sets `in` and `out`, asks for `needs`, then calls `allocate` twice (see Arena) and `pack`, which copies parameters and state
 // from the caller. `forward`, `backward` and `update` then add phases to the schedules. After the last of `steps` steps
 // `unpack` copies parameters and state back.
 template <class T>
@@ -41,6 +52,7 @@ class Layer {
   Layer(const Layer&) = delete;
   Layer& operator=(const Layer&) = delete;
 
+  virtual Needs needs() const { return {}; }
   virtual void allocate(Arena&) {}
   virtual void pack() {}
   virtual void unpack(int64_t /*steps*/) {}
@@ -70,11 +82,24 @@ struct Run {
   int first, from, to, count;
 };
 
+// Calls work(run) for each row of an image.
+template <class Work>
+void each_row(const Layout& from, const Layout& to, Work work) {
+  const int count = from.width * from.channels;
+  for (int y = 0; y < from.height; y++) work(Run{y * count, from.at(y, 0), to.at(y, 0), count});
+}
+
+// Whether the phases of an elementwise layer are by images.
+template <class T>
+bool by_images(const Blob<T>& in) {
+  return in.layout.height * in.layout.width > 1 && !in.flat;
+}
+
 // Adds a phase for an elementwise layer: it calls work(step, image, run) until all values of the batch are covered.
 template <class T, class Work>
 void each_run(Schedule& schedule, const Blob<T>& in, const Blob<T>& out, Work work) {
   const Layout from = in.layout, to = out.layout;
-  if (from.height * from.width == 1 || in.flat) {
+  if (!by_images(in)) {
     schedule.columns(Split::features<T>(in.columns()), [work, from, to](const Step& step, Range columns, const Worker&) {
       const int begin = columns.begin, count = columns.size();
       const Run run = {begin, from.at(0, 0) + begin, to.at(0, 0) + begin, count};
@@ -82,9 +107,8 @@ void each_run(Schedule& schedule, const Blob<T>& in, const Blob<T>& out, Work wo
     });
   } else {
     schedule.images([work, from, to](const Step& step, const Slice& slice, const Worker&) {
-      const int count = from.width * from.channels;
       for (int n = slice.images.begin; n < slice.images.end; n++)
-        for (int y = 0; y < from.height; y++) work(step, n, Run{y * count, from.at(y, 0), to.at(y, 0), count});
+        each_row(from, to, [&](const Run& run) { work(step, n, run); });
     });
   }
 }

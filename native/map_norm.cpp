@@ -22,6 +22,12 @@ class MapNorm : public Layer<T> {
   MapNorm(const Context<T>& context, const LenetLayer& spec, const LenetLayer* activation, bool trained)
       : Layer<T>(context, spec, trained), norm_(spec), activation_(activation) {}
 
+  Needs needs() const override {
+    if (!this->trained_) return {Needs::kOnce, Needs::kAgain, false, false};
+    // The gradient of tanh is computed from its output.
+    return {Needs::kKept, activation_ && activation_->kind == kTanh ? Needs::kKept : Needs::kAgain, false, true};
+  }
+
   void allocate(Arena& arena) override {
     norm_.allocate(arena, this->context_, this->trained_);
     if (this->trained_) norm_.allocate_measures(arena, this->context_.most_images);
@@ -29,6 +35,7 @@ class MapNorm : public Layer<T> {
   void pack() override {
     norm_.pack(in_order(channels()));
     if (!this->trained_) norm_.use_running({0, channels()});
+    if (out->passing) out->again = [this](int n) { normalise(n); };
   }
   void unpack(int64_t steps) override {
     if (this->trained_) norm_.unpack(in_order(channels()), steps);
@@ -44,9 +51,7 @@ class MapNorm : public Layer<T> {
       });
     }
     schedule.images([this](const Step&, const Slice& slice, const Worker&) {
-      with_activation<T>(activation_, [&](auto activation) {
-        for (int n = slice.images.begin; n < slice.images.end; n++) normalise(n, activation);
-      });
+      for (int n = slice.images.begin; n < slice.images.end; n++) normalise(n);
     });
   }
 
@@ -127,8 +132,12 @@ class MapNorm : public Layer<T> {
     });
   }
 
+  void normalise(int n) const {
+    with_activation<T>(activation_, [&](auto activation) { normalise(n, activation); });
+  }
+
   template <class Activation>
-  void normalise(int n, Activation activation) {
+  void normalise(int n, Activation activation) const {
     each_tile([&](auto q, int c, int count) {
       constexpr int Q = q;
       const T* const x = in->image(n) + c;

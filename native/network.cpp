@@ -154,12 +154,31 @@ void Network<T>::build() {
   // Only now all borders are known.
   for (auto& blob : blobs_)
     if (blob.sum) blob.layout = blob.sum->layout;
+  find_passing();
   // The loss writes the logits' gradient even if nothing is trained.
   for (auto blob = blobs_.rbegin(); blob != blobs_.rend(); ++blob) {
     blob->needs_gradient = context_.training;
     if (!blob->alias) break;  // an alias has the gradient of the blob before it
   }
   loss_ = std::make_unique<Loss<T>>(call, blobs_.back());
+}
+
+// Marks blobs whose values, or gradients, are needed only in the stage that computes them. The layer after reads a blob,
+// and Fork before it, which knows of all other readers.
+template <class T>
+void Network<T>::find_passing() {
+  for (size_t i = 0; i + 1 < layers_.size(); i++) {
+    const Needs writer = layers_[i]->needs();
+    Blob<T>* const blob = layers_[i]->out;
+    if (layers_[i + 1]->in != blob) continue;
+    blob->passing = blob->passing_gradient = true;
+    for (size_t j = i + 1; j < layers_.size() && layers_[j]->in == blob; j++) {
+      const Needs reader = layers_[j]->needs();
+      blob->passing &= reader.in == Needs::kOnce ? writer.out != Needs::kKept
+                                                 : reader.in == Needs::kAgain && writer.out == Needs::kAgain;
+      blob->passing_gradient &= writer.reads_gradient_once && reader.writes_gradient_last;
+    }
+  }
 }
 
 // The layers that begin the body and the shortcut of a residual block, and that add both.
@@ -173,20 +192,21 @@ void Network<T>::add_branch(int i, Blob<T>& in, Blob<T> out) {
     layers_.push_back(std::move(layer));
   } else if (spec.kind == kShortcut) {
     body_ = &in;
-    fork_->copies = context_.call.layers[i + 1].kind != kAdd;
-    if (!fork_->copies) return;
+    if (context_.call.layers[i + 1].kind == kAdd) return;
     out.layout = fork_->in->layout;
     out.layout.border_y = out.layout.border_x = 0;
     out.needs_gradient = fork_->in->needs_gradient;
-    blobs_.push_back(out);
-    fork_->out = &blobs_.back();
+    add(std::make_unique<Copy<T>>(context_, spec), out);
+    layers_.back()->in = fork_->in;
+    fork_->out = layers_.back()->out;
   } else {
-    Blob<T>& other = fork_->copies ? in : *fork_->in;
+    const bool copied = fork_->out;
+    Blob<T>& other = copied ? in : *fork_->in;
     out.needs_gradient = body_->needs_gradient || other.needs_gradient;
     add(std::make_unique<Add<T>>(context_, spec, other), out);
     layers_.back()->in = body_;
     body_->sum = &blobs_.back();
-    if (fork_->copies)
+    if (copied)
       other.sum = &blobs_.back();
     else
       fork_->out = &blobs_.back();
@@ -230,7 +250,7 @@ template <class T>
 void Network<T>::allocate(Arena& arena) {
   // Activations first, so that those of evaluation are close together.
   for (auto& blob : blobs_)
-    if (!blob.alias) blob.allocate(arena, context_.most_images);
+    if (!blob.alias) blob.allocate(arena, context_.most_images, context_.threads);
   input_->allocate(arena, context_);
   for (auto& layer : layers_) layer->allocate(arena);
   if (context_.training) loss_->allocate(arena, context_.most_images);

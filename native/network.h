@@ -34,6 +34,7 @@ class Network {
   const LenetLayer* activation_at(int i) const;
   void add(LayerPointer<T> layer, Blob<T> out);
   void add_branch(int i, Blob<T>& in, Blob<T> out);
+  void find_passing();
   void allocate(Arena& arena);
 
   Context<T> context_;

@@ -21,6 +21,8 @@ class Pool : public Layer<T> {
   Pool(const Context<T>& context, const LenetLayer& spec, bool trained)
       : Layer<T>(context, spec, trained), maximum_(spec.kind == kMaxPool), share_(1 / T(spec.kernel * spec.kernel)) {}
 
+  Needs needs() const override { return {Needs::kOnce, Needs::kOnce, true, true}; }
+
   void allocate(Arena& arena) override {
     if (in->needs_gradient && maximum_)
       winners_ = arena.array<uint8_t>(size_t(this->context_.most_images) * out->layout.values());

@@ -44,6 +44,10 @@ struct Slice {
   }
 };
 
+// Blobs that live within one stage have memory for one slice per worker. Where in it this thread's slice is: image n
+// is at n + slice_memory. Schedule sets it before each slice, so that layers need not tell such blobs from others.
+inline thread_local int slice_memory = 0;
+
 inline Slice slice_at(int index, int images) {
   const int size = slice_size(images), begin = index * size;
   return {index, {begin, begin + size < images ? begin + size : images}};
@@ -112,7 +116,9 @@ class Schedule {
     const auto [begin, end] = stages_[stage];
     const Phase& first = phases_[begin];
     if (first.images) {
-      for (size_t p = begin; p < end; p++) phases_[p].images(step, slice_at(piece, step.images), worker);
+      const Slice slice = slice_at(piece, step.images);
+      slice_memory = worker.index * slice_size(step.images) - slice.images.begin;
+      for (size_t p = begin; p < end; p++) phases_[p].images(step, slice, worker);
       return;
     }
     const int groups = pieces(stage, step, worker.threads);
