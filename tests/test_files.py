@@ -290,6 +290,12 @@ def test_names_that_no_file_can_have_are_refused(name):
         assert "\n" not in str(refused.value)
 
 
+def test_a_path_that_is_too_long_is_refused():
+    with pytest.raises(InputError, match=r"^'a/a/.*\.\.\.' has more than 4,095 bytes: give a shorter path$"):
+        expanded("a/" * 3000)
+    assert expanded("a/" * 2000) == Path("a/" * 2000)
+
+
 @pytest.mark.parametrize("path", [3, 2.5, None, True, b"bytes", ["runs/1"], {"a": 1}], ids=repr)
 def test_what_is_no_path_is_refused(path):
     with pytest.raises(InputError, match=f"^a path must be text or a pathlib.Path, not {type(path).__name__}$"):

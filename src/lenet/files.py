@@ -21,6 +21,7 @@ _DEEPEST = 64  # levels of lists and tables; functions that read them recurse
 _PART = re.compile(r"\.(.+)\.[0-9a-f]{32}\.part")  # what `temporary` makes of a name
 _PART_ADDS = 39  # bytes that `temporary` adds to a name
 _LONGEST_NAME = 255  # bytes of a file name, on every common file system
+_LONGEST_PATH = 4095  # bytes of a path, on Linux
 
 
 def write_whole(path: Path, content: bytes | str, *, sync: bool = True) -> None:
@@ -161,7 +162,7 @@ def gone(path: Path) -> InputError:
 def expanded(path: str | os.PathLike[str]) -> Path:
     """The path with a home folder for ~ or ~user; unchanged if there is no such user, for whom pathlib would fail.
 
-    Raises InputError for what is no path, and for one that is too long for any file system.
+    Raises InputError for what is no path, and for one that is too long for Linux.
     """
     try:
         whole = Path(os.path.expanduser(path))  # noqa: PTH111
@@ -169,6 +170,8 @@ def expanded(path: str | os.PathLike[str]) -> Path:
         raise InputError(f"a path must be text or a pathlib.Path, not {type(path).__name__}") from None
     if any(len(os.fsencode(part)) > _LONGEST_NAME for part in whole.parts):
         raise InputError(f"'{path!s:.60}...' has a name of more than {_LONGEST_NAME} bytes: give a shorter path")
+    if len(os.fsencode(whole)) > _LONGEST_PATH:
+        raise InputError(f"'{path!s:.60}...' has more than {_LONGEST_PATH:,} bytes: give a shorter path")
     return whole
 
 

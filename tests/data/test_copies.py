@@ -8,7 +8,7 @@ from PIL import Image
 
 from lenet.config import DataConfig
 from lenet.data import load_dataset
-from lenet.data.copies import first_of_copies, image_digest, near_constant
+from lenet.data.copies import first_of_copies, image_digest, imbalance, near_constant
 from lenet.data.splits import GivenSplits, split
 from lenet.errors import InputError
 
@@ -80,6 +80,13 @@ def test_near_constant_images_and_imbalance_are_named(photos, tmp_path):
     assert notes[1].startswith("imbalanced: ")
     assert notes[1].endswith(" of 'dog'")
     assert notes[2] == f"lenet data check {folder} names the images"
+
+
+def test_a_class_without_training_images_is_not_the_smallest():
+    assert imbalance(np.array([24, 0, 9])) is None
+    assert imbalance(np.array([24, 0, 8])) == (0, 2)
+    assert imbalance(np.array([0, 0])) is None
+    assert imbalance(np.array([0, 5])) is None
 
 
 def test_per_class_counts_different_images(photos, tmp_path):

@@ -3,6 +3,8 @@
 import io
 import os
 import socket
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -79,6 +81,68 @@ def test_the_transparent_grey_of_a_16_bit_png_is_white(tmp_path):
     path = tmp_path / "a.png"
     Image.fromarray(values).save(path, transparency=300)
     assert np.asarray(open_image(path))[0].tolist() == [0, 255, 255]
+
+
+def png(depth, colour, row, transparent):
+    """A PNG file of one row of two pixels, in a form that Pillow does not write."""
+
+    def chunk(kind, content):
+        body = kind + content
+        return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+
+    header = struct.pack(">IIBBBBB", 2, 1, depth, colour, 0, 0, 0)
+    pixels = chunk(b"IDAT", zlib.compress(b"\0" + row))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"tRNS", transparent) + pixels + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (png(1, 0, bytes([0b10000000]), struct.pack(">H", 1)), [255, 0]),
+        (png(2, 0, bytes([0b01100000]), struct.pack(">H", 1)), [255, 170]),
+        (png(4, 0, bytes([0x3C]), struct.pack(">H", 3)), [255, 204]),
+        (png(8, 0, bytes([10, 200]), struct.pack(">H", 10)), [255, 200]),
+        (png(8, 2, bytes([1, 2, 3, 7, 8, 9]), struct.pack(">HHH", 1, 2, 3)), [[255] * 3, [7, 8, 9]]),
+        (
+            png(16, 2, bytes.fromhex("12345678 9abc 3400 7800 bc00"), bytes.fromhex("12345678 9abc")),
+            [[255] * 3, [0x34, 0x78, 0xBC]],
+        ),
+    ],
+    ids=["grey 1", "grey 2", "grey 4", "grey 8", "RGB 8", "RGB 16"],
+)
+def test_the_transparent_colour_of_a_png_of_any_depth_is_white(tmp_path, content, expected):
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    assert np.asarray(open_image(path))[0].tolist() == expected
+
+
+def tiff(values, photometric):
+    """A TIFF file of a row of unsigned integers, in a form that Pillow does not write. photometric 0: zero is white."""
+    pixels, bits = values.tobytes(), 8 * values.itemsize
+    tags = {256: len(values), 257: 1, 258: bits, 259: 1, 262: photometric, 273: 0, 277: 1, 278: 1, 279: len(pixels)}
+    tags[273] = 8 + 2 + 12 * len(tags) + 4
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + struct.pack("<I", 0) + pixels
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (tiff(np.array([0, 1000, 60000], np.uint16), 1), [0, 4, 233]),
+        (tiff(np.array([0, 1000, 60000], np.uint16), 0), [255, 251, 22]),
+        (tiff(np.array([0, 2**15, 2**31], np.uint32), 1), [0, 128, 255]),
+    ],
+    ids=["16 bits", "zero is white", "32 bits"],
+)
+def test_grey_tiff_files_of_unsigned_integers(tmp_path, content, expected):
+    path = tmp_path / "a.tif"
+    path.write_bytes(content)
+    assert np.asarray(open_image(path))[0].tolist() == expected
+
+
+def test_signed_integers_below_zero_are_black():
+    values = np.array([[-70000, -1, 0, 65535]], dtype=np.int32)
+    assert np.asarray(to_8bit(Image.fromarray(values)))[0].tolist() == [0, 0, 0, 255]
 
 
 def test_one_bit_cmyk_and_grey_become_8_bits(tmp_path):

@@ -1,6 +1,7 @@
 """Class folders: what counts as an image, a class and a split, and the errors for folders that cannot be used."""
 
 import os
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -73,6 +74,18 @@ def test_links_are_followed_and_circles_of_links_are_not(tmp_path):
     (tmp_path / "root" / "b").symlink_to(tmp_path / "store" / "many")
     (tmp_path / "root" / "a" / "again").symlink_to(tmp_path / "root" / "a")
     assert folders.scan(tmp_path / "root").files == ("a/1.png", "b/1.png", "b/2.png")
+
+
+def test_a_folder_of_too_many_levels_is_refused(tmp_path, monkeypatch):
+    grow(tmp_path, "a/1.png", "b/1.png")
+    monkeypatch.chdir(tmp_path / "a")
+    for _ in range(210):
+        Path("d").mkdir()
+        os.chdir("d")
+    os.chdir(tmp_path)
+    for read in (lambda: folders.scan(tmp_path), lambda: list(image_files([tmp_path]))):
+        with pytest.raises(InputError, match="is a folder of more than 200 levels: move its images up"):
+            read()
 
 
 def test_a_link_to_itself_is_an_image_that_cannot_be_read(tmp_path):

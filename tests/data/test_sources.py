@@ -326,6 +326,9 @@ def test_wrong_csv_files_are_named(tmp_path, photographs):
     refused(write("path,label\n"), "lists no images")
     (tmp_path / "loop.png").symlink_to("loop.png")
     refused(write("path,label\ncat/000.png,cat\nloop.png,dog\n"), "1 of 2 images are missing: loop.png")
+    refused(
+        write(f"path,label\ncat/000.png,cat\n{'iVBORw0KGgo' * 500},dog\n"), "1 of 2 images are missing: iVBORw0KGgo"
+    )
     refused(write('path,label\n"cat'), "is not CSV")
     for encoding in ("latin-1", "utf-16"):
         (tmp_path / "a.csv").write_bytes("path,label\nKäse/1.png,Käse\n".encode(encoding))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+import lenet
 from lenet.config import Config, resolve
 from lenet.errors import InputError
 from lenet.files import locked, temporary
@@ -264,6 +265,15 @@ def test_finished_run_has_all_its_files_but_plots(digits_run):
 
 def test_metrics_of_finished_run_are_ordered_by_network_and_epoch(digits_run):
     assert [(row.seed, row.epoch) for row in digits_run.rows()] == [(0, 1), (0, 2), (1, 1), (1, 2)]
+
+
+def test_images_per_second_counts_only_the_steps_before_a_network_diverged(tmp_path):
+    options = {"model": "lenet-dropout", "optimizer": "sgd", "batch_size": 8, "seeds": 8, "epochs": 1}
+    run = lenet.train("digits", lr=4, out=tmp_path / "run", **options)
+    failed = [row.failed_step for row in run.rows() if row.failed_step is not None]
+    assert 0 < len(failed) < 8
+    images = (8 - len(failed)) * run.split.sizes()["train"] + 8 * sum(failed)
+    assert run.result["images_per_second"] * run.result["seconds"]["train"] == pytest.approx(images)
 
 
 def test_result_has_all_its_keys(digits_run):

@@ -8,6 +8,7 @@ from reprlib import Repr
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from lenet.characters import visible
 from lenet.config.augmentation import augment_text
 from lenet.config.class_weights import weights_text
 from lenet.config.options import GROUPS
@@ -145,8 +146,7 @@ def _check_text(name: str, text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        escaped = os.fsencode(text).decode("utf-8", "backslashreplace")
-        raise InputError(f"{name} '{escaped}' is not UTF-8, as config.toml must be: rename the file") from None
+        raise InputError(f"{name} '{visible(text)}' is not UTF-8, as config.toml must be: rename the file") from None
 
 
 def _classes_text(name: str, value: Any) -> Any:

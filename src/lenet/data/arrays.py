@@ -81,8 +81,9 @@ def checked_labels(labels: Any, count: int, what: str) -> NDArray[np.int64] | li
 
     labels: array, tensor or list [N] or [N, 1]. Raises InputError for another shape, number, type, or negative labels.
     """
-    if isinstance(labels, (list, tuple)) and labels and all(isinstance(label, str) for label in labels):
-        return _checked_names(labels, count, what)  # as an array each would take the memory of the longest
+    if isinstance(labels, (list, tuple)) and any(isinstance(label, str) for label in labels):
+        # As an array of text each name would take the memory of the longest, and NaN and numbers would become names.
+        return _checked_names(labels, count, what)
     array = as_array(labels, what)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]

@@ -237,9 +237,12 @@ def _parts(about: dict[str, Any], small: dict[str, NDArray[Any]]) -> str:
 
 
 def _written(path: Path) -> list[int]:
-    """Size, time of change in ns and inode of a file: what differs if it was written again, or is a copy."""
+    """Size, time of change in ns and inode of a file: what differs if it was written again, or is a copy.
+
+    The time of modification does not do: programs restore it.
+    """
     stat = path.stat()
-    return [stat.st_size, stat.st_mtime_ns, stat.st_ino]
+    return [stat.st_size, stat.st_ctime_ns, stat.st_ino]
 
 
 def _is_stale(path: Path) -> bool:

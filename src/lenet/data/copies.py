@@ -126,14 +126,21 @@ def summary(
         lines.append(", ".join(told))
     if constant := int(facts.constant.sum()):
         lines.append(counted(constant, "near-constant image"))
-    if uneven := imbalance(np.bincount(labels[splits["train"]], minlength=len(classes)), classes):
-        lines.append(uneven)
+    counts = np.bincount(labels[splits["train"]], minlength=len(classes))
+    if uneven := imbalance(counts):
+        high, low = uneven
+        few = f"{counts[low]:,} of '{classes[low]}'"
+        lines.append(f"imbalanced: {counts[high]:,} training images of '{classes[high]}', {few}")
     return tuple(lines)
 
 
-def imbalance(counts: NDArray[np.int64], classes: tuple[str, ...]) -> str:
-    """A line on the largest and the smallest class if their numbers of training images differ three times or more."""
-    low, high = int(counts.argmin()), int(counts.argmax())
-    if counts[high] < IMBALANCED_FROM * counts[low]:
-        return ""
-    return f"imbalanced: {counts[high]:,} training images of '{classes[high]}', {counts[low]:,} of '{classes[low]}'"
+def imbalance(counts: NDArray[np.int64]) -> tuple[int, int] | None:
+    """The largest and the smallest class if their numbers of images, `counts`, differ three times or more; else None.
+
+    Classes without images do not count.
+    """
+    used = np.flatnonzero(counts)
+    if not len(used):
+        return None
+    high, low = int(used[counts[used].argmax()]), int(used[counts[used].argmin()])
+    return (high, low) if counts[high] >= IMBALANCED_FROM * counts[low] else None

@@ -165,8 +165,7 @@ def _load(
     if facts is None and loaded.files is not None:
         facts = image_facts(loaded.arrays.images)
     first = None if facts is None or loaded.files is None else facts.first
-    labels = loaded.arrays.labels if loaded.drawn_by is None else loaded.drawn_by
-    given = GivenSplits(loaded.source if loaded.files else loaded.name, loaded.arrays.classes, labels,
+    given = GivenSplits(loaded.source if loaded.files else loaded.name, loaded.arrays.classes, loaded.split_labels,
                       loaded.train, loaded.val, loaded.test, loaded.folds, first)  # fmt: skip
     splits = split(given, val_fraction=config.val_fraction, seed=config.split_seed, protocol=protocol,
                    per_class=config.per_class, strict=strict and classes is None)  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from lenet.data.copies import CONSTANT_SD, IMBALANCED_FROM, first_of_copies
+from lenet.data.copies import CONSTANT_SD, first_of_copies, imbalance
 from lenet.data.inspection import Inspection
 from lenet.data.listing import Listing
 from lenet.data.splits import SPLITS, Split
@@ -190,12 +190,10 @@ def class_faults(counts: dict[Split, NDArray[np.int64]], classes: tuple[str, ...
     for number in few[np.argsort(train[few], kind="stable")].tolist():
         kind: Kind = "small class" if train[number] else "empty class"
         yield Finding(kind, counted(int(train[number]), what), classes[number])
-    used = np.flatnonzero(train)
-    if len(used) > 1:
-        low, high = (int(used[at]) for at in (train[used].argmin(), train[used].argmax()))
-        if train[high] >= IMBALANCED_FROM * train[low]:
-            detail = f"{counted(int(train[low]), what)} of '{classes[low]}', {train[high]:,} of '{classes[high]}'"
-            yield Finding("imbalance", f"{detail}, {train[high] / train[low]:.1f} times as many", classes[low])
+    if uneven := imbalance(train):
+        high, low = uneven
+        detail = f"{counted(int(train[low]), what)} of '{classes[low]}', {train[high]:,} of '{classes[high]}'"
+        yield Finding("imbalance", f"{detail}, {train[high] / train[low]:.1f} times as many", classes[low])
 
 
 def _copies(images: _Images) -> Iterator[Finding]:

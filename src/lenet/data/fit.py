@@ -4,13 +4,13 @@ import io
 import os
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
 from lenet.data.allocation import allocate
 from lenet.errors import InputError, did_you_mean, one_line
@@ -26,6 +26,13 @@ _ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")
 # What EXTENSIONS in folders.py lists. Pillow reads more formats; for one of them, EPS, it starts another program.
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _DEEP_GREY_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
+_PHOTOMETRIC, _SAMPLE_FORMAT = 262, 339  # tags of TIFF: 0 means that zero is white; 1 that integers are unsigned
+# PNG's raw modes of which Pillow scales the values to 8 bits, but not the one that the file names as transparent.
+_PNG_SCALES: dict[Any, Callable[[Any], Any]] = {
+    "L;2": lambda grey: grey * 85,
+    "L;4": lambda grey: grey * 17,
+    "RGB;16B": lambda colour: tuple(value >> 8 for value in colour),
+}
 _opening = threading.Lock()  # Python has one list of warning filters per process
 
 
@@ -96,7 +103,13 @@ def to_8bit(image: Image.Image) -> Image.Image:
     converted; of an animation the first frame is taken. Raises InputError, before decoding, for too many pixels.
     """
     _check_pixels(*image.size)
+    tags = getattr(image, "tag_v2", {})  # of TIFF; the upright image has none
+    white_is_zero = tags.get(_PHOTOMETRIC) == 0
+    unsigned = bool(tags) and tags.get(_SAMPLE_FORMAT, 1) in (1, (1,))
+    raw = image.tile[0].args if isinstance(image, PngImagePlugin.PngImageFile) and image.tile else None
     image.load()
+    if raw in _PNG_SCALES and (clear := image.info.get("transparency")) is not None:
+        image.info["transparency"] = _PNG_SCALES[raw](clear)
     try:
         if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
             image = ImageOps.exif_transpose(image)
@@ -105,7 +118,7 @@ def to_8bit(image: Image.Image) -> Image.Image:
     if image.mode in _ALPHA_MODES or ("transparency" in image.info and image.mode in ("1", "L", "P", "RGB")):
         return _on_white(image, "L" if image.mode in ("1", "L", "LA", "La") else "RGB")
     if image.mode in _DEEP_GREY_MODES:
-        return Image.fromarray(_deep_grey(image))
+        return Image.fromarray(_deep_grey(image, white_is_zero, unsigned))
     return _in_mode(image, "L" if image.mode in ("1", "L") else "RGB")
 
 
@@ -140,7 +153,7 @@ def _on_white(image: Image.Image, mode: str) -> Image.Image:
     return result
 
 
-def _deep_grey(image: Image.Image) -> NDArray[np.uint8]:
+def _deep_grey(image: Image.Image, white_is_zero: bool, unsigned: bool) -> NDArray[np.uint8]:
     """uint8 [H, W] of a 16-bit, 32-bit or float image.
 
     Integers are taken as 16-bit values (what PNG and TIFF cameras and microscopes write); floats as 0..1 if none is
@@ -148,6 +161,8 @@ def _deep_grey(image: Image.Image) -> NDArray[np.uint8]:
     transparent.
     """
     values, clear = np.asarray(image), image.info.get("transparency")
+    if image.mode == "I" and unsigned:  # Pillow reads 32 bits as signed
+        values = values.view(np.uint32)
     bands = [slice(*band) for band in _bands(*image.size)]
     top = 65535
     if image.mode == "F":
@@ -155,7 +170,7 @@ def _deep_grey(image: Image.Image) -> NDArray[np.uint8]:
     grey = np.empty(values.shape, dtype=np.uint8)
     for band in bands:
         scaled = np.nan_to_num(values[band].astype(np.float64)) * (255 / top)
-        grey[band] = np.clip(np.rint(scaled), 0, 255)
+        grey[band] = np.clip(np.rint(255 - scaled if white_is_zero else scaled), 0, 255)
         if isinstance(clear, int):
             grey[band][values[band] == clear] = 255
     return grey

@@ -16,6 +16,7 @@ from lenet.errors import InputError, counted, did_you_mean
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 _SOME = 4096  # files
 _NAMED = 5  # endings of ignored files
+_DEEPEST = 200  # levels of folders
 SPLIT_WORDS: dict[str, Split] = {
     "train": "train",
     "training": "train",
@@ -230,6 +231,7 @@ def _walk(folder: str, shown: str, visited: set[tuple[int, int]], others: Counte
         if (stat.st_dev, stat.st_ino) in visited:
             return
         visited = {*visited, (stat.st_dev, stat.st_ino)}
+        check_depth(folder, len(visited))
         with os.scandir(folder) as entries:
             for entry in entries:
                 if is_hidden(entry.name):
@@ -268,6 +270,12 @@ def unknown_to_model(name: str, where: str | Path, known: tuple[str, ...]) -> In
         f"class '{name}' in {where} is not a class of the model{did_you_mean(name, known)}; give images of its "
         "classes, or train it on these with 'lenet transfer'"
     )
+
+
+def check_depth(folder: str, level: int) -> None:
+    """Raises InputError if a folder is too deep: the walk calls itself for each level."""
+    if level > _DEEPEST:
+        raise InputError(f"{folder:.60}... is a folder of more than {_DEEPEST} levels: move its images up")
 
 
 def unlistable(error: OSError) -> InputError:

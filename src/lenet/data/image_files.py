@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from lenet.data.folders import EXTENSIONS, holds, is_hidden, is_image, unlistable
+from lenet.data.folders import EXTENSIONS, check_depth, holds, is_hidden, is_image, unlistable
 from lenet.errors import InputError
 
 
@@ -44,6 +44,7 @@ def _below(folder: str, above: frozenset[tuple[int, int]]) -> Iterator[str]:
         if (stat.st_dev, stat.st_ino) in above:
             return
         above |= {(stat.st_dev, stat.st_ino)}
+        check_depth(folder, len(above))
         with os.scandir(folder) as entries:  # an entry takes several times the memory of its name
             names = []
             for entry in entries:

@@ -59,7 +59,7 @@ def leave_out(splits: Splits, loaded: Loaded) -> Splits:
         return np.setdiff1d(indices, loaded.left_out, assume_unique=True)
 
     path, labels = loaded.relabelled, loaded.arrays.labels
-    before = np.unique(labels if loaded.drawn_by is None else loaded.drawn_by[splits.train])
+    before = np.unique(loaded.split_labels[splits.train])
     folds = tuple((left(train), left(val)) for train, val in splits.folds)
     parts = Splits(left(splits.train), left(splits.val), left(splits.test), folds)
     for train, val in ((parts.train, parts.val), *folds):

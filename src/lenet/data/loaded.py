@@ -46,6 +46,11 @@ class Loaded:
     renamed: str = ""
 
     @property
+    def split_labels(self) -> NDArray[np.int64]:
+        """The labels by which the splits are drawn."""
+        return self.arrays.labels if self.drawn_by is None else self.drawn_by
+
+    @property
     def left_out(self) -> Indices:
         """Sorted indices of the images that are left out."""
         return np.array(sorted(index for index, label in self.corrections.items() if label is None), dtype=np.int64)
@@ -96,7 +101,7 @@ def only(loaded: Loaded, keep: tuple[str, ...]) -> Loaded:
     images = allocate((len(chosen), *arrays.images.shape[1:]), loaded.source)
     np.take(arrays.images, chosen, axis=0, out=images, mode="clip")  # another mode would copy them once more
     filtered = Arrays(images, labels[chosen], len(train), classes, facts=facts)
-    drawn_by = None if loaded.drawn_by is None else numbers[loaded.drawn_by]
+    drawn_by = numbers[loaded.split_labels]
     return replace(
         loaded,
         arrays=filtered,
@@ -106,7 +111,7 @@ def only(loaded: Loaded, keep: tuple[str, ...]) -> Loaded:
         test=None if loaded.test is None else left(loaded.test),
         files=None if loaded.files is None else tuple(loaded.files[index] for index in chosen.tolist()),
         folds=tuple(left(fold) for fold in loaded.folds),
-        drawn_by=None if drawn_by is None else np.where(drawn_by < 0, labels, drawn_by)[chosen],
+        drawn_by=np.where(drawn_by < 0, labels, drawn_by)[chosen],
         corrections={
             int(at[index]): None if label is None else int(numbers[label])
             for index, label in loaded.corrections.items()

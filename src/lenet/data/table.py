@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -127,7 +128,7 @@ def _inside(folder: Path) -> Callable[[Path], bool]:
     root, known = followed(folder), dict[Path, bool]()
 
     def is_inside(file: Path) -> bool:
-        if file.is_symlink():
+        if os.path.islink(file):  # noqa: PTH114 (Path.is_symlink raises for long names)
             return followed(file).is_relative_to(root)
         if file.parent not in known:
             known[file.parent] = followed(file.parent).is_relative_to(root)

@@ -133,6 +133,13 @@ def likeness_of(training: Training) -> Likeness | None:
     return likeness(described(dataset.train, most_train), described(dataset.val, _DESCRIBED_VAL))
 
 
+def _trained_images(training: Training, batch_size: int) -> int:
+    """The images of all epochs, of one that diverged only those of its steps before."""
+    whole = len(training.dataset.train)
+    steps = [row.failed_step for row in training.history]
+    return sum(whole if step is None else min(step * batch_size, whole) for step in steps)
+
+
 def result_of(setup: Setup, trainings: Sequence[Training], tested: Tested, clock: Clock) -> dict[str, Any]:
     """The content of result.json. Seconds are wall time, summed over all sessions of the run."""
     config, dataset, kept = setup.config, setup.dataset, tested.trainings
@@ -140,7 +147,7 @@ def result_of(setup: Setup, trainings: Sequence[Training], tested: Tested, clock
     # While one network trains another may validate, so the loop's wall time is divided in the ratio of their seconds.
     train, val = (sum(getattr(row, name) for row in rows) for name in ("train_seconds", "val_seconds"))
     train_seconds = clock.loop * train / max(train + val, 1e-9)
-    images = sum(len(training.dataset.train) * training.epoch for training in trainings)
+    images = sum(_trained_images(training, config.batch_size) for training in trainings)
     best_rows = [training.best for training in kept if training.best]
     return {
         "command": command(),

@@ -35,23 +35,20 @@ def load_trainings(setup: Setup, run: Run) -> list[Training]:
     return trainings
 
 
-def train_all(
-    setup: Setup, trainings: Sequence[Training], run: Run, watch: Watch | None = None, started: float | None = None
-) -> Clock:
+def train_all(setup: Setup, trainings: Sequence[Training], run: Run, watch: Watch | None, started: float) -> Clock:
     """Train all networks, `setup.workers` at once, and return the wall time of the run, earlier sessions included.
 
     watch: called before the first epoch, about ten times a second, and after the last epoch
-    started: the time.perf_counter() at which the command started; by default now
+    started: the time.perf_counter() at which the command started
 
     Raises InputError if a file cannot be written, and whatever an engine or `watch` raises.
     """
     loop_started = time.perf_counter()
-    command_started = loop_started if started is None else started
     before, saving = run.clock(), threading.Lock()
 
     def clock() -> Clock:
         now = time.perf_counter()
-        return Clock(loop=before.loop + now - loop_started, total=before.total + now - command_started)
+        return Clock(loop=before.loop + now - loop_started, total=before.total + now - started)
 
     def train_one(training: Training) -> None:
         while not training.finished:

@@ -30,8 +30,7 @@ from lenet.training.teacher import Teacher, read_teacher
 
 OWN_MODEL = "own"  # config.model of a network given as nn.Sequential; layers.json and model.json describe it
 
-# The smallest batch size at which one network trains faster on two cores (1.7 times). The native engine cannot divide
-# a smaller batch between threads.
+# The smallest batch size at which one network trains faster on two cores (1.7 times).
 _SPLIT_FROM = 4
 
 Statistics = tuple[Sequence[float], Sequence[float]]
