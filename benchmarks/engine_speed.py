@@ -46,7 +46,7 @@ from lenet.engine.base import OptimizerState, Settings
 from lenet.layers.lenet import LeNet
 from lenet.models import SHAPES, Shape, layer_costs, network_of, shape_named
 
-_SLICE = 0.25  # least duration of a measurement, in seconds
+_SLICE = 1.0  # least duration of a measurement, in seconds: about that of a call in training
 _BLOCK = 256  # measurements use a multiple of this many images, rounded up to whole batches
 _VALIDATED = 9  # number of training images per validation image
 _NORMS: tuple[Literal["before-pool", "after-pool"], ...] = ("before-pool", "after-pool")

@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument("--engine", choices=("auto", "native", "torch"), default="auto")
     options = parser.parse_args()
 
-    config = resolve(given={"optimizer": options.optimizer, "engine": options.engine, "lr": 1e-3})
+    config = resolve(given={"optimizer": options.optimizer, "engine": options.engine, "lr": 1e-3, "nesterov": False})
     data = load_dataset(DataConfig(data="cifar10", data_dir=options.data_dir), download=False)
     model = initialised(network_of(SHAPES[options.model], (32, 32, 3), 10), 0)
     settings = Settings(config, threads=options.threads)

@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 
 import lenet as package
 from lenet.report.gathering import contents_of
@@ -109,6 +110,19 @@ def test_without_weights(copied):
     assert "weights cannot be read" in section(text, "confident")
     (copied.path / "model.json").unlink()
     assert tiles_of(text_of(copied)) == tiles_of(text)
+
+
+def test_a_network_whose_weights_overflow(copied):
+    checkpoint = copied.checkpoint()
+    with torch.no_grad():
+        for network in checkpoint.networks:
+            for parameter in network.parameters():
+                parameter *= 1e20
+    copied.write_checkpoint(checkpoint)
+    written = package.write_report(copied)
+    assert set(written.missing) >= {"live", "calibration"}
+    assert "cannot be evaluated: network" in written.missing["live"]
+    assert tiles_of(written.file.read_text(encoding="utf-8")), "the predictions are kept in a file of their own"
 
 
 def test_without_weights_images_and_names(photo_run):

@@ -77,6 +77,8 @@ def test_a_study_lists_its_runs_in_order(read):
         ("vary = { per_class = [8, 16] }", 'vary = { start = ["runs/a"] }', "start cannot be set here"),
         ("vary = { per_class = [8, 16] }", 'vary = { model = ["a/b"] }', "cannot be part of a run's name"),
         ("[8, 16]", "[]", "vary takes one option with a list of values"),
+        ("{ per_class = [8, 16] }", "[]", "vary takes one option with a list of values"),
+        ("{ per_class = [8, 16] }", "{}", "vary takes one option with a list of values"),
         ('"large-8"]]', '"small"]]', "compare: 'small' is compared with itself"),
         ("[8, 16]", '["many"]', "per-class takes a whole number"),
         ('"large-8"]]', '"large"]]', "compare: no run 'large', did you mean 'large-8'"),

@@ -18,6 +18,7 @@ def test_versions_list_python_and_libraries():
     [
         (["/usr/bin/lenet", "train", "my photos"], "lenet train 'my photos'"),
         (["/lib/lenet/cli/__main__.py", "train"], "lenet train"),
+        (["/home/me/package/__main__.py", "--sweep", "3"], "python -m package --sweep 3"),
         (["/home/me/main.py", "--epochs", "3"], "python main.py --epochs 3"),
         ([""], ""),
         (["-"], ""),

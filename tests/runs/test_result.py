@@ -31,6 +31,10 @@ def test_result_of_a_run_has_no_fault(digits_run):
         (lambda result: result["test_accuracy"].update(each=[0.5, float("inf")]), "test_accuracy is"),
         (lambda result: result.pop("test_accuracy"), "test_accuracy is missing"),
         (lambda result: result.pop("parameters"), "parameters is missing"),
+        (lambda result: result.update(test_accuracy=None), "test_accuracy is null"),
+        (lambda result: result.pop("test_macro_f1"), "test_macro_f1 is missing"),
+        (lambda result: result.pop("learning_parameters"), "learning_parameters is missing"),
+        (lambda result: result.update(search={"best": {}}), "search is {'best': {}}"),
     ],
 )
 def test_error_names_invalid_value(digits_run, tmp_path, lenet, change, fault):

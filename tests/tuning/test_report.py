@@ -123,6 +123,7 @@ def test_without_confirmation(search_folder):
         ("trials.csv", lambda text: text.replace("0.32", '"[1]"', 1)),
         ("trials.csv", lambda text: text[:400] + "\0" + text[400:]),
         ("trials/3.toml", lambda text: "lr = 'fast'"),
+        ("trials/3.toml", lambda text: re.sub(r"(?m)^lr = .*", "lr = 0.05", text)),
         ("result.json", lambda text: "{}"),
     ],
 )

@@ -76,6 +76,8 @@ def test_a_search_reads_back_as_it_was_written(tmp_path):
         ({"given": {"threads": 2}}, "one thread"),
         ({"given": {"lr": 1e-3}, "space": ["lr=choice(1)"]}, "both searched and given"),
         ({"recipe": "cifar"}, "no recipe"),
+        ({"recipe": "漢" * 100}, "no recipe"),
+        ({"searcher": "grid", "space": ["batch_size=uniform(1, 65536)", "lr=choice(1, 2)"]}, "would try 131,072 comb"),
         ({"searcher": "grid", "space": ["lr=choice(1, 2)"], "trials": 3}, "all 2 combinations"),
     ],
 )

@@ -1,6 +1,8 @@
 """The search space in plain text."""
 
+import json
 import re
+import shutil
 
 import pytest
 from torch import nn
@@ -43,6 +45,15 @@ def test_texts_are_parsed_and_read_back(text, every):
     assert axis(f"{one.name}={one}") == one
 
 
+@pytest.mark.parametrize("name", ["cat", "it's", 'a "b"', "back\\slash", "two\nlines", "漢字", "\N{CAT FACE}", "a\\"])
+def test_class_weights_with_any_names_are_read_back(tmp_path, name):
+    file = tmp_path / "weights.json"
+    file.write_text(json.dumps({name: 2, "other": 1}))
+    one = axis(f'class_weights=choice("{file}", none)')
+    assert json.loads(one.values[0]) == {name: 2.0, "other": 1.0}
+    assert axis(f"class_weights={one}") == one
+
+
 def test_a_mapping_and_a_toml_file_give_the_same_space(tmp_path):
     file = tmp_path / "space.toml"
     file.write_text('batch_size = [4, 8]\nlr = "loguniform(1e-4, 1e-2)"\n')
@@ -55,6 +66,8 @@ def test_a_mapping_and_a_toml_file_give_the_same_space(tmp_path):
 
 def test_the_path_of_a_file_is_taken_as_text_or_as_a_path(tmp_path, monkeypatch):
     (tmp_path / "space.toml").write_text('lr = "choice(0.1, 0.2)"')
+    shutil.copy(tmp_path / "space.toml", tmp_path / "a=b.toml")
+    assert parse_space(tmp_path / "a=b.toml").names == ("lr",)
     monkeypatch.setenv("HOME", str(tmp_path))
     for path in (tmp_path / "space.toml", str(tmp_path / "space.toml"), "~/space.toml"):
         assert parse_space([path, "maps=choice([6,16])"]).names == ("lr", "maps")
@@ -109,6 +122,7 @@ def test_values_lose_the_searchers_rounding_errors():
         ("size=loguniform(16, 32)", "single values"),
         ("size=uniform(16, 96)", "versions of all images"),
         ("nowhere.toml", "no space file"),
+        (f"lr=uniform(0.1, 0.2, {'1' * 400})", "the step is out of range"),
     ],
 )
 def test_impossible_spaces_are_refused(text, message):

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -11,7 +12,7 @@ from lenet.report.console import PlainConsole
 from lenet.runs.metrics import EpochRow
 from lenet.tuning import trials as trials_of
 from lenet.tuning.display import SearchPrinter, trial_line, trials_table
-from lenet.tuning.folder import prune, read_trials
+from lenet.tuning.folder import prune, read_trials, write_recipe
 from lenet.tuning.results import best_trial
 from lenet.tuning.trial import state_path
 from lenet.tuning.trials import DIED, Trials
@@ -103,8 +104,14 @@ def test_a_resumed_search_runs_again_what_was_running_or_lost_its_worker(tmp_pat
     trials.trial(1).status, trials.trial(1).error = "failed", "its worker died 11 times (killed)"
     trials.write(tmp_path / "trials.csv")
     search = job_of({"lr": [0.1, 0.2], "maps": [(6, 16)]}).search
+    with pytest.raises(InputError, match=r"trials/0\.toml does not have the values that trials.csv has for the trial"):
+        read_trials(tmp_path, search, resumed=True)
+    for number in (0, 1, 3):
+        write_recipe(tmp_path, number, replace(search.config, **trials.trial(number).values))
+    write_recipe(tmp_path, 2, replace(search.config, **trials.trial(2).values | {"lr": 0.2}))
     found = read_trials(tmp_path, search, resumed=True)
     assert [trial.status for trial in found] == ["finished", "waiting", "waiting", "failed"]
+    assert [trial.epoch for trial in found] == [4, 1, 0, 1], "what ran with other values is no epoch of trial 2"
     shown = read_trials(tmp_path, search)
     assert [trial.status for trial in shown] == ["finished", "failed", "waiting", "failed"]
     assert 1 not in [trial.number for trial in shown.ranked()]

@@ -137,7 +137,9 @@ def tune(
                 or_digits = data is None and saved is None
                 setup = prepare(wanted, run, request, own, or_digits=or_digits, notes=notes, memory=memory)
                 table, grid = setup.trials, _searched(setup, machine, watching, verbose, started)
-            result = run.result or {}
+            result = run.finished_result()
+            if "search" not in result:
+                raise InputError(f"{run.path}/result.json is not of a search: delete it and run again with --resume")
             if printer:
                 printer.show_result(run.path, result)
     records = [asdict(trial) for trial in table]

@@ -1,5 +1,6 @@
 """Recipes: options in TOML files. default < recipe < what the user sets; a run's config.toml is a recipe too."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def read_named_toml(name: str | Path, folder: Path, what: str) -> tuple[Path, di
     what: what messages call the file ("recipe", "study"). Raises InputError if it does not exist or is not TOML.
     """
     path = files.expanded(name) if str(name).endswith(".toml") else folder / f"{name!s:.100}.toml"
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113 (Path.is_file raises for long names)
         if path.parent != folder:
             raise InputError(f"no {what} file {path}: give the path of a .toml file, or the name of a {what}")
         raise InputError(f"no {what} '{name}'{did_you_mean(str(name), names_of(folder))}")

@@ -107,7 +107,7 @@ def _entries(
             recipe_values(own["recipe"])
         except InputError as error:
             raise InputError(f"{where}{error}") from None
-    if not vary:
+    if "vary" not in table:
         return [Entry(run, options, **own)]
     if not isinstance(vary, dict) or [isinstance(values, list) and bool(values) for values in vary.values()] != [True]:
         raise InputError(f"{where}vary takes one option with a list of values, such as {{ per_class = [10, 100] }}")

@@ -146,7 +146,12 @@ class _Gathering:
         if checkpoint is None or dataset is None:
             return None
         own = dataset.for_network(checkpoint.seeds[checkpoint.best] - config.seed) if dataset.folds else dataset
-        return logits_of(checkpoint, checkpoint.best, dataset.images, own.test if split == "test" else own.val)
+        try:
+            return logits_of(checkpoint, checkpoint.best, dataset.images, own.test if split == "test" else own.val)
+        except InputError as error:  # its weights overflow
+            for part in ("live", "calibration"):
+                self.missing[part] = f"The network cannot be evaluated: {error}."
+            return None
 
     def predictions(
         self, split: str, classes: int, logits: NDArray[np.float32] | None, dataset: Dataset | None, best: int
@@ -214,7 +219,7 @@ class _Gathering:
         self, checkpoint: Checkpoint | None, best: int, dataset: Dataset | None
     ) -> tuple[Exported | None, list[Check]]:
         """The best network as the page runs it, and its check images."""
-        if checkpoint is None:
+        if checkpoint is None or "live" in self.missing:
             return None, []
         network = checkpoint.networks[best]
         count = sum(parameter.numel() for parameter in network.parameters())

@@ -39,7 +39,8 @@ def read_arrays(
             if need > free:
                 raise InputError(f"{path} takes {need / 2**30:.1f} GiB of memory and {free / 2**30:.1f} GiB are free")
             content = file.read()
-        arrays = {name: array.copy() for name, array in safetensors.numpy.load(content).items()}
+        views = safetensors.numpy.load(content)
+        arrays = {name: views.pop(name).copy() for name in list(views)}  # one after the other: each view takes memory
     except KeyError as error:  # a type that NumPy lacks
         raise InputError(f"{path} cannot be read (type {error} is not supported): {mend}") from None
     except (SafetensorError, OSError, ValueError) as error:

@@ -15,7 +15,11 @@ def command() -> str:
     name = Path(sys.argv[0]).name
     if name in _NO_SCRIPT or name.endswith("kernel_launcher.py"):
         return ""
-    words = {"__main__.py": ["lenet"]}.get(name, ["python", name] if name.endswith(".py") else [name])
+    if name == "__main__.py":  # of `python -m PACKAGE`
+        packages = Path(sys.argv[0]).parts
+        words = ["lenet"] if packages[-3:-1] == ("lenet", "cli") else ["python", "-m", *packages[-2:-1]]
+    else:
+        words = ["python", name] if name.endswith(".py") else [name]
     return shlex.join([*words, *sys.argv[1:]])
 
 

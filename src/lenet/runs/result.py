@@ -13,6 +13,10 @@ def result_fault(result: Any) -> str | None:
         return "not a table of figures"
     if fault := figures_fault(result, _CHECKS):
         return fault
+    if result["members"]:
+        for name in _OF_NETWORKS:
+            if result.get(name) is None:
+                return f"{name} is {'null' if name in result else 'missing'}"
     if result["best_network"] >= len(result["val_accuracy"]["each"]):
         return f"best_network is {result['best_network']}"
     return None
@@ -63,12 +67,38 @@ def _seconds(value: Any) -> bool:
     return isinstance(value, dict) and all(is_number(value.get(name)) for name in ("train", "validation", "total"))
 
 
+def _search(value: Any) -> bool:
+    """Whether these are the figures of a search, as `lenet.tuning.results.facts_of` has them."""
+    if not isinstance(value, dict) or not all(
+        isinstance(value.get(name), dict) for name in ("best", "seconds", "failed")
+    ):
+        return False
+    best, metric = value["best"], value.get("metric")
+    counts = [value.get(name) for name in ("trials", "trial_epochs", "stopped")] + [
+        best.get("trial"),
+        best.get("epoch"),
+    ]
+    numbers = [value["seconds"].get(name) for name in ("start", "search", "confirm")] + [best.get("val_accuracy")]
+    return (
+        isinstance(metric, str)
+        and all(map(is_count, counts))
+        and all(map(is_number, [*numbers, best.get(metric)]))
+        and isinstance(best.get("values"), dict)
+        and list_of(is_count)(value.get("kept"))
+    )
+
+
+# None in a search without confirmation, which has no networks of its own.
+_OF_NETWORKS = (
+    *("parameters", "learning_parameters", "val_balanced_accuracy", "val_macro_f1", "test_accuracy", "test_loss"),
+    *("test_balanced_accuracy", "test_macro_f1", "test_calibration_error", "test_calibration_error_uncalibrated"),
+)
 _ALWAYS = ("parameters", "test_accuracy")  # None without a confirmation, but never missing
 _CHECKS: dict[str, Check] = {
     "data": lambda value: isinstance(value, str),
     "data_sha256": lambda value: isinstance(value, str),
     "parameters": or_none(is_count),
-    "learning_parameters": or_none(is_count),  # a search without confirmation lacks this and what else may be None
+    "learning_parameters": or_none(is_count),
     "members": is_count,
     "failed": list_of(is_count),
     "epochs": is_count,
@@ -92,4 +122,5 @@ _CHECKS: dict[str, Check] = {
     "best_network": is_count,
     "best_epoch": lambda value: list_of(is_count)(value) and bool(value),
     "config": lambda value: isinstance(value, dict),
+    "search": or_none(_search),
 }

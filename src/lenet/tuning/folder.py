@@ -9,6 +9,7 @@ from typing import Any
 
 from lenet.config import Config, recipe_values, to_toml
 from lenet.data.source import MEMORY
+from lenet.errors import InputError
 from lenet.files import MOST_TEXT, make_folder, read_regular, write_whole
 from lenet.runs.checkpoint import Checkpoint, save_checkpoint
 from lenet.runs.metrics import SELECT
@@ -27,13 +28,21 @@ def read_trials(folder: Path, search: Search, *, resumed: bool = False) -> Trial
     """The trials that the folder holds. Those that were running wait again.
 
     resumed: those whose worker died too often wait again too; until then they have failed, and no ranking has them
+
+    Raises InputError for a damaged trials.csv, and if the recipe of a trial that ended was changed (`resumed`: or
+    removed).
     """
-    trials = Trials(search.space.names, search.metric, search.config.epochs)
+    trials, told = Trials(search.space.names, search.metric, search.config.epochs), dict[int, list[str]]()
     if (folder / "trials.csv").is_file():
-        trials.read(folder / "trials.csv")
+        told = trials.read(folder / "trials.csv")
     for number in range(search.trials):
         if values := _recipe_values(folder, number, trials.names):
             trials.trial(number).values = values
+        if number in told and (values or resumed) and trials.texts(number) != told[number]:
+            if trials.trial(number).over:
+                path = folder / "trials" / f"{number}.toml"
+                raise InputError(f"{path} does not have the values that trials.csv has for the trial: restore it")
+            trials.trial(number).rows = []  # lenet was killed when the trial had begun again, with other values
     for trial in trials:
         if trial.status == "running" or (resumed and trial.error.startswith(DIED)):
             trial.status, trial.error = "waiting", ""
@@ -112,7 +121,7 @@ def confirmation_of(folder: Path, number: int, result: Mapping[str, Any]) -> Pat
 
 def prune(folder: Path, trials: Trials, keep: int) -> None:
     """Delete the states of trials that ended, except those of the `keep` best. trials.csv must have their epochs."""
-    kept = [trial.number for trial in trials.ranked() if trial.over][:keep]
+    kept = set([trial.number for trial in trials.ranked() if trial.over][:keep])
     for trial in trials:
         if trial.over and trial.number not in kept:
             state_path(folder / "state", trial.number).unlink(missing_ok=True)

@@ -207,7 +207,8 @@ def _places(axis: space.Axis, label: str) -> Axis:
 def _trials_section(found: SearchContents) -> str:
     trials, metric = found.trials, found.trials.metric
     ranked = trials.ranked()
-    order = [*ranked, *(trial for trial in trials if trial not in ranked)][:_MOST_TRIALS] if len(trials) else []
+    numbers = {trial.number for trial in ranked}
+    order = [*ranked, *(trial for trial in trials if trial.number not in numbers)][:_MOST_TRIALS]
     accuracy = [] if metric == "val_accuracy" else ["validation accuracy"]
     named = [name.replace("_", " ") for name in trials.names]
     words = {name.replace("_", " ") for name in trials.names if _wordy(found, name)}

@@ -175,6 +175,8 @@ def wanted_search(
                          "or f1", options=["select"])  # fmt: skip
     search = Search(config=config, space=found, **{"metric": SELECT[config.select], **asked})
     grid = found.combinations() if search.searcher == "grid" else None
+    if grid and grid > (most := _RANGES["trials"][1]):
+        raise InputError(f"--search grid would try {grid:,} combinations, at most {most:,}: search fewer values")
     if grid is not None and trials not in (None, grid):
         raise InputError(f"--search grid tries all {grid} combinations: leave --trials out")
     for name in {"grace_period", "reduction_factor"} & asked.keys() if search.scheduler == "none" else ():

@@ -74,7 +74,7 @@ class Axis:
 
     def __str__(self) -> str:
         if self.kind == "choice":
-            inside = [json.dumps(value) for value in self.values]
+            inside = [json.dumps(value, ensure_ascii=False) for value in self.values]
         else:
             numbers = (self.low, self.high, self.step)[: 3 if self.step else 2]
             inside = [repr(number).removesuffix(".0") for number in numbers]  # reads back as the same number
@@ -219,7 +219,7 @@ def _pairs(texts: Iterable[str | PathLike[str]] | PathLike[str]) -> list[tuple[s
         if not isinstance(text, str):
             raise InputError(f"space {_TAKES}, not {type(one).__name__}")
         name, sign, value = text.partition("=")
-        if sign:
+        if sign and not text.endswith(".toml"):
             pairs.append((name.strip(), value.strip()))
         elif not text.endswith(".toml"):
             raise InputError(f"--space takes OPTION=VALUES or a .toml file, not '{text}'")
@@ -257,6 +257,8 @@ def _axis(name: str, value: Any) -> Axis:
         raise InputError(f"space: {name}={kind}(low, high{', step' if kind == 'uniform' else ''}), not {value}")
     for end in arguments[:2]:
         checked({key: end}, "space: ")
+    if any(isinstance(one, int) and abs(one) >= 2**64 for one in arguments):
+        raise InputError(f"space: {name}: the step is out of range")
     low, high, step = (*map(float, arguments), 0.0)[:3]
     whole = types == [int]
     if not low < high or (kind == "loguniform" and low <= 0):
@@ -290,7 +292,8 @@ def _parsed(name: str, value: Any) -> tuple[Kind, list[Any]]:
     return _FUNCTIONS[word], arguments
 
 
-_WORD = re.compile(r"""'[^']*'|"[^"]*"|[\d.]+(?:[eE][+-]?\d+)?|[A-Za-z_][\w-]*""")  # a token; only bare words change
+# A token, of which only bare words change. A text in quotes may have escaped ones inside.
+_WORD = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[\d.]+(?:[eE][+-]?\d+)?|[A-Za-z_][\w-]*""")
 
 
 def _quoted(token: re.Match[str]) -> str:

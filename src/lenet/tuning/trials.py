@@ -110,7 +110,7 @@ class Trials:
         for trial in self:
             if trial.status == "waiting" and not trial.rows:
                 continue
-            values = [_text(trial.values.get(name)) for name in self.names]
+            values = self.texts(trial.number)
             rows: Sequence[EpochRow | None] = trial.rows or [None]
             for row in rows:
                 figures = ["" if row is None else _text(getattr(row, name)) for name in _FIGURES]
@@ -120,8 +120,16 @@ class Trials:
                 )
         write_whole(path, text.getvalue())
 
-    def read(self, path: Path) -> None:
-        """Add what `write` wrote, except the values, which the trials' recipes hold. Raises InputError."""
+    def texts(self, number: int) -> list[str]:
+        """A trial's values as trials.csv has them."""
+        return [_text(self.by_number[number].values.get(name)) for name in self.names]
+
+    def read(self, path: Path) -> dict[int, list[str]]:
+        """Add what `write` wrote, except the values, which the trials' recipes hold; returns their texts by trial.
+
+        Raises InputError.
+        """
+        told = dict[int, list[str]]()
         file = io.TextIOWrapper(io.BytesIO(read_regular(path, MOST_CSV)), encoding="utf-8", newline="")
         try:
             for line in csv.DictReader(file):
@@ -130,6 +138,7 @@ class Trials:
                     raise ValueError(f"status '{line['status']}'")
                 trial.status = line["status"]  # type: ignore[assignment]
                 trial.seed, trial.host, trial.error = int(line["seed"]), line["host"], line["error"]
+                told[trial.number] = [line[name] for name in self.names]
                 if epoch := int(line["epoch"]):
                     figures: dict[str, Any] = {
                         name: line[name] if name == "engine" else json.loads(line[name] or "null") for name in _FIGURES
@@ -141,6 +150,7 @@ class Trials:
             raise InputError(
                 f"{path} is damaged ({one_line(error)}): restore it or start over with --overwrite"
             ) from None
+        return told
 
 
 def _text(value: Any) -> str:
