@@ -208,15 +208,15 @@ def test_images_below_the_threshold_are_unknown(tmp_path, digits_run, some_image
     outcome = lenet("predict", path, tmp_path / "unsure.png", "--network", 0, "--reject-error", "5%")
     assert "unknown" in outcome.out
     assert "unknown: low confidence" in outcome.out
-    assert "accepted 0 of 1 image\n" in outcome.out
+    assert "accepted 0 of 1 image; the others are unknown:\n" in outcome.out
     assert "1 with a confidence below" in outcome.out
-    assert "of the validation images, 10%" in outcome.out
+    assert "(10% of the validation images)" in outcome.out
 
 
 def test_reject_error_that_cannot_be_kept_is_refused(digits_run, tmp_path, some_images, lenet, refused):
     Image.fromarray(some_images[0][:, :, 0]).save(tmp_path / "image.png")
     words = ("predict", digits_run.path, tmp_path / "image.png", "--reject-error")
-    refused(lenet(*words, "0.01%"), "--reject-error 0.01% is too low", "lowest possible")
+    refused(lenet(*words, "0.01%"), "--reject-error 0.01% cannot be guaranteed", "lowest possible")
     refused(lenet(*words, "5"), "reject_error must lie above 0% and below 100%", "not 5")
     none = edited(digits_run, tmp_path / "none", acceptance=[[], []])
     refused(lenet("predict", none, tmp_path / "image.png", "--reject-error", "5%"), "no thresholds for reject_error")
@@ -243,7 +243,7 @@ def test_photographs_given_to_the_digit_network_are_unknown_and_digits_are_not(d
     Image.fromarray(generated_photographs(1)[0]).save("photo.png")
     outcome = lenet("predict", digits_run.path, "photo.png")
     assert "photo.png  unknown: unlike the training images" in outcome.out
-    assert "accepted 0 of 1 image\n         1 unlike the training images; of the validation images, 0.0%" in outcome.out
+    assert "         1 unlike the training images (0.0% of the validation images)" in outcome.out
     assert "unknown" not in lenet("predict", digits_run.path, "photo.png", "--reject-unlike", "none").out
     outcome = lenet("predict", digits_run.path, "photo.png", "--format", "csv", "--reject-unlike", "2%")
     assert outcome.out.splitlines()[1].startswith("photo.png,unknown,0.")

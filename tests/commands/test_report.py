@@ -86,11 +86,9 @@ def test_without_images_the_rest_is_shown(photo_run):
     assert "1 exact copy of other images" in section(again, "data")
     assert "png" in section(again, "confident") or "There are none" in section(again, "confident")
     (folder.with_name("moved") / "cat" / "3.png").unlink()
-    assert set(package.write_report(run, data=folder.with_name("moved")).missing) == {
-        "mistakes",
-        "calibration",
-        "copies",
-    }
+    with pytest.raises(package.InputError, match=r"the images of moved are not those .* was trained on"):
+        package.write_report(run, data=folder.with_name("moved"))
+    assert written.file.read_text(encoding="utf-8") == again, "it is not replaced by one without the images"
 
 
 def test_images_in_memory(tmp_path):

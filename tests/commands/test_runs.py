@@ -110,7 +110,7 @@ def test_searches(digits_run, lenet, tmp_path):
         config = Config(data="digits", epochs=3)
         search = Search(config, parse_space({"lr": "loguniform(0.001, 0.1)"}))
         (folder / "search.toml").write_text(search.text())
-    result = json.loads((finished / "result.json").read_text()) | {"test_accuracy": None}  # without confirmation
+    result = json.loads((finished / "result.json").read_text()) | {"members": 0, "test_accuracy": None}
     (finished / "result.json").write_text(json.dumps(result))
     (stopped / "result.json").unlink()
     found = {run.path.name: run for run in package.list_runs(tmp_path).runs}
@@ -144,8 +144,14 @@ def test_runs_are_sorted_and_chosen(some_runs, lenet, refused):
     assert names("--sort", "time")[-1] == "0004"
     assert names("--model", "lenet5") == ["0004"]
     assert names("--data", "digits", "--state", "interrupted") == ["0002"]
-    assert "other   2 runs not asked for" in lenet("runs", some_runs, "--state", "interrupted").out.splitlines()
-    assert lenet("runs", some_runs, "--state", "running").out.splitlines()[0] == "other   3 runs not asked for"
+    assert (
+        "hidden  2 runs, by --data, --model or --state"
+        in lenet("runs", some_runs, "--state", "interrupted").out.splitlines()
+    )
+    assert (
+        lenet("runs", some_runs, "--state", "running").out.splitlines()[0]
+        == "hidden  3 runs, by --data, --model or --state"
+    )
     refused(lenet("runs", some_runs, "--data", "digit"), "has data 'digit', did you mean 'digits'?")
     refused(lenet("runs", some_runs, "--sort", "best"), "best")
     with pytest.raises(package.InputError, match="unknown sort 'vall', did you mean 'val'"):

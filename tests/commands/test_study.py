@@ -156,6 +156,13 @@ def test_a_folder_that_no_study_made_is_left_alone(lenet, made, digits_run, phot
     assert not (images / "cat" / "made").exists()
 
 
+def test_a_run_whose_images_do_not_fit_is_named_before_any_is_trained(lenet, refused, tmp_path):
+    study = tmp_path / "few.toml"
+    study.write_text('[all]\ndata = "digits"\n[runs.all]\n[runs.few]\nvary = { per_class = [10, 500] }\n')
+    refused(lenet("study", study, "--out", tmp_path / "out"), "few-500: per-class 500 is too high: class '0' of digits")
+    assert not (tmp_path / "out").exists()
+
+
 def test_unknown_study_is_refused_with_a_suggestion(lenet):
     outcome = lenet("study", "cifar100-stl")
     assert outcome.code == 2

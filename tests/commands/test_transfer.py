@@ -123,7 +123,7 @@ def test_grey_images_are_repeated_for_a_colour_network(lenet, tmp_path):
         (("--freeze", "all-but-lst"), ("did you mean 'all-but-last'",)),
         (("--classes", "5,six"), ("no class 'six' in digits",)),
         (("--classes", "5"), ("name at least two",)),
-        (("--per-class", "500"), ("class '0' of digits has 160 training images, fewer than 500",)),
+        (("--per-class", "500"), ("per-class 500 is too high: class '0' of digits has 160 training images",)),
         (("--protocol", "folds"), ("--protocol folds is for stl10, not for digits",)),
         (("--fit", "crp"), ("--fit",)),
         (("--model", "lenet5"), ("--model",)),

@@ -46,7 +46,7 @@ def test_another_split_seed_takes_other_images():
 
 
 def test_too_few_images_of_a_class_are_refused():
-    with pytest.raises(InputError, match="class '0' of digits has 160 training images, fewer than 161"):
+    with pytest.raises(InputError, match="per-class 161 is too high: class '0' of digits has 160 training"):
         load_dataset(DataConfig(data="digits", per_class=161))
 
 

@@ -51,7 +51,9 @@ def test_the_lowest_threshold_that_fits_is_chosen():
     rows = [Accepted(0.9, 500, 0), Accepted(0.8, 1000, 10), Accepted(0.5, 2000, 400)]
     assert rejection(rows, 0.05) == rows[1]
     assert rejection(rows, 0.4) == rows[2]
-    with pytest.raises(InputError, match=r"--reject-error 0\.1% is too low for 2,000 .*lowest possible: 1\.2%"):
+    with pytest.raises(
+        InputError, match=r"--reject-error 0\.1% cannot be guaranteed .* 2,000 .*lowest possible: 1\.2%"
+    ):
         rejection(rows, 0.001)
     with pytest.raises(InputError, match="no thresholds for reject_error are known"):
         rejection([], 0.05)

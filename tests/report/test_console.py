@@ -44,6 +44,27 @@ def console(monkeypatch):
     return make
 
 
+def test_long_lines_are_broken_between_words_on_a_terminal_alone(console, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "40")
+    long = "note    " + "a word and another " * 4
+    command = "resume  lenet train --resume --out runs/a-long-name"
+    for terminal in (False, True):
+        made, printed = console(terminal=terminal)
+        made.lines(long, command, "words " * 10)
+        lines = printed().splitlines()
+        if terminal:
+            assert lines[:3] == [
+                "note    a word and another a word and",
+                " " * 8 + "another a word and another a",
+                " " * 8 + "word and another",
+            ]
+            assert lines[3] == command
+            assert lines[4:] == ["words words words words words", " " * 8 + "words words words words words"]
+        else:
+            assert lines == [long, command, "words " * 10]
+
+
 HOSTILE = "cat\x1b[2J[bold]:cat:\r"
 
 

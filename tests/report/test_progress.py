@@ -72,7 +72,7 @@ def test_the_bar_shows_the_fraction_of_the_epoch_without_colours():
 def training(seed, rows, *, epochs=3, images=0, failed=False, select="accuracy"):
     return SimpleNamespace(
         seed=seed, history=rows, epoch=len(rows), config=SimpleNamespace(epochs=epochs, select=select), failed=failed,
-        finished=failed or len(rows) == epochs, dataset=SimpleNamespace(train=range(100)),
+        finished=failed or len(rows) == epochs, dataset=SimpleNamespace(train=range(100), folds=()),
         so_far=Metrics(images=images), best=rows[0] if rows else None,
     )  # fmt: skip
 

@@ -41,7 +41,7 @@ def test_the_most_accurate_that_is_expected_to_train_in_time(few_digits, monkeyp
     config, note = chosen(2)
     assert config.model == "lenet5-tuned"
     assert config.minutes is None  # so that the config repeats the run
-    assert note.startswith("--model auto chose lenet5-tuned; about 2 of 2 minutes here. ")
+    assert note.startswith("--model auto chose lenet5-tuned, which takes about 2 of 2 min here. ")
     assert chosen(10)[0].model == "small-vgg"
     assert chosen(1.5)[0].model == "lenet5"
     with pytest.raises(InputError, match=r"minutes 0\.5: lenet5, the fastest network, takes about 1 min .* --epochs"):

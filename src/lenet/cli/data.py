@@ -86,8 +86,9 @@ def check(
     if out is not None:
         console.lines(f"files   {out}: {', '.join(written)}")
         if "labels.csv" in written:
+            first = "do the above, " if checked.stops_training else ""
             console.lines(
-                "next    edit labels.csv, which lists images to leave out, then train:",
+                f"next    {first}edit labels.csv, the images to leave out, then train:",
                 f"        lenet train {shlex.quote(images)} --labels {shlex.quote(str(out / 'labels.csv'))}",
             )
 

@@ -9,10 +9,11 @@ from typing import Any, Unpack
 from lenet.commands.compare import Comparison, compared
 from lenet.commands.train import Interrupted, train
 from lenet.commands.transfer import transfer
-from lenet.config import checked
+from lenet.config import Config, checked
 from lenet.config.keywords import Options, with_options
 from lenet.config.recipes import recipe_values
 from lenet.config.studies import Entry, Study, read_study
+from lenet.data import load_dataset
 from lenet.data.identity import check_outside
 from lenet.errors import InputError
 from lenet.files import check_made_here, expanded, make_folder, read_json, write_json
@@ -57,6 +58,7 @@ def study(
     console = PlainConsole() if verbose else None
     folder = expanded(out) if out is not None else RUNS / plan.name
     _check_folder(folder, plan)
+    _check_images(plan, folder, asked)
     make_folder(folder)
     runs: dict[str, Run] = {}
     for number, entry in enumerate(plan.entries, 1):
@@ -97,6 +99,21 @@ def _check_folder(folder: Path, plan: Study) -> None:
     begun = any((folder / entry.name / "config.toml").is_file() for entry in plan.entries)
     if not unfinished and not begun:
         check_made_here(folder, STUDY_FILE, "study")
+
+
+def _check_images(plan: Study, folder: Path, asked: Mapping[str, Any]) -> None:
+    """Raises InputError, before any run is trained, for one whose images do not fit its options.
+
+    A run that begins with a transfer takes some of its options from another run, and is checked when it begins.
+    """
+    for entry in plan.entries:
+        if entry.transfer or (folder / entry.name / "config.toml").is_file():
+            continue
+        options = {**recipe_values(entry.recipe), **entry.options, **asked}
+        try:
+            load_dataset(Config(**options), or_digits="data" not in options)
+        except InputError as error:
+            raise InputError(f"{entry.name}: {error}") from None
 
 
 def _run(

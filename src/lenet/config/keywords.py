@@ -32,7 +32,7 @@ AUDIT_DEFAULTS = {
     "model": "a network of three convolutions, made for audits",
     "split_seed": "0",
     "epochs": "6, and up to 20 for fewer than 25,000 images",
-    "seeds": "2",
+    "seeds": "2 for each fold",
 }
 SEARCH_EPOCHS = 10  # the most that a trial trains, whatever a recipe says
 SEARCH_DEFAULTS = {"epochs": f"{SEARCH_EPOCHS}, the most that a trial trains"}

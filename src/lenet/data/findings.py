@@ -80,6 +80,11 @@ class Check:
     notes: tuple[str, ...]
     listing: Listing
 
+    @property
+    def stops_training(self) -> bool:
+        """Whether `lenet train` refuses these images as they are, without corrected labels."""
+        return any(self.of(kind) for kind in ("unreadable", "unlabelled", "one class", "empty class"))
+
     def of(self, kind: Kind) -> list[Finding]:
         """The findings of one kind."""
         return [finding for finding in self.findings if finding.kind == kind]

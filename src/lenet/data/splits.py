@@ -221,7 +221,7 @@ def _few(given: GivenSplits, pool: Indices, per_class: int, seed: int) -> Indice
     for name, own in zip(given.classes, _by_class(given.labels, pool, len(given.classes)), strict=True):
         if len(own) < per_class:
             raise InputError(
-                f"class '{name}' of {given.name} has {len(own)} training images, fewer than {per_class}",
+                f"per-class {per_class} is too high: class '{name}' of {given.name} has {len(own)} training images",
                 options=["per_class"],
             )
         chosen.append(generator.permutation(own)[:per_class])

@@ -80,8 +80,9 @@ def rejection(rows: Sequence[Accepted], error: float) -> Accepted:
     if not fitting:
         lowest = min(row.bound for row in rows)
         raise InputError(
-            f"--reject-error {100 * error:g}% is too low for {rows[-1].accepted:,} validation images (lowest possible: "
-            f"{math.ceil(1000 * lowest) / 10:g}%): choose a higher one, or train with more validation images"
+            f"--reject-error {100 * error:g}% cannot be guaranteed with this network's {rows[-1].accepted:,} "
+            f"validation images (lowest possible: {math.ceil(1000 * lowest) / 10:g}%): choose a higher one, or train a "
+            "more accurate network, or with more validation images"
         )
     return min(fitting, key=lambda row: row.threshold)
 

@@ -181,8 +181,8 @@ def _draw(audit: Audit, path: Path) -> None:
     """Draw a contact sheet of the images whose labels are most probably wrong."""
     chosen, dataset = audit.errors.ranked[:_MOST_DRAWN], audit.dataset
     captions = [
-        f"{dataset.caption_of(index)}\nlabel: {label}\n{_percent(right)} {suggested}"
-        for index, (_, label, suggested, _, right) in zip(
+        f"{dataset.caption_of(index)}\n{label}: {_percent(wrong)} wrong\nsuggested: {suggested}"
+        for index, (_, label, suggested, wrong, _) in zip(
             audit.indices[chosen].tolist(), _rows(audit, chosen), strict=True
         )
     ]

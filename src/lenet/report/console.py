@@ -2,14 +2,18 @@
 
 import codecs
 import os
+import re
 import sys
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
 from lenet.characters import visible
 
+_LABEL = 8  # characters of "data    ", and of the indent of lines that belong to it
+_WITH_COMMAND = re.compile(r"\b(lenet [a-z]|python |pip )")
 _SUBSTITUTES = str.maketrans({"±": "+-", "×": "x", "−": "-", "–": "-", "…": "...", "━": "=", "╸": "-", "─": "-"})
 
 
@@ -31,9 +35,18 @@ class PlainConsole(Console):
         return self.is_terminal and not self.is_dumb_terminal and self.file.isatty()
 
     def lines(self, *lines: str) -> None:
-        """Print lines without wrapping them; a line break within one, as part of a name, is escaped too."""
-        for line in lines:
-            self.print(visible(line), soft_wrap=True)
+        """Print lines; a line break within one, as part of a name, is escaped too.
+
+        On a terminal a line that is too long is broken between words, but for one with a command: it is to be copied.
+        """
+        for line in map(visible, lines):
+            if not self.redraws or cell_len(line) <= self.width or _WITH_COMMAND.search(line):
+                self.print(line, soft_wrap=True)
+                continue
+            label, rest = (line[:_LABEL], line[_LABEL:]) if line[_LABEL - 1] == " " else ("", line)
+            for part in Text(rest).wrap(self, self.width - _LABEL):
+                self.print(f"{label}{part.plain.rstrip()}", soft_wrap=True)
+                label = " " * _LABEL
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Called by Rich for every string that is printed or stands in a table, before widths are measured."""

@@ -40,8 +40,8 @@ def contents_of(
 
     memory, data: the run's images, if they are not where the run found them
 
-    Raises InputError if the run is not finished, or result.json is damaged. Whatever else is missing or damaged is left
-    out, with the reason.
+    Raises InputError if the run is not finished, result.json is damaged, or memory or data are not the run's images.
+    Whatever else is missing or damaged is left out, with the reason.
     """
     return _Gathering(run, memory, data, data_dir).contents()
 
@@ -118,6 +118,8 @@ class _Gathering:
         try:
             return as_trained(self.run, config, self.memory, download=False)
         except (InputError, OSError) as error:
+            if isinstance(error, InputError) and (self.data is not None or self.memory):
+                raise
             for part in ("mistakes", "calibration", "copies"):
                 self.missing.setdefault(part, f"The run's images were not found: {error}.")
             return None

@@ -176,15 +176,16 @@ def coverage(counts: Counts, limits: Limits, rows: Sequence[Accepted], likeness:
     """
     if not counts.unknown and not limits.confidence:
         return []
-    lines = [f"accepted {counts.predicted - counts.unknown:,} of {counted(counts.predicted, 'image')}"]
+    accepted_count = counts.predicted - counts.unknown
+    lines = [f"accepted {accepted_count:,} of {counted(counts.predicted, 'image')}; the others are unknown:"]
     if limits.confidence:
         accepted = next(row.accepted for row in rows if row.threshold == limits.confidence)
         fraction = 1 - accepted / max(row.accepted for row in rows)
         lines.append(
-            f"         {counts.reasons[UNSURE]:,} with a confidence below {100 * limits.confidence:.1f}%; of the "
-            f"validation images, {100 * fraction:.0f}%"
+            f"         {counts.reasons[UNSURE]:,} with a confidence below {100 * limits.confidence:.1f}% "
+            f"({100 * fraction:.0f}% of the validation images)"
         )
     if likeness and (unlike := counts.reasons[UNLIKE]):
         fraction = likeness.rejected(limits.distance)
-        lines.append(f"         {unlike:,} {UNLIKE}; of the validation images, {100 * fraction:.1f}%")
+        lines.append(f"         {unlike:,} {UNLIKE} ({100 * fraction:.1f}% of the validation images)")
     return lines

@@ -114,7 +114,8 @@ class Printer:
         return fraction, cells
 
     def _who(self, training: Training) -> str:
-        return f"seed {training.seed} " if len(self._trainings) > 1 else ""
+        what = "network" if training.dataset.folds else "seed"  # with folds one seed is several networks
+        return f"{what} {training.seed} " if len(self._trainings) > 1 else ""
 
     def _done(self) -> float:
         """Images trained on by all networks together."""

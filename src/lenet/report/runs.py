@@ -58,7 +58,7 @@ def runs_lines(listing: Listing) -> list[str]:
     """What the table does not show: how to resume, damaged folders, and folders with runs of their own."""
     lines = []
     if listing.left_out:
-        lines.append(f"other   {counted(listing.left_out, 'run')} not asked for")
+        lines.append(f"hidden  {counted(listing.left_out, 'run')}, by --data, --model or --state")
     elif not listing.runs:
         lines.append(f"no runs in {listing.folder}: 'lenet train' makes one")
     stopped = [run for run in listing.runs if run.state == "interrupted"]

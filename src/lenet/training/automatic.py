@@ -67,7 +67,7 @@ def _first_in_time(ranked: Sequence[str], config: Config, dataset: Dataset) -> t
     for name in ranked:
         times[name] = expected_minutes(replace(config, model=name, minutes=None), dataset)
         if times[name] <= config.minutes:
-            return name, f"; about {times[name]:.2g} of {config.minutes:g} minutes here"
+            return name, f", which takes about {times[name]:.2g} of {config.minutes:g} min here"
     fastest = min(times, key=lambda name: times[name])
     raise InputError(
         f"minutes {config.minutes:g}: {fastest}, the fastest network, takes about {times[fastest]:.2g} min "

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lenet.characters import visible
+from lenet.config import augmentation_line
 from lenet.errors import counted
 from lenet.report.console import PlainConsole
 from lenet.report.text import clock, diverged, metric_name, percent, seen_images, test_lines
@@ -90,8 +91,10 @@ def opening_lines(setup: SearchSetup) -> list[str]:
         f"{len(dataset.classes)} classes",
         *(f"        {line}" for line in dataset.notes),
         f"model   {config.model}; {config.optimizer} {config.schedule}",
+        *([] if "augment" in search.space.names else [f"augm.   {augmentation_line(config)}"]),
         f"space   {', '.join(f'{name} {text}' for name, text in search.space.texts().items())}",
-        f"search  {search.trials} trials, {search.searcher}, of at most {config.epochs} epochs; {stops}",
+        f"search  {counted(search.trials, 'trial')}, {search.searcher}, of at most {counted(config.epochs, 'epoch')}; "
+        f"{stops}",
         f"engine  {setup.engine}",
         f"run     {setup.run.path}",
         *(f"note    {note}" for note in setup.notes),
@@ -181,7 +184,7 @@ def _kept_lines(facts: Mapping[str, Any]) -> list[str]:
 def result_lines(path: Path, result: Mapping[str, Any]) -> list[str]:
     """A finished search: its best settings, their accuracy in the search and with new seeds. result: result.json."""
     facts = result["search"]
-    best, seconds = facts["best"], facts["seconds"]
+    best, seconds, stopped = facts["best"], facts["seconds"], facts["stopped"]
     values = ", ".join(f"{name} {shown(value)}" for name, value in best["values"].items())
     lines = [
         "",
@@ -203,8 +206,8 @@ def result_lines(path: Path, result: Mapping[str, Any]) -> list[str]:
         *_kept_lines(facts),
         f"took    {clock(result['seconds']['total'])}: first step after {seconds['start']:.1f} s, trials "
         f"{clock(seconds['search'])}, confirmation {clock(seconds['confirm'])}; "
-        f"{counted(facts['trial_epochs'], 'trial epoch')}, {counted(facts['stopped'], 'trial')} stopped",
+        f"{counted(facts['trial_epochs'], 'trial epoch')}, {counted(stopped, 'trial')} stopped",
         f"files   {path}: trials.csv, best.toml, trials/, keep/, plots/, result.json",
-        f"repeat  {again} --recipe {path}/trials/{best['trial']}.toml repeats the trial bit-identically; the search "
-        "as a whole does not repeat, since which trials are stopped depends on timing",
+        f"repeat  {again} --recipe {path}/trials/{best['trial']}.toml repeats the trial bit-identically",
+        *(["        which trials asha stops depends on timing: the search as a whole does not repeat"] * (stopped > 0)),
     ]

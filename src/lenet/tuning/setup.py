@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from lenet.config import FOLLOWING, SHAPING
+from lenet.config import FOLLOWING, SHAPING, Config
 from lenet.config.request import Request
 from lenet.data import load_dataset
 from lenet.data.dataset import Dataset
@@ -78,6 +78,8 @@ def prepare(
     # A default that follows from a searched option is each trial's own: `Job.config_of` fills it in.
     following = {name: getattr(search.config, name) for one in search.space.names for name in FOLLOWING.get(one, ())}
     config = replace(resolved(search.config, dataset, own), **following)
+    if not {"augment", "max_shift"} & {*search.space.names, *request.settings} and "shift" not in config.augment:
+        config = replace(config, max_shift=Config().max_shift)  # the study's changes nothing without shifts
     search = replace(search, config=with_teacher_sha256(config))
     images: dict[tuple[Any, ...], tuple[Dataset, Statistics]] = {}
     for options in search.space.image_options():
