@@ -89,6 +89,8 @@ def reason(error: Exception) -> str:
     words = one_line(error)
     if words.startswith("cannot identify image file"):
         return "not an image"
+    if "truncated" in words.lower():
+        return "file is truncated"
     if isinstance(error, Image.DecompressionBombError):
         return f"more than {MOST_PIXELS:,} pixels, lenet's limit"
     if isinstance(error, OSError) and error.strerror:

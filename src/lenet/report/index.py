@@ -15,6 +15,7 @@ def index_page(listing: Listing, links: dict[str, Cell]) -> bytes:
     without = 0
     for run in listing.runs:
         name, *cells = cells_of(run)
+        name += " (search)" if run.kind == "search" else ""
         link = links[run.path.name]
         without += isinstance(link, str)
         rows.append([name if isinstance(link, str) else type(link)(name, link.href), *cells])

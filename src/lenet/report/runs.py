@@ -33,19 +33,19 @@ def runs_table(listing: Listing, width: int = 80) -> Table:
             table.add_column(name, justify="right", no_wrap=True)
     for run in listing.runs:
         cells = dict(zip(COLUMNS, cells_of(run), strict=True))
+        cells["run"] += "*" if run.kind == "search" else ""
         table.add_row(*(visible(cells[name]) for name in shown))
     return table
 
 
 def cells_of(run: Listed) -> list[str]:
     """A run's row of `COLUMNS`."""
-    name = run.path.name + (" (search)" if run.kind == "search" else "")
     epochs = str(run.epochs) if run.state == "finished" or run.kind == "search" else f"{run.done}/{run.epochs}"
     test = _accuracy(run.test_accuracy) if run.state == "finished" else run.state
     known = len(run.val_accuracy["each"]) if run.val_accuracy else run.seeds
     networks = str(run.seeds) if known == run.seeds else f"{known} of {run.seeds}"
     return [
-        name, run.data, run.model, epochs, networks, _accuracy(run.val_accuracy), test,
+        run.path.name, run.data, run.model, epochs, networks, _accuracy(run.val_accuracy), test,
         f"{run.date:%Y-%m-%d}", clock(run.seconds) if run.seconds else "-",
     ]  # fmt: skip
 
@@ -61,6 +61,8 @@ def runs_lines(listing: Listing) -> list[str]:
         lines.append(f"hidden  {counted(listing.left_out, 'run')}, by --data, --model or --state")
     elif not listing.runs:
         lines.append(f"no runs in {listing.folder}: 'lenet train' makes one")
+    if any(run.kind == "search" for run in listing.runs):
+        lines.append("*       a hyperparameter search")
     stopped = [run for run in listing.runs if run.state == "interrupted"]
     lines += [f"resume  {run.resume}" for run in stopped[:_COMMANDS]]
     if len(stopped) > _COMMANDS:
