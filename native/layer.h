@@ -40,9 +40,9 @@ struct Needs {
   bool reads_gradient_once = false, writes_gradient_last = false;
 };
 
-// Network sets `in` and `out`, asks for `needs`, then calls `allocate` twice (see Arena) and `pack`, which copies parameters and state
-// from the caller. `forward`, `backward` and `update` then add phases to the schedules. After the last of `steps` steps
-// `unpack` copies parameters and state back.
+// Network sets `in` and `out`, asks for `needs`, then calls `allocate` twice (see Arena) and `pack`, which copies parameters
+// and state from the caller. `forward`, `backward` and `update` then add phases to the schedules. After the last of
+// `steps` steps `unpack` copies parameters and state back.
 template <class T>
 class Layer {
  public:
