@@ -40,11 +40,12 @@ class PlainConsole(Console):
         On a terminal a line that is too long is broken between words, but for one with a command: it is to be copied.
         """
         for line in map(visible, lines):
-            if not self.redraws or cell_len(line) <= self.width or _WITH_COMMAND.search(line):
+            fits = not self.redraws or cell_len(line) <= max(self.width, 2 * _LABEL)
+            if fits or _WITH_COMMAND.search(line):
                 self.print(line, soft_wrap=True)
                 continue
-            label, rest = (line[:_LABEL], line[_LABEL:]) if line[_LABEL - 1] == " " else ("", line)
-            for part in Text(rest).wrap(self, self.width - _LABEL):
+            label, rest = (line[:_LABEL], line[_LABEL:]) if line[_LABEL - 1 : _LABEL] == " " else ("", line)
+            for part in Text(rest).wrap(self, max(self.width - _LABEL, _LABEL)):
                 self.print(f"{label}{part.plain.rstrip()}", soft_wrap=True)
                 label = " " * _LABEL
 

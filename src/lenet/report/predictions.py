@@ -176,8 +176,8 @@ def coverage(counts: Counts, limits: Limits, rows: Sequence[Accepted], likeness:
     """
     if not counts.unknown and not limits.confidence:
         return []
-    accepted_count = counts.predicted - counts.unknown
-    lines = [f"accepted {accepted_count:,} of {counted(counts.predicted, 'image')}; the others are unknown:"]
+    others = "; the others are unknown:" if counts.unknown else ""
+    lines = [f"accepted {counts.predicted - counts.unknown:,} of {counted(counts.predicted, 'image')}{others}"]
     if limits.confidence:
         accepted = next(row.accepted for row in rows if row.threshold == limits.confidence)
         fraction = 1 - accepted / max(row.accepted for row in rows)

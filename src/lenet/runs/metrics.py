@@ -163,6 +163,11 @@ def all_diverged(rows: Iterable[EpochRow], networks: int) -> bool:
     return len(last) == networks and all(row.failed_step is not None for row in last.values())
 
 
+def images_trained(rows: Iterable[EpochRow], images: int, batch_size: int) -> int:
+    """Number of images that these epochs of `images` trained on; of one that diverged, only those of the steps before."""
+    return sum(images if row.failed_step is None else min(row.failed_step * batch_size, images) for row in rows)
+
+
 def lacks_epochs(rows: Sequence[EpochRow]) -> bool:
     """Whether an epoch of a finished run is missing: there is none, or a network's do not count from 1 without gaps."""
     epochs = defaultdict[int, list[int]](list)

@@ -16,7 +16,7 @@ from lenet.evaluation.rejection import Accepted, acceptance
 from lenet.evaluation.scores import Scores, mean_sd, scores
 from lenet.models import parameter_count
 from lenet.runs.checkpoint import Checkpoint
-from lenet.runs.metrics import SELECT, best_of
+from lenet.runs.metrics import SELECT, best_of, images_trained
 from lenet.runs.provenance import command, versions
 from lenet.runs.run import Clock, Run
 from lenet.training.setup import Setup, threads_each
@@ -133,13 +133,6 @@ def likeness_of(training: Training) -> Likeness | None:
     return likeness(described(dataset.train, most_train), described(dataset.val, _DESCRIBED_VAL))
 
 
-def _trained_images(training: Training, batch_size: int) -> int:
-    """The images of all epochs, of one that diverged only those of its steps before."""
-    whole = len(training.dataset.train)
-    steps = [row.failed_step for row in training.history]
-    return sum(whole if step is None else min(step * batch_size, whole) for step in steps)
-
-
 def result_of(setup: Setup, trainings: Sequence[Training], tested: Tested, clock: Clock) -> dict[str, Any]:
     """The content of result.json. Seconds are wall time, summed over all sessions of the run."""
     config, dataset, kept = setup.config, setup.dataset, tested.trainings
@@ -147,7 +140,9 @@ def result_of(setup: Setup, trainings: Sequence[Training], tested: Tested, clock
     # While one network trains another may validate, so the loop's wall time is divided in the ratio of their seconds.
     train, val = (sum(getattr(row, name) for row in rows) for name in ("train_seconds", "val_seconds"))
     train_seconds = clock.loop * train / max(train + val, 1e-9)
-    images = sum(_trained_images(training, config.batch_size) for training in trainings)
+    images = sum(
+        images_trained(training.history, len(training.dataset.train), config.batch_size) for training in trainings
+    )
     best_rows = [training.best for training in kept if training.best]
     return {
         "command": command(),

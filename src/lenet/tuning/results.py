@@ -6,6 +6,7 @@ from typing import Any
 
 from lenet.errors import InputError
 from lenet.evaluation.scores import mean_sd
+from lenet.runs.metrics import images_trained
 from lenet.runs.provenance import command, versions
 from lenet.runs.run import Clock
 from lenet.tuning.search import Search
@@ -78,6 +79,10 @@ def result_of(
     job, trials, best = setup.job, setup.trials, best_trial(setup.trials)
     config, data = job.config_of(best.number, best.values), job.images_of(best.values)[0]
     epoch, seconds_of = facts["best"]["epoch"], facts["seconds"]
+    images = sum(
+        images_trained(trial.rows, len(data.train), trial.values.get("batch_size", config.batch_size))
+        for trial in trials
+    )
     result = {
         "data": data.name,
         "data_sha256": data.sha256,
@@ -88,7 +93,7 @@ def result_of(
         "failed": [],
         "engine": best.rows[epoch - 1].engine,
         "epochs": setup.search.config.epochs,
-        "images_per_second": len(data.train) * trials.trial_epochs() / max(seconds_of["train"], 1e-9),
+        "images_per_second": images / max(seconds_of["train"], 1e-9),
         "val_accuracy": mean_sd([facts["best"]["val_accuracy"]]),
         "val_balanced_accuracy": None,
         "val_macro_f1": None,
