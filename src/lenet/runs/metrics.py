@@ -164,7 +164,7 @@ def all_diverged(rows: Iterable[EpochRow], networks: int) -> bool:
 
 
 def images_trained(rows: Iterable[EpochRow], images: int, batch_size: int) -> int:
-    """Number of images that these epochs of `images` trained on; of one that diverged, only those of the steps before."""
+    """Number of images that epochs of `images` trained on; of one that diverged, only those of the steps before."""
     return sum(images if row.failed_step is None else min(row.failed_step * batch_size, images) for row in rows)
 
 
