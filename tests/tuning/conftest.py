@@ -72,7 +72,7 @@ def job_of(tmp_path):
         search = wanted_search(request, space, None, asked or {}, layers=None if own is None else describe(own))
         folder = tmp_path / "search"
         folder.mkdir(exist_ok=True)
-        job = prepare(search, Run(folder), request, own, or_digits=False, notes=[]).job
+        job = prepare(search, Run(folder), request, own, or_digits=False, notes=[], memory=None).job
         return replace(job, past={trial.number: trial for trial in past})
 
     return make

@@ -57,8 +57,8 @@ def decode_all(
     size: int,
     fit: str,
     *,
-    grey: bool = False,
-    threads: int = 1,
+    grey: bool,
+    threads: int,
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Images as uint8 [N, size, size, 1 if grey else 3], and bool [N]: which of them hold grey alone.
 

@@ -145,7 +145,7 @@ def to_leave_out(findings: Iterable[Finding]) -> dict[int, str]:
 
 def find_faults(
     listing: Listing, seen: Inspection, labels: NDArray[np.int64], classes: tuple[str, ...],
-    advance: Callable[[int], None] = lambda _: None,
+    advance: Callable[[int], None],
 ) -> tuple[Finding, ...]:  # fmt: skip
     """All faults by kind; pairs in several splits first, then those with different labels, the most similar first.
 

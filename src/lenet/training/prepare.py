@@ -27,7 +27,7 @@ def prepare(
     request: Request,
     own: nn.Sequential | None,
     *,
-    memory: Source | None = None,
+    memory: Source | None,
     or_digits: bool,
     notes: Sequence[str],
 ) -> Setup:
@@ -98,7 +98,7 @@ def begin(setup: Setup, run: Run) -> list[Training]:
     return trainings
 
 
-def check_same_images(run: Run, request: Request, or_digits: bool, memory: Source | None = None) -> None:
+def check_same_images(run: Run, request: Request, or_digits: bool, memory: Source | None) -> None:
     """Raises InputError if the request has other settings or images than the finished run."""
     saved = run.config()
     if saved is None:

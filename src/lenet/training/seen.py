@@ -23,7 +23,7 @@ from lenet.runs.split import BOTH, Parts
 
 
 def images_seen(
-    config: Config, dataset: Dataset, memory: Source | None = None, *, test: bool = True
+    config: Config, dataset: Dataset, memory: Source | None, *, test: bool = True
 ) -> dict[str, NDArray[np.int64]]:
     """Indices of the images that the runs of `start` and `teacher` used, as far as known.
 

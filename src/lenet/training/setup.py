@@ -222,7 +222,7 @@ def check_without_start(config: Config) -> None:
 def network_for(
     config: Config,
     dataset: Dataset,
-    own: nn.Sequential | None = None,
+    own: nn.Sequential | None,
     statistics: Statistics | None = None,
 ) -> nn.Sequential:
     """The network for these images, before its weights are initialised. Arguments and errors as for `make_setup`."""

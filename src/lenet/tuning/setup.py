@@ -58,7 +58,7 @@ def prepare(
     *,
     or_digits: bool,
     notes: Sequence[str],
-    memory: Source | None = None,
+    memory: Source | None,
 ) -> SearchSetup:
     """The setup of a new search, or of one that is resumed. Reads the images; writes nothing.
 
