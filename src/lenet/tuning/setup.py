@@ -50,6 +50,9 @@ class SearchSetup:
     memory: Source | None = None
 
 
+_NOT_SEARCHED = "options not searched are the CIFAR-10 study's; --recipe none takes lenet's own"
+
+
 def prepare(
     search: Search,
     run: Run,
@@ -90,7 +93,8 @@ def prepare(
     job = Job(search, images, describe(own) if own else None, (run.path / "state").absolute(), past)
     differing = differing_images(dataset, request.recipe or STUDY, request.values, request.given)
     seen = notes_of_seen(images_seen(search.config, dataset, memory, test=False), dataset)
-    told = tuple(note for note in (*notes, differing, *seen) if note)
+    other = request.defaults and saved is None and dataset.name != "cifar10"
+    told = tuple(note for note in (*notes, differing, _NOT_SEARCHED if other else "", *seen) if note)
     return SearchSetup(search, run, dataset, job, own, trials, _engine(search, dataset, own), told, memory)
 
 
