@@ -181,7 +181,7 @@ def _draw(audit: Audit, path: Path) -> None:
     """Draw a contact sheet of the images whose labels are most probably wrong."""
     chosen, dataset = audit.errors.ranked[:_MOST_DRAWN], audit.dataset
     captions = [
-        f"{dataset.caption_of(index)}\n{label}: {_percent(wrong)} wrong\nsuggested: {suggested}"
+        f"{dataset.caption_of(index)}\nlabel: {label}\nsuggested: {suggested}\nwrong: {_percent(wrong)}"
         for index, (_, label, suggested, wrong, _) in zip(
             audit.indices[chosen].tolist(), _rows(audit, chosen), strict=True
         )

@@ -108,7 +108,8 @@ def draw_errors(evaluation: Evaluation, predicted: Predicted, path: Path) -> boo
     for position, index in zip(shown.tolist(), predicted.indices[shown].tolist(), strict=True):
         true, guess = (dataset.classes[numbers[position]] for numbers in (predicted.labels, predicted.predicted))
         captions.append(
-            f"{dataset.caption_of(index)}\ntrue: {true}\n{guess}: {100 * predicted.confidence[position]:.1f}%"
+            f"{dataset.caption_of(index)}\ntrue: {true}\npredicted: {guess}\n"
+            f"confidence: {100 * predicted.confidence[position]:.1f}%"
         )
     first = f"; the {len(shown)} most confident" if len(shown) < len(errors) else ", the most confident first"
     title = f"{evaluation.data}: {len(errors):,} of {len(predicted.labels):,} images predicted wrong{first}"

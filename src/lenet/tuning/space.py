@@ -219,18 +219,18 @@ def _pairs(texts: Iterable[str | PathLike[str]] | PathLike[str]) -> list[tuple[s
         if not isinstance(text, str):
             raise InputError(f"space {_TAKES}, not {type(one).__name__}")
         name, sign, value = text.partition("=")
-        if sign and not text.endswith(".toml"):
-            pairs.append((name.strip(), value.strip()))
-        elif not text.endswith(".toml"):
-            raise InputError(f"--space takes OPTION=VALUES or a .toml file, not '{text}'")
-        elif not (path := expanded(text)).exists():
-            raise InputError(f"no space file {text}: give the path of a .toml file")
-        else:
+        if text.endswith(".toml"):
+            if not (path := expanded(text)).exists():
+                raise InputError(f"no space file {text}: give the path of a .toml file")
             values = read_toml(path)
             table = values.get("space", values)
             if not isinstance(table, dict):
                 raise InputError(f'{text}: space is no table: write [space], then lines such as lr = "choice(0.1)"')
             pairs += table.items()
+        elif sign:
+            pairs.append((name.strip(), value.strip()))
+        else:
+            raise InputError(f"--space takes OPTION=VALUES or a .toml file, not '{text}'")
     return pairs
 
 
